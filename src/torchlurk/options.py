@@ -1,0 +1,98 @@
+"""One class of options per verb. Each field carries its help; flags, documents and the stored run are made from it.
+
+Values are checked on creation; `OptionError` says which one is wrong and what it may be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from torchlurk.errors import OptionError
+from torchlurk.records import Tap
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Precision = Literal["fp32", "bf16"]
+
+
+def option(default: Any, help: str, *, metavar: str | None = None) -> Any:
+    """A dataclass field with its help; `metavar` names the value in usage lines."""
+    return field(default=default, metadata={"help": help, "metavar": metavar})
+
+
+def _check(condition: bool, name: str, value: object, may_be: str) -> None:
+    if not condition:
+        raise OptionError(f"--{name.replace('_', '-')} is {value!r}", f"it may be {may_be}")
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """How the data is read. What is not given comes from the model's own configuration."""
+
+    class_names: str | None = option(
+        None, "JSON or text file with words for class folder names (and class indices).", metavar="FILE"
+    )
+    resize: int | tuple[int, int] | None = option(
+        None, "Resize the shorter side to N pixels (or H,W), before the crop.", metavar="N|H,W"
+    )
+    crop: int | tuple[int, int] | None = option(None, "Crop the centre to N×N (or H,W) pixels.", metavar="N|H,W")
+    interpolation: Interpolation | None = option(None, "How to interpolate when resizing.")
+    mean: tuple[float, ...] | None = option(
+        None, "Mean of each input channel, in the 0..1 range; one value makes the input grey.", metavar="R,G,B"
+    )
+    std: tuple[float, ...] | None = option(None, "Standard deviation of each input channel.", metavar="R,G,B")
+    limit: int | None = option(None, "Use only N examples, spread evenly over the data.", metavar="N")
+
+    def __post_init__(self) -> None:
+        for name in ("resize", "crop"):
+            value = getattr(self, name)
+            sides = (value,) if isinstance(value, int) else value or (1,)
+            _check(all(side > 0 for side in sides), name, value, "one or two positive numbers of pixels")
+        _check(self.std is None or all(value > 0 for value in self.std), "std", self.std, "positive numbers")
+        both = self.mean is None or self.std is None or len(self.mean) == len(self.std)
+        _check(both, "std", self.std, f"as many numbers as --mean has ({len(self.mean or ())})")
+        _check(self.limit is None or self.limit > 0, "limit", self.limit, "a positive number")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """What is recorded of each unit."""
+
+    layers: tuple[str, ...] = option((), "Only layers whose name matches GLOB; may be repeated.", metavar="GLOB")
+    tap: Tap = option(
+        "activation", "Read units after the nonlinearity that directly follows the layer, or the layer's own output."
+    )
+    top: int = option(9, "How many exemplars to keep of each unit.", metavar="N")
+    precision: Precision = option("fp32", "Number format of the forward pass.")
+    seed: int = option(0, "Decides the random sample of examples and every other draw.", metavar="N")
+    sample: int = option(
+        1024, "How many examples, drawn at random, keep every unit's response (histograms, quantiles).", metavar="N"
+    )
+
+    def __post_init__(self) -> None:
+        _check(0 < self.top <= 1000, "top", self.top, "from 1 to 1000")
+        _check(self.seed >= 0, "seed", self.seed, "zero or more")
+        _check(0 < self.sample <= 65536, "sample", self.sample, "from 1 to 65536")
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeOptions:
+    """Where and how fast. Nothing here changes the result (but for rounding)."""
+
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.", metavar="NAME")
+    batch_size: int | None = option(None, "Examples per forward pass; chosen by a short trial if not given.", metavar="N")
+    workers: int | None = option(None, "Threads that read and decode; one a core if not given.", metavar="N")
+
+    def __post_init__(self) -> None:
+        _check(self.batch_size is None or self.batch_size > 0, "batch_size", self.batch_size, "a positive number")
+        _check(self.workers is None or self.workers > 0, "workers", self.workers, "a positive number")
+
+
+def stored(options: Any) -> dict[str, Any]:
+    """The options as plain JSON values, in the order of the fields."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
+
+
+def names(options_class: type) -> list[str]:
+    """The fields of an options class, in order."""
+    return [one.name for one in fields(options_class)]

@@ -1,0 +1,240 @@
+"""Plain frozen values that pass between the packages and into the store. No torch here: a study is read without it.
+
+Axis names: `unit` a channel of the layer at hand, `k` a rank, `class` an index into the classes, `example` an index
+into some list of examples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int32, Int64
+
+Layout = Literal["spatial", "vector", "tokens", "sequence"]
+Tap = Literal["activation", "output"]
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels of the network's input; x1 and y1 are exclusive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer whose output has channels.
+
+    `shape` is the extent of one unit's map: (height, width), (token,), (time,) or () for a vector.
+    `channel_axis` is where the channels are in the module's own output, batch included: 1 or -1.
+    `receptive_field` (height, width) and `stride` (vertical, horizontal) are in input pixels, None where a
+    position has none (it sees the whole input). `read_after` names the operations between the module's output
+    and the value that counts as the unit's activation, in order, for example ("batch_norm", "relu"); empty when
+    it is the module's own output.
+    """
+
+    name: str
+    type: str
+    layout: Layout
+    channels: int
+    shape: tuple[int, ...]
+    channel_axis: int = 1
+    parameters: int = 0
+    receptive_field: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+    nonlinearity: str | None = None
+    read_after: tuple[str, ...] = ()
+    by_default: bool = True
+
+    @property
+    def positions(self) -> int:
+        """How many positions one unit's map has."""
+        return math.prod(self.shape)
+
+    def position(self, flat: int) -> tuple[int, ...]:
+        """The position with row-major index `flat`."""
+        return tuple(int(index) for index in np.unravel_index(flat, self.shape)) if self.shape else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node of the graph: the input, a call of a module, an operation outside any leaf module, or the
+    output.
+
+    `name` is the layer's name for a module (`features.3`, `act#1` for its second call) or the operation's
+    (`add`); `module` is the dotted path of the innermost module in whose forward it ran ('' for the model
+    itself); `shape` is that of its output, without the batch.
+    """
+
+    id: int
+    kind: Literal["input", "module", "operation", "output"]
+    name: str
+    module: str
+    type: str
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What feeds what, as it ran: `edges` are (source id, target id), in the order of execution of the target."""
+
+    nodes: tuple[Node, ...] = ()
+    edges: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """One class of the data set: `name` as the data calls it (a folder), `label` as people do."""
+
+    index: int
+    name: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One item of the data set; `path` is relative to the data's folder ('' for items without a file)."""
+
+    index: int
+    path: str
+    class_index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Something in the data that was passed over, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a picture becomes the network's input: resize, centre crop, to 0..1, less `mean`, by `std`.
+
+    `resize` is None, (shorter side,) or (height, width); `crop` is (height, width). `mean` and `std` have one
+    value a channel, in units of the 0..1 range.
+    """
+
+    resize: tuple[int, ...] | None = None
+    crop: tuple[int, int] | None = None
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    @property
+    def channels(self) -> int:
+        """How many channels the network's input has: 1 is grey, 3 is RGB."""
+        return len(self.mean)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """For each unit its examples, strongest first; equal scores go to the lower example index.
+
+    Where a unit has fewer than k, `examples` is -1 and `scores` NaN. `positions` are row-major indices into the
+    unit's map, `boxes` their receptive fields; both None where an example counts as a whole.
+    """
+
+    scores: Float32[np.ndarray, "unit k"]
+    examples: Int64[np.ndarray, "unit k"]
+    positions: Int32[np.ndarray, "unit k"] | None = None
+    boxes: Int32[np.ndarray, "unit k 4"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStatistics:
+    """Statistics of each unit over all examples and positions; NaN where undefined.
+
+    `fraction_active` is the share of (example, position) with activation > 0; `selectivity` is Morcos 2018
+    (arXiv 1803.06959): (best - rest) / (best + rest) of the class means of the per-example max, less the
+    smallest where negative.
+    """
+
+    mean: Float64[np.ndarray, " unit"]
+    std: Float64[np.ndarray, " unit"]
+    min: Float64[np.ndarray, " unit"]
+    max: Float64[np.ndarray, " unit"]
+    fraction_active: Float64[np.ndarray, " unit"]
+    selectivity: Float64[np.ndarray, " unit"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerScan:
+    """What the scan found for the units of one layer.
+
+    `quantiles` holds examples at the study's quantile levels of the per-example max, lowest level first.
+    `class_max` and `class_mean` are means over a class's examples of the per-example max and mean, NaN for a
+    class without examples. `sample` is the per-example max on the study's sample of examples.
+    """
+
+    statistics: UnitStatistics
+    by_max: Ranking
+    by_mean: Ranking
+    quantiles: Ranking
+    class_max: Float32[np.ndarray, "unit class"]
+    class_mean: Float32[np.ndarray, "unit class"]
+    sample: Float32[np.ndarray, "unit example"]
+
+
+@dataclass(frozen=True, slots=True)
+class InputStatistics:
+    """Statistics of the network's inputs in the 0..1 range, for synthesis, over `count` examples of the sample.
+
+    `covariance` is that of the colour channels over all pixels; `spectrum` the mean magnitude of the
+    orthonormal rfft2 of each channel.
+    """
+
+    count: int
+    mean: Float64[np.ndarray, " channel"]
+    covariance: Float64[np.ndarray, "channel channel2"]
+    spectrum: Float64[np.ndarray, "channel height frequency"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One stage on one model and data set: everything that decides its result."""
+
+    stage: str
+    model: str
+    model_fingerprint: str
+    data: str
+    data_fingerprint: str
+    options: Mapping[str, Any]
+    seed: int = 0
+    version: str = ""
+    started: str = ""
+    finished: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One example among a unit's strongest; `position`, `box` and `recall` only where ranked by `max`."""
+
+    rank: int
+    example: int
+    path: str
+    class_label: str | None
+    score: float
+    position: tuple[int, ...] | None = None
+    box: Box | None = None
+    recall: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRecord:
+    """Everything a study knows of one unit.
+
+    `classes` maps "max" and "mean" to a value for each class, NaN where it has none.
+    """
+
+    layer: Layer
+    channel: int
+    statistics: Mapping[str, float]
+    exemplars: Mapping[str, tuple[Exemplar, ...]]
+    classes: Mapping[str, Float32[np.ndarray, " class"]]
+    sample: Float32[np.ndarray, " example"] = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    @property
+    def dead(self) -> bool:
+        """Whether the unit was never above zero, on any example at any position."""
+        return self.statistics["fraction_active"] == 0
