@@ -5,6 +5,7 @@ A job never knows where it runs; an engine never knows what it computes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -22,9 +23,27 @@ class Shard:
         return self.stop - self.start
 
 
-def cut(examples: int, size: int) -> list[Shard]:
-    """Shards of `size` examples (the last may be shorter) that cover `examples` examples, in order."""
-    return [Shard(start, min(start + size, examples)) for start in range(0, examples, size)]
+def remaining(examples: int, done: Iterable[Shard], size: int) -> list[Shard]:
+    """Shards of at most `size` examples, in order, that cover what `done` leaves of `examples` examples."""
+    gaps, start = [], 0
+    for shard in sorted(done):
+        gaps.append(Shard(start, shard.start))
+        start = shard.stop
+    gaps.append(Shard(start, examples))
+    return [
+        Shard(cut, min(cut + size, gap.stop)) for gap in gaps if len(gap) > 0 for cut in range(gap.start, gap.stop, size)
+    ]
+
+
+def joined(shards: Iterable[Shard]) -> list[Shard]:
+    """The same examples in as few shards as possible, in order."""
+    result: list[Shard] = []
+    for shard in sorted(shards):
+        if result and result[-1].stop == shard.start:
+            result[-1] = Shard(result[-1].start, shard.stop)
+        else:
+            result.append(shard)
+    return result
 
 
 class Job(Protocol[Part]):
@@ -40,3 +59,44 @@ class Job(Protocol[Part]):
 
     def merge(self, left: Part, right: Part) -> Part:
         """The part of all examples of both, which have none in common; both are consumed."""
+
+
+class Engine(Protocol):
+    """Where jobs run. An engine changes the time, never the answer."""
+
+    def run(self, job: Job[Part], shards: Sequence[Shard], onto: Part, kept: Callable[[Part, Shard], None]) -> Part:
+        """The part of all `shards` merged with `onto`; `kept(part, shard)` is called whenever `part` has taken in a
+        further shard and can be saved.
+        """
+
+
+class Progress(Protocol):
+    """Who wants to know how far long work has come."""
+
+    def begin(self, task: str, total: int, done: int = 0) -> None:
+        """A task of `total` items starts, `done` of them finished in an earlier run."""
+
+    def advance(self, items: int) -> None:
+        """`items` more are finished."""
+
+    def end(self) -> None:
+        """The task is finished."""
+
+    def say(self, text: str) -> None:
+        """Something that a person should know, one line."""
+
+
+class Silence:
+    """Progress that nobody watches."""
+
+    def begin(self, task: str, total: int, done: int = 0) -> None:
+        """Nothing."""
+
+    def advance(self, items: int) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""

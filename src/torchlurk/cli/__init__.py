@@ -1,0 +1,79 @@
+"""The command line: one file per command, loaded when it is called, so that `torchlurk show` needs no torch."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+
+import click
+
+import torchlurk
+from torchlurk.errors import TorchlurkError
+
+COMMANDS = {
+    "demo": "Analyze the demo model on its drawn world.",
+    "layers": "List the layers of a model whose units can be looked at.",
+    "analyze": "Find out what every unit of a model responds to; write it to a study.",
+    "show": "Show what a study knows of one unit.",
+    "check": "Verify a study file and say which stages are complete.",
+}
+
+EXIT_INPUT, EXIT_OTHER, EXIT_INTERRUPTED = 2, 1, 130
+
+
+class Commands(click.Group):
+    """The commands by name; a command's module is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a new user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"torchlurk.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `torchlurk --help`, without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(torchlurk.__version__, prog_name="torchlurk")
+def torchlurk_command() -> None:
+    """See what every unit of a trained PyTorch network has learned."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command and exits: 0 done, 2 bad usage or input, 1 anything else, 130 interrupted."""
+    try:
+        torchlurk_command.main(args=arguments, prog_name="torchlurk", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(_fail("interrupted", EXIT_INTERRUPTED))
+    except KeyboardInterrupt:
+        sys.exit(_fail("interrupted: what was computed is kept; the same command continues it", EXIT_INTERRUPTED))
+    except click.UsageError as error:
+        name = error.ctx.command_path if error.ctx else "torchlurk"
+        sys.exit(_fail(f"{error.format_message().rstrip('.')}   ({name} --help lists what there is)", EXIT_INPUT))
+    except click.ClickException as error:
+        sys.exit(_fail(error.format_message(), EXIT_INPUT))
+    except TorchlurkError as error:
+        sys.exit(_fail(str(error), error.exit_status))
+    except BrokenPipeError:
+        # The reader went away (`torchlurk show … | head`): not an error of ours, and nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(_fail("no room left on the disk   (free some space; the same command continues)", EXIT_INPUT))
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"torchlurk: {' '.join(message.split(chr(10)))}", file=sys.stderr)
+    return status

@@ -1,0 +1,1 @@
+"""One pass over the data: what every unit of every layer responds to."""

@@ -1,0 +1,43 @@
+# make demo · make test · make check · make bench: each sets up what it needs, once.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: help demo test check bench format clean
+
+help:
+	@echo 'make demo    analyze the demo model and say what to look at'
+	@echo 'make test    all tests'
+	@echo 'make check   style, types, and which package may import which'
+	@echo 'make bench   benchmarks, each against its limit and its peers'
+	@echo 'make format  put the code into shape'
+
+# The stamp is newer than what decides the set-up, or everything is installed again.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[fast,models,plot]' --group dev
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/torchlurk demo --out demo.lurk
+
+test: $(READY)
+	$(BIN)/pytest --numprocesses auto --dist worksteal
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build dist demo.lurk

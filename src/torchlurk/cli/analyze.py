@@ -1,0 +1,34 @@
+"""`torchlurk analyze MODEL DATA --out STUDY`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from torchlurk.cli.flags import collect, flags
+from torchlurk.cli.progress import watcher
+from torchlurk.cli.summary import summary
+from torchlurk.options import ComputeOptions, InputOptions, ScanOptions
+
+
+@click.command("analyze")
+@click.argument("model")
+@click.argument("data")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="STUDY", help="The study to write, NAME.lurk.")
+@click.option("--weights", metavar="FILE", help="Weights: .safetensors or a .pt/.pth state_dict; 'random' to try things out.")
+@click.option("--stages", metavar="STAGE,…", help="Only these stages, commas between.  [default: all]")
+@flags(ScanOptions, InputOptions, ComputeOptions)
+def command(model: str, data: str, out: Path, weights: str | None, stages: str | None, **given: Any) -> None:
+    """Find out what every unit of MODEL responds to in DATA, and write it to a study.
+
+    MODEL is torchvision:NAME, timm:NAME, hf:NAME, FILE.py:CALLABLE, package.module:CALLABLE, or demo. DATA is a folder of images,
+    one sub-folder per class (or none), or demo. The same command continues what was interrupted.
+    """
+    from torchlurk.analysis import STAGES, Settings, analyze_model
+
+    settings = Settings(collect(InputOptions, given), collect(ScanOptions, given), collect(ComputeOptions, given))
+    wanted = [stage.strip() for stage in stages.split(",")] if stages else STAGES
+    analyze_model(model, data, out, weights, wanted, settings, watcher())
+    click.echo(summary(out))

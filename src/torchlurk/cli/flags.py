@@ -1,0 +1,93 @@
+"""Command-line flags made from the options classes: same names, same help, same checks."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from dataclasses import fields
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import click
+
+Options = TypeVar("Options")
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class Numbers(click.ParamType):
+    """Numbers with commas between, such as 0.485,0.456,0.406."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """The numbers as a tuple."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"'{value}' is not numbers with commas between, such as 0.485,0.456,0.406", param, ctx)
+
+
+class Extent(click.ParamType):
+    """One number of pixels, or height and width with a comma between."""
+
+    name = "extent"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | tuple[int, int]:
+        """An int, or (height, width)."""
+        if isinstance(value, (int, tuple)):
+            return value
+        parts = str(value).split(",")
+        if len(parts) not in (1, 2) or not all(part.strip().isdigit() for part in parts):
+            self.fail(f"'{value}' is not a number of pixels, nor HEIGHT,WIDTH", param, ctx)
+        return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+
+
+def flags(*classes: type) -> Callable[[Decorated], Decorated]:
+    """A decorator that adds a flag for every field of the options classes, in their order."""
+
+    def decorate(command: Decorated) -> Decorated:
+        for options_class in reversed(classes):
+            hints = typing.get_type_hints(options_class)
+            for one in reversed(fields(options_class)):
+                command = _flag(one.name, hints[one.name], one.default, one.metadata)(command)
+        return command
+
+    return decorate
+
+
+def collect(options_class: type[Options], given: dict[str, Any]) -> Options:
+    """The options object made of those of the given values that are its fields."""
+    return options_class(**{one.name: given[one.name] for one in fields(options_class)})  # type: ignore[arg-type]
+
+
+def _flag(name: str, hint: Any, default: Any, metadata: Any) -> Callable[[Decorated], Decorated]:
+    kind = _kind(hint)
+    repeated = hint == tuple[str, ...]
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        type=kind,
+        default=default,
+        multiple=repeated,
+        metavar=metadata["metavar"],
+        help=metadata["help"],
+        show_default=default is not None and not repeated,
+    )
+
+
+def _kind(hint: Any) -> Any:
+    alternatives = [one for one in get_args(hint) if one is not NoneType] if _is_union(hint) else [hint]
+    if get_origin(alternatives[0]) is Literal:
+        return click.Choice(get_args(alternatives[0]))
+    if tuple[float, ...] in alternatives:
+        return Numbers()
+    if tuple[int, int] in alternatives:
+        return Extent()
+    return str if hint == tuple[str, ...] else alternatives[0]
+
+
+def _is_union(hint: Any) -> bool:
+    return get_origin(hint) in (typing.Union, UnionType)

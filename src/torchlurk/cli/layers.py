@@ -1,0 +1,63 @@
+"""`torchlurk layers MODEL`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from torchlurk.records import Layer
+from torchlurk.resources.documents import layers_document
+
+
+@click.command("layers")
+@click.argument("model")
+@click.option("--weights", metavar="FILE", help="Weights, if the layers depend on them.")
+@click.option("--input", "shape", metavar="C,H,W", help="Shape of the network's input, where the model does not tell.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document, with the graph.")
+def command(model: str, weights: str | None, shape: str | None, as_json: bool) -> None:
+    """List the layers of MODEL whose units can be looked at.
+
+    Layers marked with a dot repeat what others hold (pools, concatenations) and are scanned only when --layers names them exactly.
+    """
+    from torchlurk.analysis import survey_model
+
+    found = survey_model(model, weights, shape)
+    if as_json:
+        click.echo(json.dumps(layers_document(model, found.input_shape, found.layers, found.graph), indent=1))
+        return
+    Console(highlight=False, soft_wrap=True).print(_table(found.layers))
+    scanned = [layer for layer in found.layers if layer.by_default]
+    units = sum(layer.channels for layer in scanned)
+    click.echo(f"{len(scanned)} layers with {units:,} units, for an input of {_times(found.input_shape)}")
+
+
+def _table(layers: tuple[Layer, ...]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("layer", no_wrap=True)
+    table.add_column("type", no_wrap=True)
+    table.add_column("layout")
+    for name in ("units", "map", "parameters", "receptive field", "stride"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("read after", no_wrap=True)
+    for layer in layers:
+        table.add_row(
+            layer.name if layer.by_default else f"· {layer.name}",
+            layer.type,
+            layer.layout,
+            f"{layer.channels}",
+            _times(layer.shape),
+            f"{layer.parameters:,}" if layer.parameters else "",
+            _times(layer.receptive_field) if layer.receptive_field else "whole input",
+            _times(layer.stride) if layer.stride else "",
+            ", ".join(layer.read_after),
+            style=None if layer.by_default else "dim",
+        )
+    return table
+
+
+def _times(extent: tuple[int, ...]) -> str:
+    return "×".join(map(str, extent))

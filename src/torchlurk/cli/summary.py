@@ -1,0 +1,44 @@
+"""What to look at in a finished study, in a few lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from torchlurk.study import Study
+
+SKIPS_SHOWN = 5
+"""How many of the files that were passed over are named."""
+
+
+def summary(path: Path) -> str:
+    """What the study holds, what was passed over, and three commands that show something."""
+    with Study(path) as study:
+        units = sum(len(layer) for layer in study.layers)
+        lines = [f"{path}: {len(study.layers)} layers, {units:,} units, {study.reader.example_count():,} examples"]
+        lines += _skipped(study)
+        lines += [f"note: {note}" for note in study.notes]
+        lines += ["", "Look at a unit (the most selective ones of the last layers):"]
+        lines += [f"  torchlurk show {path} {unit} --out unit.png" for unit in most_selective(study)]
+    return "\n".join(lines)
+
+
+def most_selective(study: Study, most: int = 3) -> list[str]:
+    """The most selective unit of each of the last layers with a map, deepest last; by maximum where there are no classes."""
+    found = []
+    for layer in [layer for layer in study.layers if layer.record.shape][-most:] or study.layers[-most:]:
+        statistics = layer.statistics
+        value = statistics["selectivity"]
+        value = value if np.isfinite(value).any() else statistics["max"]
+        found.append(f"{layer.name}:{int(np.nanargmax(np.where(np.isfinite(value), value, -np.inf)))}")
+    return found
+
+
+def _skipped(study: Study) -> list[str]:
+    skipped = study.skipped
+    if not skipped:
+        return []
+    rest = len(skipped) - SKIPS_SHOWN
+    lines = [f"passed over {len(skipped)}:"] + [f"  {skip.path}: {skip.reason}" for skip in skipped[:SKIPS_SHOWN]]
+    return lines + ([f"  and {rest} more (torchlurk check {study.path} lists all)"] if rest > 0 else [])

@@ -1,0 +1,139 @@
+"""The scan as a job: shards of examples in, running statistics of every unit of every layer out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int32, Int64
+from torch import Tensor, nn
+
+from torchlurk.inputs.feeding import Batch, feed, inputs_of
+from torchlurk.inputs.sources import Source
+from torchlurk.inputs.statistics import InputSums
+from torchlurk.jobs import Progress, Shard
+from torchlurk.models.taps import evaluation, maps, reading
+from torchlurk.records import Layer
+from torchlurk.scanning.part import LayerPart
+
+INPUT_SAMPLE = 256
+"""Colour and spectrum of the inputs are measured on this many examples of the sample: more change nothing one could see."""
+
+
+@dataclass(slots=True)
+class ScanPart:
+    """What the scan knows after some shards.
+
+    `classes` is the class of every example as far as known, -1 otherwise; `skipped` says why an example could not be read.
+    """
+
+    layers: dict[str, LayerPart]
+    inputs: InputSums
+    classes: Int32[np.ndarray, " example"]
+    skipped: dict[int, str]
+    seen: int = 0
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The part as plain arrays, for saving."""
+        arrays = {f"layer/{name}/{key}": array for name, part in self.layers.items() for key, array in part.arrays().items()}
+        arrays |= {f"inputs/{key}": array for key, array in self.inputs.arrays().items()}
+        reasons = "\n".join(f"{index} {' '.join(reason.split())}" for index, reason in self.skipped.items())
+        return arrays | {
+            "classes": self.classes,
+            "skipped": np.frombuffer(reasons.encode(), np.uint8),
+            "seen": np.array([self.seen]),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> ScanPart:
+        """The part that `arrays()` came from."""
+        reasons = [line.partition(" ") for line in arrays["skipped"].tobytes().decode().split("\n") if line]
+        return cls(
+            layers={name: LayerPart.from_arrays(_under(arrays, f"layer/{name}/")) for name in _layer_names(arrays)},
+            inputs=InputSums.from_arrays(_under(arrays, "inputs/")),
+            classes=arrays["classes"].copy(),
+            skipped={int(index): reason for index, _, reason in reasons},
+            seen=int(arrays["seen"][0]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One forward pass over the examples of a shard, every layer's activations reduced as they appear.
+
+    `network` is on `device` and is left as found. See `torchlurk.jobs.Job`.
+    """
+
+    network: nn.Module
+    layers: Sequence[Layer]
+    source: Source
+    top: int
+    sample: Int64[np.ndarray, " sample"]
+    batch_size: int
+    workers: int | None
+    device: torch.device
+    dtype: torch.dtype
+    progress: Progress
+
+    def empty(self) -> ScanPart:
+        """See `torchlurk.jobs.Job`."""
+        return ScanPart(
+            layers={
+                layer.name: LayerPart.empty(layer.channels, layer.positions, self.top, self.sample)
+                for layer in self.layers
+            },
+            inputs=InputSums.empty(),
+            classes=np.full(len(self.source.examples), -1, np.int32),
+            skipped={},
+        )
+
+    def run(self, shard: Shard, onto: ScanPart) -> ScanPart:
+        """See `torchlurk.jobs.Job`. Examples that cannot be read are skipped, each with its reason."""
+        batch: Batch
+
+        def deliver(layer: Layer, activation: Tensor) -> None:
+            onto.layers[layer.name].add(maps(layer, activation), batch.examples, batch.classes)
+
+        with evaluation(self.network), torch.inference_mode(), reading(self.network, self.layers, deliver):
+            for batch in feed(self.source, range(shard.start, shard.stop), self.batch_size, self.workers):
+                onto.skipped.update(batch.skipped)
+                if len(batch.examples):
+                    self._note_inputs(batch, onto)
+                    self.network(inputs_of(batch, self.source.preprocessing, self.device, self.dtype))
+                self.progress.advance(len(batch.examples) + len(batch.skipped))
+        return onto
+
+    def merge(self, left: ScanPart, right: ScanPart) -> ScanPart:
+        """See `torchlurk.jobs.Job`."""
+        return ScanPart(
+            layers={name: left.layers[name].merge(right.layers[name]) for name in left.layers},
+            inputs=left.inputs.merge(right.inputs),
+            classes=np.maximum(left.classes, right.classes),
+            skipped=left.skipped | right.skipped,
+            seen=left.seen + right.seen,
+        )
+
+    def restored(self, arrays: Mapping[str, np.ndarray]) -> ScanPart:
+        """The part that was saved as `arrays`."""
+        return ScanPart.from_arrays(arrays)
+
+    def shard_size(self, about: int) -> int:
+        """A whole number of batches near `about` examples, so that a shard's cut does not cut a batch."""
+        return self.batch_size * max(1, round(about / self.batch_size))
+
+    def _note_inputs(self, batch: Batch, onto: ScanPart) -> None:
+        onto.seen += len(batch.examples)
+        onto.classes[batch.examples] = batch.classes
+        rows = np.flatnonzero(np.isin(batch.examples, self.sample[:: max(1, len(self.sample) // INPUT_SAMPLE)]))
+        if len(rows):
+            onto.inputs.add(batch.pixels[torch.from_numpy(rows)])
+
+
+def _under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _layer_names(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    return list(dict.fromkeys(name.split("/")[1] for name in arrays if name.startswith("layer/")))

@@ -1,0 +1,263 @@
+"""The facade: `analyze` makes a study, `open` reads one, and a study gives its layers, units and pictures.
+
+Opening and reading need no torch; `analyze` imports it when called.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float32, Float64
+from PIL import Image
+
+from torchlurk.errors import UnitError, nearest
+from torchlurk.jobs import Progress, Silence
+from torchlurk.options import ComputeOptions, InputOptions, Interpolation, Precision, ScanOptions
+from torchlurk.records import Class, Exemplar, Graph, InputStatistics, Layer, Run, Skip, Tap, UnitRecord
+from torchlurk.rendering.contact_sheet import contact_sheet
+from torchlurk.rendering.encoding import decode
+from torchlurk.resources.documents import highest, unit_document
+from torchlurk.store.reading import Reader
+from torchlurk.units import Unit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import nn
+
+
+class Study:
+    """Everything computed for one model on one data set, read from its file. Close it, or use it in a `with` block."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._reader = Reader(Path(path))
+        self.path = self._reader.path
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._reader.close()
+
+    @property
+    def reader(self) -> Reader:
+        """The records of the study's file, for what has no verb here."""
+        return self._reader
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """What was run, by stage."""
+        return self._reader.runs()
+
+    @property
+    def layers(self) -> tuple[LayerView, ...]:
+        """The layers whose units were scanned, in order of execution."""
+        return tuple(LayerView(self, layer) for layer in self._reader.layers())
+
+    @property
+    def graph(self) -> Graph:
+        """What feeds what in the model."""
+        return self._reader.graph()
+
+    @property
+    def classes(self) -> tuple[Class, ...]:
+        """The classes of the data set; none if it has none."""
+        return self._reader.classes()
+
+    @property
+    def skipped(self) -> tuple[Skip, ...]:
+        """What in the data was passed over, and why."""
+        return self._reader.skips()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the study before trusting it."""
+        return tuple(text for _, text in self._reader.notes())
+
+    @property
+    def input_statistics(self) -> InputStatistics | None:
+        """Colour and spectrum of the network's inputs."""
+        return self._reader.input_statistics()
+
+    def __getitem__(self, layer: str) -> LayerView:
+        """The layer of that name; raises `UnitError` naming the nearest."""
+        layers = {one.name: one for one in self._reader.layers()}
+        if layer not in layers:
+            raise UnitError(f"no layer '{layer}' in {self.path}{nearest(layer, layers)}", "study.layers lists all")
+        return LayerView(self, layers[layer])
+
+    def unit(self, address: str) -> UnitView:
+        """The unit written `layer:channel`; raises `UnitError` if the study has none such."""
+        return UnitView(self, self._reader.unit(Unit.parse(address)))
+
+    def picture(self, example: int) -> Image.Image | None:
+        """An exemplar's example as the network saw it; None if the study does not hold it."""
+        stored = self._reader.picture(example)
+        return decode(stored[1]) if stored else None
+
+    def __repr__(self) -> str:
+        layers = self._reader.layers()
+        return f"<Study {self.path}: {len(layers)} layers, {sum(layer.channels for layer in layers)} units>"
+
+
+class LayerView(Sequence["UnitView"]):
+    """One layer of a study, as a sequence of its units."""
+
+    def __init__(self, study: Study, record: Layer) -> None:
+        self._study = study
+        self.record = record
+        self.name = record.name
+
+    def __len__(self) -> int:
+        return self.record.channels
+
+    def __getitem__(self, channel: Any) -> Any:
+        """The unit of that channel; a slice gives a list."""
+        if isinstance(channel, slice):
+            return [self[index] for index in range(*channel.indices(len(self)))]
+        return self._study.unit(f"{self.name}:{range(len(self))[channel]}")
+
+    def __iter__(self) -> Iterator[UnitView]:
+        return (self[channel] for channel in range(len(self)))
+
+    @property
+    def statistics(self) -> dict[str, Float64[np.ndarray, " unit"]]:
+        """Each statistic of every unit of the layer as an array, by name."""
+        found = self._study.reader.statistics(self.name)
+        return {name: getattr(found, name) for name in found.__dataclass_fields__}
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.record.shape)) or "vector"
+        return f"<Layer {self.name}: {self.record.type}, {len(self)} units, {shape}>"
+
+
+class UnitView:
+    """One unit of a study: what it responds to, in numbers and pictures."""
+
+    def __init__(self, study: Study, record: UnitRecord) -> None:
+        self._study = study
+        self.record = record
+
+    @property
+    def address(self) -> str:
+        """The unit written `layer:channel`."""
+        return str(Unit(self.record.layer.name, self.record.channel))
+
+    @property
+    def statistics(self) -> dict[str, float]:
+        """Mean, std, max, min, fraction_active and selectivity over all examples; NaN where undefined."""
+        return dict(self.record.statistics)
+
+    @property
+    def dead(self) -> bool:
+        """Whether the unit was never above zero."""
+        return self.record.dead
+
+    @property
+    def sample(self) -> Float32[np.ndarray, " example"]:
+        """The unit's per-example max on the study's random sample of examples."""
+        return self.record.sample
+
+    def exemplars(self, by: str = "max") -> tuple[Exemplar, ...]:
+        """The strongest examples `by` "max" or "mean", strongest first; or by "quantile" of the max, lowest first."""
+        if by not in self.record.exemplars:
+            raise UnitError(f"no exemplars by '{by}'", f"there is: {', '.join(self.record.exemplars)}")
+        return self.record.exemplars[by]
+
+    def classes(self, by: str = "max", top: int | None = None) -> list[tuple[str, float]]:
+        """Classes and the means over their examples of the per-example "max" or "mean", highest first."""
+        if by not in self.record.classes:
+            raise UnitError(f"no class means by '{by}'", f"there is: {', '.join(self.record.classes)}")
+        values = self.record.classes[by]
+        return [(row["class"], row["value"]) for row in highest(values, self._study.classes, top or len(values))]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `torchlurk show STUDY UNIT --json` prints."""
+        return unit_document(self.record, self._study.classes)
+
+    def picture(self) -> Image.Image:
+        """The unit's contact sheet: exemplars with boxes, class bars, responses, statistics."""
+        return contact_sheet(self.record, self._study.classes, self._study.picture, self._input_size())
+
+    def plot(self) -> Figure:
+        """The same as a matplotlib figure; raises `MissingExtraError` without matplotlib."""
+        from torchlurk.plotting import plot_unit
+
+        return plot_unit(self.record, self._study.classes, self._study.picture)
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.picture().save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def _input_size(self) -> tuple[int, int]:
+        height, width = self._study.reader.input_shape()[-2:]
+        return height, width
+
+    def __repr__(self) -> str:
+        return f"<Unit {self.address}>"
+
+
+def open(path: str | Path) -> Study:
+    """The study in the file at `path`. Needs neither torch nor the model; raises `StudyError` if it is not a study."""
+    return Study(path)
+
+
+def analyze(
+    model: nn.Module | str,
+    data: Any,
+    out: str | Path,
+    *,
+    weights: str | Path | None = None,
+    stages: Sequence[str] | None = None,
+    layers: Sequence[str] = (),
+    tap: Tap = "activation",
+    top: int = 9,
+    precision: Precision = "fp32",
+    seed: int = 0,
+    sample: int = 1024,
+    class_names: str | Sequence[str] | None = None,
+    resize: int | tuple[int, int] | None = None,
+    crop: int | tuple[int, int] | None = None,
+    interpolation: Interpolation | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    limit: int | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Study:
+    """Finds out what every unit of the model responds to, and returns the study written at `out`.
+
+    `model` is any module (left as found), or a MODEL as on the command line, with `weights`. `data` is a folder of images, or any
+    map-style data set of (tensor, class) or tensor; of a data set with normalized tensors, `mean` and `std` say how they were
+    normalized, so that they can be shown. Running it again continues or finds it complete. The other arguments are those of
+    `torchlurk analyze`. Raises a `TorchlurkError` that says what to do.
+    """
+    from torchlurk.analysis import STAGES, Settings, analyze_model
+
+    settings = Settings(
+        InputOptions(
+            class_names if isinstance(class_names, str) else None,
+            resize,
+            crop,
+            interpolation,
+            tuple(mean) if mean is not None else None,
+            tuple(std) if std is not None else None,
+            limit,
+        ),
+        ScanOptions(tuple(layers), tap, top, precision, seed, sample),
+        ComputeOptions(device, batch_size, workers),
+    )
+    names = None if isinstance(class_names, str) else class_names
+    analyze_model(model, data, Path(out), weights, stages or STAGES, settings, progress or Silence(), names)
+    return Study(out)
