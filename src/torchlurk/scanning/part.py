@@ -1,0 +1,159 @@
+"""The running state of one layer's scan: it grows by batches, merges with others, and ends as a `LayerScan`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int32, Int64, Shaped
+from torch import Tensor
+
+from torchlurk.records import LayerScan, Ranking
+from torchlurk.scanning import reductions
+from torchlurk.scanning.exemplars import NOTHING, Leaders, strength
+from torchlurk.scanning.statistics import ClassSums, Moments, Sample, selectivity
+
+Boxes = Callable[[Int64[np.ndarray, " n"], Int32[np.ndarray, " n"]], Int32[np.ndarray, "n 4"]]
+"""From channels and row-major positions to their receptive fields."""
+
+
+@dataclass(slots=True)
+class LayerPart:
+    """What is known of one layer's units from the examples seen so far.
+
+    Parts of disjoint sets of examples merge, in any order and grouping, to the part of all: ranks and positions bit for
+    bit, sums up to rounding. Memory does not grow with the number of examples, but with units × (sample + classes seen).
+    """
+
+    positions: int
+    by_max: Leaders
+    by_mean: Leaders
+    moments: Moments
+    classes: ClassSums
+    sample: Sample
+
+    @classmethod
+    def empty(cls, units: int, positions: int, top: int, sample: Int64[np.ndarray, " example"]) -> LayerPart:
+        """The part of no example: `sample` is the study's, sorted, and the same for all layers and parts."""
+        return cls(
+            positions=positions,
+            by_max=Leaders.empty(units, top),
+            by_mean=Leaders.empty(units, top),
+            moments=Moments.empty(units),
+            classes=ClassSums.empty(units),
+            sample=Sample.empty(sample, units),
+        )
+
+    @property
+    def broken(self) -> int:
+        """How many (example, unit) were not finite, and so entered nothing."""
+        return int(self.moments.broken.sum())
+
+    def add(
+        self,
+        maps: Float[Tensor, "batch unit *positions"],
+        examples: Int64[np.ndarray, " batch"],
+        classes: Int64[np.ndarray, " batch"],
+    ) -> None:
+        """Take in the maps of a batch: one example a row, its index and its class (-1 for none)."""
+        rows = reductions.flat(maps)
+        if rows.device.type == "cuda":  # elsewhere what is kept stays with the host: not every device has float64
+            self._move(rows.device)
+        self._add(rows, examples, self.classes.places(classes), self.sample.slots(examples))
+
+    def _move(self, device: torch.device) -> None:
+        moved = self.to(device)
+        for name in _COMPONENTS:
+            setattr(self, name, getattr(moved, name))
+
+    def _add(
+        self,
+        maps: Float[Tensor, "batch unit position"],
+        examples: Int64[np.ndarray, " batch"],
+        places: Int64[np.ndarray, " batch"],
+        slots: Int64[np.ndarray, " batch"],
+    ) -> None:
+        device = self.moments.pivot.device
+        self.moments.settle(reductions.first_values(maps).to(device))
+        rows = reductions.reduce(maps, self.moments.pivot.to(maps.device)).to(device)
+        indices = torch.from_numpy(examples).to(device)[:, None]
+        self.moments.add(rows, self.positions)
+        self.classes.add(rows, places)
+        self.sample.add(rows, slots)
+        by_max, by_mean = (strength(scores, indices).where(rows.finite, NOTHING) for scores in (rows.max, rows.mean))
+        where = reductions.locate(maps, self.by_max.entering(by_max).to(maps.device)).to(device)
+        self.by_max.insert(by_max, where)
+        self.by_mean.insert(by_mean, torch.zeros_like(where))
+
+    def merge(self, other: LayerPart) -> None:
+        """Take in the part of other examples, which is left as it was."""
+        other = other.to(self.moments.pivot.device)
+        self.by_max.merge(other.by_max)
+        self.by_mean.merge(other.by_mean)
+        self.moments.merge(other.moments, self.positions)
+        self.classes.merge(other.classes)
+        self.sample.merge(other.sample)
+
+    def to(self, device: torch.device) -> LayerPart:
+        """The same on another device; itself if it is there."""
+        if self.moments.pivot.device == device:
+            return self
+        components = {name: _moved(getattr(self, name), device) for name in _COMPONENTS}
+        return LayerPart(self.positions, **components)
+
+    def arrays(self) -> dict[str, Shaped[np.ndarray, ...]]:
+        """Everything, as plain arrays by name (`component.field`), for a checkpoint; they may share this part's memory."""
+        here = self.to(torch.device("cpu"))
+        found = {f"{name}.{key}": array for name in _COMPONENTS for key, array in getattr(here, name).arrays().items()}
+        return {"positions": np.array(self.positions), **found}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> LayerPart:
+        """The part whose `arrays` these are; the arrays are copied."""
+        components = {
+            name: kind.from_arrays(
+                {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
+            )
+            for name, kind in _COMPONENTS.items()
+        }
+        return cls(int(arrays["positions"]), **components)
+
+    def finish(self, classes: int, boxes: Boxes | None) -> LayerScan:
+        """The records of this layer: `classes` is how many the data has, `boxes` gives receptive fields if there are any."""
+        class_max, class_mean = self.classes.means(classes)
+        return LayerScan(
+            statistics=self.moments.statistics(self.positions, selectivity(class_max)),
+            by_max=self._placed(boxes),
+            by_mean=self.by_mean.ranking(),
+            quantiles=self.sample.quantiles(),
+            class_max=class_max.astype(np.float32),
+            class_mean=class_mean.astype(np.float32),
+            sample=self.sample.by_unit(),
+        )
+
+    def _placed(self, boxes: Boxes | None) -> Ranking:
+        """The ranking by max with positions and, if there are any, boxes; -1 where there is no example."""
+        ranking, positions = self.by_max.ranking(), self.by_max.positions_by_unit()
+        if boxes is None:
+            return replace(ranking, positions=positions)
+        units, ranks = np.nonzero(ranking.examples >= 0)
+        found = np.full((*positions.shape, 4), -1, dtype=np.int32)
+        found[units, ranks] = boxes(units.astype(np.int64), positions[units, ranks])
+        return replace(ranking, positions=positions, boxes=found)
+
+
+_COMPONENTS: dict[str, Any] = {
+    "by_max": Leaders,
+    "by_mean": Leaders,
+    "moments": Moments,
+    "classes": ClassSums,
+    "sample": Sample,
+}
+
+
+def _moved(component: Any, device: torch.device) -> Any:
+    values = ((one.name, getattr(component, one.name)) for one in fields(component))
+    return replace(component, **{name: value.to(device) for name, value in values if isinstance(value, Tensor)})

@@ -1,0 +1,300 @@
+"""Statistics of every unit over all examples: moments, class means, the sample; each mergeable.
+
+A unit's response to an example is finite, or it is counted as broken and enters nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, Shaped, UInt64
+from torch import Tensor
+
+from torchlurk.records import Ranking, UnitStatistics
+from torchlurk.scanning.reductions import Rows
+
+QUANTILES = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)
+"""Levels of the per-example max at which an example of the sample is shown."""
+
+NO_CLASS = -1
+
+
+@dataclass(slots=True)
+class Moments:
+    """Count, sum and sum of squares of (activation - pivot) over all activations of each unit, in float64.
+
+    The pivot is the first activation of the unit: the variance of a unit whose mean is large against its spread is not lost
+    to cancellation. `rows` counts examples, `broken` those that were not finite, `active` activations above zero.
+    """
+
+    pivot: Float32[Tensor, " unit"]
+    rows: Int64[Tensor, " unit"]
+    broken: Int64[Tensor, " unit"]
+    sum: Float64[Tensor, " unit"]
+    squares: Float64[Tensor, " unit"]
+    min: Float32[Tensor, " unit"]
+    max: Float32[Tensor, " unit"]
+    active: Int64[Tensor, " unit"]
+
+    @classmethod
+    def empty(cls, units: int) -> Moments:
+        """The moments of no example at all."""
+        count, number, single = (torch.zeros(units, dtype=kind) for kind in (torch.int64, torch.float64, torch.float32))
+        low, high = torch.full((units,), torch.inf), torch.full((units,), -torch.inf)
+        return cls(single, count, count.clone(), number, number.clone(), low, high, count.clone())
+
+    def settle(self, first: Float32[Tensor, " unit"]) -> None:
+        """Take the pivot of units that have none yet from a first activation."""
+        torch.where(self.rows == 0, first, self.pivot, out=self.pivot)
+
+    def add(self, rows: Rows, positions: int) -> None:
+        """Take in what the units did on a batch, at `positions` positions each."""
+        finite = rows.finite
+        self.sum += rows.offset.where(finite, 0.0).sum(0, dtype=torch.float64) * positions
+        self.squares += rows.spread.where(finite, 0.0).sum(0, dtype=torch.float64)
+        self.active += rows.active.where(finite, 0.0).sum(0, dtype=torch.float64).to(torch.int64)
+        self.rows += finite.sum(0)
+        self.broken += (~finite).sum(0)
+        torch.minimum(self.min, rows.min.where(finite, torch.inf).amin(0), out=self.min)
+        torch.maximum(self.max, rows.max.where(finite, -torch.inf).amax(0), out=self.max)
+
+    def merge(self, other: Moments, positions: int) -> None:
+        """Take in the moments of other examples, moved to this pivot (for a unit without examples, to theirs)."""
+        self.settle(other.pivot)
+        shift, count = other.pivot.double() - self.pivot.double(), other.rows * positions
+        self.squares += other.squares + 2 * shift * other.sum + count * shift.square()
+        self.sum += other.sum + count * shift
+        self.active += other.active
+        self.rows += other.rows
+        self.broken += other.broken
+        torch.minimum(self.min, other.min, out=self.min)
+        torch.maximum(self.max, other.max, out=self.max)
+
+    def arrays(self) -> dict[str, Shaped[np.ndarray, ...]]:
+        """Everything, as plain arrays."""
+        return {one.name: getattr(self, one.name).numpy() for one in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> Moments:
+        """The moments whose `arrays` these are."""
+        return cls(**{name: torch.tensor(array) for name, array in arrays.items()})
+
+    def statistics(self, positions: int, selectivity: Float64[np.ndarray, " unit"]) -> UnitStatistics:
+        """Mean, standard deviation (of the population) and the rest of each unit; NaN for one never finite."""
+        count = (self.rows * positions).double()
+        offset = self.sum / count
+        variance = (self.squares / count - offset.square()).clamp(min=0)
+        unseen = self.rows == 0
+        return UnitStatistics(
+            mean=(self.pivot + offset).cpu().numpy(),
+            std=variance.sqrt().cpu().numpy(),
+            min=self.min.double().masked_fill(unseen, torch.nan).cpu().numpy(),
+            max=self.max.double().masked_fill(unseen, torch.nan).cpu().numpy(),
+            fraction_active=(self.active / count).cpu().numpy(),
+            selectivity=selectivity,
+        )
+
+
+@dataclass(slots=True)
+class ClassSums:
+    """Sums over each class's examples of the per-example max and of the per-example mean, in float64.
+
+    A class gets a place (a row) when it is first seen; `order` maps classes to places, and rows beyond it are spare.
+    `broken` counts responses that were left out, and is there only once there is one.
+    """
+
+    max: Float64[Tensor, "place unit"]
+    mean: Float64[Tensor, "place unit"]
+    count: Int64[Tensor, " place"]
+    broken: Int32[Tensor, "place unit"] | None = None
+    order: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, units: int) -> ClassSums:
+        """The sums of no class at all."""
+        max, mean = (torch.zeros(0, units, dtype=torch.float64) for _ in range(2))
+        return cls(max, mean, torch.zeros(0, dtype=torch.int64))
+
+    def places(self, classes: Int64[np.ndarray, " batch"]) -> Int64[np.ndarray, " batch"]:
+        """The place of each example's class, made if it has none; -1 for an example without class."""
+        listed = classes.tolist()
+        for index in listed:
+            if index not in self.order and index != NO_CLASS:
+                self.order[index] = len(self.order)
+        if len(self.order) > len(self.count):
+            self._grow()
+        return np.array([self.order.get(index, NO_CLASS) for index in listed], dtype=np.int64)
+
+    def _grow(self) -> None:
+        room = 1 << (len(self.order) - 1).bit_length()  # doubled, so that growing costs little however often
+        self.max, self.mean, self.count = (_lengthened(old, room) for old in (self.max, self.mean, self.count))
+        if self.broken is not None:
+            self.broken = _lengthened(self.broken, room)
+
+    def add(self, rows: Rows, places: Int64[np.ndarray, " batch"]) -> None:
+        """Take in what the units did on a batch of examples whose classes have these `places`."""
+        known = torch.from_numpy(np.flatnonzero(places >= 0)).to(self.max.device)
+        if not len(known):
+            return
+        onto, finite = torch.from_numpy(places).to(self.max.device)[known], rows.finite[known]
+        self.max.index_add_(0, onto, rows.max[known].double().where(finite, 0.0))
+        self.mean.index_add_(0, onto, rows.mean[known].double().where(finite, 0.0))
+        if self.max.device.type != "cpu" or not bool(finite.all()):
+            self.leave_out(~finite, onto)
+        self.tally(places)
+
+    def tally(self, places: Int64[np.ndarray, " batch"]) -> None:
+        """Count the examples of a batch."""
+        onto = torch.from_numpy(places[places >= 0])
+        self.count.index_add_(0, onto.to(self.count.device), torch.ones_like(onto).to(self.count.device))
+
+    def leave_out(self, broken: Bool[Tensor, "row unit"], places: Int64[Tensor, " row"]) -> None:
+        """Note which responses of a batch were not finite."""
+        if self.broken is None:
+            self.broken = torch.zeros(self.max.shape, dtype=torch.int32, device=self.max.device)
+        self.broken.index_add_(0, places, broken.to(torch.int32))
+
+    def merge(self, other: ClassSums) -> None:
+        """Take in the sums of other examples."""
+        theirs = list(other.order.values())
+        onto = torch.from_numpy(self.places(np.array(list(other.order), dtype=np.int64))).to(self.max.device)
+        self.max.index_add_(0, onto, other.max[theirs])
+        self.mean.index_add_(0, onto, other.mean[theirs])
+        self.count.index_add_(0, onto, other.count[theirs])
+        if other.broken is not None:
+            self.leave_out(other.broken[theirs], onto)
+
+    def arrays(self) -> dict[str, Shaped[np.ndarray, ...]]:
+        """Everything, as plain arrays, without the spare rows; `order` lists the classes by place."""
+        used = len(self.order)
+        found = {name: getattr(self, name)[:used].numpy() for name in ("max", "mean", "count")}
+        if self.broken is not None:
+            found["broken"] = self.broken[:used].numpy()
+        return {**found, "order": np.array(list(self.order), dtype=np.int64)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> ClassSums:
+        """The sums whose `arrays` these are."""
+        tensors = {name: torch.tensor(array) for name, array in arrays.items() if name != "order"}
+        return cls(**tensors, order={int(index): place for place, index in enumerate(arrays["order"])})
+
+    def means(self, classes: int) -> tuple[Float64[np.ndarray, "unit class"], Float64[np.ndarray, "unit class"]]:
+        """Class means of the per-example max and of the per-example mean; NaN for a class without examples."""
+        listed, places = list(self.order), list(self.order.values())
+        count = self.count[places, None].double()
+        if self.broken is not None:
+            count = count - self.broken[places]
+        found = []
+        for sums in (self.max, self.mean):
+            means = np.full((sums.shape[1], classes), np.nan)
+            means[:, listed] = (sums[places] / count).T.cpu().numpy()
+            found.append(means)
+        return found[0], found[1]
+
+
+@dataclass(slots=True)
+class Sample:
+    """The per-example max of every unit on the examples of the study's random sample; NaN where not seen.
+
+    `examples` is sorted. Examples are the first axis, so that one example's maxima are written side by side.
+    """
+
+    examples: Int64[np.ndarray, " example"]
+    values: Float32[Tensor, "example unit"]
+
+    @classmethod
+    def empty(cls, examples: Int64[np.ndarray, " example"], units: int) -> Sample:
+        """The sample with none of its examples seen."""
+        return cls(examples, torch.full((len(examples), units), torch.nan))
+
+    def slots(self, examples: Int64[np.ndarray, " batch"]) -> Int64[np.ndarray, " batch"]:
+        """Where in the sample each example of a batch is; -1 where it is not in it."""
+        if not len(self.examples):
+            return np.full(len(examples), -1)
+        found = np.searchsorted(self.examples, examples)
+        found[found == len(self.examples)] = 0
+        return np.where(self.examples[found] == examples, found, -1)
+
+    def add(self, rows: Rows, slots: Int64[np.ndarray, " batch"]) -> None:
+        """Keep the maxima of those examples of a batch that are in the sample."""
+        known = np.flatnonzero(slots >= 0)
+        if len(known):
+            maxima = rows.max.where(rows.finite, torch.nan)
+            self.values[torch.from_numpy(slots[known])] = maxima[torch.from_numpy(known)]
+
+    def merge(self, other: Sample) -> None:
+        """Take in what was seen of the same sample elsewhere."""
+        torch.where(other.values.isnan(), self.values, other.values, out=self.values)
+
+    def arrays(self) -> dict[str, Shaped[np.ndarray, ...]]:
+        """Everything, as plain arrays; only the rows of examples that were seen."""
+        seen = np.flatnonzero(~self.values.isnan().all(1).numpy())
+        return {"examples": self.examples, "seen": seen, "values": self.values.numpy()[seen]}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> Sample:
+        """The sample whose `arrays` these are."""
+        sample = cls.empty(arrays["examples"].copy(), arrays["values"].shape[1])
+        sample.values[torch.tensor(arrays["seen"])] = torch.tensor(arrays["values"])
+        return sample
+
+    def by_unit(self) -> Float32[np.ndarray, "unit example"]:
+        """The maxima of each unit, in the order of `examples`."""
+        return np.ascontiguousarray(self.values.T.cpu().numpy())
+
+    def quantiles(self) -> Ranking:
+        """For each unit the example nearest to each level of `QUANTILES`, of equal ones that of the lower index first."""
+        values = self.by_unit()
+        order = np.argsort(values, axis=1, kind="stable")  # NaN comes last
+        seen = (~np.isnan(values)).sum(1, keepdims=True)
+        rank = np.floor(np.array(QUANTILES) * (seen - 1) + 0.5).astype(np.int64)
+        if not values.shape[1]:
+            return Ranking(np.full(rank.shape, np.nan, np.float32), np.full(rank.shape, -1))
+        chosen = np.take_along_axis(order, np.maximum(rank, 0), axis=1)
+        scores = np.take_along_axis(values, chosen, axis=1)
+        return Ranking(scores, np.where(np.isnan(scores), -1, self.examples[chosen]))
+
+
+def selectivity(class_max: Float64[np.ndarray, "unit class"]) -> Float64[np.ndarray, " unit"]:
+    """How much one class stands out (Morcos 2018, arXiv 1803.06959): (best - rest) / (best + rest), from 0 to 1.
+
+    `rest` is the mean of the class means but the best. Where a class mean is negative, the smallest is subtracted from all.
+    0 where all are equal; NaN with fewer than two classes.
+    """
+    known = np.isfinite(class_max)
+    count = known.sum(1)
+    lowest = np.where(known, class_max, np.inf).min(1, initial=np.inf)
+    lifted = np.where(known, class_max - np.minimum(lowest, 0.0)[:, None], 0.0)
+    best = lifted.max(1, initial=0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rest = (lifted.sum(1) - best) / (count - 1)
+        share = np.where(best > 0, (best - rest) / (best + rest), 0.0)
+    return np.where(count > 1, share, np.nan)
+
+
+def draw_sample(examples: int, size: int, seed: int) -> Int64[np.ndarray, " example"]:
+    """`size` of the examples 0 .. `examples` - 1, drawn at random without replacement, sorted; all if there are fewer.
+
+    An example is in the sample if a hash of (seed, index) is among the `size` lowest: the same on every machine and
+    with every version of every library, and a larger sample contains a smaller one.
+    """
+    with np.errstate(over="ignore"):
+        hashes = _mixed(np.arange(examples, dtype=np.uint64) + _mixed(np.array([seed], dtype=np.uint64)))
+    if size >= examples:
+        return np.arange(examples, dtype=np.int64)
+    return np.sort(np.argsort(hashes, kind="stable")[:size]).astype(np.int64)
+
+
+def _mixed(numbers: UInt64[np.ndarray, " number"]) -> UInt64[np.ndarray, " number"]:
+    """The output function of SplitMix64 (Steele, Lea & Flood 2014, fig. 1): a bijection that scatters neighbours."""
+    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _lengthened(rows: Tensor, length: int) -> Tensor:
+    return torch.cat([rows, rows.new_zeros(length - len(rows), *rows.shape[1:])])
