@@ -1,0 +1,107 @@
+"""Words for class folders, from a file: synsets or numbers to what people say."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torchlurk.errors import OptionError
+
+FORMS = (
+    'it may be JSON (a list of names, {"folder": "words"}, or a list of {"synset", "name"}) or text '
+    "(lines of 'folder words', or of one name each)"
+)
+_SYNSET = re.compile(r"n\d{8}(?=$|[^0-9A-Za-z])")
+
+
+@dataclass(slots=True)
+class _Words:
+    """What a file says: words by folder, and names in the order of the class indices."""
+
+    by_folder: dict[str, str] = field(default_factory=dict)
+    by_index: list[str] = field(default_factory=list)
+
+
+def read_labels(file: Path, folders: Sequence[str]) -> list[str]:
+    """A label for each class folder, in order; a folder that the file does not know keeps its name.
+
+    A folder is known by its name, by the synset it begins with, or, where the file lists plain names, by its number: the
+    one it is called, else its place among the folders if there are as many names and none of them is a folder's.
+    Raises `OptionError` where the file cannot be read or has another form.
+    """
+    try:
+        text = file.read_text("utf-8-sig")
+    except OSError as error:
+        raise OptionError(f"--class-names {file}: {error.strerror}", "give a file that can be read") from error
+    except UnicodeDecodeError as error:
+        raise OptionError(f"--class-names {file} is not a text file", FORMS) from error
+    words = _from_json(file, text) if text.lstrip()[:1] in ("{", "[") else _from_lines(text, folders)
+    if not (words.by_folder or words.by_index):
+        raise OptionError(f"--class-names {file} names no class", FORMS)
+    in_order = len(words.by_index) == len(folders) and not set(folders) & set(words.by_index)
+    return [_label(folder, words, words.by_index[place] if in_order else folder) for place, folder in enumerate(folders)]
+
+
+def _label(folder: str, words: _Words, otherwise: str) -> str:
+    if folder in words.by_folder:
+        return words.by_folder[folder]
+    synset = _SYNSET.match(folder)
+    if synset and synset[0] in words.by_folder:
+        return words.by_folder[synset[0]]
+    if folder.isascii() and folder.isdigit() and int(folder) < len(words.by_index):
+        return words.by_index[int(folder)]
+    return otherwise
+
+
+def _from_json(file: Path, text: str) -> _Words:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise OptionError(f"--class-names {file} is not JSON: {error}", FORMS) from error
+    words = _Words()
+    if isinstance(content, dict):
+        _add_mapping(content, words)
+    elif content and all(isinstance(one, str) for one in content):
+        words.by_index = content
+    elif all(isinstance(one, dict) for one in content):
+        _add_records(content, words)
+    return words
+
+
+def _add_mapping(content: Mapping[str, Any], words: _Words) -> None:
+    """Takes folder → words, index → name, index → [synset, name] (as ImageNet's class index has it) or name → index."""
+    for key, value in content.items():
+        if isinstance(value, str):
+            words.by_folder[key] = value
+        elif isinstance(value, int):
+            words.by_folder[str(value)] = key
+        elif isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value):
+            words.by_folder[value[0]] = words.by_folder[key] = value[1]
+    numbered = [words.by_folder.get(str(index)) for index in range(len(content))]
+    words.by_index = [name for name in numbered if name is not None] if None not in numbered else []
+
+
+def _add_records(content: Sequence[Mapping[str, Any]], words: _Words) -> None:
+    for place, record in enumerate(content):
+        name = record.get("name", record.get("label"))
+        if isinstance(name, str):
+            keys = (record.get("synset"), record.get("folder"), record.get("index", place))
+            words.by_folder |= {str(key): name for key in keys if key is not None}
+
+
+def _from_lines(text: str, folders: Sequence[str]) -> _Words:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    pairs = [re.split(r"\t+", line, maxsplit=1) if "\t" in line else line.split(maxsplit=1) for line in lines]
+    known = {*folders, *(synset[0] for folder in folders if (synset := _SYNSET.match(folder)))}
+    if any(len(pair) == 2 and (pair[0] in known or _SYNSET.fullmatch(pair[0])) for pair in pairs):
+        return _Words(by_folder={pair[0].strip(): _first_words(*pair) for pair in pairs if len(pair) == 2})
+    return _Words(by_index=lines)
+
+
+def _first_words(folder: str, words: str) -> str:
+    """The first of the synonyms that ImageNet lists for a synset; other folders' words as they stand."""
+    return words.split(",")[0].strip() if _SYNSET.fullmatch(folder) else words.strip()
