@@ -1,0 +1,145 @@
+"""Python values as cells of a table, and back. What comes out of a file is checked before it is believed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+LONGEST_JSON = 1 << 20
+"""Characters. The options of a run and the shapes of layers are far below."""
+
+NARROW = np.dtype("<f4")
+WIDE = np.dtype("<f8")
+DTYPE = re.compile(r"[<>|][biuf](1|2|4|8|16)")
+
+
+class DamageError(Exception):
+    """A cell does not hold what it must; says which, and becomes a `StudyError` or a line of `check` where it is caught."""
+
+
+def text(value: object, what: str) -> str:
+    """A cell that must be text."""
+    if not isinstance(value, str):
+        raise DamageError(f"{what} is not text")
+    return value
+
+
+def optional_text(value: object, what: str) -> str | None:
+    """A cell that may be NULL, text otherwise."""
+    return None if value is None else text(value, what)
+
+
+def whole(value: object, what: str, *, least: int = -(2**63), below: int = 2**63) -> int:
+    """A cell that must be a whole number from `least` to less than `below`."""
+    if not isinstance(value, int) or not least <= value < below:
+        raise DamageError(f"{what} is not a whole number within its range")
+    return value
+
+
+def real(value: object, what: str) -> float:
+    """A cell that must be a number; NULL is NaN."""
+    if value is None:
+        return math.nan
+    if not isinstance(value, float | int):
+        raise DamageError(f"{what} is not a number")
+    return float(value)
+
+
+def one_of(value: object, known: Sequence[str], what: str) -> Any:
+    """A cell that must be one of the known words."""
+    if value not in known:
+        raise DamageError(f"{what} is none of {', '.join(known)}")
+    return value
+
+
+def raw(value: object, length: int, what: str) -> bytes:
+    """A cell that must be a blob of `length` bytes."""
+    if not isinstance(value, bytes) or len(value) != length:
+        raise DamageError(f"{what} is not a blob of {length} bytes")
+    return value
+
+
+def from_json(value: object, what: str) -> Any:
+    """A cell that must be JSON."""
+    written = text(value, what)
+    if len(written) > LONGEST_JSON:
+        raise DamageError(f"{what} is too long")
+    try:
+        return json.loads(written)
+    except (ValueError, RecursionError):
+        raise DamageError(f"{what} is not JSON") from None
+
+
+def to_json(value: Any) -> str:
+    """Compact JSON; raises `ValueError` for NaN and infinities, `TypeError` for what JSON does not have."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def whole_numbers(value: object, what: str) -> tuple[int, ...]:
+    """A cell that must be a JSON list of whole numbers from zero."""
+    found = from_json(value, what)
+    if not isinstance(found, list):
+        raise DamageError(f"{what} is not a list")
+    return tuple(whole(None if isinstance(one, bool) else one, what, least=0) for one in found)
+
+
+def numbers(value: object, what: str) -> tuple[float, ...]:
+    """A JSON list of numbers, already parsed."""
+    if not isinstance(value, list):
+        raise DamageError(f"{what} is not a list")
+    return tuple(real(one, what) for one in value)
+
+
+def words(value: object, what: str) -> tuple[str, ...]:
+    """A cell that must be a JSON list of texts."""
+    found = from_json(value, what)
+    if not isinstance(found, list):
+        raise DamageError(f"{what} is not a list")
+    return tuple(text(one, what) for one in found)
+
+
+def pair(value: object, what: str) -> tuple[int, int] | None:
+    """A cell that must be NULL or a JSON list of two whole numbers."""
+    if value is None:
+        return None
+    found = whole_numbers(value, what)
+    if len(found) != 2:
+        raise DamageError(f"{what} is not a pair")
+    return found[0], found[1]
+
+
+def narrow_rows(matrix: Float32[np.ndarray, "unit k"]) -> list[bytes]:
+    """Each row as little-endian float32."""
+    return [row.tobytes() for row in np.ascontiguousarray(matrix, NARROW)]
+
+
+def narrow(value: object, count: int, what: str) -> Float32[np.ndarray, " k"]:
+    """A cell that must hold `count` little-endian float32 numbers."""
+    return np.frombuffer(raw(value, count * NARROW.itemsize, what), NARROW).astype(np.float32)
+
+
+def wide(value: object, shape: Sequence[int], what: str) -> Float64[np.ndarray, ...]:
+    """A cell that must hold little-endian float64 numbers in row-major order."""
+    cell = raw(value, math.prod(shape) * WIDE.itemsize, what)
+    return np.frombuffer(cell, WIDE).astype(np.float64).reshape(shape)
+
+
+def dtype(value: object, what: str) -> np.dtype[Any]:
+    """A cell that must name a plain number type of numpy, never objects."""
+    if not DTYPE.fullmatch(written := text(value, what)):
+        raise DamageError(f"{what} is not a number type")
+    try:
+        return np.dtype(written)
+    except TypeError:
+        raise DamageError(f"{what} is not a number type") from None
+
+
+def writable(words: str) -> str:
+    """Text as UTF-8 can hold it: bytes of a file name that were not UTF-8 become backslash escapes."""
+    return words.encode("utf-8", "backslashreplace").decode("utf-8")

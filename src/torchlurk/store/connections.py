@@ -1,0 +1,160 @@
+"""Connections to a study's file, and SQLite's errors in words that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torchlurk.errors import StorageError, StudyError, nearest
+from torchlurk.store.cells import DamageError
+from torchlurk.store.schema import APPLICATION_ID, PAGE_SIZE, VERSION, foreign_objects
+
+PATIENCE = 10.0
+"""Seconds to wait for a lock that another process holds for a moment."""
+
+LARGEST_CELL = 1 << 28
+"""Bytes. SQLite refuses longer texts and blobs before it makes room for them."""
+
+CACHE_KIB = 64 << 10
+"""Memory the writer may use for pages not yet written."""
+
+WAL_KEPT = 64 << 20
+"""Bytes that the write-ahead log may keep after a checkpoint."""
+
+OLDEST_SQLITE = (3, 37, 0)
+"""The first with STRICT tables."""
+
+KEPT = "what was finished is kept; {} and run the same command again"
+
+
+def open_reading(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """A connection that cannot change the file; `immutable` neither locks nor looks for side files."""
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
+    db = _connect(uri)
+    for pragma in ("query_only = 1", "trusted_schema = 0", "cell_size_check = 1", "mmap_size = 0"):
+        db.execute(f"PRAGMA {pragma}")
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_CELL)
+    return db
+
+
+def open_writing(path: Path) -> sqlite3.Connection:
+    """A connection that can change the file, and creates it where it is not there."""
+    db = _connect(f"{path.absolute().as_uri()}?mode=rwc")
+    for pragma in (
+        f"page_size = {PAGE_SIZE}",
+        "auto_vacuum = INCREMENTAL",  # the room of dropped progress goes back to the disk
+        "synchronous = NORMAL",
+        "foreign_keys = 1",
+        "trusted_schema = 0",
+        "cell_size_check = 1",
+        "secure_delete = 0",
+        "temp_store = MEMORY",
+        f"cache_size = -{CACHE_KIB}",
+        f"journal_size_limit = {WAL_KEPT}",
+    ):
+        db.execute(f"PRAGMA {pragma}").fetchall()
+    return db
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        wanted = ".".join(str(part) for part in OLDEST_SQLITE)
+        raise StorageError(f"this Python has SQLite {sqlite3.sqlite_version}, a study needs {wanted}", "use a newer Python")
+    return sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+
+
+def version_of(db: sqlite3.Connection, path: Path) -> int:
+    """The schema version of a study, 0 for an empty file; raises `StudyError` where it is none, newer, or tampered with."""
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    empty = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    if application == version == 0 and empty:
+        return 0
+    if application != APPLICATION_ID or version < 1:
+        raise not_a_study(path)
+    if version > VERSION:
+        raise StudyError(
+            f"'{path}' was made by a newer Torchlurk: study version {version}, this one reads up to {VERSION}",
+            "pip install -U torchlurk",
+        )
+    if differences := foreign_objects(db, version):
+        raise damaged(path, differences[0])
+    return version
+
+
+def not_a_study(path: Path) -> StudyError:
+    """For a file that is something else."""
+    return StudyError(f"'{path}' is not a study", "torchlurk analyze makes one: NAME.lurk")
+
+
+def damaged(path: Path, how: str) -> StudyError:
+    """For a study with something wrong in it."""
+    return StudyError(f"'{path}' is damaged: {how}", "torchlurk check lists what is wrong; restore a copy or make it anew")
+
+
+def missing(path: Path) -> StudyError:
+    """For a file that is not there; names those that look like it."""
+    beside = sorted(one.name for one in path.parent.glob("*.lurk")) if path.parent.is_dir() else []
+    return StudyError(f"there is no study '{path}'{nearest(path.name, beside)}", "torchlurk analyze makes one")
+
+
+@contextmanager
+def translated(path: Path, *, writing: bool) -> Iterator[None]:
+    """Turns SQLite's and the system's errors into a `StudyError` or `StorageError` of one line."""
+    try:
+        yield
+    except DamageError as error:
+        raise damaged(path, str(error)) from None
+    except sqlite3.Error as error:
+        raise _of_sqlite(error, path, writing=writing) from error
+    except OSError as error:
+        if not writing:
+            raise StudyError(f"'{path}' cannot be read: {error.strerror}") from error
+        raise _of_system(error, path) from error
+
+
+def _of_sqlite(error: sqlite3.Error, path: Path, *, writing: bool) -> Exception:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    said = " ".join(str(error).split())
+    match code:
+        case sqlite3.SQLITE_NOTADB:
+            return not_a_study(path)
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+            return StudyError(f"'{path}' is in use by another process ({said})", "try again when that has ended")
+        case sqlite3.SQLITE_FULL if writing:
+            return no_room(path)
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH if writing:
+            return StorageError(f"'{path}' cannot be written ({said})", "give write permission to it and to its folder")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return StudyError(
+                f"'{path}' cannot be opened ({said})",
+                "if writing it was interrupted, continue it, or copy it with the files NAME.lurk-* to a folder you can write",
+            )
+        case sqlite3.SQLITE_IOERR if writing:
+            return StorageError(
+                f"'{path}' cannot be written ({said}): the disk may be full, over its quota, or failing",
+                KEPT.format("make room"),
+            )
+        case sqlite3.SQLITE_NOMEM:
+            return StorageError(f"not enough memory for '{path}'", "close other programs")
+        case sqlite3.SQLITE_CONSTRAINT if writing:
+            return ValueError(f"these records do not fit together: {said}")
+    return damaged(path, said)
+
+
+def _of_system(error: OSError, path: Path) -> StorageError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return no_room(path)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return StorageError(f"there is no folder '{path.parent}' to write '{path.name}' in", "make it first")
+    return StorageError(f"'{path}' cannot be written: {error.strerror}", "give write permission to it and to its folder")
+
+
+def no_room(path: Path) -> StorageError:
+    """For a full disk."""
+    where = os.path.dirname(path) or "."
+    return StorageError(f"no room left on the disk where '{path.name}' is ({where})", KEPT.format("free some space"))

@@ -1,0 +1,377 @@
+"""Reading a study, also one from a stranger, also while it is being written. Nothing is ever created or changed."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from torchlurk.errors import StudyError, UnitError, nearest
+from torchlurk.records import (
+    Class,
+    Example,
+    Exemplar,
+    Graph,
+    InputStatistics,
+    Layer,
+    Preprocessing,
+    Run,
+    Skip,
+    UnitRecord,
+    UnitStatistics,
+)
+from torchlurk.store import cells, rows
+from torchlurk.store.cells import DamageError
+from torchlurk.store.connections import missing, not_a_study, open_reading, translated, version_of
+from torchlurk.store.schema import MEDIA_TYPES, RANKINGS
+from torchlurk.units import Unit
+
+IDLE_CONNECTIONS = 4
+"""Kept open for the next call; only on a study that nobody is writing."""
+
+EXEMPLARS = (
+    "SELECT e.ranking, e.rank, e.example, example.path, class.label, e.score, e.position, e.x0, e.y0, e.x1, e.y1, e.recall"
+    " FROM exemplar AS e LEFT JOIN example ON example.id = e.example LEFT JOIN class ON class.id = example.class"
+    " WHERE e.layer = ? AND e.channel = ? ORDER BY e.ranking, e.rank"
+)
+
+
+class Reader:
+    """A study opened for reading; raises `StudyError` where the file is not there, no study, damaged or too new.
+
+    Each call sees one state of the study. Calls from several threads run side by side.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._idle: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
+        self._closed = False
+        self._immutable = False
+        _check_is_file(path)
+        with self._reading() as db:
+            self.version = version_of(db, path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes what is open; a second call does nothing."""
+        with self._guard:
+            self._closed = True
+            while self._idle:
+                self._idle.pop().close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection inside a read transaction.
+
+        On a study that is being written it is closed at once, since the writer needs the file for itself when it ends.
+        """
+        with translated(self.path, writing=False):
+            db = self._connection()
+            kept = False
+            try:
+                yield db
+                db.execute("COMMIT")
+                kept = db.execute("PRAGMA journal_mode").fetchone()[0] != "wal" and self._keep(db)
+            finally:
+                if not kept:
+                    db.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        with self._guard:
+            if self._closed:
+                raise StudyError(f"'{self.path}' is closed", "open it again")
+            if self._idle:
+                db = self._idle.pop()
+                db.execute("BEGIN")
+                return db
+        if self._immutable:
+            return _begun(open_reading(self.path, immutable=True), self.path)
+        try:
+            return _begun(open_reading(self.path), self.path)
+        except sqlite3.OperationalError:
+            if not _left_alone(self.path):
+                raise
+            db = _begun(open_reading(self.path, immutable=True), self.path)
+            self._immutable = True
+            return db
+
+    def _keep(self, db: sqlite3.Connection) -> bool:
+        with self._guard:
+            if self._closed or len(self._idle) >= IDLE_CONNECTIONS:
+                return False
+            self._idle.append(db)
+            return True
+
+    def runs(self) -> dict[str, Run]:
+        """The runs of all stages begun, by stage."""
+        with self._reading() as db:
+            return rows.runs(db)
+
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers, in order of execution."""
+        with self._reading() as db:
+            return rows.layers(db)
+
+    def graph(self) -> Graph:
+        """What feeds what."""
+        with self._reading() as db:
+            return rows.graph(db)
+
+    def preprocessing(self) -> Preprocessing:
+        """How pictures became inputs; raises `StudyError` where the model is not written yet."""
+        with self._reading() as db:
+            return rows.to_preprocessing(self._meta(db, "preprocessing"))
+
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of the network's input, without the batch; raises `StudyError` where it is not written yet."""
+        with self._reading() as db:
+            return cells.whole_numbers(self._meta(db, "input_shape"), "meta.input_shape")
+
+    def _meta(self, db: sqlite3.Connection, key: str) -> Any:
+        found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        if found is None:
+            raise StudyError(f"'{self.path}' does not hold its model yet", "continue the analysis")
+        return found[0]
+
+    def classes(self) -> tuple[Class, ...]:
+        """All classes, by index."""
+        with self._reading() as db:
+            found = db.execute("SELECT id, name, label FROM class ORDER BY id")
+            return tuple(
+                Class(cells.whole(id, "class.id"), cells.text(name, "class.name"), cells.text(label, "class.label"))
+                for id, name, label in found
+            )
+
+    def examples(self, indices: Iterable[int]) -> tuple[Example, ...]:
+        """The examples with these indices, in the same order; raises `StudyError` for one that the study does not have."""
+        with self._reading() as db:
+            return tuple(self._example(db, int(index)) for index in indices)
+
+    def _example(self, db: sqlite3.Connection, index: int) -> Example:
+        found = db.execute("SELECT path, class FROM example WHERE id = ?", (index,)).fetchone()
+        if found is None:
+            raise StudyError(f"'{self.path}' has no example {index}", "examples are numbered from 0")
+        path, class_index = found
+        known = None if class_index is None else cells.whole(class_index, "example.class")
+        return Example(index, cells.text(path, "example.path"), known)
+
+    def example_count(self) -> int:
+        """How many examples the data has."""
+        with self._reading() as db:
+            return _count(db, "example")
+
+    def skips(self) -> tuple[Skip, ...]:
+        """What was passed over in the data, in the order in which it was met."""
+        with self._reading() as db:
+            found = db.execute("SELECT path, reason FROM skip ORDER BY id")
+            return tuple(Skip(cells.text(path, "skip.path"), cells.text(reason, "skip.reason")) for path, reason in found)
+
+    def notes(self) -> tuple[tuple[str, str], ...]:
+        """What a reader of the results should know, as (kind, text)."""
+        with self._reading() as db:
+            found = db.execute("SELECT kind, text FROM note ORDER BY id")
+            return tuple((cells.text(kind, "note.kind"), cells.text(text, "note.text")) for kind, text in found)
+
+    def unit(self, unit: Unit) -> UnitRecord:
+        """Everything known of a unit; raises `UnitError` where there is no such unit, `StudyError` where its layer is not
+        scanned.
+        """
+        with self._reading() as db:
+            id, layer = self._layer(db, unit.layer)
+            if not 0 <= unit.channel < layer.channels:
+                raise UnitError(
+                    f"layer '{layer.name}' has no channel {unit.channel}", f"it has channels 0 to {layer.channels - 1}"
+                )
+            where = (id, unit.channel)
+            columns = ", ".join(rows.STATISTICS)
+            values = db.execute(f"SELECT {columns} FROM unit WHERE layer = ? AND channel = ?", where).fetchone()
+            if values is None:
+                raise self._not_scanned(db, layer.name)
+            classes, sample = _count(db, "class"), _count(db, "sample")
+            profile = db.execute("SELECT max, mean FROM class_profile WHERE layer = ? AND channel = ?", where).fetchone()
+            response = db.execute("SELECT sample FROM response WHERE layer = ? AND channel = ?", where).fetchone()
+            maximum, mean = profile or (None, None)
+            return UnitRecord(
+                layer=layer,
+                channel=unit.channel,
+                statistics={
+                    name: cells.real(value, f"unit.{name}") for name, value in zip(rows.STATISTICS, values, strict=True)
+                },
+                exemplars=_exemplars(db.execute(EXEMPLARS, where), layer),
+                classes={
+                    "max": cells.narrow(maximum, classes, "class_profile.max"),
+                    "mean": cells.narrow(mean, classes, "class_profile.mean"),
+                },
+                sample=cells.narrow(response and response[0], sample, "response.sample"),
+            )
+
+    def _layer(self, db: sqlite3.Connection, name: str) -> tuple[int, Layer]:
+        found = db.execute(f"SELECT {rows.LAYER_COLUMNS} FROM layer WHERE name = ?", (name,)).fetchone()
+        if found is None:
+            names = [layer.name for layer in rows.layers(db)]
+            raise UnitError(f"no layer '{name}' in '{self.path}'{nearest(name, names)}", f"it has {_some(names)}")
+        return rows.layer_of(found)
+
+    def _not_scanned(self, db: sqlite3.Connection, layer: str) -> StudyError:
+        scan = rows.runs(db).get("scan")
+        if scan is not None and scan.finished is None:
+            return StudyError(f"the scan of '{self.path}' is not finished for layer '{layer}'", "continue the analysis")
+        return StudyError(f"layer '{layer}' was not scanned in '{self.path}'", "analyze it into another study")
+
+    def statistics(self, layer: str) -> UnitStatistics:
+        """The statistics of all units of a layer; raises as `unit` does."""
+        with self._reading() as db:
+            columns = ", ".join(rows.STATISTICS)
+            found = self._of_layer(db, layer, f"SELECT channel, {columns} FROM unit")
+            values = np.array([[cells.real(one, "unit's statistics") for one in row[1:]] for row in found], np.float64)
+            by_name = values.reshape(len(found), len(rows.STATISTICS)).T
+            return UnitStatistics(*(np.ascontiguousarray(column) for column in by_name))
+
+    def class_profiles(self, layer: str) -> tuple[Float32[np.ndarray, "unit class"], Float32[np.ndarray, "unit class"]]:
+        """For each unit of a layer and each class, the mean of the per-example max, and of the per-example mean."""
+        with self._reading() as db:
+            maximum, mean = self._matrices(db, layer, "class_profile", ("max", "mean"), _count(db, "class"))
+            return maximum, mean
+
+    def samples(self, layer: str) -> Float32[np.ndarray, "unit example"]:
+        """For each unit of a layer its per-example max on the examples of the sample, in their order."""
+        with self._reading() as db:
+            (sample,) = self._matrices(db, layer, "response", ("sample",), _count(db, "sample"))
+            return sample
+
+    def _matrices(
+        self, db: sqlite3.Connection, layer: str, table: str, columns: tuple[str, ...], width: int
+    ) -> tuple[Float32[np.ndarray, "unit k"], ...]:
+        """Blob columns of all units of a layer, each a row of `width` numbers."""
+        units = len(self._of_layer(db, layer, f"SELECT channel FROM {table}"))
+        if len(columns) * units * width * cells.NARROW.itemsize > _size(db):  # before memory is taken for it
+            raise DamageError(f"{table} claims more than the file holds")
+        found = tuple(np.empty((units, width), np.float32) for _ in columns)
+        query = (
+            f"SELECT channel, {', '.join(columns)} FROM {table}"
+            " WHERE layer = (SELECT id FROM layer WHERE name = ?) ORDER BY channel"
+        )
+        for channel, *blobs in db.execute(query, (layer,)):
+            for matrix, blob, column in zip(found, blobs, columns, strict=True):
+                matrix[channel] = cells.narrow(blob, width, f"{table}.{column}")
+        return found
+
+    def _of_layer(self, db: sqlite3.Connection, name: str, query: str) -> list[tuple[Any, ...]]:
+        id, layer = self._layer(db, name)
+        found = db.execute(f"{query} WHERE layer = ? ORDER BY channel", (id,)).fetchall()
+        if not found and layer.channels:
+            raise self._not_scanned(db, name)
+        if [row[0] for row in found] != list(range(min(layer.channels, len(found) + 1))):
+            raise DamageError(f"units of layer '{name}' are missing")
+        return found
+
+    def sample_examples(self) -> Int64[np.ndarray, " example"]:
+        """The examples of the sample, in the order of `samples`."""
+        with self._reading() as db:
+            found = db.execute("SELECT example FROM sample ORDER BY position")
+            return np.array([cells.whole(example, "sample.example") for (example,) in found], np.int64)
+
+    def picture(self, example: int) -> tuple[str, bytes] | None:
+        """An example as the network saw it, as (media type, bytes); None where it is not stored."""
+        with self._reading() as db:
+            found = db.execute(
+                "SELECT media_type, data FROM example_picture JOIN picture ON sha256 = picture WHERE example = ?", (example,)
+            ).fetchone()
+            if found is None:
+                return None
+            media_type, data = found
+            if not isinstance(data, bytes):
+                raise DamageError("picture.data is not a blob")
+            return cells.one_of(media_type, MEDIA_TYPES, "picture.media_type"), data
+
+    def input_statistics(self) -> InputStatistics | None:
+        """Statistics of the network's inputs; None where they are not written."""
+        with self._reading() as db:
+            found = db.execute("SELECT count, shape, mean, covariance, spectrum FROM input_statistics").fetchone()
+            return None if found is None else rows.to_input_statistics(found)
+
+
+def _check_is_file(path: Path) -> None:
+    try:
+        if not path.exists():
+            raise missing(path)
+        if not path.is_file():
+            raise not_a_study(path)
+    except PermissionError as error:
+        raise StudyError(f"'{path}' cannot be read: {error.strerror}") from error
+
+
+def _left_alone(path: Path) -> bool:
+    """Whether nothing beside the file belongs to it, so that the file alone is the whole study."""
+    home = path.resolve()
+    for ending in ("-wal", "-journal"):
+        with suppress(FileNotFoundError):
+            if home.with_name(home.name + ending).stat().st_size:
+                return False
+    return True
+
+
+def _begun(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """The connection, with a read transaction on a study of any readable version."""
+    try:
+        db.execute("BEGIN")
+        if version_of(db, path) == 0:
+            raise not_a_study(path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _count(db: sqlite3.Connection, table: str) -> int:
+    return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def _size(db: sqlite3.Connection) -> int:
+    """Bytes of the file, with its write-ahead log."""
+    return int(db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0])
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "") if names else "no layers yet"
+
+
+def _exemplars(found: Iterable[tuple[Any, ...]], layer: Layer) -> dict[str, tuple[Exemplar, ...]]:
+    exemplars: dict[str, list[Exemplar]] = {ranking: [] for ranking in RANKINGS}
+    for ranking, rank, example, path, label, score, position, *box, recall in found:
+        name = cells.one_of(ranking, RANKINGS, "exemplar.ranking")
+        exemplars[name].append(
+            Exemplar(
+                rank=cells.whole(rank, "exemplar.rank", least=0),
+                example=cells.whole(example, "exemplar.example", least=0),
+                path=cells.text(path, "an exemplar's path"),
+                class_label=cells.optional_text(label, "an exemplar's class"),
+                score=cells.real(score, "exemplar.score"),
+                position=None if position is None else layer.position(_flat(position, layer)),
+                box=None if box[0] is None else _box(box),
+                recall=None if recall is None else cells.real(recall, "exemplar.recall"),
+            )
+        )
+    return {name: tuple(ranked) for name, ranked in exemplars.items()}
+
+
+def _flat(position: object, layer: Layer) -> int:
+    return cells.whole(position, "exemplar.position", least=0, below=max(layer.positions, 1))
+
+
+def _box(sides: list[Any]) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = (cells.whole(side, "an exemplar's box") for side in sides)
+    return x0, y0, x1, y1

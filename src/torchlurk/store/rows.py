@@ -1,0 +1,234 @@
+"""Records as rows of tables, and back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, get_args
+
+import numpy as np
+
+from torchlurk.records import (
+    Graph,
+    InputStatistics,
+    Layer,
+    LayerScan,
+    Layout,
+    Node,
+    Preprocessing,
+    Ranking,
+    Run,
+    UnitStatistics,
+)
+from torchlurk.store import cells
+from torchlurk.store.cells import DamageError
+
+LAYOUTS: tuple[str, ...] = get_args(Layout)
+NODE_KINDS = ("input", "module", "operation", "output")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+STATISTICS = ("mean", "std", "min", "max", "fraction_active", "selectivity")
+MOST_CHANNELS = 1 << 31
+MOST_POSITIONS = 1 << 31
+
+
+def insert(table: str, columns: int) -> str:
+    """The statement that adds a row of `columns` values."""
+    return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
+
+
+def from_run(run: Run) -> tuple[Any, ...]:
+    """A row of `run`."""
+    return (
+        run.stage,
+        cells.writable(run.model),
+        run.model_fingerprint,
+        cells.writable(run.data),
+        run.data_fingerprint,
+        cells.to_json(dict(run.options)),
+        run.seed,
+        run.version,
+        run.started,
+        run.finished,
+    )
+
+
+def same_run(left: Run, right: Run) -> bool:
+    """Whether both give the same results: the model's and the data's fingerprint, options and seed are equal."""
+
+    def decides(run: Run) -> tuple[Any, ...]:
+        return run.model_fingerprint, run.data_fingerprint, cells.to_json(dict(run.options)), run.seed
+
+    return decides(left) == decides(right)
+
+
+def runs(db: sqlite3.Connection) -> dict[str, Run]:
+    """All runs, by stage."""
+    found = db.execute(
+        "SELECT stage, model, model_fingerprint, data, data_fingerprint, options, seed, version, started, finished FROM run"
+    )
+    return {run.stage: run for run in map(_run, found)}
+
+
+def _run(row: tuple[Any, ...]) -> Run:
+    stage, model, model_fingerprint, data, data_fingerprint, options, seed, version, started, finished = row
+    chosen = cells.from_json(options, "run.options")
+    if not isinstance(chosen, dict):
+        raise DamageError("run.options is not a JSON object")
+    return Run(
+        stage=cells.text(stage, "run.stage"),
+        model=cells.text(model, "run.model"),
+        model_fingerprint=cells.text(model_fingerprint, "run.model_fingerprint"),
+        data=cells.text(data, "run.data"),
+        data_fingerprint=cells.text(data_fingerprint, "run.data_fingerprint"),
+        options=chosen,
+        seed=cells.whole(seed, "run.seed"),
+        version=cells.text(version, "run.version"),
+        started=cells.text(started, "run.started"),
+        finished=cells.optional_text(finished, "run.finished"),
+    )
+
+
+def from_layer(id: int, layer: Layer) -> tuple[Any, ...]:
+    """A row of `layer`."""
+    return (
+        id,
+        layer.name,
+        layer.type,
+        layer.layout,
+        layer.channels,
+        cells.to_json(layer.shape),
+        layer.channel_axis,
+        layer.parameters,
+        None if layer.receptive_field is None else cells.to_json(layer.receptive_field),
+        None if layer.stride is None else cells.to_json(layer.stride),
+        layer.nonlinearity,
+        cells.to_json(layer.read_after),
+        int(layer.by_default),
+    )
+
+
+LAYER_COLUMNS = (
+    "id, name, type, layout, channels, shape, channel_axis, parameters, receptive_field, stride, nonlinearity, read_after,"
+    " by_default"
+)
+
+
+def layers(db: sqlite3.Connection) -> tuple[Layer, ...]:
+    """All layers, in order."""
+    return tuple(layer for _, layer in map(layer_of, db.execute(f"SELECT {LAYER_COLUMNS} FROM layer ORDER BY id")))
+
+
+def layer_of(row: tuple[Any, ...]) -> tuple[int, Layer]:
+    """A row of `layer` as its id and record."""
+    (id, name, type, layout, channels, shape, axis, parameters, field, stride, nonlinearity, after, by_default) = row
+    layer = Layer(
+        name=cells.text(name, "layer.name"),
+        type=cells.text(type, "layer.type"),
+        layout=cells.one_of(layout, LAYOUTS, "layer.layout"),
+        channels=cells.whole(channels, "layer.channels", least=0, below=MOST_CHANNELS),
+        shape=cells.whole_numbers(shape, "layer.shape"),
+        channel_axis=cells.whole(axis, "layer.channel_axis"),
+        parameters=cells.whole(parameters, "layer.parameters", least=0),
+        receptive_field=cells.pair(field, "layer.receptive_field"),
+        stride=cells.pair(stride, "layer.stride"),
+        nonlinearity=cells.optional_text(nonlinearity, "layer.nonlinearity"),
+        read_after=cells.words(after, "layer.read_after"),
+        by_default=bool(cells.whole(by_default, "layer.by_default")),
+    )
+    if layer.positions >= MOST_POSITIONS:
+        raise DamageError("layer.shape is too large")
+    return cells.whole(id, "layer.id"), layer
+
+
+def graph(db: sqlite3.Connection) -> Graph:
+    """The graph, nodes and edges in the order in which they were given."""
+    nodes = tuple(
+        Node(
+            id=cells.whole(id, "node.id"),
+            kind=cells.one_of(kind, NODE_KINDS, "node.kind"),
+            name=cells.text(name, "node.name"),
+            module=cells.text(module, "node.module"),
+            type=cells.text(type, "node.type"),
+            shape=cells.whole_numbers(shape, "node.shape"),
+        )
+        for id, kind, name, module, type, shape in db.execute(
+            "SELECT id, kind, name, module, type, shape FROM node ORDER BY rank"
+        )
+    )
+    edges = db.execute("SELECT source, target FROM edge ORDER BY id")
+    return Graph(nodes, tuple((cells.whole(s, "edge.source"), cells.whole(t, "edge.target")) for s, t in edges))
+
+
+def from_preprocessing(preprocessing: Preprocessing) -> str:
+    """The value of `meta.preprocessing`."""
+    return cells.to_json(asdict(preprocessing))
+
+
+def to_preprocessing(value: object) -> Preprocessing:
+    """The preprocessing of a value of `meta.preprocessing`."""
+    what = "meta.preprocessing"
+    found = cells.from_json(value, what)
+    if not isinstance(found, dict) or set(found) != {"resize", "crop", "interpolation", "mean", "std"}:
+        raise DamageError(f"{what} has other fields than it must")
+    resize, crop = found["resize"], found["crop"]
+    sides = None if resize is None else cells.whole_numbers(cells.to_json(resize), what)
+    return Preprocessing(
+        resize=sides,
+        crop=None if crop is None else cells.pair(cells.to_json(crop), what),
+        interpolation=cells.one_of(found["interpolation"], INTERPOLATIONS, what),
+        mean=cells.numbers(found["mean"], what),
+        std=cells.numbers(found["std"], what),
+    )
+
+
+def from_input_statistics(statistics: InputStatistics) -> tuple[Any, ...]:
+    """The row of `input_statistics`."""
+    arrays = (statistics.mean, statistics.covariance, statistics.spectrum)
+    blobs = (np.ascontiguousarray(one, cells.WIDE).tobytes() for one in arrays)
+    return (0, statistics.count, cells.to_json(statistics.spectrum.shape), *blobs)
+
+
+def to_input_statistics(row: tuple[Any, ...]) -> InputStatistics:
+    """The record of a row (count, shape, mean, covariance, spectrum)."""
+    count, shape, mean, covariance, spectrum = row
+    extent = cells.whole_numbers(shape, "input_statistics.shape")
+    if len(extent) != 3:
+        raise DamageError("input_statistics.shape is not channel, height, frequency")
+    channels = extent[0]
+    return InputStatistics(
+        count=cells.whole(count, "input_statistics.count", least=0),
+        mean=cells.wide(mean, (channels,), "input_statistics.mean"),
+        covariance=cells.wide(covariance, (channels, channels), "input_statistics.covariance"),
+        spectrum=cells.wide(spectrum, extent, "input_statistics.spectrum"),
+    )
+
+
+def of_units(layer: int, statistics: UnitStatistics) -> Iterator[tuple[Any, ...]]:
+    """Rows of `unit`; SQLite stores NaN as NULL."""
+    columns = [getattr(statistics, name).tolist() for name in STATISTICS]
+    for channel, values in enumerate(zip(*columns, strict=True)):
+        yield (layer, channel, *values)
+
+
+def of_exemplars(layer: int, scan: LayerScan) -> Iterator[tuple[Any, ...]]:
+    """Rows of `exemplar`, in the order of its primary key."""
+    rankings = {"max": _exemplars(scan.by_max), "mean": _exemplars(scan.by_mean), "quantile": _exemplars(scan.quantiles)}
+    for channel in range(len(scan.by_max.examples)):
+        for name, ranking in rankings.items():
+            for rank, values in enumerate(ranking[channel]):
+                if values[0] >= 0:
+                    yield (layer, channel, name, rank, *values, None)
+
+
+def _exemplars(ranking: Ranking) -> list[list[tuple[Any, ...]]]:
+    """For each unit and rank: example, score, position, x0, y0, x1, y1."""
+    units, k = ranking.examples.shape
+    nothing = np.full((units, k), None, object)
+    positions = nothing if ranking.positions is None else ranking.positions
+    sides = (nothing,) * 4 if ranking.boxes is None else tuple(np.moveaxis(ranking.boxes, -1, 0))
+    found = np.moveaxis(ranking.examples, -1, 0)
+    if (found[1:][found[:-1] < 0] >= 0).any():
+        raise ValueError("a ranking goes on after its end (-1)")
+    columns = [one.tolist() for one in (ranking.examples, ranking.scores, positions, *sides)]
+    return [list(zip(*unit, strict=True)) for unit in zip(*columns, strict=True)]

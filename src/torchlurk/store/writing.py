@@ -1,0 +1,359 @@
+"""The one writer of a study. Each finished piece is one transaction: its records and its done-mark together."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Int64
+
+from torchlurk.errors import StorageError, StudyError, TorchlurkError
+from torchlurk.jobs import Shard
+from torchlurk.records import (
+    Class,
+    Example,
+    Graph,
+    InputStatistics,
+    Layer,
+    LayerScan,
+    Preprocessing,
+    Run,
+    Skip,
+)
+from torchlurk.store import cells, rows
+from torchlurk.store.connections import PATIENCE, open_writing, translated, version_of
+from torchlurk.store.locking import Lock
+from torchlurk.store.progress import forget_progress, load_progress, store_progress
+from torchlurk.store.schema import MEDIA_TYPES, VERSION, upgrade
+
+RETRY_AFTER = 0.02
+"""Seconds between tries to have the file alone for a moment."""
+
+PAGES_GIVEN_BACK = 4096
+"""Free pages cut off the file in one transaction (64 MiB)."""
+
+RESULTS = {
+    "scan": (
+        "example_picture",
+        "picture",
+        "exemplar",
+        "response",
+        "class_profile",
+        "unit",
+        "input_statistics",
+        "sample",
+    )
+}
+"""The tables that hold a stage's results, each before those it refers to."""
+
+
+class Writer:
+    """Creates a study or continues one; raises `StudyError` where another process is writing it or it is no study, and
+    `StorageError` where it cannot be written. What a method wrote is there when it returns, and survives the process.
+
+    While it is open others may read. Closing folds everything into one plain file. Methods may be called from any
+    thread, one at a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._turn = threading.RLock()
+        self._failed = False
+        with translated(path, writing=True):
+            home = path.resolve()
+            self._lock = Lock(home)
+            try:
+                self._db = open_writing(home)
+                try:
+                    self._prepare()
+                except BaseException:
+                    self._db.close()
+                    raise
+            except BaseException:
+                self._lock.release()
+                raise
+
+    def _prepare(self) -> None:
+        version = version_of(self._db, self.path)
+        _journal(self._db, "WAL")
+        if version < VERSION:
+            with self.transaction():
+                upgrade(self._db, version)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:
+            self.close()
+        else:
+            with suppress(TorchlurkError):  # the first error is the one to tell
+                self.close()
+
+    def close(self) -> None:
+        """Gives free room back and folds the side files into the study; a second call does nothing.
+
+        Where another program keeps the study open, the side files stay until it ends.
+        """
+        with self._turn:
+            try:
+                with translated(self.path, writing=True):
+                    self._fold()
+            finally:
+                self._db.close()
+                self._lock.release()
+
+    def _fold(self) -> None:
+        try:
+            if self._db.in_transaction:
+                self._db.rollback()
+            while self._db.execute("PRAGMA freelist_count").fetchone()[0]:
+                self._db.execute(f"PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})").fetchall()
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            _journal(self._db, "DELETE")
+        except sqlite3.ProgrammingError:  # it is closed already
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is written inside is in the study as a whole, or, after an error, not at all. Inside another one it is a
+        part of that.
+        """
+        with self._turn, translated(self.path, writing=True):
+            if self._inside():
+                try:
+                    yield
+                except BaseException:
+                    self._failed = True
+                    raise
+                return
+            self._failed = False
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                if self._failed or not self._inside():
+                    raise StorageError(f"'{self.path}': a part of a change failed, so none of it was written")
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._inside():
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _inside(self) -> bool:
+        return self._db.in_transaction  # SQLite may have ended it by itself, on a full disk for example
+
+    def _many(self, statement: str, values: Iterable[Sequence[Any]]) -> None:
+        self._db.executemany(statement, values)
+
+    def runs(self) -> dict[str, Run]:
+        """The runs recorded so far, by stage."""
+        with self._turn, translated(self.path, writing=True):
+            return rows.runs(self._db)
+
+    def begin(self, run: Run) -> None:
+        """Records a stage's run in place of an unfinished one of that stage; raises `StudyError` where it is finished.
+
+        Progress and results of the unfinished one are kept where model, data, options and seed are the same, dropped
+        otherwise.
+        """
+        with self.transaction():
+            before = rows.runs(self._db).get(run.stage)
+            if before is not None and before.finished is not None:
+                raise StudyError(f"the stage '{run.stage}' of '{self.path}' is finished", "write another study")
+            record = rows.from_run(run)
+            if before is not None and not rows.same_run(before, run):
+                self._drop_stage(run.stage)
+            self._db.execute(
+                "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stage) DO UPDATE SET"
+                " model = excluded.model, model_fingerprint = excluded.model_fingerprint, data = excluded.data,"
+                " data_fingerprint = excluded.data_fingerprint, options = excluded.options, seed = excluded.seed,"
+                " version = excluded.version, started = excluded.started, finished = excluded.finished",
+                record,
+            )
+
+    def finish(self, stage: str, finished: str) -> None:
+        """Marks a begun stage as done at the time `finished`, and drops its progress."""
+        with self.transaction():
+            changed = self._db.execute("UPDATE run SET finished = ? WHERE stage = ?", (finished, stage)).rowcount
+            if not changed:
+                raise ValueError(f"the stage '{stage}' was never begun")
+            forget_progress(self._db, stage)
+
+    def _drop_stage(self, stage: str) -> None:
+        forget_progress(self._db, stage)
+        for table in RESULTS.get(stage, ()):
+            self._db.execute(f"DELETE FROM {table}")
+
+    def save_progress(self, stage: str, done: Sequence[Shard], state: Mapping[str, np.ndarray]) -> None:
+        """Replaces a begun stage's progress by the shards done and the state after them, whole or not at all."""
+        with self.transaction():
+            store_progress(self._db, stage, done, state)
+
+    def progress(self, stage: str) -> tuple[list[Shard], dict[str, np.ndarray]] | None:
+        """The shards done, in order, and the state after them; None where none was saved."""
+        with self._turn, translated(self.path, writing=True):
+            return load_progress(self._db, stage)
+
+    def write_model(
+        self, layers: Sequence[Layer], graph: Graph, preprocessing: Preprocessing, input_shape: tuple[int, ...]
+    ) -> None:
+        """Replaces what the study knows of the network, and what it knows of units where the layers are not the same."""
+        with self.transaction():
+            if tuple(layers) != rows.layers(self._db):
+                self._drop_stage("scan")
+                self._db.execute("DELETE FROM layer")
+                self._many(rows.insert("layer", 13), (rows.from_layer(id, one) for id, one in enumerate(layers)))
+            self._db.execute("DELETE FROM edge")
+            self._db.execute("DELETE FROM node")
+            nodes = enumerate(graph.nodes)
+            self._many(
+                rows.insert("node", 7),
+                ((n.id, rank, n.kind, n.name, n.module, n.type, cells.to_json(n.shape)) for rank, n in nodes),
+            )
+            self._many("INSERT INTO edge (source, target) VALUES (?, ?)", graph.edges)
+            self._set_meta("preprocessing", rows.from_preprocessing(preprocessing))
+            self._set_meta("input_shape", cells.to_json(input_shape))
+
+    def _set_meta(self, key: str, value: str) -> None:
+        self._db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
+
+    def write_data(self, classes: Sequence[Class], examples: Iterable[Example], skipped: Sequence[Skip] = ()) -> None:
+        """Replaces what the study knows of the data. Results on examples that are no longer there must be dropped before
+        (by `begin`).
+        """
+        given = array("q")
+
+        def told() -> Iterator[tuple[int, str, int | None]]:
+            for one in examples:
+                given.append(one.index)
+                yield one.index, cells.writable(one.path), one.class_index
+
+        with self.transaction():
+            self._many(
+                "INSERT INTO class VALUES (?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET name = excluded.name, label = excluded.label",
+                ((one.index, cells.writable(one.name), cells.writable(one.label)) for one in classes),
+            )
+            self._many(
+                "INSERT INTO example VALUES (?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET path = excluded.path, class = excluded.class",
+                told(),
+            )
+            self._delete_except("example", np.array(given, np.int64))
+            self._delete_except("class", np.array([one.index for one in classes], np.int64))
+            self._db.execute("DELETE FROM skip")
+            self.add_skips(skipped)
+
+    def _delete_except(self, table: str, kept: Int64[np.ndarray, " example"]) -> None:
+        ids = np.fromiter((id for (id,) in self._db.execute(f"SELECT id FROM {table}")), np.int64)
+        self._many(f"DELETE FROM {table} WHERE id = ?", ((int(id),) for id in np.setdiff1d(ids, kept)))
+
+    def add_skips(self, skipped: Iterable[Skip]) -> None:
+        """Adds to what was passed over; what is known already stays once."""
+        with self.transaction():
+            self._many(
+                "INSERT OR IGNORE INTO skip (path, reason) VALUES (?, ?)",
+                ((cells.writable(one.path), cells.writable(one.reason)) for one in skipped),
+            )
+
+    def add_note(self, kind: str, text: str) -> None:
+        """Adds something that a reader of the results should know; the same note stays once."""
+        with self.transaction():
+            self._db.execute(
+                "INSERT OR IGNORE INTO note (kind, text) VALUES (?, ?)", (cells.writable(kind), cells.writable(text))
+            )
+
+    def write_sample(self, examples: Int64[np.ndarray, " s"]) -> None:
+        """Replaces the sample: the examples on which every unit's response is kept, in the order of those responses."""
+        with self.transaction():
+            self._db.execute("DELETE FROM sample")
+            self._many(rows.insert("sample", 2), enumerate(examples.tolist()))
+
+    def write_input_statistics(self, statistics: InputStatistics) -> None:
+        """Replaces the statistics of the network's inputs."""
+        with self.transaction():
+            self._db.execute("DELETE FROM input_statistics")
+            self._db.execute(rows.insert("input_statistics", 6), rows.from_input_statistics(statistics))
+
+    def write_scan(self, layer: str, scan: LayerScan) -> None:
+        """Replaces everything known of the units of a layer; classes and sample must have been written before."""
+        with self.transaction():
+            found = self._db.execute("SELECT id, channels FROM layer WHERE name = ?", (layer,)).fetchone()
+            if found is None:
+                raise ValueError(f"the layer '{layer}' was never written")
+            id, channels = found
+            self._check_axes(layer, scan, channels)
+            for table in ("exemplar", "response", "class_profile", "unit"):
+                self._db.execute(f"DELETE FROM {table} WHERE layer = ?", (id,))
+            self._many(rows.insert("unit", 8), rows.of_units(id, scan.statistics))
+            maxima, means = cells.narrow_rows(scan.class_max), cells.narrow_rows(scan.class_mean)
+            self._many(rows.insert("class_profile", 4), zip(_repeat(id), range(channels), maxima, means, strict=False))
+            samples = cells.narrow_rows(scan.sample)
+            self._many(rows.insert("response", 3), zip(_repeat(id), range(channels), samples, strict=False))
+            self._many(rows.insert("exemplar", 12), rows.of_exemplars(id, scan))
+
+    def _check_axes(self, layer: str, scan: LayerScan, channels: int) -> None:
+        classes = self._db.execute("SELECT count(*) FROM class").fetchone()[0]
+        sample = self._db.execute("SELECT count(*) FROM sample").fetchone()[0]
+        given = (scan.class_max.shape, scan.class_mean.shape, scan.sample.shape, scan.statistics.mean.shape)
+        if given != ((channels, classes), (channels, classes), (channels, sample), (channels,)):
+            raise ValueError(
+                f"the scan of '{layer}' has shapes {given}; the study has {channels} units, {classes} classes and a"
+                f" sample of {sample}"
+            )
+
+    def write_pictures(self, pictures: Iterable[tuple[int, str, bytes]]) -> None:
+        """Stores pictures of examples, as (example, media type, bytes); the same bytes are stored once."""
+        with self.transaction():
+            for example, media_type, data in pictures:
+                if media_type not in MEDIA_TYPES:
+                    raise ValueError(f"a picture is {media_type!r}; it may be {', '.join(MEDIA_TYPES)}")
+                name = sha256(data).digest()
+                self._db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?, ?)", (name, media_type, data))
+                self._db.execute(
+                    "INSERT INTO example_picture VALUES (?, ?) ON CONFLICT (example) DO UPDATE SET picture = excluded.picture",
+                    (example, name),
+                )
+
+    def examples_without_picture(self) -> list[int]:
+        """The exemplars of any ranking whose picture is not stored, in ascending order."""
+        with self._turn, translated(self.path, writing=True):
+            found = self._db.execute(
+                "SELECT DISTINCT example FROM exemplar WHERE example NOT IN (SELECT example FROM example_picture)"
+            )
+            return sorted(example for (example,) in found)
+
+
+def _repeat(value: int) -> Iterator[int]:
+    while True:
+        yield value
+
+
+def _journal(db: sqlite3.Connection, mode: str) -> None:
+    """Goes to another journal mode, which needs the file alone for a moment.
+
+    It passes through MEMORY, so that the one page that changes has no journal on disk: a reader cannot roll one back.
+    """
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = MEMORY").fetchone()
+            db.execute(f"PRAGMA journal_mode = {mode}").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(RETRY_AFTER)
+        else:
+            return
