@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 Part = TypeVar("Part")
 
@@ -30,9 +30,7 @@ def remaining(examples: int, done: Iterable[Shard], size: int) -> list[Shard]:
         gaps.append(Shard(start, shard.start))
         start = shard.stop
     gaps.append(Shard(start, examples))
-    return [
-        Shard(cut, min(cut + size, gap.stop)) for gap in gaps if len(gap) > 0 for cut in range(gap.start, gap.stop, size)
-    ]
+    return [Shard(cut, min(cut + size, gap.stop)) for gap in gaps if len(gap) > 0 for cut in range(gap.start, gap.stop, size)]
 
 
 def joined(shards: Iterable[Shard]) -> list[Shard]:
@@ -46,6 +44,7 @@ def joined(shards: Iterable[Shard]) -> list[Shard]:
     return result
 
 
+@runtime_checkable
 class Job(Protocol[Part]):
     """Work on a data set that can be cut. `merge` is associative and commutative, `empty()` its neutral element."""
 
@@ -61,6 +60,7 @@ class Job(Protocol[Part]):
         """The part of all examples of both, which have none in common; both are consumed."""
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Where jobs run. An engine changes the time, never the answer."""
 
@@ -70,6 +70,7 @@ class Engine(Protocol):
         """
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Who wants to know how far long work has come."""
 

@@ -1,0 +1,27 @@
+import pytest
+
+from torchlurk.errors import UnitError
+from torchlurk.units import Unit, matching
+
+NAMES = ["features.0", "features.3", "layer1.0.conv1", "layer1.0.conv2", "fc"]
+
+
+def test_a_unit_is_written_as_it_is_read():
+    assert str(Unit.parse("layer3.1.conv2:42")) == "layer3.1.conv2:42"
+    assert Unit.parse("act#1:0") == Unit("act#1", 0)
+    assert Unit.parse("odd:name:7") == Unit("odd:name", 7)
+
+
+@pytest.mark.parametrize("text", ["features.3", "features.3:", ":3", "features.3:-1", "features.3:x", "features.3:²", ""])
+def test_what_is_not_a_unit_is_refused(text):
+    with pytest.raises(UnitError, match="write layer:channel"):
+        Unit.parse(text)
+
+
+def test_globs_choose_layers_in_the_order_of_the_model():
+    assert matching(["fc", "layer*.conv*"], NAMES) == ["layer1.0.conv1", "layer1.0.conv2", "fc"]
+
+
+def test_a_glob_that_matches_nothing_names_the_nearest():
+    with pytest.raises(UnitError, match=r"featurs\.3.*nearest: features\.3"):
+        matching(["fc", "featurs.3"], NAMES)
