@@ -1,0 +1,176 @@
+"""Where in the input a unit looks: the box of each position, exactly, for any network that runs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int, Int32, Shaped
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from torchlurk.errors import ModelError
+from torchlurk.models.reach.intervals import TRUE, UNBOUNDED, Reach
+from torchlurk.models.reach.tracing import Tracing
+from torchlurk.records import Layer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReceptiveField:
+    """What the units of one layer depend on in the input, by the structure of the network: weights may be zero by chance.
+
+    `size` (height, width) is what an interior position would see of an unlimited input, in pixels, so it may be more than
+    the input has. Where positions differ (windows of attention, interpolation, joined branches) it is the widest channel
+    of the median position. None where each position would see the whole of any input: after global pooling, attention,
+    squeeze-and-excite.
+    `stride` (vertical, horizontal) is in input pixels from one position to the next; None where positions do not lie
+    on a grid (vectors, tokens), where there is one only, and where all see the same.
+    `rows` and `columns` hold the first and, exclusive, the last, by channel and position; a dimension
+    along which all agree has size 1. An input without height (a signal in time) has height 1.
+    """
+
+    size: tuple[int, int] | None
+    stride: tuple[int, int] | None
+    channels: int
+    shape: tuple[int, ...]
+    rows: Int32[np.ndarray, "2 *#map"]
+    columns: Int32[np.ndarray, "2 *#map"]
+
+    def boxes(self, channels: Int[np.ndarray, "*n"], positions: Int[np.ndarray, "*n"]) -> Int32[np.ndarray, "*n 4"]:
+        """x0, y0, x1, y1 of units at positions (row-major indices into the map), half-open, clipped to the input.
+
+        Zeros where a unit depends on no pixel at all. Raises IndexError or ValueError for one that is not there.
+        """
+        place = np.unravel_index(positions, (1, *self.shape))[1:]
+        (x0, x1), (y0, y1) = (
+            [np.broadcast_to(end, (self.channels, *self.shape))[channels, *place] for end in table]
+            for table in (self.columns, self.rows)
+        )
+        return np.stack([x0, y0, x1, y1], axis=-1)
+
+
+def receptive_fields(
+    module: nn.Module, inputs: Shaped[Tensor, "batch ..."], layers: Sequence[Layer]
+) -> dict[str, ReceptiveField]:
+    """The receptive field of each layer, by name, found in one forward pass of the first of `inputs`.
+
+    Holds for every input of that size that takes the same path through the code. The module is left as it was.
+    Raises `ModelError` for a layer that this input does not reach.
+    """
+    image = inputs[:1].detach().clone()
+    wanted = {layer.name: layer for layer in layers}
+    found: dict[str, Reach] = {}
+
+    def read(name: str, output: Any) -> None:
+        if name in wanted:
+            found[name] = tracing.reach_of(_first_tensor(output))
+
+    tracing, modules = Tracing(image), {name.partition("#")[0] for name in wanted}
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), _evaluating(module), _outputs_read(module, modules, read), tracing:
+        module(image)
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise ModelError(
+            f"layer '{missing[0]}' was not reached when the model ran", "leave it out, or give an input that reaches it"
+        )
+    return {name: _field(layer, found[name]) for name, layer in wanted.items()}
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+@contextmanager
+def _outputs_read(module: nn.Module, names: set[str], read: Callable[[str, Any], None]) -> Iterator[None]:
+    """Calls `read(name, output)` after each call of a module; from its second on the name ends in `#1`, `#2`, ..."""
+    calls: Counter[str] = Counter()
+
+    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+            count = calls[name]
+            calls[name] += 1
+            read(f"{name}#{count}" if count else name, output)
+
+        return hook
+
+    with ExitStack() as hooks:
+        for name, part in module.named_modules():
+            if name in names:
+                hooks.callback(part.register_forward_hook(hook_for(name)).remove)
+        yield
+
+
+def _first_tensor(output: Any) -> Tensor:
+    return next(leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
+
+
+def _field(layer: Layer, reach: Reach) -> ReceptiveField:
+    axis = layer.channel_axis % len(reach.shape)
+    if (layer.channels, *layer.shape) != (reach.shape[axis], *reach.shape[1:axis], *reach.shape[axis + 1 :]):
+        raise ModelError(
+            f"layer '{layer.name}' gave {reach.shape}, not {layer.channels} channels of {layer.shape}",
+            "give inputs of the size that the layers were found with",
+        )
+    reach = reach.over([0])
+    rows, columns = (sides[:, 0].movedim(axis, 1).double() for sides in (reach.rows, reach.columns))
+    return ReceptiveField(
+        size=_size(reach, rows, columns),
+        stride=_stride(layer, reach, rows, columns),
+        channels=layer.channels,
+        shape=layer.shape,
+        rows=_table(rows),
+        columns=_table(columns),
+    )
+
+
+def _table(sides: Tensor) -> Int32[np.ndarray, "2 *#map"]:
+    low, high = sides[TRUE]
+    nothing = torch.isneginf(high)
+    ends = torch.stack([-low, high]).masked_fill(nothing, 0)
+    return ends.to(torch.int32).numpy()
+
+
+def _size(reach: Reach, rows: Tensor, columns: Tensor) -> tuple[int, int] | None:
+    sizes, all_see_all = [], True
+    for sides, length in ((rows, reach.height), (columns, reach.width)):
+        clipped, unbounded = (sides[part].sum(0).clamp(min=0) for part in (TRUE, UNBOUNDED))
+        one_position = all(size == 1 for size in unbounded.shape[1:])
+        all_see_all &= bool((clipped == length).all()) and (one_position or bool(torch.isinf(unbounded).all()))
+        widest = (clipped if bool(torch.isinf(unbounded).any()) else unbounded).amax(0)
+        sizes.append(math.ceil(widest.median()))
+    return None if all_see_all else (sizes[0], sizes[1])
+
+
+def _stride(layer: Layer, reach: Reach, rows: Tensor, columns: Tensor) -> tuple[int, int] | None:
+    if len(layer.shape) == 1 and reach.height == 1:
+        vertical: int | None = 1
+    elif len(layer.shape) == 2:
+        vertical = _step(rows, -2, reach.height / layer.shape[0])
+    else:
+        return None
+    horizontal = _step(columns, -1, reach.width / layer.shape[-1])
+    return None if vertical is None or horizontal is None else (vertical, horizontal)
+
+
+def _step(sides: Tensor, dim: int, average: float) -> int | None:
+    """From one position to the next; where that is not the same everywhere, on average, if that is a whole number."""
+    if sides.shape[dim] == 1:
+        return None
+    steps = sides[UNBOUNDED].diff(dim=dim) * torch.tensor([-1.0, 1.0]).reshape(2, *[1] * (sides.dim() - 1))
+    step = float(steps.flatten()[0])
+    if bool((steps == step).all()):
+        return int(step) if step.is_integer() else None
+    return int(average) if average.is_integer() else None
