@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, fields, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -57,19 +61,32 @@ class LayerPart:
         maps: Float[Tensor, "batch unit *positions"],
         examples: Int64[np.ndarray, " batch"],
         classes: Int64[np.ndarray, " batch"],
+        pool: Executor | None = None,
     ) -> None:
-        """Take in the maps of a batch: one example a row, its index and its class (-1 for none)."""
+        """Take in the maps of a batch: one example a row, its index and its class (-1 for none).
+
+        With a pool, as many of its threads as torch uses share the work on large maps.
+        """
         rows = reductions.flat(maps)
         if rows.device.type == "cuda":  # elsewhere what is kept stays with the host: not every device has float64
             self._move(rows.device)
-        self._add(rows, examples, self.classes.places(classes), self.sample.slots(examples))
+        places, slots = self.classes.places(classes), self.sample.slots(examples)
+        kernels = fused()
+        if kernels is None or rows.device.type != "cpu":
+            self._add_by_torch(rows, examples, places, slots)
+        else:
+            batch = kernels.Batch(examples, places, slots, np.zeros(rows.shape[:2], np.uint8))
+            kernels.add_maps(rows, self._running(kernels), batch, pool)
+            self.classes.tally(places)
+            if batch.lost.any():
+                self.classes.leave_out(batch.lost, places)
 
     def _move(self, device: torch.device) -> None:
         moved = self.to(device)
         for name in _COMPONENTS:
             setattr(self, name, getattr(moved, name))
 
-    def _add(
+    def _add_by_torch(
         self,
         maps: Float[Tensor, "batch unit position"],
         examples: Int64[np.ndarray, " batch"],
@@ -87,6 +104,15 @@ class LayerPart:
         where = reductions.locate(maps, self.by_max.entering(by_max).to(maps.device)).to(device)
         self.by_max.insert(by_max, where)
         self.by_mean.insert(by_mean, torch.zeros_like(where))
+
+    def _running(self, kernels: ModuleType) -> Any:
+        """The tensors of this part, as arrays that share their memory."""
+        moments, classes = self.moments, self.classes
+        leaders = (self.by_max.strengths, self.by_max.positions, self.by_mean.strengths, self.by_mean.positions)
+        counts = (moments.pivot, moments.rows, moments.broken, moments.sum, moments.squares)
+        edges = (moments.min, moments.max, moments.active)
+        tensors = (*leaders, *counts, *edges, classes.max, classes.mean, self.sample.values)
+        return kernels.Running(*(tensor.numpy() for tensor in tensors))
 
     def merge(self, other: LayerPart) -> None:
         """Take in the part of other examples, which is left as it was."""
@@ -143,6 +169,17 @@ class LayerPart:
         found = np.full((*positions.shape, 4), -1, dtype=np.int32)
         found[units, ranks] = boxes(units.astype(np.int64), positions[units, ranks])
         return replace(ranking, positions=positions, boxes=found)
+
+
+@functools.cache
+def fused() -> ModuleType | None:
+    """The kernels that do everything in one pass, where Numba is installed and may compile."""
+    try:
+        from numba import config
+
+        return None if config.DISABLE_JIT else importlib.import_module("torchlurk.scanning.kernels")
+    except ImportError:
+        return None
 
 
 _COMPONENTS: dict[str, Any] = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int32, Int64, Shaped, UInt64
+from jaxtyping import Float32, Float64, Int32, Int64, Shaped, UInt8, UInt64
 from torch import Tensor
 
 from torchlurk.records import Ranking, UnitStatistics
@@ -142,20 +142,24 @@ class ClassSums:
         onto, finite = torch.from_numpy(places).to(self.max.device)[known], rows.finite[known]
         self.max.index_add_(0, onto, rows.max[known].double().where(finite, 0.0))
         self.mean.index_add_(0, onto, rows.mean[known].double().where(finite, 0.0))
-        if self.max.device.type != "cpu" or not bool(finite.all()):
-            self.leave_out(~finite, onto)
         self.tally(places)
+        if self.max.device.type != "cpu" or not bool(finite.all()):
+            self._leave_out((~finite).to(torch.int32), onto)
 
     def tally(self, places: Int64[np.ndarray, " batch"]) -> None:
         """Count the examples of a batch."""
         onto = torch.from_numpy(places[places >= 0])
         self.count.index_add_(0, onto.to(self.count.device), torch.ones_like(onto).to(self.count.device))
 
-    def leave_out(self, broken: Bool[Tensor, "row unit"], places: Int64[Tensor, " row"]) -> None:
+    def leave_out(self, lost: UInt8[np.ndarray, "batch unit"], places: Int64[np.ndarray, " batch"]) -> None:
         """Note which responses of a batch were not finite."""
+        known = places >= 0
+        self._leave_out(torch.from_numpy(lost[known].astype(np.int32)), torch.from_numpy(places[known]))
+
+    def _leave_out(self, lost: Int32[Tensor, "row unit"], places: Int64[Tensor, " row"]) -> None:
         if self.broken is None:
             self.broken = torch.zeros(self.max.shape, dtype=torch.int32, device=self.max.device)
-        self.broken.index_add_(0, places, broken.to(torch.int32))
+        self.broken.index_add_(0, places, lost)
 
     def merge(self, other: ClassSums) -> None:
         """Take in the sums of other examples."""
@@ -165,7 +169,7 @@ class ClassSums:
         self.mean.index_add_(0, onto, other.mean[theirs])
         self.count.index_add_(0, onto, other.count[theirs])
         if other.broken is not None:
-            self.leave_out(other.broken[theirs], onto)
+            self._leave_out(other.broken[theirs], onto)
 
     def arrays(self) -> dict[str, Shaped[np.ndarray, ...]]:
         """Everything, as plain arrays, without the spare rows; `order` lists the classes by place."""
