@@ -6,8 +6,8 @@ This is where the packages meet: a model and a source of examples come in, recor
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -19,20 +19,22 @@ from torch import nn
 import torchlurk
 from torchlurk.engines.local import LocalEngine
 from torchlurk.errors import DataError, MismatchError, ModelError, OptionError
+from torchlurk.inputs.datasets import open_dataset
 from torchlurk.inputs.feeding import check_repeatable, feed, inputs_of
 from torchlurk.inputs.preprocessing import display
-from torchlurk.inputs.sources import Source
+from torchlurk.inputs.sources import Source, open_source
 from torchlurk.jobs import Progress, Shard, joined, remaining
+from torchlurk.models.identity import fingerprint, unwrap
 from torchlurk.models.layers import Survey, choose, survey
-from torchlurk.models.loading import fingerprint
+from torchlurk.models.loading import LoadedModel, load
 from torchlurk.models.placement import choose_device, place
-from torchlurk.models.receptive_field import receptive_fields
+from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.options import ComputeOptions, InputOptions, ScanOptions, stored
 from torchlurk.records import Layer, Run, Skip
 from torchlurk.rendering.encoding import encode
 from torchlurk.scanning.batch_size import choose_batch_size
 from torchlurk.scanning.job import Scan, ScanPart
-from torchlurk.scanning.part import draw_sample
+from torchlurk.scanning.statistics import draw_sample
 from torchlurk.store.writing import Writer
 
 STAGES = ("scan",)
@@ -44,6 +46,9 @@ SHARD_EXAMPLES = 128
 SECONDS_BETWEEN_SAVES = 2.0
 SAVE_SHARE = 0.02
 """Saving the running state takes at most this share of the time, however large it is."""
+
+USUAL_SIZES = ((224, 224), (32, 32), (28, 28), (64, 64), (96, 96), (128, 128), (256, 256), (299, 299), (384, 384))
+"""Heights and widths of inputs that are tried, in order, for a model that does not tell its own."""
 
 PICTURES_AT_ONCE = 64
 """How many example pictures go into one transaction."""
@@ -61,7 +66,8 @@ class Settings:
 class Analysis:
     """One model on one source of examples, into one study.
 
-    `module` is left as it was found. Raises `MismatchError` when the study at `out` was made with other weights, data or settings.
+    `module` is left as it was found. Raises `MismatchError` when the study at `out` was made with other weights, data
+    or settings.
     """
 
     def __init__(
@@ -88,13 +94,14 @@ class Analysis:
                 self._progress.say(f"{self._out}: the scan is complete")
                 return
         network = place(self._module, self._device, self._settings.scan.precision)
-        found = survey(network, self._first_input(network), self._settings.scan.tap)
+        example = self._first_input(dtype_of(network))
+        found = survey(network, example, self._settings.scan.tap)
         layers = choose(found.layers, self._settings.scan.layers)
         if not earlier:
             self._begin(writer, run, found, layers)
-        scan = self._job(network, found, layers)
+        scan = self._job(network, example, layers)
         part = self._all_examples(writer, scan)
-        self._keep(writer, scan, part, network, layers)
+        self._keep(writer, part, layers, receptive_fields(network, example, layers))
         self._keep_pictures(writer)
         writer.finish("scan", _now())
 
@@ -116,41 +123,43 @@ class Analysis:
         )
 
     def _begin(self, writer: Writer, run: Run, found: Survey, layers: Sequence[Layer]) -> None:
+        changing = check_repeatable(self._source)
         with writer.transaction():
+            writer.begin(run)
             writer.write_model(layers, found.graph, self._source.preprocessing, found.input_shape)
             writer.write_data(self._source.classes, self._source.examples, self._source.skipped)
             writer.write_sample(self._sample())
-            writer.begin(run)
-        changing = check_repeatable(self._source)
-        if changing:
-            writer.add_note("data", changing)
-            self._progress.say(f"note: {changing}")
+            for layer in found.skipped:
+                writer.add_note("layer", f"layer {layer.path} is left out: {layer.reason}")
+            if changing:
+                writer.add_note("data", changing)
 
     def _sample(self) -> Any:
         return draw_sample(len(self._source.examples), self._settings.scan.sample, self._settings.scan.seed)
 
-    def _first_input(self, network: nn.Module) -> torch.Tensor:
+    def _first_input(self, dtype: torch.dtype) -> torch.Tensor:
         """The first example that can be read, as a batch of one."""
         for batch in feed(self._source, range(len(self._source.examples)), 1, 1):
-            if len(batch.examples):
-                return self._on_device(batch, network)
-        raise DataError(f"none of the {len(self._source.examples)} examples in {self._source.name} can be read")
+            if len(batch):
+                return inputs_of(batch, self._source.preprocessing, self._device, dtype)
+        raise self._nothing_to_read()
 
-    def _on_device(self, batch: Any, network: nn.Module) -> torch.Tensor:
-        return inputs_of(batch, self._source.preprocessing, self._device, dtype_of(network))
+    def _nothing_to_read(self) -> DataError:
+        reasons = [*self._source.skipped[:1]]
+        first = f" ({reasons[0].path}: {reasons[0].reason})" if reasons else ""
+        return DataError(f"none of the {len(self._source.examples)} examples in {self._source.name} can be read{first}")
 
-    def _job(self, network: nn.Module, found: Survey, layers: Sequence[Layer]) -> Scan:
-        size = self._settings.compute.batch_size or choose_batch_size(network, self._first_input(network))
+    def _job(self, network: nn.Module, example: torch.Tensor, layers: Sequence[Layer]) -> Scan:
         return Scan(
             network=network,
             layers=layers,
             source=self._source,
             top=self._settings.scan.top,
             sample=self._sample(),
-            batch_size=size,
+            batch_size=self._settings.compute.batch_size or choose_batch_size(network, example),
             workers=self._settings.compute.workers,
             device=self._device,
-            dtype=dtype_of(network),
+            dtype=example.dtype,
             progress=self._progress,
         )
 
@@ -166,27 +175,24 @@ class Analysis:
         saver.save(part)
         return part
 
-    def _keep(
-        self, writer: Writer, scan: Scan, part: ScanPart, network: nn.Module, layers: Sequence[Layer]
-    ) -> None:
+    def _keep(self, writer: Writer, part: ScanPart, layers: Sequence[Layer], fields: Mapping[str, ReceptiveField]) -> None:
         """Writes what the finished part says, one layer a transaction."""
         if part.seen == 0:
-            raise DataError(f"none of the {len(self._source.examples)} examples in {self._source.name} can be read")
-        fields = receptive_fields(network, self._first_input(network), layers)
+            raise self._nothing_to_read()
+        examples = (
+            replace(one, class_index=int(known)) if known >= 0 else one
+            for one, known in zip(self._source.examples, part.classes, strict=True)
+        )
+        skipped = [*self._source.skipped, *_skips(self._source, part)]
         with writer.transaction():
-            writer.set_skips([*self._source.skipped, *_skips(self._source, part)])
-            writer.set_classes_of_examples(part.classes)
+            writer.write_data(self._source.classes, examples, skipped)
             writer.write_input_statistics(part.inputs.finish())
-        self._progress.begin("write", len(layers))
         for layer in layers:
             scanned = part.layers[layer.name]
             writer.write_scan(layer.name, scanned.finish(len(self._source.classes), fields[layer.name].boxes))
-            if scanned.nonfinite:
-                note = f"layer {layer.name}: {scanned.nonfinite} (example, unit) pairs are not finite and left out"
-                writer.add_note("nonfinite", note)
-                self._progress.say(f"note: {note}")
-            self._progress.advance(1)
-        self._progress.end()
+            if scanned.broken:
+                share = f"{scanned.broken} responses of units to examples are not finite, and left out"
+                writer.add_note("nonfinite", f"layer {layer.name}: {share}")
 
     def _keep_pictures(self, writer: Writer) -> None:
         """Stores every exemplar's example as the network saw it, once."""
@@ -197,7 +203,7 @@ class Analysis:
             writer.write_pictures(
                 (int(example), *encode(picture)) for example, picture in zip(batch.examples, shown, strict=True)
             )
-            self._progress.advance(len(batch.examples) + len(batch.skipped))
+            self._progress.advance(len(batch) + len(batch.skipped))
         self._progress.end()
 
 
@@ -275,3 +281,40 @@ def analyze_model(
     else:
         source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names)
     Analysis(loaded.module, loaded.spec, source, out, settings, progress).run(stages)
+
+
+def survey_model(model: str, weights: str | None, shape: str | None) -> Survey:
+    """The survey of the model on an input of `shape` ("C,H,W"), on its own size, or on the first usual size that it takes."""
+    loaded = load(model, weights or _no_weights(model), preprocessing=False)
+    if shape is not None:
+        return survey(loaded.module, torch.zeros(1, *_parsed(shape)))
+    sizes = [loaded.preprocessing.crop] if loaded.preprocessing and loaded.preprocessing.crop else USUAL_SIZES
+    refused: ModelError | None = None
+    for channels in _input_channels(loaded):
+        for height, width in sizes:
+            try:
+                return survey(loaded.module, torch.zeros(1, channels, height, width))
+            except ModelError as error:
+                refused = refused or error
+    assert refused is not None
+    raise ModelError(refused.message, "say the input's shape with --input C,H,W")
+
+
+def _no_weights(model: str) -> str | None:
+    """The layers do not depend on the weights: none are fetched."""
+    return "random" if model.partition(":")[0] in ("torchvision", "timm", "hf") else None
+
+
+def _parsed(shape: str) -> tuple[int, ...]:
+    parts = shape.split(",")
+    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise OptionError(f"--input is {shape!r}", "it may be C,H,W, for example 3,224,224")
+    return tuple(int(part) for part in parts)
+
+
+def _input_channels(loaded: LoadedModel) -> list[int]:
+    """What the input's channels may be: as the preprocessing says, or as the first convolution wants."""
+    if loaded.preprocessing:
+        return [loaded.preprocessing.channels]
+    first = next((one for one in loaded.module.modules() if isinstance(one, nn.Conv2d)), None)
+    return [first.in_channels] if first else [3, 1]

@@ -6,7 +6,7 @@ Opening and reading need no torch; `analyze` imports it when called.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -238,10 +238,10 @@ def analyze(
 ) -> Study:
     """Finds out what every unit of the model responds to, and returns the study written at `out`.
 
-    `model` is any module (left as found), or a MODEL as on the command line, with `weights`. `data` is a folder of images, or any
-    map-style data set of (tensor, class) or tensor; of a data set with normalized tensors, `mean` and `std` say how they were
-    normalized, so that they can be shown. Running it again continues or finds it complete. The other arguments are those of
-    `torchlurk analyze`. Raises a `TorchlurkError` that says what to do.
+    `model` is any module (left as found), or a MODEL as on the command line, with `weights`. `data` is a folder of
+    images, or any map-style data set of (tensor, class) or tensor; of a data set with normalized tensors, `mean` and
+    `std` say how they were normalized, so that they can be shown. Running it again continues or finds it complete. The
+    other arguments are those of `torchlurk analyze`. Raises a `TorchlurkError` that says what to do.
     """
     from torchlurk.analysis import STAGES, Settings, analyze_model
 

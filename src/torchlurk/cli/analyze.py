@@ -23,8 +23,8 @@ from torchlurk.options import ComputeOptions, InputOptions, ScanOptions
 def command(model: str, data: str, out: Path, weights: str | None, stages: str | None, **given: Any) -> None:
     """Find out what every unit of MODEL responds to in DATA, and write it to a study.
 
-    MODEL is torchvision:NAME, timm:NAME, hf:NAME, FILE.py:CALLABLE, package.module:CALLABLE, or demo. DATA is a folder of images,
-    one sub-folder per class (or none), or demo. The same command continues what was interrupted.
+    MODEL is torchvision:NAME, timm:NAME, hf:NAME, FILE.py:CALLABLE, package.module:CALLABLE, or demo. DATA is a folder
+    of images, one sub-folder per class (or none), or demo. The same command continues what was interrupted.
     """
     from torchlurk.analysis import STAGES, Settings, analyze_model
 

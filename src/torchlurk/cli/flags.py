@@ -34,9 +34,7 @@ class Extent(click.ParamType):
 
     name = "extent"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | tuple[int, int]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | tuple[int, int]:
         """An int, or (height, width)."""
         if isinstance(value, (int, tuple)):
             return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import click
 from rich import box
@@ -12,30 +13,34 @@ from rich.table import Table
 from torchlurk.records import Layer
 from torchlurk.resources.documents import layers_document
 
+WIDTH = 240
+"""Columns that the table may take."""
+
 
 @click.command("layers")
 @click.argument("model")
 @click.option("--weights", metavar="FILE", help="Weights, if the layers depend on them.")
 @click.option("--input", "shape", metavar="C,H,W", help="Shape of the network's input, where the model does not tell.")
+@click.option(
+    "--all", "every", is_flag=True, help="Also what is scanned only when --layers names it: pools, joins by concatenation."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document, with the graph.")
-def command(model: str, weights: str | None, shape: str | None, as_json: bool) -> None:
-    """List the layers of MODEL whose units can be looked at.
-
-    Layers marked with a dot repeat what others hold (pools, concatenations) and are scanned only when --layers names them exactly.
-    """
+def command(model: str, weights: str | None, shape: str | None, every: bool, as_json: bool) -> None:
+    """List the layers of MODEL whose units can be looked at. Weights are not needed for that."""
     from torchlurk.analysis import survey_model
 
     found = survey_model(model, weights, shape)
     if as_json:
         click.echo(json.dumps(layers_document(model, found.input_shape, found.layers, found.graph), indent=1))
         return
-    Console(highlight=False, soft_wrap=True).print(_table(found.layers))
     scanned = [layer for layer in found.layers if layer.by_default]
+    # Wide enough for any name: a terminal that is narrower wraps, and nothing is cut off in a file.
+    Console(highlight=False, width=WIDTH).print(_table(found.layers if every else scanned))
     units = sum(layer.channels for layer in scanned)
     click.echo(f"{len(scanned)} layers with {units:,} units, for an input of {_times(found.input_shape)}")
 
 
-def _table(layers: tuple[Layer, ...]) -> Table:
+def _table(layers: Sequence[Layer]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer", no_wrap=True)
     table.add_column("type", no_wrap=True)
@@ -45,7 +50,7 @@ def _table(layers: tuple[Layer, ...]) -> Table:
     table.add_column("read after", no_wrap=True)
     for layer in layers:
         table.add_row(
-            layer.name if layer.by_default else f"· {layer.name}",
+            layer.name,
             layer.type,
             layer.layout,
             f"{layer.channels}",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int32
 from PIL import Image
 
 from torchlurk.errors import DataError
@@ -25,13 +26,6 @@ PROBED_EXAMPLES = 8
 """How many examples, spread over the data, enter the fingerprint."""
 
 
-class MapStyle(Protocol):
-    """What a map-style data set is: a length, and an item for each index."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> Any: ...
-
-
 class DatasetSource:
     """A map-style data set; see `Source`. Items are a picture, (picture, class) or a mapping that holds them.
 
@@ -46,7 +40,7 @@ class DatasetSource:
 
     def __init__(
         self,
-        dataset: MapStyle,
+        dataset: Any,
         preprocessing: Preprocessing,
         class_names: Sequence[str] | None = None,
         name: str | None = None,
@@ -93,6 +87,12 @@ class DatasetSource:
             self._class_indices[index] = class_index
             self._class_count = max(self._class_count, class_index + 1)
 
+    def learn(self, class_indices: Int32[np.ndarray, " example"]) -> None:
+        """Takes over the classes of examples read in an earlier run; -1 where none is known."""
+        with self._lock:
+            np.maximum(self._class_indices, class_indices, out=self._class_indices)
+            self._class_count = max(self._class_count, int(class_indices.max(initial=-1)) + 1)
+
     def fingerprint(self) -> str:
         """See `Source`: over the length, the classes as listed, and those of a few examples that read the same twice."""
         digest = hashlib.sha256(f"{len(self._chosen)}\0{self._names}".encode("utf-8", "surrogateescape"))
@@ -113,7 +113,7 @@ class DatasetSource:
 
 
 def open_dataset(
-    dataset: MapStyle,
+    dataset: Any,
     options: InputOptions,
     default: Preprocessing | None = None,
     class_names: Sequence[str] | None = None,

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor, nn
 
+from torchlurk.inputs.datasets import DatasetSource
 from torchlurk.inputs.feeding import Batch, feed, inputs_of
 from torchlurk.inputs.sources import Source
 from torchlurk.inputs.statistics import InputSums
@@ -18,7 +19,7 @@ from torchlurk.models.taps import evaluation, maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning.part import LayerPart
 
-INPUT_SAMPLE = 256
+INPUT_SAMPLE = 128
 """Colour and spectrum of the inputs are measured on this many examples of the sample: more change nothing one could see."""
 
 
@@ -81,8 +82,7 @@ class Scan:
         """See `torchlurk.jobs.Job`."""
         return ScanPart(
             layers={
-                layer.name: LayerPart.empty(layer.channels, layer.positions, self.top, self.sample)
-                for layer in self.layers
+                layer.name: LayerPart.empty(layer.channels, layer.positions, self.top, self.sample) for layer in self.layers
             },
             inputs=InputSums.empty(),
             classes=np.full(len(self.source.examples), -1, np.int32),
@@ -107,17 +107,20 @@ class Scan:
 
     def merge(self, left: ScanPart, right: ScanPart) -> ScanPart:
         """See `torchlurk.jobs.Job`."""
-        return ScanPart(
-            layers={name: left.layers[name].merge(right.layers[name]) for name in left.layers},
-            inputs=left.inputs.merge(right.inputs),
-            classes=np.maximum(left.classes, right.classes),
-            skipped=left.skipped | right.skipped,
-            seen=left.seen + right.seen,
-        )
+        for name, part in left.layers.items():
+            part.merge(right.layers[name])
+        left.inputs = left.inputs.merge(right.inputs)
+        np.maximum(left.classes, right.classes, out=left.classes)
+        left.skipped.update(right.skipped)
+        left.seen += right.seen
+        return left
 
     def restored(self, arrays: Mapping[str, np.ndarray]) -> ScanPart:
-        """The part that was saved as `arrays`."""
-        return ScanPart.from_arrays(arrays)
+        """The part that was saved as `arrays`; classes that only reading tells are known to the source again."""
+        part = ScanPart.from_arrays(arrays)
+        if isinstance(self.source, DatasetSource):
+            self.source.learn(part.classes)
+        return part
 
     def shard_size(self, about: int) -> int:
         """A whole number of batches near `about` examples, so that a shard's cut does not cut a batch."""
@@ -128,7 +131,7 @@ class Scan:
         onto.classes[batch.examples] = batch.classes
         rows = np.flatnonzero(np.isin(batch.examples, self.sample[:: max(1, len(self.sample) // INPUT_SAMPLE)]))
         if len(rows):
-            onto.inputs.add(batch.pixels[torch.from_numpy(rows)])
+            onto.inputs.add(batch.pixels[torch.from_numpy(rows)], self.source.preprocessing)
 
 
 def _under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -1,0 +1,5 @@
+"""`python -m torchlurk` is `torchlurk`."""
+
+from torchlurk.cli import main
+
+main()
