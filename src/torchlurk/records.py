@@ -29,7 +29,8 @@ class Layer:
     `receptive_field` (height, width) and `stride` (vertical, horizontal) are in input pixels, None where a
     position has none (it sees the whole input). `read_after` names the operations between the module's output
     and the value that counts as the unit's activation, in order, for example ("batch_norm", "relu"); empty when
-    it is the module's own output.
+    it is the module's own output. `read_at` names the calls that do them, through which the output is followed: a
+    module by its path, a function as `relu()`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Layer:
     stride: tuple[int, int] | None = None
     nonlinearity: str | None = None
     read_after: tuple[str, ...] = ()
+    read_at: tuple[str, ...] = ()
     by_default: bool = True
 
     @property

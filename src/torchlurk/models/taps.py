@@ -1,0 +1,208 @@
+"""Taps: activations out of an unedited model, as context managers that leave it as they found it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from torchlurk.models.nonlinearities import Function, operation_name
+from torchlurk.models.recording import output_tensor, tensors_in
+from torchlurk.records import Layer
+
+Deliver = Callable[[Layer, Tensor], None]
+
+
+@contextmanager
+def evaluation(module: nn.Module) -> Iterator[None]:
+    """Every submodule in eval mode, each with its own training flag again afterwards.
+
+    The flags are set directly: a `train` that a model overrides may do more than that (merge weights, for example).
+    """
+    flags = [(one, one.training) for one in module.modules()]
+    try:
+        for one, _ in flags:
+            one.training = False
+        yield
+    finally:
+        for one, flag in flags:
+            one.training = flag
+
+
+@contextmanager
+def reading(module: nn.Module, layers: Sequence[Layer], deliver: Deliver, *, stop_after_last: bool = False) -> Iterator[None]:
+    """Within it, each forward pass of `module` delivers each layer's units, as soon as they exist.
+
+    `deliver` gets the layer and the raw tensor (`maps` arranges it), which the model goes on using: it must not
+    write to it, nor keep it where something later may overwrite it in place. A layer that a pass does not reach, or
+    does not lead through the operations it is read after, delivers nothing in that pass. With `stop_after_last` the
+    first pass ends, and the `with` block with it, once all layers have been delivered.
+
+    Passes must run in the thread that opened the block. Layers inside a `nn.TransformerEncoderLayer` switch its
+    fused fast path off, or they would not run at all.
+    """
+    reader = _Reader(layers, deliver, stop_after_last)
+    with ExitStack() as opened:
+        for handle in reader.attach(module):
+            opened.callback(handle.remove)
+        if reader.needs_mode:
+            opened.enter_context(_Mode(reader))
+        try:
+            yield
+        except _ReadAll as done:
+            if done.reader is not reader:
+                raise
+
+
+def maps(layer: Layer, activation: Float[Tensor, ...]) -> Float[Tensor, "batch channel *position"]:
+    """The units' maps in a tensor that `reading` delivered: batch, channel, then the positions of `layer.shape`.
+
+    It is a view wherever the memory allows. Windows that a model has folded into the batch are tokens of one map.
+    """
+    if layer.channel_axis == 1:
+        return activation
+    return activation.reshape(-1, *layer.shape, layer.channels).movedim(-1, 1)
+
+
+class _ReadAll(BaseException):
+    """Ends a pass that has delivered all it was run for. Not an `Exception`: models may catch those."""
+
+    def __init__(self, reader: _Reader) -> None:
+        super().__init__("all layers were read")
+        self.reader = reader
+
+
+class _Pending:
+    """A layer's output on its way to where the units are read: `tensor` is what the next hop will be given."""
+
+    __slots__ = ("hop", "layer", "tensor")
+
+    def __init__(self, layer: Layer, tensor: Tensor) -> None:
+        self.layer, self.tensor, self.hop = layer, tensor, 0
+
+
+class _Reader:
+    """Counts calls, follows pending tensors and delivers."""
+
+    def __init__(self, layers: Sequence[Layer], deliver: Deliver, stop_after_last: bool) -> None:
+        self.deliver = deliver
+        self.left = self.total = len(layers) if stop_after_last else -1
+        self.pending: list[_Pending] = []
+        self.busy = False
+        self.by_path: dict[str, dict[int, Layer]] = {}
+        for layer in layers:
+            path, _, number = layer.name.partition("#")
+            self.by_path.setdefault(path, {})[int(number or 0)] = layer
+        hops = {hop for layer in layers for hop in layer.read_at}
+        self.needs_mode = any(hop.endswith("()") for hop in hops)
+        self.followed = {hop for hop in hops if not hop.endswith("()")}
+        self.calls: dict[str, int] = {}
+
+    def attach(self, module: nn.Module) -> Iterator[Any]:
+        """The handles of the hooks, one after the other as they are set."""
+        yield module.register_forward_pre_hook(self._start)
+        for path, one in module.named_modules():
+            name = path or ("model" if "model" in self.by_path else "")
+            if self.needs_mode and isinstance(one, nn.MultiheadAttention):
+                yield from _without_mode(one)
+            if path in self.followed:
+                yield one.register_forward_hook(self._hop(path), with_kwargs=True)
+            if name in self.by_path:
+                yield one.register_forward_hook(self._output(name, self.by_path[name]))
+
+    def _start(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self.pending.clear()
+        self.calls.clear()
+        self.left = self.total
+
+    def _output(self, path: str, wanted: Mapping[int, Layer]) -> Any:
+        def arrived(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            number = self.calls.get(path, 0)
+            self.calls[path] = number + 1
+            layer = wanted.get(number)
+            tensor = output_tensor(output)
+            if layer is None or tensor is None:
+                return
+            if layer.read_at:
+                self.pending.append(_Pending(layer, tensor))
+            else:
+                self._deliver(layer, tensor)
+
+        return arrived
+
+    def _hop(self, path: str) -> Any:
+        def passed(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+            tensor = output_tensor(output)
+            if self.pending and tensor is not None:
+                self.advance(path, tensors_in((args, kwargs))[:1], tensor)
+
+        return passed
+
+    def advance(self, hop: str, given: Sequence[Tensor], result: Tensor) -> None:
+        """Moves what is pending at this hop and is among `given` on to `result`, or delivers it."""
+        for one in [one for one in self.pending if one.layer.read_at[one.hop] == hop]:
+            if any(_same(tensor, one.tensor) for tensor in given):
+                one.hop, one.tensor = one.hop + 1, result
+                if one.hop == len(one.layer.read_at):
+                    self.pending.remove(one)
+                    self._deliver(one.layer, result)
+
+    def _deliver(self, layer: Layer, tensor: Tensor) -> None:
+        self.busy = True
+        try:
+            self.deliver(layer, tensor)
+        finally:
+            self.busy = False
+        self.left -= 1
+        if self.left == 0:
+            raise _ReadAll(self)
+
+
+class _Mode(TorchFunctionMode):
+    """Sees the functional calls that units are read after."""
+
+    def __init__(self, reader: _Reader) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def __torch_function__(
+        self, func: Function, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        reader = self.reader
+        result = func(*args, **(kwargs or {}))
+        if reader.pending and not reader.busy and isinstance(result, Tensor):
+            hop = f"{operation_name(func)}()"
+            if any(one.layer.read_at[one.hop] == hop for one in reader.pending):
+                reader.advance(hop, tensors_in((args, kwargs)), result)
+        return result
+
+
+def _without_mode(module: nn.Module) -> Iterator[Any]:
+    """Hooks that hide the mode from attention, which else leaves its fused path and rounds differently."""
+    guards: list[Any] = []
+
+    def hide(module: nn.Module, args: tuple[Any, ...]) -> None:
+        guards.append(torch._C.DisableTorchFunction())
+        guards[-1].__enter__()
+
+    def show(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if guards:
+            guards.pop().__exit__(None, None, None)
+
+    yield module.register_forward_pre_hook(hide)
+    yield module.register_forward_hook(show, always_call=True)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether both are the same tensor, or (as full backward hooks pass them on) a view of all of it."""
+    if one is other:
+        return True
+    if one.shape != other.shape or one.stride() != other.stride() or not one._is_view():
+        return False
+    base = other._base if other._is_view() else other
+    return one._base is base and one.storage_offset() == other.storage_offset()
