@@ -38,6 +38,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = (5, 6, 7, 8)
 
 
 class _Jpeg(JpegImagePlugin.JpegImageFile):
@@ -65,7 +66,7 @@ def decode(path: Path) -> Image.Image:
     with the reason alone.
     """
     with _opened(path) as image:
-        image.load()
+        image.load()  # turns a TIFF upright by itself
         turn = _UPRIGHT.get(orientation(image.info.get("exif", b"")))
         return image if turn is None else image.transpose(turn)
 
@@ -73,7 +74,7 @@ def decode(path: Path) -> Image.Image:
 def size_of(path: Path) -> tuple[int, int]:
     """(height, width) of the upright picture in a file, from its header; raises `DataError` as `decode` does."""
     with _opened(path) as image:
-        sideways = orientation(image.info.get("exif", b"")) >= 5
+        sideways = orientation(image.info.get("exif", b"")) in _SIDEWAYS  # a TIFF's size is already that of the upright
         return (image.width, image.height) if sideways else (image.height, image.width)
 
 

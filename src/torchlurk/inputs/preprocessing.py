@@ -100,7 +100,7 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> UInt8[np.ndarra
         image = image.resize((width, height), _RESAMPLING[preprocessing.interpolation])
     if preprocessing.crop is not None:
         image = _centre(image, *preprocessing.crop)
-    pixels = np.asarray(image)
+    pixels = np.array(image)  # a copy of its own: torch warns of arrays that cannot be written to
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
@@ -123,7 +123,8 @@ def unit_range(pixels: UInt8[Tensor, "batch height width channel"]) -> Float32[T
     """The pictures in the 0..1 range, channels first."""
     # A divisor on the device: by a plain number CUDA multiplies with the reciprocal, which is one bit off.
     highest = _channelwise((HIGHEST,), pixels)
-    return pixels.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(highest)
+    values = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    return values.div_(highest)
 
 
 def normalize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, overload
+from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
@@ -36,6 +36,7 @@ def same(one: Item, other: Item) -> bool:
     return alike and one.class_index == other.class_index
 
 
+@runtime_checkable
 class Source(Protocol):
     """Examples that can be read in any order, any number of times, from several threads.
 
@@ -108,16 +109,17 @@ def spread(count: int, most: int | None) -> list[int]:
 def open_source(data: str, options: InputOptions, default: Preprocessing | None = None) -> Source:
     """The source that DATA names: a folder of images, or `demo`.
 
-    `default` is the model's own preprocessing. Raises `DataError` where there is nothing to read, or where the
-    pictures differ in size and nothing says how to make them alike; `OptionError` for options that do not go together.
+    `default` is the model's own preprocessing. Of the demo, `limit` is how many pictures are drawn. Raises `DataError`
+    where there is nothing to read, or where the pictures differ in size and nothing says how to make them alike;
+    `OptionError` for options that do not go together.
     """
     from torchlurk.inputs.images import ImageFolder  # it builds on this module
     from torchlurk.inputs.preprocessing import resolve
 
     if data == DEMO:
-        from torchlurk.inputs.demo.world import DemoWorld
+        from torchlurk.inputs.demo.world import IMAGES, PREPROCESSING, DemoWorld
 
-        return DemoWorld()
+        return DemoWorld(options.limit or IMAGES, preprocessing=resolve(options, default or PREPROCESSING))
     folder = ImageFolder(Path(data), resolve(options, default), class_names=options.class_names, limit=options.limit, name=data)
     folder.check_sizes()
     return folder
