@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int, Int32, Shaped
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from torchlurk.errors import ModelError
 from torchlurk.models.reach.intervals import TRUE, UNBOUNDED, Reach
 from torchlurk.models.reach.tracing import Tracing
+from torchlurk.models.taps import evaluation, reading
 from torchlurk.records import Layer
 
 
@@ -64,68 +61,31 @@ def receptive_fields(
     Raises `ModelError` for a layer that this input does not reach.
     """
     image = inputs[:1].detach().clone()
-    wanted = {layer.name: layer for layer in layers}
+    tracing = Tracing(image)
     found: dict[str, Reach] = {}
 
-    def read(name: str, output: Any) -> None:
-        if name in wanted:
-            found[name] = tracing.reach_of(_first_tensor(output))
+    def note(layer: Layer, tensor: Tensor) -> None:
+        found[layer.name] = tracing.reach_of(tensor)
 
-    tracing, modules = Tracing(image), {name.partition("#")[0] for name in wanted}
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), _evaluating(module), _outputs_read(module, modules, read), tracing:
-        module(image)
-    missing = [name for name in wanted if name not in found]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluation(module):  # noqa: SIM117  the order matters
+        with reading(module, layers, note, stop_after_last=True), tracing:
+            module(image)
+    missing = [layer.name for layer in layers if layer.name not in found]
     if missing:
         raise ModelError(
             f"layer '{missing[0]}' was not reached when the model ran", "leave it out, or give an input that reaches it"
         )
-    return {name: _field(layer, found[name]) for name, layer in wanted.items()}
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
-
-
-@contextmanager
-def _outputs_read(module: nn.Module, names: set[str], read: Callable[[str, Any], None]) -> Iterator[None]:
-    """Calls `read(name, output)` after each call of a module; from its second on the name ends in `#1`, `#2`, ..."""
-    calls: Counter[str] = Counter()
-
-    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-            count = calls[name]
-            calls[name] += 1
-            read(f"{name}#{count}" if count else name, output)
-
-        return hook
-
-    with ExitStack() as hooks:
-        for name, part in module.named_modules():
-            if name in names:
-                hooks.callback(part.register_forward_hook(hook_for(name)).remove)
-        yield
-
-
-def _first_tensor(output: Any) -> Tensor:
-    return next(leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
+    made: dict[tuple[int, int, tuple[int, ...]], ReceptiveField] = {}
+    keys = {layer.name: (id(found[layer.name]), layer.channel_axis, layer.shape) for layer in layers}
+    for layer in layers:
+        if keys[layer.name] not in made:  # normalizations and nonlinearities hand on the same
+            made[keys[layer.name]] = _field(layer, found[layer.name])
+    return {name: made[key] for name, key in keys.items()}
 
 
 def _field(layer: Layer, reach: Reach) -> ReceptiveField:
-    axis = layer.channel_axis % len(reach.shape)
-    if (layer.channels, *layer.shape) != (reach.shape[axis], *reach.shape[1:axis], *reach.shape[axis + 1 :]):
-        raise ModelError(
-            f"layer '{layer.name}' gave {reach.shape}, not {layer.channels} channels of {layer.shape}",
-            "give inputs of the size that the layers were found with",
-        )
-    reach = reach.over([0])
-    rows, columns = (sides[:, 0].movedim(axis, 1).double() for sides in (reach.rows, reach.columns))
+    reach = _maps(layer, reach).over([0])
+    rows, columns = (sides[:, 0].double() for sides in (reach.rows, reach.columns))
     return ReceptiveField(
         size=_size(reach, rows, columns),
         stride=_stride(layer, reach, rows, columns),
@@ -134,6 +94,19 @@ def _field(layer: Layer, reach: Reach) -> ReceptiveField:
         rows=_table(rows),
         columns=_table(columns),
     )
+
+
+def _maps(layer: Layer, reach: Reach) -> Reach:
+    """As `taps.maps`: example, channel, position."""
+    if layer.channel_axis != 1:
+        arranged = reach.reshaped((-1, *layer.shape, layer.channels))
+        reach = arranged.permuted([0, -1, *range(1, 1 + len(layer.shape))])
+    if reach.shape[1:] != (layer.channels, *layer.shape):
+        raise ModelError(
+            f"layer '{layer.name}' gave {reach.shape[1:]}, not {layer.channels} channels of {layer.shape}",
+            "give inputs of the size that the layers were found with",
+        )
+    return reach
 
 
 def _table(sides: Tensor) -> Int32[np.ndarray, "2 *#map"]:

@@ -103,4 +103,7 @@ def anything(call: Call) -> tuple[Reach, ...]:
 
 def pointwise(call: Call) -> Reach:
     """Each element depends on what the operands' elements at its place do."""
-    return union([one for name in call.reaches for one in call.all(name)], call.shape)
+    operands = [one for name in call.reaches for one in call.all(name) if not one.empty]
+    if len(operands) == 1 and operands[0].shape == call.shape:
+        return operands[0]
+    return union(operands, call.shape)

@@ -53,7 +53,8 @@ class Reach:
 
     def compact(self) -> Reach:
         """The same, with dimensions along which all elements agree at size 1."""
-        return self.each(_compact, self.shape)
+        rows, columns = _compact(self.rows), _compact(self.columns)
+        return self if rows is self.rows and columns is self.columns else replace(self, rows=rows, columns=columns)
 
     def aligned(self, shape: Sequence[int]) -> Reach:
         """As operand of a pointwise operation with result `shape`: missing leading dimensions added."""
@@ -61,7 +62,9 @@ class Reach:
         return self.each(lambda sides: sides.reshape(sides.shape[0], *[1] * missing, *sides.shape[1:]), shape)
 
     def reshaped(self, shape: Sequence[int]) -> Reach:
-        """After a view: the same elements, in row-major order, in another shape."""
+        """After a view: the same elements, in row-major order, in another shape, of which one size may be -1."""
+        known = math.prod(size for size in shape if size >= 0)
+        shape = [math.prod(self.shape) // max(1, known) if size < 0 else size for size in shape]
         return self.each(lambda sides: _reshaped(sides, self.shape, tuple(shape)), shape)
 
     def permuted(self, dims: Sequence[int]) -> Reach:

@@ -32,13 +32,18 @@ def reduced(call: Call) -> tuple[Reach, ...]:
 
 
 @rule(
-    "_softmax", "_log_softmax", "softmax", "log_softmax", "_safe_softmax", "cumsum", "cumprod", "cummax", "cummin",
-    "logcumsumexp", "sort", "argsort", "topk", "kthvalue",
+    "_softmax", "_log_softmax", "_safe_softmax", "sort", "argsort", "topk", "kthvalue",
 )  # fmt: skip
 def spread(call: Call) -> tuple[Reach, ...]:
     """Each element depends on everything along a dimension that stays."""
     reach = call.first("self").over(_dims(call, "dim", 0))
     return tuple(_like(reach, output.shape) for output in call.outputs)
+
+
+@rule("cumsum", "cumprod", "cummax", "cummin", "_cummax_helper", "_cummin_helper", "logcumsumexp")
+def running(call: Call) -> tuple[Reach, ...]:
+    """Each element depends on what comes before it along a dimension, and on itself."""
+    return (_so_far(call.first("self"), call.arguments["dim"]),) * len(call.outputs)
 
 
 @rule("native_layer_norm", "_fused_rms_norm", "rms_norm")
@@ -94,7 +99,7 @@ def attended(call: Call) -> Reach:
     query, key, value = (call.first(name) for name in ("query", "key", "value"))
     key = key.over([-1])
     if call.arguments.get("is_causal") and query.shape[-2] == key.shape[-2]:
-        key, value = _so_far(key), _so_far(value)
+        key, value = _so_far(key, -2), _so_far(value, -2)
     else:
         key, value = key.over([-2]), value.over([-2])
     if key.shape[1] != query.shape[1]:
@@ -103,10 +108,10 @@ def attended(call: Call) -> Reach:
     return union([query.over([-1]), key, value, *masks], call.shape)
 
 
-def _so_far(reach: Reach) -> Reach:
-    """Along the last dimension but one the union of everything up to each place."""
-    full = reach.full([-2])
-    return full.each(lambda sides: torch.cummax(sides, -2).values, reach.shape)
+def _so_far(reach: Reach, dim: int) -> Reach:
+    """Along a dimension the union of everything up to each place."""
+    along = dim % max(1, len(reach.shape))
+    return reach.full([along]).each(lambda sides: torch.cummax(sides, along + 1).values, reach.shape) if reach.shape else reach
 
 
 def _like(reach: Reach, shape: Sequence[int]) -> Reach:
