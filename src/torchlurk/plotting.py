@@ -1,0 +1,221 @@
+"""Units and layers as matplotlib figures, for notebooks and papers; the only module that knows matplotlib.
+
+Figures are made without pyplot: nothing global changes, nothing has to be closed, and a notebook draws a figure once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from torchlurk.errors import MissingExtraError
+from torchlurk.records import Box, Class, Layer, Ranking, UnitRecord
+from torchlurk.rendering import boxes, wording
+from torchlurk.rendering.charts import BINS
+from torchlurk.rendering.colour import LIGHT, Colour
+from torchlurk.rendering.contact_sheet import EXEMPLAR_ROWS, Picture
+from torchlurk.rendering.sprites import best_boxes, sprite_sheet
+from torchlurk.rendering.text import shortened
+from torchlurk.units import Unit
+
+try:
+    from matplotlib import patheffects
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+except ImportError as error:
+    raise MissingExtraError(f"plotting needs matplotlib ({error})", "pip install 'torchlurk[plot]'") from error
+
+MOST_EXEMPLARS = 9
+LABEL_COLUMNS = 22
+NAME_COLUMNS = 20
+LAYER_COLUMNS = 16
+SMALL, MEDIUM, LARGE = 7.5, 9.0, 14.0
+
+# Lengths in inches.
+MARGIN = 0.3
+GAP = 0.1
+TILE = 1.15
+LOWEST_TILE, HIGHEST_TILE = TILE / 4, 2 * TILE
+HEADER = 0.85
+LINE = 0.25
+TITLE = 0.22
+CAPTION = 0.5
+CHART = 2.6
+CHART_LABELS = 1.35
+LAYER_TILE = 0.5
+SCREEN_DOTS = 100
+"""Dots an inch, on a screen: decides whether a picture is shown as squares of its pixels."""
+
+
+class PictureFigure(Figure):
+    """A matplotlib figure that a notebook draws by itself, whatever its backend."""
+
+    def _repr_png_(self) -> bytes:
+        target = BytesIO()
+        self.savefig(target, format="png")
+        return target.getvalue()
+
+
+def plot_unit(record: UnitRecord, classes: Sequence[Class], picture: Picture, *, most: int = MOST_EXEMPLARS) -> PictureFigure:
+    """The unit's exemplars with their boxes, its strongest classes, and the histogram of its responses.
+
+    Boxes are in pixels of what `picture` gives. At most `most` exemplars of each kind are shown; what the record
+    does not hold is left out.
+    """
+    shown = {kind: record.exemplars[kind][:most] for kind in EXEMPLAR_ROWS if record.exemplars.get(kind)}
+    pictures = {one.example: picture(one.example) for row in shown.values() for one in row}
+    charts = _chart_kinds(record, classes)
+    tile = _tile_height(pictures.values())
+    row = TITLE + tile + CAPTION
+    across = most * TILE + (most - 1) * GAP
+    figure = PictureFigure(
+        figsize=(across + 2 * MARGIN, 2 * MARGIN + HEADER + row * len(shown) + (TITLE + CHART) * bool(charts))
+    )
+    _header(figure, record)
+    for index, (kind, exemplars) in enumerate(shown.items()):
+        top = MARGIN + HEADER + index * row
+        _write(figure, MARGIN, top, EXEMPLAR_ROWS[kind], MEDIUM, weight="bold")
+        for column, exemplar in enumerate(exemplars):
+            left = MARGIN + column * (TILE + GAP)
+            axes = _axes(figure, left, top + TITLE, TILE, tile)
+            _show(axes, pictures[exemplar.example], exemplar.box)
+            below = f"{exemplar.rank + 1}   {wording.number(exemplar.score)}"
+            below += "" if exemplar.recall is None else f"   recall {wording.percent(exemplar.recall)}"
+            caption = f"{below}\n{shortened(wording.exemplar_name(exemplar), NAME_COLUMNS)}"
+            _write(figure, left, top + TITLE + tile + GAP / 2, caption, SMALL)
+    width = (across + GAP) / max(1, len(charts))
+    for column, kind in enumerate(charts):
+        margin = GAP * 4 if kind == "sample" else CHART_LABELS
+        top = MARGIN + HEADER + len(shown) * row + TITLE
+        axes = _axes(figure, MARGIN + column * width + margin, top, width - margin - GAP, CHART - LINE)
+        if kind == "sample":
+            _histogram(axes, record)
+        else:
+            _class_bars(axes, record, kind, classes)
+    return figure
+
+
+def plot_layer(
+    layer: Layer,
+    by_max: Ranking,
+    picture: Picture,
+    input_size: tuple[int, int],
+    *,
+    columns: int = LAYER_COLUMNS,
+) -> PictureFigure:
+    """The box of each unit's strongest example: the unit's channel is the row's number plus the column's.
+
+    `input_size` is (height, width) of the network's input, whose pixels the boxes are in.
+    """
+    crops = best_boxes(by_max, picture, input_size)
+    sheet = sprite_sheet(crops, columns=columns)
+    rows = max(1, -(-len(crops) // columns))
+    width, height = LAYER_TILE * columns, LAYER_TILE * rows
+    figure = PictureFigure(figsize=(width + 3 * MARGIN, height + 3 * MARGIN + LINE))
+    _write(figure, MARGIN, MARGIN, f"{layer.name}   {layer.channels:,} units", MEDIUM, family="monospace")
+    axes = _axes(figure, 2 * MARGIN, 2 * MARGIN + LINE, width, height)
+    axes.imshow(np.asarray(sheet), extent=(0, columns, rows, 0), aspect="auto")
+    axes.vlines(range(columns + 1), 0, rows, color="white", linewidth=2)
+    axes.hlines(range(rows + 1), 0, columns, color="white", linewidth=2)
+    axes.xaxis.tick_top()
+    axes.set_xticks([column + 0.5 for column in range(columns)], [str(column) for column in range(columns)])
+    axes.set_yticks([row + 0.5 for row in range(rows)], [str(row * columns) for row in range(rows)])
+    axes.tick_params(length=0, labelsize=SMALL)
+    axes.set_frame_on(False)
+    return figure
+
+
+def _chart_kinds(record: UnitRecord, classes: Sequence[Class]) -> list[str]:
+    kinds = [kind for kind in ("max", "mean") if kind in record.classes and wording.top_classes(record.classes[kind], classes)]
+    return [*kinds, "sample"] if np.isfinite(record.sample).any() else kinds
+
+
+def _tile_height(pictures: Iterable[Image.Image | None]) -> float:
+    first = next((image for image in pictures if image is not None), None)
+    return TILE if first is None else min(HIGHEST_TILE, max(LOWEST_TILE, TILE * first.height / first.width))
+
+
+def _axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes at that place, in inches from the figure's upper left corner."""
+    across, down = figure.get_size_inches()
+    return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
+
+
+def _write(
+    figure: Figure,
+    left: float,
+    top: float,
+    text: str,
+    size: float,
+    *,
+    weight: str = "normal",
+    family: str = "sans-serif",
+    colour: Colour = LIGHT.ink,
+) -> None:
+    """Text with its upper left corner at that place, in inches from the figure's; never read as a formula."""
+    across, down = figure.get_size_inches()
+    figure.text(
+        left / across,
+        1 - top / down,
+        text,
+        fontsize=size,
+        weight=weight,
+        family=family,
+        color=_rgb(colour),
+        va="top",
+        parse_math=False,
+    )
+
+
+def _header(figure: Figure, record: UnitRecord) -> None:
+    address = str(Unit(record.layer.name, record.channel)) + ("   dead" if record.dead else "")
+    _write(figure, MARGIN, MARGIN, address, LARGE, family="monospace")
+    _write(figure, MARGIN, MARGIN + LINE * 1.1, "  ·  ".join(wording.layer_facts(record.layer)), MEDIUM, colour=LIGHT.muted)
+    values = "     ".join(f"{name} {value}" for name, value in wording.statistics(record.statistics))
+    _write(figure, MARGIN, MARGIN + LINE * 2, values, MEDIUM)
+
+
+def _show(axes: Axes, image: Image.Image | None, box: Box | None) -> None:
+    """The picture, its pixels as squares where they are few, and the outline of the box where it is less than all."""
+    axes.set_axis_off()
+    if image is None:
+        axes.text(0.5, 0.5, "no picture", transform=axes.transAxes, fontsize=SMALL, ha="center", va="center")
+        return
+    few = max(image.size) * boxes.PIXELS_FROM <= TILE * SCREEN_DOTS
+    extent = (0, image.width, image.height, 0)
+    axes.imshow(np.asarray(image.convert("RGB")), extent=extent, interpolation="nearest" if few else "antialiased")
+    axes.set_anchor("NW")
+    if box is not None and not boxes.is_whole(box, image.size):
+        x0, y0, x1, y1 = box
+        edge = [patheffects.Stroke(linewidth=3.0, foreground="black"), patheffects.Normal()]
+        frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="white", linewidth=1.5, path_effects=edge)
+        axes.add_patch(frame)
+        frame.set_clip_on(False)  # a box at the picture's border keeps its whole line
+
+
+def _class_bars(axes: Axes, record: UnitRecord, kind: str, classes: Sequence[Class]) -> None:
+    top = wording.top_classes(record.classes[kind], classes)
+    rows = np.arange(len(top))
+    axes.barh(rows, [value for _, value in top], color=_rgb(LIGHT.accent))
+    axes.set_yticks(rows, [shortened(one.label, LABEL_COLUMNS) for one, _ in top], fontsize=SMALL, parse_math=False)
+    axes.invert_yaxis()
+    _plain(axes, f"Classes by mean of the {'maximum' if kind == 'max' else 'mean'}")
+
+
+def _histogram(axes: Axes, record: UnitRecord) -> None:
+    axes.hist(record.sample[np.isfinite(record.sample)], bins=BINS, color=_rgb(LIGHT.accent))
+    _plain(axes, f"Responses: maximum on {int(np.isfinite(record.sample).sum()):,} images")
+
+
+def _plain(axes: Axes, title: str) -> None:
+    axes.set_title(title, fontsize=MEDIUM, fontweight="bold", loc="left")
+    axes.tick_params(labelsize=SMALL)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _rgb(colour: Colour) -> tuple[float, ...]:
+    return tuple(value / 255 for value in colour)

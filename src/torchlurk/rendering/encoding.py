@@ -1,0 +1,59 @@
+"""Pictures to bytes and back. See docs/decisions/pictures.md for the measurements behind the settings."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from torchlurk.errors import StudyError
+
+MediaType = Literal["image/png", "image/jpeg"]
+
+LOSSLESS_SIDE = 96
+JPEG_QUALITY = 90
+PNG_COMPRESSION = 6
+MOST_PIXELS = 2**25
+_NO_SUBSAMPLING = 0
+_FORMATS = ("PNG", "JPEG")
+
+
+def encode(picture: UInt8[np.ndarray, "height width channel"]) -> tuple[MediaType, bytes]:
+    """A picture of one (grey) or three (RGB) channels as (media type, bytes); of another number, their mean as grey.
+
+    Without loss up to `LOSSLESS_SIDE` pixels a side, as JPEG at full colour resolution beyond.
+    """
+    image = to_image(picture)
+    target = BytesIO()
+    if max(image.size) <= LOSSLESS_SIDE:
+        image.save(target, "PNG", compress_level=PNG_COMPRESSION)
+        return "image/png", target.getvalue()
+    image.save(target, "JPEG", quality=JPEG_QUALITY, subsampling=_NO_SUBSAMPLING)
+    return "image/jpeg", target.getvalue()
+
+
+def decode(data: bytes, *, most_pixels: int = MOST_PIXELS) -> Image.Image:
+    """The picture in PNG or JPEG bytes, grey or RGB; raises `StudyError` where they are no such picture, or too large."""
+    try:
+        image = Image.open(BytesIO(data), formats=_FORMATS)
+        if image.width * image.height > most_pixels:
+            raise _damaged(f"it has {image.width} × {image.height} pixels")
+        image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _damaged(str(error)) from error
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def to_image(picture: UInt8[np.ndarray, "height width channel"]) -> Image.Image:
+    """A picture of one (grey) or three (RGB) channels as Pillow has it; of another number, their mean as grey."""
+    if picture.shape[2] == 3:
+        return Image.fromarray(np.ascontiguousarray(picture))
+    grey = picture[:, :, 0] if picture.shape[2] == 1 else np.round(picture.mean(axis=2)).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(grey))
+
+
+def _damaged(reason: str) -> StudyError:
+    return StudyError(f"a picture in the study cannot be read: {reason}", "torchlurk check STUDY tells what else is damaged")

@@ -1,0 +1,94 @@
+"""Many small pictures on one: a bare grid of tiles, and the overview of a layer by its units' best boxes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
+
+from torchlurk.records import Box, Layer, Ranking
+from torchlurk.rendering import boxes, wording
+from torchlurk.rendering.colour import LIGHT, Theme
+from torchlurk.rendering.contact_sheet import CONTENT, MARGIN, Picture, framed, header, stacked, tile
+from torchlurk.rendering.lettering import Style, write
+
+SIDE = 64
+LAYER_COLUMNS = 18
+LAYER_GAP_X = (CONTENT - LAYER_COLUMNS * SIDE) // (LAYER_COLUMNS - 1)
+LAYER_GAP_Y = 8
+CHANNEL = Style("address", 11)
+CHANNEL_HEIGHT = 16
+CHANNEL_BASELINE = 12
+HEADER_GAP = 20
+
+
+def sprite_sheet(
+    pictures: Sequence[Image.Image | None], *, side: int = SIDE, columns: int = LAYER_COLUMNS, theme: Theme = LIGHT
+) -> Image.Image:
+    """The pictures row by row on square tiles without gaps, each fitted into its tile; an empty tile where there is none.
+
+    Picture i is at (i % columns, i // columns) times `side`.
+    """
+    rows = max(1, math.ceil(len(pictures) / columns))
+    sheet = Image.new("RGB", (columns * side, rows * side), theme.panel)
+    for index, picture in enumerate(pictures):
+        if picture is not None:
+            shown = boxes.resized(picture.convert("RGB"), boxes.fit(picture.size, (side, side)))
+            sheet.paste(tile(shown, (side, side), theme), (index % columns * side, index // columns * side))
+    return sheet
+
+
+def best_boxes(by_max: Ranking, picture: Picture, input_size: tuple[int, int]) -> list[Image.Image | None]:
+    """For each unit the box of its strongest example, the whole example where it has none; None where it is unknown.
+
+    `input_size` is (height, width) of the network's input, whose pixels the boxes are in.
+    """
+    size = (input_size[1], input_size[0])
+    found: list[Image.Image | None] = []
+    for unit in range(by_max.examples.shape[0]):
+        example = int(by_max.examples[unit, 0]) if by_max.examples.shape[1] else -1
+        image = picture(example) if example >= 0 else None
+        if image is not None and by_max.boxes is not None:
+            image = image.convert("RGB")
+            image = image if image.size == size else boxes.resized(image, size)
+            x0, y0, x1, y1 = (int(side) for side in by_max.boxes[unit, 0])
+            image = boxes.crop(image, _inside((x0, y0, x1, y1), size))
+        found.append(image)
+    return found
+
+
+def layer_sheet(
+    layer: Layer,
+    by_max: Ranking,
+    picture: Picture,
+    input_size: tuple[int, int],
+    *,
+    dead: Sequence[int] = (),
+    theme: Theme = LIGHT,
+) -> Image.Image:
+    """An overview of a layer: each unit's best box on a tile of `SIDE` pixels, its channel below, in order of channel.
+
+    The units in `dead` have no picture: what they did not respond to would mislead.
+    """
+    crops = best_boxes(by_max, picture, input_size)
+    silent = frozenset(dead)
+    cell = (SIDE + LAYER_GAP_X, SIDE + CHANNEL_HEIGHT + LAYER_GAP_Y)
+    rows = max(1, math.ceil(len(crops) / LAYER_COLUMNS))
+    grid = Image.new("RGB", (CONTENT, rows * cell[1]), theme.ground)
+    draw = ImageDraw.Draw(grid)
+    for channel, crop in enumerate(crops):
+        left, top = channel % LAYER_COLUMNS * cell[0], channel // LAYER_COLUMNS * cell[1]
+        image = None if channel in silent else crop
+        grid.paste(sprite_sheet([image], columns=1, theme=theme), (left, top))
+        label = f"{channel} dead" if channel in silent else str(channel)
+        write(draw, (left, top + SIDE + CHANNEL_BASELINE), label, CHANNEL, theme.muted)
+    counted = f"{layer.channels:,} units" + (f", {len(silent):,} dead" if silent else "")
+    heading = header(layer.name, [counted, "the box of each unit's strongest example", *wording.layer_facts(layer)], theme)
+    return framed(stacked([heading, grid], HEADER_GAP, theme), MARGIN, theme)
+
+
+def _inside(box: Box, size: boxes.Size) -> Box:
+    """The part of the box inside a picture of that size, at least one pixel."""
+    x0, y0 = min(max(box[0], 0), size[0] - 1), min(max(box[1], 0), size[1] - 1)
+    return x0, y0, min(max(box[2], x0 + 1), size[0]), min(max(box[3], y0 + 1), size[1])

@@ -1,0 +1,121 @@
+"""A unit described in plain text, for a terminal: statistics, exemplars, classes, in 80 columns."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import unicodedata
+from collections.abc import Sequence
+
+from torchlurk.records import Class, Exemplar, UnitRecord
+from torchlurk.rendering import wording
+from torchlurk.rendering.lettering import ELLIPSIS, clean
+from torchlurk.units import Unit
+
+COLUMNS = 80
+GAP = "  "
+BAR_COLUMNS = 30
+LABEL_SHARE = 0.4
+MOST_CLASSES = 10
+EIGHTHS = "▏▎▍▌▋▊▉█"
+
+
+def describe(record: UnitRecord, classes: Sequence[Class], *, columns: int = COLUMNS, most_classes: int = MOST_CLASSES) -> str:
+    """The unit's layer, statistics, exemplars and strongest classes, no line wider than `columns`; no control codes."""
+    address = str(Unit(record.layer.name, record.channel)) + ("   dead: never above zero" if record.dead else "")
+    facts = textwrap.wrap(" · ".join(wording.layer_facts(record.layer)), columns)
+    blocks = [[address, *facts], _statistics(record, columns)]
+    for kind, title in (("max", "Strongest by maximum"), ("mean", "Strongest by mean")):
+        exemplars = record.exemplars.get(kind, ())
+        if exemplars:
+            blocks.append([title, *_exemplars(exemplars, columns)])
+    for kind, name in (("max", "maximum"), ("mean", "mean")):
+        top = wording.top_classes(record.classes[kind], classes, most=most_classes) if kind in record.classes else []
+        if top:
+            of = f" ({len(top)} of {len(classes):,})" if len(top) < len(classes) else ""
+            bars = _bars([(one.label, value) for one, value in top], columns)
+            blocks.append([f"Classes by mean of the {name}{of}", *bars])
+    return "\n\n".join("\n".join(shortened(line.rstrip(), columns) for line in block) for block in blocks)
+
+
+def display_columns(text: str) -> int:
+    """How many columns of a terminal the text takes: East Asian wide characters take two, combining marks none."""
+    return sum(_columns_of(character) for character in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text in one line, ended by an ellipsis where it would take more than `most` columns."""
+    text = clean(text)
+    if display_columns(text) <= most:
+        return text
+    taken, kept = 0, ""
+    for character in text:
+        taken += _columns_of(character)
+        if taken > most - 1:
+            break
+        kept += character
+    return kept.rstrip() + ELLIPSIS
+
+
+def bar(share: float, columns: int) -> str:
+    """A bar of block characters over that share of `columns`, to the nearest eighth of a column."""
+    eighths = round(max(0.0, min(1.0, share)) * columns * len(EIGHTHS))
+    whole, rest = divmod(eighths, len(EIGHTHS))
+    return EIGHTHS[-1] * whole + (EIGHTHS[rest - 1] if rest else "")
+
+
+def _columns_of(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _padded(text: str, columns: int, *, right: bool = False) -> str:
+    space = " " * max(0, columns - display_columns(text))
+    return space + text if right else text + space
+
+
+def _statistics(record: UnitRecord, columns: int) -> list[str]:
+    """Name and value in as many columns as there is room for."""
+    pairs = wording.statistics(record.statistics)
+    names = max(len(name) for name, _ in pairs)
+    values = max(len(value) for _, value in pairs)
+    cells = [f"{name:<{names}}{GAP}{value:>{values}}" for name, value in pairs]
+    across = max(1, (columns + 2 * len(GAP)) // (names + values + 3 * len(GAP)))
+    return [(2 * GAP).join(cells[start : start + across]) for start in range(0, len(cells), across)]
+
+
+def _exemplars(exemplars: Sequence[Exemplar], columns: int) -> list[str]:
+    """A table; columns that no exemplar fills are left out, and the name takes what room is left."""
+    table = {
+        "#": [str(one.rank + 1) for one in exemplars],
+        "score": [wording.number(one.score) for one in exemplars],
+        "recall": ["" if one.recall is None else wording.percent(one.recall) for one in exemplars],
+        "position": ["" if not one.position else ",".join(map(str, one.position)) for one in exemplars],
+        "box": ["" if one.box is None else " ".join(map(str, one.box)) for one in exemplars],
+        "example": [str(one.example) for one in exemplars],
+    }
+    lines = ["" for _ in range(len(exemplars) + 1)]
+    for title, cells in table.items():
+        if any(cells):
+            wide = max(map(len, (title, *cells)))
+            lines = [f"{line}{cell:>{wide}}{GAP}" for line, cell in zip(lines, (title, *cells), strict=True)]
+    names = [f"{one.class_label}{GAP}{one.path}" if one.class_label else one.path for one in exemplars]
+    room = max(1, columns - len(lines[0]))
+    title = "class and path" if any(one.class_label for one in exemplars) else "path"
+    return [line + shortened(name, room) for line, name in zip(lines, (title if any(names) else "", *names), strict=True)]
+
+
+def _bars(bars: Sequence[tuple[str, float]], columns: int) -> list[str]:
+    """Label, bar and value; bars begin at zero, or at the smallest value where any is negative."""
+    values = [wording.number(value) for _, value in bars]
+    value_columns = max(map(len, values))
+    label_columns = min(math.floor(LABEL_SHARE * columns), max(display_columns(clean(label)) for label, _ in bars))
+    room = max(1, min(BAR_COLUMNS, columns - label_columns - value_columns - 2 * len(GAP)))
+    low, high = min(0.0, *(value for _, value in bars)), max(0.0, *(value for _, value in bars))
+    reach = (high - low) or 1.0
+    return [
+        f"{_padded(shortened(label, label_columns), label_columns)}{GAP}"
+        f"{_padded(written, value_columns, right=True)}{GAP}{bar((value - low) / reach, room)}"
+        for (label, value), written in zip(bars, values, strict=True)
+    ]

@@ -1,0 +1,108 @@
+"""The words and numbers that the contact sheet, the terminal and the notebook say of a unit, said once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float32
+
+from torchlurk.records import Class, Exemplar, Layer
+
+MINUS = "−"
+UNDEFINED = "–"
+DIGITS = 4
+SMALLEST_PLAIN = 1e-3
+LARGEST_PLAIN = 1e6
+TOP_CLASSES = 20
+
+STATISTICS: dict[str, str] = {
+    "mean": "mean",
+    "std": "standard deviation",
+    "max": "maximum",
+    "min": "minimum",
+    "fraction_active": "active positions",
+    "selectivity": "selectivity",
+}
+
+
+def number(value: float) -> str:
+    """The value with four significant digits, at most four decimals, commas between thousands; a dash for NaN."""
+    if math.isnan(value):
+        return UNDEFINED
+    if math.isinf(value):
+        return "∞" if value > 0 else MINUS + "∞"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size < SMALLEST_PLAIN or size >= LARGEST_PLAIN:
+        written = f"{value:.1e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
+    else:
+        decimals = max(0, DIGITS - 1 - math.floor(math.log10(size)))
+        written = f"{value:,.{min(decimals, DIGITS)}f}"
+    return written.replace("-", MINUS)
+
+
+def round_number(value: float) -> str:
+    """A value that has few digits, such as a tick of an axis, with no more than it has."""
+    if value != 0 and not SMALLEST_PLAIN <= abs(value) < LARGEST_PLAIN:
+        return number(value).replace(".0e", "e")
+    return f"{value:,.{DIGITS + 2}f}".rstrip("0").rstrip(".").replace("-", MINUS)
+
+
+def percent(share: float) -> str:
+    """A share as percent: three digits at most, and never rounded to 0 % or 100 % where it is neither."""
+    if math.isnan(share):
+        return UNDEFINED
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
+    written = f"{100 * share:.1f}" if share < 0.9995 else f"{100 * share:.0f}"
+    return f"{written.removesuffix('.0').replace('-', MINUS)} %"
+
+
+def statistics(values: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Each statistic as (name, value) in words, in the order of `STATISTICS`; those not known are left out."""
+    written = []
+    for key, name in STATISTICS.items():
+        if key in values:
+            written.append((name, percent(values[key]) if key == "fraction_active" else number(values[key])))
+    return written
+
+
+def extent(sizes: Sequence[int]) -> str:
+    """Sizes as 13 × 13."""
+    return " × ".join(str(size) for size in sizes)
+
+
+def layer_facts(layer: Layer) -> list[str]:
+    """What kind of layer it is, how its units are arranged, what one position sees, where it is read."""
+    facts = [layer.type, layer.layout]
+    if layer.layout == "spatial":
+        facts.append(f"map {extent(layer.shape)}")
+    elif layer.shape:
+        facts.append(f"{extent(layer.shape)} {'steps' if layer.layout == 'sequence' else 'tokens'}")
+    if layer.receptive_field is not None:
+        facts.append(f"receptive field {extent(layer.receptive_field)} px")
+    elif layer.layout == "spatial":
+        facts.append("each position sees the whole input")
+    if layer.stride is not None:
+        facts.append(f"stride {extent(sorted(set(layer.stride)) if layer.stride[0] == layer.stride[1] else layer.stride)} px")
+    if layer.read_after:
+        facts.append(f"read after {', '.join(layer.read_after)}")
+    return facts
+
+
+def exemplar_name(exemplar: Exemplar) -> str:
+    """The exemplar's class; without classes its file, without a file its number."""
+    return exemplar.class_label or exemplar.path or f"example {exemplar.example}"
+
+
+def top_classes(
+    values: Float32[np.ndarray, " class"], classes: Sequence[Class], *, most: int = TOP_CLASSES
+) -> list[tuple[Class, float]]:
+    """The classes with the highest values, highest first, equal ones by index; classes without a value are left out."""
+    known = [(one, float(values[one.index])) for one in classes if not math.isnan(values[one.index])]
+    return sorted(known, key=lambda pair: (-pair[1], pair[0].index))[:most]

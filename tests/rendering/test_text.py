@@ -1,0 +1,61 @@
+"""The description for a terminal fits its columns and says what the record holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torchlurk.records import Class, Exemplar, Layer, UnitRecord
+from torchlurk.rendering.text import bar, describe, display_columns, shortened
+
+Make = Callable[..., Any]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 132])
+@pytest.mark.parametrize("classes", [0, 3, 12, 1000])
+def test_no_line_is_wider_than_the_terminal(make_record: Make, make_classes: Make, columns: int, classes: int) -> None:
+    names = [replace(one, label=f"狐 {one.label} and a long description of it") for one in make_classes(classes)]
+    described = describe(make_record(classes=classes), names, columns=columns)
+    assert max(display_columns(line) for line in described.splitlines()) <= columns
+    assert all(character.isprintable() for character in described.replace("\n", ""))
+
+
+def test_it_says_address_statistics_exemplars_and_classes(make_record: Make, make_classes: Make) -> None:
+    described = describe(make_record(), make_classes(12))
+    assert described.startswith("features.3:7\nConv2d · spatial · map 8 × 8")
+    for words in ("standard deviation", "30 %", "Strongest by maximum", "Strongest by mean", "90 %", "c/0.png", "1,2"):
+        assert words in described
+    assert described.count("Classes by mean of the") == 2
+    assert "(10 of 12)" in described
+
+
+def test_bars_are_in_proportion() -> None:
+    assert bar(1.0, 10) == "█" * 10
+    assert bar(0.5, 10) == "█" * 5
+    assert bar(0.0, 10) == ""
+    assert bar(1 / 16, 2) == "▏"
+    assert bar(7.0, 3) == "███"
+
+
+@given(st.text(max_size=40), st.integers(1, 30))
+def test_shortened_text_never_takes_more_columns(text: str, most: int) -> None:
+    assert display_columns(shortened(text, most)) <= most
+
+
+def test_wide_and_combining_characters_are_counted_as_terminals_do() -> None:
+    assert display_columns("キツネ") == 6
+    assert display_columns("e\u0301") == 1
+
+
+def test_a_dead_unit_with_nothing_else_known_is_described() -> None:
+    values = {"mean": 0.0, "std": 0.0, "max": 0.0, "min": 0.0, "fraction_active": 0.0, "selectivity": math.nan}
+    record = UnitRecord(Layer("fc", "Linear", "vector", 2, ()), 1, values, {"max": (Exemplar(0, 4, "", None, 0.0),)}, {})
+    described = describe(record, [Class(0, "a", "a")])
+    assert described.startswith("fc:1   dead")
+    assert "selectivity" in described
