@@ -109,6 +109,8 @@ def translated(path: Path, *, writing: bool) -> Iterator[None]:
         yield
     except DamageError as error:
         raise damaged(path, str(error)) from None
+    except UnicodeDecodeError as error:  # a damaged name inside SQLite's own message
+        raise damaged(path, "it holds text that is not UTF-8") from error
     except sqlite3.Error as error:
         raise _of_sqlite(error, path, writing=writing) from error
     except OSError as error:
@@ -117,10 +119,14 @@ def translated(path: Path, *, writing: bool) -> Iterator[None]:
         raise _of_system(error, path) from error
 
 
+def code_of(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; what Python raises by itself has none and counts as a plain error."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+
+
 def _of_sqlite(error: sqlite3.Error, path: Path, *, writing: bool) -> Exception:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     said = " ".join(str(error).split())
-    match code:
+    match code_of(error):
         case sqlite3.SQLITE_NOTADB:
             return not_a_study(path)
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:

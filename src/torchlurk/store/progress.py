@@ -88,19 +88,30 @@ def load_progress(db: sqlite3.Connection, stage: str) -> tuple[list[Shard], dict
     return done, {name: _load_array(db, stage, name, dtype, shape) for name, dtype, shape in arrays}
 
 
+def piece_sizes(db: sqlite3.Connection) -> Iterator[tuple[str, str, int, int]]:
+    """For each array of any progress: stage, name, the bytes its shape demands, the bytes stored."""
+    for stage, name, kind, shape in db.execute("SELECT stage, name, dtype, shape FROM progress_array"):
+        what = f"the progress '{name}'"
+        wanted = math.prod(cells.whole_numbers(shape, what)) * cells.dtype(kind, what).itemsize
+        yield stage, name, wanted, _stored(db, stage, name)
+
+
+def _stored(db: sqlite3.Connection, stage: str, name: str) -> int:
+    query = "SELECT coalesce(sum(length(data)), 0) FROM progress_piece WHERE stage = ? AND name = ?"
+    return int(db.execute(query, (stage, name)).fetchone()[0])
+
+
 def _load_array(db: sqlite3.Connection, stage: str, name: str, dtype: Any, shape: Any) -> np.ndarray:
     what = f"the progress '{name}'"
     kind, extent = cells.dtype(dtype, what), cells.whole_numbers(shape, what)
     size = math.prod(extent) * kind.itemsize
-    where = (stage, name)
-    stored = db.execute("SELECT total(length(data)) FROM progress_piece WHERE stage = ? AND name = ?", where).fetchone()[0]
-    if stored != size:  # before memory is taken for it
+    if _stored(db, stage, name) != size:  # before memory is taken for it
         raise DamageError(f"{what} is incomplete")
     values = np.empty(extent, kind)
     flat = values.reshape(-1).view(np.uint8)
     filled = 0
     query = "SELECT sha256, data FROM progress_piece WHERE stage = ? AND name = ? ORDER BY piece"
-    for digest, data in db.execute(query, where):
+    for digest, data in db.execute(query, (stage, name)):
         if not isinstance(data, bytes) or sha256(data).digest() != digest:
             raise DamageError(f"{what} is not as it was written")
         flat[filled : filled + len(data)] = np.frombuffer(data, np.uint8)

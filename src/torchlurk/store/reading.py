@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -29,12 +29,15 @@ from torchlurk.records import (
 )
 from torchlurk.store import cells, rows
 from torchlurk.store.cells import DamageError
-from torchlurk.store.connections import missing, not_a_study, open_reading, translated, version_of
+from torchlurk.store.connections import code_of, missing, not_a_study, open_reading, translated, version_of
 from torchlurk.store.schema import MEDIA_TYPES, RANKINGS
 from torchlurk.units import Unit
 
 IDLE_CONNECTIONS = 4
 """Kept open for the next call; only on a study that nobody is writing."""
+
+NO_SIDE_FILES = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+"""What SQLite says where a study that was never closed lies in a folder that cannot be written."""
 
 EXEMPLARS = (
     "SELECT e.ranking, e.rank, e.example, example.path, class.label, e.score, e.position, e.x0, e.y0, e.x1, e.y1, e.recall"
@@ -56,10 +59,10 @@ class Reader:
         self._closed = False
         self._immutable = False
         _check_is_file(path)
-        with self._reading() as db:
+        with self.reading() as db:
             self.version = version_of(db, path)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Reader:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -73,10 +76,10 @@ class Reader:
                 self._idle.pop().close()
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection inside a read transaction.
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection inside a read transaction, for queries that no method has.
 
-        On a study that is being written it is closed at once, since the writer needs the file for itself when it ends.
+        On a study that is being written it is closed afterwards, since the writer needs the file for itself when it ends.
         """
         with translated(self.path, writing=False):
             db = self._connection()
@@ -101,8 +104,8 @@ class Reader:
             return _begun(open_reading(self.path, immutable=True), self.path)
         try:
             return _begun(open_reading(self.path), self.path)
-        except sqlite3.OperationalError:
-            if not _left_alone(self.path):
+        except sqlite3.OperationalError as error:
+            if code_of(error) not in NO_SIDE_FILES or not _left_alone(self.path):
                 raise
             db = _begun(open_reading(self.path, immutable=True), self.path)
             self._immutable = True
@@ -117,27 +120,27 @@ class Reader:
 
     def runs(self) -> dict[str, Run]:
         """The runs of all stages begun, by stage."""
-        with self._reading() as db:
+        with self.reading() as db:
             return rows.runs(db)
 
     def layers(self) -> tuple[Layer, ...]:
         """All layers, in order of execution."""
-        with self._reading() as db:
+        with self.reading() as db:
             return rows.layers(db)
 
     def graph(self) -> Graph:
         """What feeds what."""
-        with self._reading() as db:
+        with self.reading() as db:
             return rows.graph(db)
 
     def preprocessing(self) -> Preprocessing:
         """How pictures became inputs; raises `StudyError` where the model is not written yet."""
-        with self._reading() as db:
+        with self.reading() as db:
             return rows.to_preprocessing(self._meta(db, "preprocessing"))
 
     def input_shape(self) -> tuple[int, ...]:
         """The shape of the network's input, without the batch; raises `StudyError` where it is not written yet."""
-        with self._reading() as db:
+        with self.reading() as db:
             return cells.whole_numbers(self._meta(db, "input_shape"), "meta.input_shape")
 
     def _meta(self, db: sqlite3.Connection, key: str) -> Any:
@@ -148,7 +151,7 @@ class Reader:
 
     def classes(self) -> tuple[Class, ...]:
         """All classes, by index."""
-        with self._reading() as db:
+        with self.reading() as db:
             found = db.execute("SELECT id, name, label FROM class ORDER BY id")
             return tuple(
                 Class(cells.whole(id, "class.id"), cells.text(name, "class.name"), cells.text(label, "class.label"))
@@ -157,7 +160,7 @@ class Reader:
 
     def examples(self, indices: Iterable[int]) -> tuple[Example, ...]:
         """The examples with these indices, in the same order; raises `StudyError` for one that the study does not have."""
-        with self._reading() as db:
+        with self.reading() as db:
             return tuple(self._example(db, int(index)) for index in indices)
 
     def _example(self, db: sqlite3.Connection, index: int) -> Example:
@@ -170,18 +173,18 @@ class Reader:
 
     def example_count(self) -> int:
         """How many examples the data has."""
-        with self._reading() as db:
+        with self.reading() as db:
             return _count(db, "example")
 
     def skips(self) -> tuple[Skip, ...]:
         """What was passed over in the data, in the order in which it was met."""
-        with self._reading() as db:
+        with self.reading() as db:
             found = db.execute("SELECT path, reason FROM skip ORDER BY id")
             return tuple(Skip(cells.text(path, "skip.path"), cells.text(reason, "skip.reason")) for path, reason in found)
 
     def notes(self) -> tuple[tuple[str, str], ...]:
         """What a reader of the results should know, as (kind, text)."""
-        with self._reading() as db:
+        with self.reading() as db:
             found = db.execute("SELECT kind, text FROM note ORDER BY id")
             return tuple((cells.text(kind, "note.kind"), cells.text(text, "note.text")) for kind, text in found)
 
@@ -189,7 +192,7 @@ class Reader:
         """Everything known of a unit; raises `UnitError` where there is no such unit, `StudyError` where its layer is not
         scanned.
         """
-        with self._reading() as db:
+        with self.reading() as db:
             id, layer = self._layer(db, unit.layer)
             if not 0 <= unit.channel < layer.channels:
                 raise UnitError(
@@ -233,7 +236,7 @@ class Reader:
 
     def statistics(self, layer: str) -> UnitStatistics:
         """The statistics of all units of a layer; raises as `unit` does."""
-        with self._reading() as db:
+        with self.reading() as db:
             columns = ", ".join(rows.STATISTICS)
             found = self._of_layer(db, layer, f"SELECT channel, {columns} FROM unit")
             values = np.array([[cells.real(one, "unit's statistics") for one in row[1:]] for row in found], np.float64)
@@ -242,13 +245,13 @@ class Reader:
 
     def class_profiles(self, layer: str) -> tuple[Float32[np.ndarray, "unit class"], Float32[np.ndarray, "unit class"]]:
         """For each unit of a layer and each class, the mean of the per-example max, and of the per-example mean."""
-        with self._reading() as db:
+        with self.reading() as db:
             maximum, mean = self._matrices(db, layer, "class_profile", ("max", "mean"), _count(db, "class"))
             return maximum, mean
 
     def samples(self, layer: str) -> Float32[np.ndarray, "unit example"]:
         """For each unit of a layer its per-example max on the examples of the sample, in their order."""
-        with self._reading() as db:
+        with self.reading() as db:
             (sample,) = self._matrices(db, layer, "response", ("sample",), _count(db, "sample"))
             return sample
 
@@ -280,13 +283,13 @@ class Reader:
 
     def sample_examples(self) -> Int64[np.ndarray, " example"]:
         """The examples of the sample, in the order of `samples`."""
-        with self._reading() as db:
+        with self.reading() as db:
             found = db.execute("SELECT example FROM sample ORDER BY position")
             return np.array([cells.whole(example, "sample.example") for (example,) in found], np.int64)
 
     def picture(self, example: int) -> tuple[str, bytes] | None:
         """An example as the network saw it, as (media type, bytes); None where it is not stored."""
-        with self._reading() as db:
+        with self.reading() as db:
             found = db.execute(
                 "SELECT media_type, data FROM example_picture JOIN picture ON sha256 = picture WHERE example = ?", (example,)
             ).fetchone()
@@ -299,7 +302,7 @@ class Reader:
 
     def input_statistics(self) -> InputStatistics | None:
         """Statistics of the network's inputs; None where they are not written."""
-        with self._reading() as db:
+        with self.reading() as db:
             found = db.execute("SELECT count, shape, mean, covariance, spectrum FROM input_statistics").fetchone()
             return None if found is None else rows.to_input_statistics(found)
 

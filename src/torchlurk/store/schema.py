@@ -128,7 +128,7 @@ VERSION_1 = (
     """CREATE TABLE exemplar (
     layer INTEGER NOT NULL,
     channel INTEGER NOT NULL,
-    ranking TEXT NOT NULL CHECK (ranking IN ('max', 'mean', 'quantile')),
+    ranking TEXT NOT NULL CHECK (ranking = 'max' OR ranking = 'mean' OR ranking = 'quantile'),
     rank INTEGER NOT NULL CHECK (rank >= 0),
     example INTEGER NOT NULL REFERENCES example (id),
     score REAL,

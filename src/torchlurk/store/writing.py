@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -30,7 +30,7 @@ from torchlurk.records import (
     Skip,
 )
 from torchlurk.store import cells, rows
-from torchlurk.store.connections import PATIENCE, open_writing, translated, version_of
+from torchlurk.store.connections import PATIENCE, code_of, open_writing, translated, version_of
 from torchlurk.store.locking import Lock
 from torchlurk.store.progress import forget_progress, load_progress, store_progress
 from torchlurk.store.schema import MEDIA_TYPES, VERSION, upgrade
@@ -89,7 +89,7 @@ class Writer:
             with self.transaction():
                 upgrade(self._db, version)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -123,7 +123,7 @@ class Writer:
         except sqlite3.ProgrammingError:  # it is closed already
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            if code_of(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise
 
     @contextmanager
@@ -352,7 +352,7 @@ def _journal(db: sqlite3.Connection, mode: str) -> None:
             db.execute("PRAGMA journal_mode = MEMORY").fetchone()
             db.execute(f"PRAGMA journal_mode = {mode}").fetchone()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+            if code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
                 raise
             time.sleep(RETRY_AFTER)
         else:

@@ -1,0 +1,277 @@
+"""Whether a study is whole: the file, its references, the size of every blob, the order of every ranking, every picture."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+import struct
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from torchlurk.records import Layer
+from torchlurk.store import cells, rows
+from torchlurk.store.cells import DamageError
+from torchlurk.store.progress import piece_sizes
+from torchlurk.store.reading import Reader
+
+MOST_LINES = 20
+"""Problems told of one kind; damage rarely comes alone."""
+
+FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
+
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises for bytes that are not a picture, or one of absurd size."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageState:
+    """How far a stage is: `finished` is when it was done, None where it is not; then `shards` and their `examples` are
+    done of `all_examples`.
+    """
+
+    stage: str
+    finished: str | None
+    shards: int
+    examples: int
+    all_examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check found: one line a problem (none: the study is whole), the state of each stage, and how many there are
+    of each thing.
+    """
+
+    path: Path
+    version: int
+    problems: tuple[str, ...]
+    stages: tuple[StageState, ...]
+    counts: Mapping[str, int]
+
+
+def check(path: Path) -> Report:
+    """Reads all of a study; raises `StudyError` where the file cannot be opened as one."""
+    with Reader(path) as reader, reader.reading() as db:
+        problems: list[str] = []
+        for kind, examine in EXAMINATIONS.items():
+            problems += _told(kind, examine, db)
+        return Report(path, reader.version, tuple(dict.fromkeys(problems)), _stages(db, problems), _counts(db, problems))
+
+
+def _told(kind: str, examine: Callable[[sqlite3.Connection], Iterator[str]], db: sqlite3.Connection) -> list[str]:
+    told: list[str] = []
+    try:
+        told += islice(examine(db), MOST_LINES)
+    except UnicodeDecodeError:
+        told.append(f"{kind} cannot be read: text that is not UTF-8")
+    except (sqlite3.Error, DamageError) as error:
+        told.append(f"{kind} cannot be read: {' '.join(str(error).split())}")
+    return told
+
+
+def _integrity(db: sqlite3.Connection) -> Iterator[str]:
+    for (line,) in db.execute(f"PRAGMA integrity_check({MOST_LINES})"):
+        if line != "ok":
+            yield f"the file: {' '.join(str(line).split())}"
+
+
+def _references(db: sqlite3.Connection) -> Iterator[str]:
+    broken = Counter((table, parent) for table, _, parent, _ in db.execute("PRAGMA foreign_key_check"))
+    for (table, parent), count in broken.items():
+        yield f"{count} rows of {table} name a row of {parent} that is not there"
+
+
+def _records(db: sqlite3.Connection) -> Iterator[str]:
+    rows.runs(db)
+    rows.layers(db)
+    rows.graph(db)
+    for key, value in db.execute("SELECT key, value FROM meta"):
+        if key == "preprocessing":
+            rows.to_preprocessing(value)
+        elif key == "input_shape":
+            cells.whole_numbers(value, "meta.input_shape")
+        else:
+            yield f"meta has an unknown key '{key}'"
+    for row in db.execute("SELECT count, shape, mean, covariance, spectrum FROM input_statistics"):
+        rows.to_input_statistics(row)
+
+
+def _numbering(db: sqlite3.Connection) -> Iterator[str]:
+    for table, column in (("class", "id"), ("sample", "position"), ("layer", "id"), ("node", "rank")):
+        first, last, count = db.execute(f"SELECT min({column}), max({column}), count(*) FROM {table}").fetchone()
+        if count and (first, last) != (0, count - 1):
+            yield f"{table} is not numbered from 0 to {count - 1}"
+
+
+def _units(db: sqlite3.Connection) -> Iterator[str]:
+    for id, layer in _layers(db):
+        channels = layer.channels
+        for table in ("unit", "class_profile", "response"):
+            found = db.execute(f"SELECT min(channel), max(channel), count(*) FROM {table} WHERE layer = ?", (id,)).fetchone()
+            whole = (0, channels - 1, channels)
+            missing = (None, None, 0)
+            if found not in (whole, missing) or (found == missing) != (_units_of(db, id) == 0):
+                yield f"layer '{layer.name}': {table} has {found[2]} of {channels} units"
+
+
+def _layers(db: sqlite3.Connection) -> list[tuple[int, Layer]]:
+    return [rows.layer_of(row) for row in db.execute(f"SELECT {rows.LAYER_COLUMNS} FROM layer ORDER BY id")]
+
+
+def _units_of(db: sqlite3.Connection, layer: int) -> int:
+    return int(db.execute("SELECT count(*) FROM unit WHERE layer = ?", (layer,)).fetchone()[0])
+
+
+def _blobs(db: sqlite3.Connection) -> Iterator[str]:
+    classes, sample = (db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("class", "sample"))
+    for table, column, width in (
+        ("class_profile", "max", classes),
+        ("class_profile", "mean", classes),
+        ("response", "sample", sample),
+    ):
+        bytes = width * cells.NARROW.itemsize
+        wrong = db.execute(
+            f"SELECT name, channel FROM {table} JOIN layer ON layer.id = layer"
+            f" WHERE typeof({column}) <> 'blob' OR length({column}) <> ?",
+            (bytes,),
+        )
+        for name, channel in wrong:
+            yield f"unit {name}:{channel}: {table}.{column} is not a blob of {bytes} bytes"
+
+
+def _ranks(db: sqlite3.Connection) -> Iterator[str]:
+    broken = db.execute(
+        "SELECT name, channel, ranking FROM exemplar JOIN layer ON layer.id = layer GROUP BY layer, channel, ranking"
+        " HAVING min(rank) <> 0 OR max(rank) <> count(*) - 1"
+    )
+    for name, channel, ranking in broken:
+        yield f"unit {name}:{channel}: ranks by {ranking} have gaps"
+    twice = db.execute(
+        "SELECT name, channel, ranking, example FROM exemplar JOIN layer ON layer.id = layer WHERE ranking <> 'quantile'"
+        " GROUP BY layer, channel, ranking, example HAVING count(*) > 1"
+    )
+    for name, channel, ranking, example in twice:
+        yield f"unit {name}:{channel}: example {example} is twice among the exemplars by {ranking}"
+
+
+def _order(db: sqlite3.Connection) -> Iterator[str]:
+    """Scores fall (for quantiles they rise), equal ones go to the lower example, NaN comes last."""
+    broken = db.execute(
+        "SELECT name, a.channel, a.ranking, a.rank FROM exemplar AS a JOIN exemplar AS b"
+        " ON b.layer = a.layer AND b.channel = a.channel AND b.ranking = a.ranking AND b.rank = a.rank + 1"
+        " JOIN layer ON layer.id = a.layer"
+        " WHERE CASE a.ranking WHEN 'quantile' THEN b.score < a.score ELSE"
+        " b.score > a.score OR (b.score IS a.score AND b.example <= a.example) OR (a.score IS NULL AND b.score IS NOT NULL) END"
+    )
+    for name, channel, ranking, rank in broken:
+        yield f"unit {name}:{channel}: exemplars {rank} and {rank + 1} by {ranking} are out of order"
+
+
+def _places(db: sqlite3.Connection) -> Iterator[str]:
+    """Positions are in the unit's map, boxes in the input."""
+    found = db.execute("SELECT value FROM meta WHERE key = 'input_shape'").fetchone()
+    shape = cells.whole_numbers(found[0], "meta.input_shape") if found else ()
+    height, width = shape[-2:] if len(shape) == 3 else (2**62, 2**62)
+    for id, layer in _layers(db):
+        outside = db.execute(
+            "SELECT channel, ranking, rank FROM exemplar WHERE layer = ? AND (position NOT BETWEEN 0 AND ? OR NOT"
+            " (0 <= x0 AND x0 <= x1 AND x1 <= ? AND 0 <= y0 AND y0 <= y1 AND y1 <= ?))",
+            (id, layer.positions - 1, width, height),
+        )
+        for channel, ranking, rank in outside:
+            yield f"unit {layer.name}:{channel}: exemplar {rank} by {ranking} lies outside"
+
+
+def _pictures(db: sqlite3.Connection) -> Iterator[str]:
+    for name, media_type, data in db.execute("SELECT sha256, media_type, data FROM picture"):
+        if not isinstance(name, bytes) or not isinstance(data, bytes):
+            yield "a picture is not a blob"
+        elif sha256(data).digest() != name:
+            yield f"picture {name.hex()[:12]} is not what its name says"
+        elif not _decodes(data, media_type):
+            yield f"picture {name.hex()[:12]} is not a readable {media_type}"
+
+
+def _decodes(data: bytes, media_type: object) -> bool:
+    if media_type not in FORMATS:
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=[FORMATS[str(media_type)]]) as picture:
+                picture.verify()
+    except (*UNREADABLE, Image.DecompressionBombWarning):
+        return False
+    return True
+
+
+def _progress(db: sqlite3.Connection) -> Iterator[str]:
+    for stage, name, wanted, found in piece_sizes(db):
+        if wanted != found:
+            yield f"progress of {stage}: '{name}' has {found} of {wanted} bytes"
+    for stage, name, piece, digest, data in db.execute("SELECT stage, name, piece, sha256, data FROM progress_piece"):
+        if not isinstance(data, bytes) or sha256(data).digest() != digest:
+            yield f"progress of {stage}: piece {piece} of '{name}' is not as it was written"
+
+
+EXAMINATIONS: Mapping[str, Callable[[sqlite3.Connection], Iterator[str]]] = {
+    "the file": _integrity,
+    "references": _references,
+    "records": _records,
+    "numbering": _numbering,
+    "units": _units,
+    "blobs": _blobs,
+    "ranks": _ranks,
+    "the order of exemplars": _order,
+    "positions and boxes": _places,
+    "pictures": _pictures,
+    "progress": _progress,
+}
+
+
+def _stages(db: sqlite3.Connection, problems: list[str]) -> tuple[StageState, ...]:
+    states = []
+
+    def read(db: sqlite3.Connection) -> Iterator[str]:
+        examples = db.execute("SELECT count(*) FROM example").fetchone()[0]
+        query = "SELECT count(*), coalesce(sum(stop - start), 0) FROM progress_shard WHERE stage = ?"
+        for stage, run in rows.runs(db).items():
+            shards, done = db.execute(query, (stage,)).fetchone()
+            states.append(StageState(stage, run.finished, shards, done, examples))
+        yield from ()
+
+    problems += _told("stages", read, db)
+    return tuple(states)
+
+
+def _counts(db: sqlite3.Connection, problems: list[str]) -> Mapping[str, int]:
+    counted = {
+        "layers": "SELECT count(*) FROM layer",
+        "layers scanned": "SELECT count(DISTINCT layer) FROM unit",
+        "units": "SELECT count(*) FROM unit",
+        "examples": "SELECT count(*) FROM example",
+        "classes": "SELECT count(*) FROM class",
+        "exemplars": "SELECT count(*) FROM exemplar",
+        "pictures": "SELECT count(*) FROM picture",
+        "exemplars without picture": (
+            "SELECT count(DISTINCT example) FROM exemplar WHERE example NOT IN (SELECT example FROM example_picture)"
+        ),
+        "skipped": "SELECT count(*) FROM skip",
+        "notes": "SELECT count(*) FROM note",
+    }
+    counts: dict[str, int] = {}
+
+    def read(db: sqlite3.Connection) -> Iterator[str]:
+        for name, query in counted.items():
+            counts[name] = db.execute(query).fetchone()[0]
+        yield from ()
+
+    problems += _told("counts", read, db)
+    return counts
