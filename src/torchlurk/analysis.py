@@ -35,6 +35,7 @@ from torchlurk.rendering.encoding import encode
 from torchlurk.scanning.batch_size import choose_batch_size
 from torchlurk.scanning.job import Scan, ScanPart
 from torchlurk.scanning.statistics import draw_sample
+from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 
 STAGES = ("scan",)
@@ -82,28 +83,35 @@ class Analysis:
         unknown = [stage for stage in stages if stage not in STAGES]
         if unknown or not stages:
             raise OptionError(f"--stages names '{', '.join(unknown)}'", f"there is: {', '.join(STAGES)}")
-        with Writer(self._out) as writer:
-            self._scan(writer)
-
-    def _scan(self, writer: Writer) -> None:
         run = self._new_run()
-        earlier = writer.runs().get("scan")
+        earlier = self._earlier_run()
         if earlier:
             refuse_mismatch(self._out, earlier, run)
-            if earlier.finished:
-                self._progress.say(f"{self._out}: the scan is complete")
-                return
+        if earlier and earlier.finished:
+            self._progress.say(f"{self._out}: the scan is complete")
+            return
+        self._scan(run, earlier)
+
+    def _earlier_run(self) -> Run | None:
+        """The scan recorded in the study, if there is one; read without touching the file."""
+        if not self._out.exists():
+            return None
+        with Reader(self._out) as reader:
+            return reader.runs().get("scan")
+
+    def _scan(self, run: Run, earlier: Run | None) -> None:
         network = place(self._module, self._device, self._settings.scan.precision)
         example = self._first_input(dtype_of(network))
         found = survey(network, example, self._settings.scan.tap)
         layers = choose(found.layers, self._settings.scan.layers)
-        if not earlier:
-            self._begin(writer, run, found, layers)
-        scan = self._job(network, example, layers)
-        part = self._all_examples(writer, scan)
-        self._keep(writer, part, layers, receptive_fields(network, example, layers))
-        self._keep_pictures(writer)
-        writer.finish("scan", _now())
+        with Writer(self._out) as writer:
+            if not earlier:
+                self._begin(writer, run, found, layers)
+            scan = self._job(network, example, layers)
+            part = self._all_examples(writer, scan)
+            self._keep(writer, part, layers, receptive_fields(network, example, layers))
+            self._keep_pictures(writer)
+            writer.finish("scan", _now())
 
     def _new_run(self) -> Run:
         options = stored(self._settings.scan) | {

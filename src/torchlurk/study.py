@@ -21,7 +21,8 @@ from torchlurk.options import ComputeOptions, InputOptions, Interpolation, Preci
 from torchlurk.records import Class, Exemplar, Graph, InputStatistics, Layer, Run, Skip, Tap, UnitRecord
 from torchlurk.rendering.contact_sheet import contact_sheet
 from torchlurk.rendering.encoding import decode
-from torchlurk.resources.documents import highest, unit_document
+from torchlurk.rendering.wording import top_classes
+from torchlurk.resources.documents import unit_document
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 
@@ -177,7 +178,7 @@ class UnitView:
         if by not in self.record.classes:
             raise UnitError(f"no class means by '{by}'", f"there is: {', '.join(self.record.classes)}")
         values = self.record.classes[by]
-        return [(row["class"], row["value"]) for row in highest(values, self._study.classes, top or len(values))]
+        return [(one.label, value) for one, value in top_classes(values, self._study.classes, most=top or len(values))]
 
     def to_json(self) -> dict[str, Any]:
         """The document that `torchlurk show STUDY UNIT --json` prints."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 
@@ -51,6 +52,10 @@ def torchlurk_command() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and exits: 0 done, 2 bad usage or input, 1 anything else, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows another in its place, rather than nothing at all.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         torchlurk_command.main(args=arguments, prog_name="torchlurk", standalone_mode=False)
     except click.exceptions.Abort:

@@ -7,15 +7,43 @@ from pathlib import Path
 import click
 
 from torchlurk.errors import StudyError
-from torchlurk.store.checking import check
+from torchlurk.store.checking import StageState, check
+from torchlurk.study import Study
+
+SKIPS_SHOWN = 100
+"""How many of the examples that were passed over are listed."""
 
 
 @click.command("check")
 @click.argument("study", type=click.Path(path_type=Path))
 def command(study: Path) -> None:
-    """Verify the file STUDY: its integrity, and how complete each stage is."""
+    """Verify the file STUDY: its integrity, how complete each stage is, and what in the data was passed over."""
     report = check(study)
-    for line in report.lines():
-        click.echo(line)
+    click.echo(f"{study}: a study, format {report.version}")
+    click.echo("holds: " + ", ".join(f"{count:,} {name}" for name, count in report.counts.items()))
+    for stage in report.stages:
+        click.echo(f"stage {_state(stage)}")
     if report.problems:
-        raise StudyError(f"{study} is damaged: {report.problems[0]}", "make it anew, or take it from where it came")
+        for problem in report.problems:
+            click.echo(f"problem: {problem}")
+        raise StudyError(
+            f"{study} is damaged: {len(report.problems)} problem(s)", "make it anew, or take it from where it came"
+        )
+    click.echo("no problem found")
+    _tell(study)
+
+
+def _state(stage: StageState) -> str:
+    if stage.finished:
+        return f"{stage.stage}: done ({stage.finished})"
+    return f"{stage.stage}: {stage.examples:,} of {stage.all_examples:,} examples done; analyze continues it"
+
+
+def _tell(path: Path) -> None:
+    with Study(path) as study:
+        for note in study.notes:
+            click.echo(f"note: {note}")
+        for skip in study.skipped[:SKIPS_SHOWN]:
+            click.echo(f"passed over {skip.path}: {skip.reason}")
+        if len(study.skipped) > SKIPS_SHOWN:
+            click.echo(f"and {len(study.skipped) - SKIPS_SHOWN:,} more")

@@ -8,11 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from torchlurk.records import Class, Exemplar, Graph, Layer, UnitRecord
-
-CLASSES_SHOWN = 20
-"""How many of the highest class means a unit's document lists."""
+from torchlurk.rendering.wording import top_classes
 
 
 def number(value: float | None) -> float | None:
@@ -37,11 +36,9 @@ def unit_document(record: UnitRecord, classes: Sequence[Class]) -> dict[str, Any
     }
 
 
-def highest(values: np.ndarray, classes: Sequence[Class], most: int = CLASSES_SHOWN) -> list[dict[str, Any]]:
-    """The classes with the highest values, highest first, equal ones by index; classes without a value are left out."""
-    order = np.argsort(-values, kind="stable")
-    known = [index for index in order if math.isfinite(values[index])]
-    return [{"class": classes[index].label, "value": float(values[index])} for index in known[:most]]
+def highest(values: Float32[np.ndarray, " class"], classes: Sequence[Class]) -> list[dict[str, Any]]:
+    """The classes with the highest values, highest first."""
+    return [{"class": one.label, "value": value} for one, value in top_classes(values, classes)]
 
 
 def layers_document(model: str, input_shape: Sequence[int], layers: Sequence[Layer], graph: Graph) -> dict[str, Any]:

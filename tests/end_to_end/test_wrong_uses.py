@@ -1,0 +1,223 @@
+"""Each wrong use is one plain line, exit status 2, no traceback, and nothing that was finished is lost."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+
+@pytest.fixture(scope="module")
+def finished(torchlurk, model, pictures, tmp_path_factory):
+    study = tmp_path_factory.mktemp("study") / "finished.lurk"
+    assert torchlurk("analyze", model, pictures, "--out", study).status == 0
+    return study
+
+
+def refused(outcome, *words):
+    assert outcome.status == 2, outcome.err
+    assert "Traceback" not in outcome.err
+    lines = [line for line in outcome.err.splitlines() if not line.startswith("this torchvision")]
+    assert len(lines) == 1, outcome.err
+    for word in words:
+        assert word in lines[0]
+
+
+def test_an_unknown_model_names_the_nearest(torchlurk, pictures, tmp_path):
+    outcome = torchlurk("analyze", "torchvision:squeezenet1_2", pictures, "--out", tmp_path / "s.lurk")
+    refused(outcome, "squeezenet1_2", "squeezenet1_1")
+    assert not (tmp_path / "s.lurk").exists()
+
+
+@pytest.mark.parametrize("spec", ["nonsense", "nowhere.py:net", "torch.nn:Nothing", "timm:resnet5", ":x", "torchvision:"])
+def test_what_is_not_a_model_is_refused(spec, torchlurk, pictures, tmp_path):
+    refused(torchlurk("analyze", spec, pictures, "--out", tmp_path / "s.lurk"))
+
+
+def test_weights_that_are_not_there(torchlurk, model, pictures, tmp_path):
+    refused(torchlurk("analyze", model, pictures, "--weights", tmp_path / "none.pt", "--out", tmp_path / "s.lurk"), "none.pt")
+
+
+def test_weights_of_another_network(torchlurk, model, pictures, tmp_path):
+    save_file({"conv1.weight": torch.zeros(1), "head.bias": torch.zeros(3)}, tmp_path / "w.safetensors")
+    outcome = torchlurk("analyze", model, pictures, "--weights", tmp_path / "w.safetensors", "--out", tmp_path / "s.lurk")
+    refused(outcome, "head.bias", "conv2.weight")
+
+
+def test_pickled_weights(torchlurk, model, pictures, tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "w.pt")
+    outcome = torchlurk("analyze", model, pictures, "--weights", tmp_path / "w.pt", "--out", tmp_path / "s.lurk")
+    refused(outcome, "w.pt", "state_dict")
+
+
+def test_a_folder_without_images(torchlurk, model, tmp_path):
+    (tmp_path / "empty").mkdir()
+    refused(torchlurk("analyze", model, tmp_path / "empty", "--out", tmp_path / "s.lurk"), "empty")
+
+
+def test_a_folder_that_is_not_there(torchlurk, model, tmp_path):
+    refused(torchlurk("analyze", model, tmp_path / "nowhere", "--out", tmp_path / "s.lurk"), "nowhere")
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="needs a user without rights")
+def test_a_folder_that_may_not_be_read(model, tmp_path):
+    """As another user, since the superuser may read everything."""
+    import sys
+
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    folder.chmod(0)
+    prefix = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    code = (
+        "import torchlurk.inputs.images as images; from pathlib import Path; from torchlurk.records import Preprocessing\n"
+        "from torchlurk.errors import DataError\n"
+        f"try: images.ImageFolder(Path({str(folder)!r}), Preprocessing())\n"
+        "except DataError as error: print(error)\n"
+    )
+    package = Path(__file__).parents[2] / "src"
+    for parent in [tmp_path, *tmp_path.parents]:
+        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env={"PYTHONPATH": str(package)},
+    )
+    if "ermission denied" in done.stderr and "locked" not in done.stderr:
+        pytest.skip("the interpreter itself may not be read by another user")
+    assert "locked" in done.stdout, done.stderr
+
+
+def test_a_full_disk_keeps_what_was_finished(torchlurk, model, pictures, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        arguments = ("analyze", model, pictures, "--out", disk / "s.lurk", "--top", 50)
+        refused(torchlurk(*arguments), "s.lurk", "room")
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        done = torchlurk(*arguments)
+        assert done.status == 0, done.err
+        assert torchlurk("check", disk / "s.lurk").status == 0
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_study_of_other_weights_data_or_settings_says_which(torchlurk, model, pictures, finished, tmp_path):
+    weights = torch.manual_seed(1) and {
+        "conv1.weight": torch.randn(8, 3, 3, 3),
+        "conv1.bias": torch.randn(8),
+        "bn1.weight": torch.ones(8),
+        "bn1.bias": torch.zeros(8),
+        "bn1.running_mean": torch.zeros(8),
+        "bn1.running_var": torch.ones(8),
+        "bn1.num_batches_tracked": torch.tensor(0),
+        "conv2.weight": torch.randn(12, 8, 3, 3),
+        "conv2.bias": torch.randn(12),
+        "fc.weight": torch.randn(4, 12),
+        "fc.bias": torch.randn(4),
+    }
+    save_file(weights, tmp_path / "w.safetensors")
+    before = finished.read_bytes()
+    refused(
+        torchlurk("analyze", model, pictures, "--out", finished, "--weights", tmp_path / "w.safetensors"), "weights", "--out"
+    )
+    refused(torchlurk("analyze", model, pictures / "grid", "--out", finished), "data")
+    refused(torchlurk("analyze", model, pictures, "--out", finished, "--top", 5, "--tap", "output"), "--top", "--tap")
+    assert finished.read_bytes() == before
+
+
+def test_a_study_from_a_newer_version(torchlurk, finished, tmp_path):
+    newer = tmp_path / "newer.lurk"
+    shutil.copy(finished, newer)
+    db = sqlite3.connect(newer)
+    db.execute("PRAGMA user_version = 99")
+    db.commit()
+    db.close()
+    refused(torchlurk("show", newer, "conv1:0"), "newer")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, I am a text file", b"SQLite format 3\0" + b"\0" * 4000])
+def test_what_is_not_a_study(content, torchlurk, tmp_path):
+    file = tmp_path / "other.lurk"
+    file.write_bytes(content)
+    refused(torchlurk("show", file, "conv1:0"), "other.lurk")
+    refused(torchlurk("check", file), "other.lurk")
+
+
+def test_what_is_not_a_study_is_not_overwritten(torchlurk, model, pictures, tmp_path):
+    file = tmp_path / "thesis.txt"
+    file.write_text("years of work")
+    refused(torchlurk("analyze", model, pictures, "--out", file), "thesis.txt")
+    assert file.read_text() == "years of work"
+
+
+def test_a_layer_glob_that_matches_nothing(torchlurk, model, pictures, tmp_path):
+    refused(torchlurk("analyze", model, pictures, "--out", tmp_path / "s.lurk", "--layers", "conv3"), "conv3", "nearest")
+    assert not (tmp_path / "s.lurk").exists()
+
+
+def test_a_device_that_is_not_there(torchlurk, model, pictures, tmp_path):
+    refused(torchlurk("analyze", model, pictures, "--out", tmp_path / "s.lurk", "--device", "cuda:7"), "cuda:7")
+    refused(torchlurk("analyze", model, pictures, "--out", tmp_path / "s.lurk", "--device", "teapot"), "teapot")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--top", "0"],
+        ["--top", "x"],
+        ["--mean", "a,b"],
+        ["--crop", "big"],
+        ["--stages", "dream"],
+        ["--nonsense"],
+        ["--tap", "middle"],
+    ],
+)
+def test_flags_that_cannot_be(flags, torchlurk, model, pictures, tmp_path):
+    refused(torchlurk("analyze", model, pictures, "--out", tmp_path / "s.lurk", *flags), flags[0])
+
+
+@pytest.mark.parametrize("arguments", [["frobnicate"], ["analyze"], ["show"], ["show", "a.lurk"], ["check", "nowhere.lurk"]])
+def test_commands_that_cannot_be(arguments, torchlurk):
+    refused(torchlurk(*arguments))
+
+
+@pytest.mark.parametrize("unit", ["conv1", "conv1:99", "conv9:1", "conv1:-1"])
+def test_units_that_a_study_does_not_have(unit, torchlurk, finished):
+    refused(torchlurk("show", finished, unit), unit.partition(":")[0])
+
+
+def test_a_picture_that_cannot_be_written(torchlurk, finished):
+    refused(torchlurk("show", finished, "conv1:0", "--out", "/nowhere/at/all.png"), "all.png")
+
+
+def test_damaged_files_and_an_empty_class_are_passed_over_and_listed(torchlurk, model, pictures, tmp_path):
+    folder = tmp_path / "pictures"
+    shutil.copytree(pictures, folder)
+    (folder / "nothing").mkdir()
+    for index in range(5):
+        file = folder / "noise" / f"{index:03}.png"
+        file.write_bytes(file.read_bytes()[: 40 * index])
+    (folder / "grid" / "notes.txt").write_text("not a picture")
+    study = tmp_path / "s.lurk"
+    done = torchlurk("analyze", model, folder, "--out", study)
+    assert done.status == 0, done.err
+    assert "passed over 6" in done.out
+    assert "noise/000.png" in done.out
+    shown = json.loads(torchlurk("show", study, "conv2:3", "--json").out)
+    assert [row["class"] for row in shown["classes"]["max"]] != []
+    assert "nothing" not in [row["class"] for row in shown["classes"]["max"]]
+    assert torchlurk("check", study).status == 0
