@@ -1,0 +1,93 @@
+"""Where a network runs and in which number format."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from torchlurk.errors import DeviceError, ModelError, OptionError
+from torchlurk.options import Precision
+
+_CUDA = re.compile(r"cuda(?::(\d+))?")
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_IMAGE_KERNEL_AXES = 4
+"""output, input, height, width: what can be stored with channels last."""
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; 'auto' takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises `DeviceError` for one that is not there and `OptionError` for what names none.
+    """
+    cuda = _CUDA.fullmatch(name)
+    if name == "auto":
+        return _best()
+    if name == "cpu" or (name == "mps" and torch.backends.mps.is_available()):
+        return torch.device(name)
+    if not cuda and name != "mps":
+        raise OptionError(f"--device is {name!r}", "it may be auto, cpu, cuda, cuda:N or mps")
+    if not cuda or not torch.cuda.is_available() or int(cuda[1] or 0) >= torch.cuda.device_count():
+        raise DeviceError(f"there is no device '{name}' here", f"there is: {', '.join(_present())}")
+    return torch.device("cuda", int(cuda[1]) if cuda[1] else torch.cuda.current_device())
+
+
+def place(module: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
+    """The module on `device` with floating-point numbers in `precision`: itself where nothing must change, else a copy.
+
+    A copy in bf16 has its image kernels in channels-last order, in which bf16 convolutions are fastest. Raises
+    `ModelError` where the module cannot be copied, `DeviceError` where the device has too little memory.
+    """
+    dtype = _DTYPES[precision]
+    if all(_is_placed(tensor, device, dtype) for tensor in _tensors(module)):
+        return module
+    numbers = {tensor.dtype for tensor in _tensors(module) if tensor.is_floating_point()}
+    if numbers - {dtype} and any(tensor.is_complex() for tensor in _tensors(module)):
+        raise ModelError(f"the model has complex parameters, so it cannot be cast to {precision}", "use --precision fp32")
+    try:
+        copied = copy.deepcopy(module)
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"the model cannot be copied: {_first_line(error)}", f"move it to {device} in {precision} yourself"
+        ) from error
+    try:
+        copied = copied.to(device, dtype) if numbers - {dtype} else copied.to(device)
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(f"the model does not fit into the memory of {device}", "use another device") from error
+    return _channels_last(copied) if dtype is torch.bfloat16 else copied
+
+
+def _channels_last(module: nn.Module) -> nn.Module:
+    # Module.to would refuse a model that has five-dimensional parameters too.
+    for parameter in module.parameters():
+        if parameter.dim() == _IMAGE_KERNEL_AXES:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return module
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+def _is_placed(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
+    there = tensor.device.type == device.type and device.index in (None, tensor.device.index)
+    return there and (not tensor.is_floating_point() or tensor.dtype is dtype)
+
+
+def _best() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _present() -> list[str]:
+    cards = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return ["cpu", *cards, *(["mps"] if torch.backends.mps.is_available() else [])]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
