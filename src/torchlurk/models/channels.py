@@ -7,11 +7,12 @@ disagree (the token mixing of an MLP-Mixer added to the residual stream) the one
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 
+@runtime_checkable
 class Arranged(Protocol):
     """What is known of an operand: its shape, where its channels are, and how early it came to be."""
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,7 +16,7 @@ from torchlurk.models.following import Follower, Point, joined_in
 from torchlurk.models.graph import graph
 from torchlurk.models.receptive_field import receptive_fields
 from torchlurk.models.recording import COPIES, Call, Recording, record
-from torchlurk.models.taps import evaluation
+from torchlurk.models.taps import as_found
 from torchlurk.records import Graph, Layer, Layout, Skip, Tap
 from torchlurk.units import matching
 
@@ -52,33 +51,11 @@ def survey(module: nn.Module, inputs: Tensor, tap: Tap = "activation") -> Survey
     where the model cannot run on such inputs or has no layer with channels.
     """
     _refuse(module)
-    recording = _run(module, inputs)
-    edges, nodes = graph(recording)
-    follower = Follower(recording)
-    layers: dict[str, Layer] = {}
-    skipped: dict[str, Skip] = {}
-    at: dict[str, int] = {}
-    for call in recording.root.inside():
-        if (call is recording.root and not call.leaf) or call.output is None:
-            continue
-        mixes = any(operation.mixes for operation in call.operations)
-        joins = joined_in(call, call.output)
-        layout, reason = _layout(call, recording.input.shape)
-        if layout is None:
-            if mixes or joins or any(operation.name in RECURRENT for operation in call.operations):
-                skipped[call.name] = Skip(call.name, reason)
-            continue
-        point = follower.point(call.output, folds=mixes) if tap == "activation" else Point(call.output)
-        layers[call.name] = _layer(call, layout, point, by_default=mixes or joins)
-        at[call.name] = nodes[call.output]
-    if not layers:
-        raise ModelError(
-            f"{type(module).__name__} has no layer whose output has channels",
-            "it needs convolutions, linear layers or other modules with images, vectors or tokens as output",
-        )
-    fields = receptive_fields(module, inputs, list(layers.values()))
-    seen = [replace(one, receptive_field=fields[one.name].size, stride=fields[one.name].stride) for one in layers.values()]
-    return Survey(tuple(seen), edges, tuple(inputs.shape[1:]), tuple(skipped.values()), at)
+    with as_found(module):
+        found = _interpret(module, _run(module, inputs), tap)
+        fields = receptive_fields(module, inputs, found.layers)
+    layers = (replace(one, receptive_field=fields[one.name].size, stride=fields[one.name].stride) for one in found.layers)
+    return replace(found, layers=tuple(layers))
 
 
 def choose(layers: Sequence[Layer], globs: Sequence[str] = ()) -> tuple[Layer, ...]:
@@ -118,7 +95,7 @@ def _refuse(module: nn.Module) -> None:
 
 def _run(module: nn.Module, inputs: Tensor) -> Recording:
     # Two copies of one example tell along which axis a tensor holds the examples.
-    with torch.inference_mode(False), torch.no_grad(), _as_found(module), evaluation(module):
+    with torch.inference_mode(False), torch.no_grad():
         batch = inputs[:1].detach().clone().repeat(COPIES, *(1 for _ in inputs.shape[1:]))
         try:
             return record(module, batch)
@@ -131,21 +108,32 @@ def _run(module: nn.Module, inputs: Tensor) -> Recording:
             ) from error
 
 
-@contextmanager
-def _as_found(module: nn.Module) -> Iterator[None]:
-    """Puts buffers and random state back, for models that change them even in evaluation mode."""
-    buffers = [(one, name, buffer) for one in module.modules() for name, buffer in one._buffers.items()]
-    contents = [None if buffer is None else buffer.clone() for *_, buffer in buffers]
-    tensors = (*module.parameters(), *module.buffers())
-    devices = sorted({tensor.get_device() for tensor in tensors if tensor.is_cuda})
-    with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            for (owner, name, buffer), content in zip(buffers, contents, strict=True):
-                owner._buffers[name] = buffer
-                if buffer is not None and content is not None and not torch.equal(buffer, content):
-                    buffer.copy_(content)
+def _interpret(module: nn.Module, recording: Recording, tap: Tap) -> Survey:
+    """What a recorded pass shows, all but the receptive fields."""
+    edges, nodes = graph(recording)
+    follower = Follower(recording)
+    layers: dict[str, Layer] = {}
+    skipped: dict[str, Skip] = {}
+    at: dict[str, int] = {}
+    for call in recording.root.inside():
+        if (call is recording.root and not call.leaf) or call.output is None:
+            continue
+        mixes = any(operation.mixes for operation in call.operations)
+        joins = joined_in(call, call.output)
+        layout, reason = _layout(call, recording.input.shape)
+        if layout is None:
+            if mixes or joins or any(operation.name in RECURRENT for operation in call.operations):
+                skipped[call.name] = Skip(call.name, reason)
+            continue
+        point = follower.point(call.output, folds=mixes) if tap == "activation" else Point(call.output)
+        layers[call.name] = _layer(call, layout, point, by_default=mixes or joins)
+        at[call.name] = nodes[call.output]
+    if not layers:
+        raise ModelError(
+            f"{type(module).__name__} has no layer whose output has channels",
+            "it needs convolutions, linear layers or other modules with images, vectors or tokens as output",
+        )
+    return Survey(tuple(layers.values()), edges, recording.input.shape[1:], tuple(skipped.values()), at)
 
 
 def _layout(call: Call, image: tuple[int, ...]) -> tuple[Layout | None, str]:

@@ -15,6 +15,9 @@ from torchlurk.models.nonlinearities import Function, operation_name
 from torchlurk.models.recording import output_tensor, tensors_in
 from torchlurk.records import Layer
 
+ROOT = "model"
+"""What a model is called that is itself a layer."""
+
 Deliver = Callable[[Layer, Tensor], None]
 
 
@@ -32,6 +35,23 @@ def evaluation(module: nn.Module) -> Iterator[None]:
     finally:
         for one, flag in flags:
             one.training = flag
+
+
+@contextmanager
+def as_found(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode; and buffers and random state are put back, for models that change them even then."""
+    buffers = [(one, name, buffer) for one in module.modules() for name, buffer in one._buffers.items()]
+    contents = [None if buffer is None else buffer.clone() for *_, buffer in buffers]
+    tensors = (*module.parameters(), *module.buffers())
+    devices = sorted({tensor.get_device() for tensor in tensors if tensor.is_cuda})
+    with torch.random.fork_rng(devices=devices), evaluation(module):
+        try:
+            yield
+        finally:
+            for (owner, name, buffer), content in zip(buffers, contents, strict=True):
+                owner._buffers[name] = buffer
+                if buffer is not None and content is not None and not torch.equal(buffer, content):
+                    buffer.copy_(content)
 
 
 @contextmanager
@@ -106,8 +126,9 @@ class _Reader:
     def attach(self, module: nn.Module) -> Iterator[Any]:
         """The handles of the hooks, one after the other as they are set."""
         yield module.register_forward_pre_hook(self._start)
-        for path, one in module.named_modules():
-            name = path or ("model" if "model" in self.by_path else "")
+        paths = dict(module.named_modules())
+        for path, one in paths.items():
+            name = path or ("" if ROOT in paths else ROOT)
             if self.needs_mode and isinstance(one, nn.MultiheadAttention):
                 yield from _without_mode(one)
             if path in self.followed:
