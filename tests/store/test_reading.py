@@ -363,11 +363,11 @@ def test_threads_read_side_by_side(study):
     wrong = []
 
     def read(reader: Reader) -> None:
-        for _ in range(40):
+        for _ in range(10):
             wrong.extend(c for c in range(5) if reader.unit(Unit("conv.0", c)).channel != c)
 
     with Reader(study) as reader:
-        threads = [threading.Thread(target=read, args=(reader,)) for _ in range(8)]
+        threads = [threading.Thread(target=read, args=(reader,)) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

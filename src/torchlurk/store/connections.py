@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,43 +28,47 @@ WAL_KEPT = 64 << 20
 OLDEST_SQLITE = (3, 37, 0)
 """The first with STRICT tables."""
 
+DISTRUST = ("trusted_schema = 0", "cell_size_check = 1", "mmap_size = 0")
+READING = (*DISTRUST, "query_only = 1")
+WRITING = (
+    *DISTRUST,
+    f"page_size = {PAGE_SIZE}",
+    "auto_vacuum = INCREMENTAL",  # the room of dropped progress goes back to the disk
+    "synchronous = NORMAL",
+    "foreign_keys = 1",
+    "secure_delete = 0",
+    "temp_store = MEMORY",
+    f"cache_size = -{CACHE_KIB}",
+    f"journal_size_limit = {WAL_KEPT}",
+)
+
 KEPT = "what was finished is kept; {} and run the same command again"
 
 
 def open_reading(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     """A connection that cannot change the file; `immutable` neither locks nor looks for side files."""
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
-    db = _connect(uri)
-    for pragma in ("query_only = 1", "trusted_schema = 0", "cell_size_check = 1", "mmap_size = 0"):
-        db.execute(f"PRAGMA {pragma}")
-    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_CELL)
-    return db
+    return _connect(uri, READING)
 
 
 def open_writing(path: Path) -> sqlite3.Connection:
     """A connection that can change the file, and creates it where it is not there."""
-    db = _connect(f"{path.absolute().as_uri()}?mode=rwc")
-    for pragma in (
-        f"page_size = {PAGE_SIZE}",
-        "auto_vacuum = INCREMENTAL",  # the room of dropped progress goes back to the disk
-        "synchronous = NORMAL",
-        "foreign_keys = 1",
-        "trusted_schema = 0",
-        "cell_size_check = 1",
-        "secure_delete = 0",
-        "temp_store = MEMORY",
-        f"cache_size = -{CACHE_KIB}",
-        f"journal_size_limit = {WAL_KEPT}",
-    ):
-        db.execute(f"PRAGMA {pragma}").fetchall()
-    return db
+    return _connect(f"{path.absolute().as_uri()}?mode=rwc", WRITING)
 
 
-def _connect(uri: str) -> sqlite3.Connection:
+def _connect(uri: str, pragmas: Iterable[str]) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         wanted = ".".join(str(part) for part in OLDEST_SQLITE)
         raise StorageError(f"this Python has SQLite {sqlite3.sqlite_version}, a study needs {wanted}", "use a newer Python")
-    return sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    try:
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_CELL)
+        for pragma in pragmas:
+            db.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def version_of(db: sqlite3.Connection, path: Path) -> int:

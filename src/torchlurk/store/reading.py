@@ -86,8 +86,9 @@ class Reader:
             kept = False
             try:
                 yield db
-                db.execute("COMMIT")
-                kept = db.execute("PRAGMA journal_mode").fetchone()[0] != "wal" and self._keep(db)
+                with suppress(sqlite3.Error):  # what was asked for is read; a damaged file is not kept open
+                    db.execute("COMMIT")
+                    kept = db.execute("PRAGMA journal_mode").fetchone()[0] != "wal" and self._keep(db)
             finally:
                 if not kept:
                     db.close()

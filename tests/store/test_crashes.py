@@ -1,0 +1,207 @@
+"""A writer killed at any moment, or on a full disk: what was finished is there, and it goes on from there."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from torchlurk.errors import StorageError, StudyError
+from torchlurk.jobs import Shard
+from torchlurk.records import Example, Graph, Layer, LayerScan, Preprocessing, Ranking, Run, UnitStatistics
+from torchlurk.store.checking import check
+from torchlurk.store.reading import Reader
+from torchlurk.store.writing import Writer
+
+LAYERS = 30
+UNITS = 40
+
+WRITE = """
+import sys
+from pathlib import Path
+import numpy as np
+from torchlurk.jobs import Shard
+from torchlurk.records import *
+from torchlurk.store.writing import Writer
+
+LAYERS, UNITS = 30, 40
+rng = np.random.default_rng(0)
+ranking = Ranking(np.zeros((UNITS, 9), np.float32), np.tile(np.arange(9), (UNITS, 1)))
+scan = LayerScan(UnitStatistics(*(np.ones(UNITS) for _ in range(6))), ranking, ranking, ranking,
+                 np.zeros((UNITS, 0), np.float32), np.zeros((UNITS, 0), np.float32), np.ones((UNITS, 9), np.float32))
+with Writer(Path(sys.argv[1])) as writer:
+    print("open", flush=True)
+    writer.begin(Run("scan", "m", "m", "d", "d", {}))
+    layers = [Layer(f"layer{i}", "Conv2d", "vector", UNITS, ()) for i in range(LAYERS)]
+    writer.write_model(layers, Graph(), Preprocessing(), (3, 8, 8))
+    writer.write_data([], (Example(i, str(i), None) for i in range(500)), [])
+    writer.write_sample(np.arange(9))
+    done, state = writer.progress("scan") or ([], {"sums": np.zeros(300_000)})
+    for i in range(len(done), LAYERS):
+        with writer.transaction():
+            writer.write_scan(f"layer{i}", scan)
+            state["sums"] += i
+            done.append(Shard(i, i + 1))
+            writer.save_progress("scan", done, state)
+        print(i, flush=True)
+    writer.finish("scan", "now")
+"""
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", WRITE, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+
+
+def test_a_writer_killed_at_any_moment_loses_nothing_that_was_finished(tmp_path):
+    path = tmp_path / "a.lurk"
+    chance = random.Random(0)
+    told = -1
+    for _ in range(4):
+        process = start(path)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(chance.uniform(0, 0.15))
+        process.send_signal(signal.SIGKILL)
+        told = max([told, *(int(line) for line in process.stdout.read().split())])
+        process.wait()
+        process.stdout.close()
+        assert check(path).problems == ()
+        with Reader(path) as reader:
+            for layer in range(told + 1):
+                assert reader.statistics(f"layer{layer}").mean.shape == (UNITS,)
+        with Writer(path) as writer:
+            done, state = writer.progress("scan") or ([], {"sums": np.zeros(300_000)})
+            assert len(done) >= told + 1
+            assert (state["sums"] == sum(range(len(done)))).all()
+    process = start(path)
+    process.communicate()
+    assert process.returncode == 0
+    report = check(path)
+    assert report.problems == ()
+    assert report.stages[0].finished == "now"
+    assert report.counts["units"] == LAYERS * UNITS
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_writer_leaves_no_lock_even_where_its_children_live(tmp_path):
+    path = tmp_path / "a.lurk"
+    code = (
+        "import os, sys, time, pathlib; from torchlurk.store.writing import Writer\n"
+        "writer = Writer(pathlib.Path(sys.argv[1]))\n"
+        "child = os.fork()\n"
+        "if child == 0: time.sleep(30); os._exit(0)\n"
+        "print(child, flush=True); time.sleep(30)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    try:
+        with pytest.raises(StudyError, match="is being written by another process"):
+            Writer(path)
+        process.kill()
+        process.wait()
+        with Writer(path) as writer:
+            assert writer.runs() == {}
+    finally:
+        os.kill(child, signal.SIGKILL)
+        process.stdout.close()
+
+
+SCAN = LayerScan(
+    UnitStatistics(*(np.ones(UNITS) for _ in range(6))),
+    *[Ranking(np.zeros((UNITS, 9), np.float32), np.tile(np.arange(9), (UNITS, 1)))] * 3,
+    *[np.zeros((UNITS, 0), np.float32)] * 2,
+    np.ones((UNITS, 9), np.float32),
+)
+
+
+def write_layers(writer: Writer) -> None:
+    """Each with a picture of 300 kB that cannot be stored as less."""
+    writer.begin(Run("scan", "m", "m", "d", "d", {}))
+    layers = [Layer(f"layer{i}", "Conv2d", "vector", UNITS, ()) for i in range(LAYERS)]
+    writer.write_model(layers, Graph(), Preprocessing(), (3, 8, 8))
+    writer.write_data([], (Example(i, str(i), None) for i in range(LAYERS)), [])
+    writer.write_sample(np.arange(9))
+    for i, layer in enumerate(layers):
+        with writer.transaction():
+            writer.write_scan(layer.name, SCAN)
+            writer.save_progress("scan", [Shard(0, i + 1)], {"done": np.array(i + 1)})
+            writer.write_pictures([(i, "image/png", np.random.default_rng(i).bytes(300_000))])
+
+
+def holds_what_was_finished(path: Path) -> int:
+    """How many layers were finished; all of them are there and nothing else."""
+    with Reader(path) as reader:
+        scanned = [layer.name for layer in reader.layers() if reader.picture(int(layer.name.removeprefix("layer")))]
+        for name in scanned:
+            assert reader.statistics(name).mean.shape == (UNITS,)
+        for layer in reader.layers()[len(scanned) :]:
+            with pytest.raises(StudyError, match="not finished"):
+                reader.statistics(layer.name)
+    return len(scanned)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 6 MB with a file of 1 MB on it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip("needs the right to mount a small disk")
+    (folder / "ballast").write_bytes(bytes(1 << 20))
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_said_in_one_line_and_what_was_finished_is_kept(small_disk):
+    path = small_disk / "a.lurk"
+    said = r"no room left on the disk where 'a\.lurk' is .*run the same command again"
+    with pytest.raises(StorageError, match=said), Writer(path) as writer:
+        write_layers(writer)
+    finished = holds_what_was_finished(path)
+    assert 3 <= finished < 20
+    with pytest.raises(StorageError, match="no room"), Writer(path) as writer:
+        write_layers(writer)
+    assert holds_what_was_finished(path) >= finished
+    subprocess.run(["mount", "-o", "remount,size=99m", small_disk], check=True)
+    with Writer(path) as writer:
+        assert int(writer.progress("scan")[1]["done"]) >= finished
+        write_layers(writer)
+    assert holds_what_was_finished(path) == LAYERS
+    assert sorted(one.name for one in small_disk.iterdir()) == ["a.lurk", "ballast"]
+
+
+def test_a_study_cannot_begin_on_a_full_disk(small_disk):
+    with open(small_disk / "more", "wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    with pytest.raises(StorageError, match="no room left"):
+        Writer(small_disk / "a.lurk")
+    (small_disk / "more").unlink()
+    with Writer(small_disk / "a.lurk") as writer:
+        assert writer.runs() == {}
+
+
+def test_a_quota_reached_is_an_error_of_one_line_and_what_was_finished_is_kept(tmp_path):
+    path = tmp_path / "a.lurk"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5 << 20, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"cannot be written .*what was finished is kept"), Writer(path) as writer:
+            write_layers(writer)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert 3 <= holds_what_was_finished(path) < 20
+    with Writer(path) as writer:
+        write_layers(writer)
+    assert holds_what_was_finished(path) == LAYERS
