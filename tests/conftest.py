@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook("torchlurk", "beartype.beartype")
+# A whole number is a good float, as everywhere in Python (PEP 484).
+install_import_hook("torchlurk", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 DATA = Path(os.environ.get("TORCHLURK_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
