@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int32, Int64, Shaped, UInt8
+from jaxtyping import Float, Int64
 from numba import njit
 from torch import Tensor
 
@@ -23,20 +23,26 @@ from torchlurk.scanning.lanes import (
     WIDTH,
     add,
     add_square,
+    add_to,
     any_equal,
     bits,
-    count_of,
+    brain_floats,
     count_positive,
     counted,
+    doubles,
     everywhere,
-    lane,
+    floats,
+    integers,
     larger,
     largest,
     load,
     number,
     only_last,
+    small_integers,
     smaller,
     smallest,
+    store,
+    store_counts,
     subtract,
     total,
     uncounted,
@@ -51,72 +57,101 @@ COLUMN_STRETCH = 32
 PAIR = 2 * WIDTH
 """Units whose columns are read together: one cache line of float32."""
 
+FLOAT_BYTES = 4
+
 WORTH_THREADS = 1 << 18
 """Fewer numbers than this are read by one thread: handing work over costs as much."""
 
 
+NEW_CLASS = -1
+"""The answer of a kernel that has done nothing, because an example is of a class that has no place yet."""
+
+
 class Running(NamedTuple):
-    """The arrays of a layer's running state, written in place."""
+    """Where a layer's running state is in memory: its sizes, and the addresses of its tensors (0 for one not there).
 
-    max_strengths: Int64[np.ndarray, "k unit"]
-    max_positions: Int32[np.ndarray, "k unit"]
-    mean_strengths: Int64[np.ndarray, "k unit"]
-    mean_positions: Int32[np.ndarray, "k unit"]
-    pivot: Float32[np.ndarray, " unit"]
-    rows: Int64[np.ndarray, " unit"]
-    broken: Int64[np.ndarray, " unit"]
-    sum: Float64[np.ndarray, " unit"]
-    squares: Float64[np.ndarray, " unit"]
-    min: Float32[np.ndarray, " unit"]
-    max: Float32[np.ndarray, " unit"]
-    active: Int64[np.ndarray, " unit"]
-    class_max: Float64[np.ndarray, "place unit"]
-    class_mean: Float64[np.ndarray, "place unit"]
-    sample: Float32[np.ndarray, "slot unit"]
+    Integers are handed over in a tenth of the time that as many arrays take, and the whole of a small layer takes some
+    ten microseconds.
+    """
+
+    units: int
+    top: int
+    sample_size: int
+    class_size: int
+    max_strengths: int
+    max_positions: int
+    mean_strengths: int
+    mean_positions: int
+    pivot: int
+    rows: int
+    broken: int
+    sum: int
+    squares: int
+    min: int
+    max: int
+    active: int
+    class_places: int
+    class_count: int
+    class_max: int
+    class_mean: int
+    class_broken: int
+    sample_examples: int
+    sample_values: int
 
 
-class Batch(NamedTuple):
-    """The examples of a batch, their places among the classes and slots in the sample (-1 for none); `lost` is written."""
+class Layout(NamedTuple):
+    """How many positions maps have, and how far apart in memory neighbours along each axis are."""
 
-    examples: Int64[np.ndarray, " batch"]
-    places: Int64[np.ndarray, " batch"]
-    slots: Int64[np.ndarray, " batch"]
-    lost: UInt8[np.ndarray, "batch unit"]
+    positions: int
+    by_example: int
+    by_unit: int
+    by_position: int
 
 
-def add_maps(maps: Float[Tensor, "batch unit position"], running: Running, batch: Batch, pool: Executor | None) -> None:
-    """Take a batch of maps into the running state; rows that are not finite are marked in `batch.lost`.
+def add_maps(
+    maps: Float[Tensor, "batch unit *positions"],
+    examples: Int64[np.ndarray, " batch"],
+    classes: Int64[np.ndarray, " batch"],
+    running: Running,
+    pool: Executor | None,
+) -> int:
+    """Take a batch of maps into the running state; returns how many rows were not finite, or `NEW_CLASS`.
 
     Maps with neighbouring positions or neighbouring units side by side in memory are read where they lie.
     """
     if maps.dtype not in (torch.float32, torch.bfloat16):
         maps = maps.float()
-    if 1 not in maps.stride()[1:] and maps.shape[2] > 1:
+    layout = _layout(maps)
+    if layout is None:
         maps = maps.contiguous()
-    by_example, by_unit, by_position = maps.stride()
-    units, positions = maps.shape[1:]
-    rows = by_position == 1 or positions == 1
-    kernel, stride = (_add_rows, by_unit) if rows else (_add_columns, by_position)
-    memory = _memory(maps)
-
-    def run(first: int, last: int) -> None:
-        kernel(memory, positions, by_example, stride, first, last, running, batch)
-
+        layout = _layout(maps)
+    kernel = _KERNELS[maps.dtype, layout is not None and layout.by_position == 1]
+    address, units = maps.data_ptr(), running.units
     threads = torch.get_num_threads() if pool is not None and maps.numel() >= WORTH_THREADS else 1
-    edges = [units * index // threads for index in range(threads + 1)]
     if pool is None or threads == 1:
-        run(0, units)
-    else:
-        list(pool.map(run, edges[:-1], edges[1:]))
+        return int(kernel(address, layout, 0, units, running, examples, classes))
+    edges = [units * index // threads for index in range(threads + 1)]
+    lost = list(
+        pool.map(lambda first, last: kernel(address, layout, first, last, running, examples, classes), edges, edges[1:])
+    )
+    return NEW_CLASS if NEW_CLASS in lost else sum(lost)
 
 
-def _memory(maps: Float[Tensor, "batch unit position"]) -> Shaped[np.ndarray, " number"]:
-    """The stretch of memory that the maps lie in, from their first number to their last; bfloat16 as its bits."""
-    extent = 1 + sum((size - 1) * stride for size, stride in zip(maps.shape, maps.stride(), strict=True))
-    memory = torch.as_strided(maps, (extent,), (1,))
-    if maps.dtype == torch.bfloat16:
-        return memory.view(torch.int16).numpy().view(np.uint16)
-    return memory.numpy()
+def _layout(maps: Float[Tensor, "batch unit *positions"]) -> Layout | None:
+    """How the maps lie in memory; None if neither positions nor units are side by side."""
+    by_example, by_unit, *strides = maps.stride()
+    positions, by_position = 1, 1
+    for size, stride in zip(reversed(maps.shape[2:]), reversed(strides), strict=True):
+        if size == 1:
+            continue
+        if positions == 1:
+            by_position = stride
+        elif stride != positions * by_position:
+            return None
+        positions *= size
+    if by_position != 1 and by_unit != 1:
+        return None
+    return Layout(positions, by_example, by_unit, by_position)
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
@@ -128,56 +163,214 @@ def _compiled(function: Callable[..., Any]) -> Any:
 
 @no_type_check
 @_compiled
-def _add_rows(memory, positions, by_example, by_unit, first, last, running, batch):
-    """Maps whose positions lie side by side."""
-    for row in range(len(batch.examples)):
-        for unit in range(first, last):
-            start = row * by_example + unit * by_unit
-            pivot = _pivot(running, unit, number(memory, start))
-            high, low, sums, active = _row(memory, start, positions, pivot)
-            if _finite(running, batch, row, unit, sums[2]):
-                _respond(running, batch, row, unit, positions, high, low, sums, active)
-                strength = _strength(high, batch.examples[row])
-                if strength > running.max_strengths[-1, unit]:
-                    position = _first_equal(memory, start, positions, high)
-                    _insert(running.max_strengths, running.max_positions, unit, strength, position)
+def _float_rows(address, layout, first, last, running, examples, classes):
+    return _add_rows(floats(address), layout, first, last, running, examples, classes)
 
 
 @no_type_check
 @_compiled
-def _add_columns(memory, positions, by_example, by_position, first, last, running, batch):
-    """Maps whose units lie side by side, sixteen at a time."""
-    sums = np.empty((3, PAIR))
-    pivots, highs, lows = np.empty(PAIR, np.float32), np.empty(PAIR, np.float32), np.empty(PAIR, np.float32)
-    actives = np.empty(PAIR, np.int64)
-    width = min(PAIR, last - first)
-    for row in range(len(batch.examples)):
-        for unit in range(first, last, width):
-            left = min(unit, last - width)  # the last group overlaps the one before it
-            start = row * by_example + left
-            for index in range(width):
-                pivots[index] = _pivot(running, left + index, number(memory, start + index))
-            if width == PAIR:
-                _columns(memory, start, positions, by_position, pivots, highs, lows, sums, actives)
+def _float_columns(address, layout, first, last, running, examples, classes):
+    return _add_columns(floats(address), layout, first, last, running, examples, classes)
+
+
+@no_type_check
+@_compiled
+def _brain_float_rows(address, layout, first, last, running, examples, classes):
+    return _add_rows(brain_floats(address), layout, first, last, running, examples, classes)
+
+
+@no_type_check
+@_compiled
+def _brain_float_columns(address, layout, first, last, running, examples, classes):
+    return _add_columns(brain_floats(address), layout, first, last, running, examples, classes)
+
+
+_KERNELS = {
+    (torch.float32, True): _float_rows,
+    (torch.float32, False): _float_columns,
+    (torch.bfloat16, True): _brain_float_rows,
+    (torch.bfloat16, False): _brain_float_columns,
+}
+"""By number format, and whether positions (not units) are side by side; each is compiled when first needed."""
+
+
+@no_type_check
+@_compiled
+def _add_rows(memory, layout, first, last, running, examples, classes):
+    """Maps whose positions lie side by side."""
+    if not _all_known(running, classes):
+        return NEW_CLASS
+    units, lost, pivot = last - first, 0, floats(running.pivot)
+    high, low, sums, active = _responses(units)
+    _settle(memory, layout.by_unit, first, last, running)
+    for row in range(len(examples)):
+        start = row * layout.by_example + first * layout.by_unit
+        for unit in range(units):
+            at, about = start + unit * layout.by_unit, pivot[first + unit]
+            if layout.positions >= WIDTH:
+                found = _row(memory, at, layout.positions, about)
             else:
-                _few_columns(memory, start, positions, by_position, pivots, highs, lows, sums, actives, width)
-            for index in range(unit - left, width):
-                three = (sums[0, index], sums[1, index], sums[2, index])
-                channel, high = left + index, highs[index]
-                if _finite(running, batch, row, channel, three[2]):
-                    _respond(running, batch, row, channel, positions, high, lows[index], three, actives[index])
-                    strength = _strength(high, batch.examples[row])
-                    if strength > running.max_strengths[-1, channel]:
-                        position = _first_equal_below(memory, start + index, positions, by_position, high)
-                        _insert(running.max_strengths, running.max_positions, channel, strength, position)
+                found = _short_row(memory, at, layout.positions, 1, about)
+            high[unit], low[unit], active[unit] = found[0], found[1], found[3]
+            sums[unit], sums[units + unit], sums[2 * units + unit] = found[2]
+        lost += _enter(memory, start, layout, first, running, examples[row], classes[row], high, low, sums, active)
+    return lost
+
+
+@no_type_check
+@_compiled
+def _add_columns(memory, layout, first, last, running, examples, classes):
+    """Maps whose units lie side by side, sixteen at a time."""
+    if not _all_known(running, classes):
+        return NEW_CLASS
+    units, lost, pivot = last - first, 0, floats(running.pivot + first * FLOAT_BYTES)
+    high, low, sums, active = _responses(units)
+    _settle(memory, 1, first, last, running)
+    for row in range(len(examples)):
+        start = row * layout.by_example + first
+        if units >= PAIR:
+            responses = (
+                floats(high.ctypes.data),
+                floats(low.ctypes.data),
+                doubles(sums.ctypes.data),
+                integers(active.ctypes.data),
+            )
+            for unit in range(0, units, PAIR):
+                left = min(unit, units - PAIR)  # the last group overlaps the one before it
+                _columns(memory, start, layout.positions, layout.by_position, units, left, pivot, *responses)
+        else:
+            for unit in range(units):
+                found = _short_row(memory, start + unit, layout.positions, layout.by_position, pivot[unit])
+                high[unit], low[unit], active[unit] = found[0], found[1], found[3]
+                sums[unit], sums[units + unit], sums[2 * units + unit] = found[2]
+        lost += _enter(memory, start, layout, first, running, examples[row], classes[row], high, low, sums, active)
+    return lost
+
+
+@no_type_check
+@_compiled
+def _all_known(running, classes):
+    """Whether each example's class, if it has one, has a place."""
+    places = integers(running.class_places)
+    for row in range(len(classes)):
+        if classes[row] >= running.class_size or (classes[row] >= 0 and places[classes[row]] < 0):
+            return False
+    return True
+
+
+@no_type_check
+@_compiled
+def _responses(units):
+    """Room for what each unit does on one example: maximum, minimum, the three sums of `_row`, count of active."""
+    return np.empty(units, np.float32), np.empty(units, np.float32), np.empty(3 * units), np.empty(units, np.int64)
+
+
+@no_type_check
+@_compiled
+def _settle(memory, by_unit, first, last, running):
+    """`Moments.settle`, from the first example of the batch."""
+    rows, pivot = integers(running.rows), floats(running.pivot)
+    for unit in range(first, last):
+        if rows[unit] == 0:
+            value = number(memory, unit * by_unit)
+            pivot[unit] = value if np.isfinite(value) else np.float32(0)
+
+
+@no_type_check
+@_compiled
+def _enter(memory, start, layout, first, running, example, index_of_class, high, low, sums, active):
+    """What the units did on one example enters the running state; returns how many of its rows were not finite."""
+    lost = _enter_leaders(memory, start, layout, first, running, example, high, sums)
+    _enter_moments(first, running, high, low, sums, active)
+    if index_of_class >= 0:
+        _enter_class(first, running, integers(running.class_places)[index_of_class], high, sums)
+    slot = _slot(running, example)
+    if slot >= 0:
+        values = floats(running.sample_values)
+        for index in range(len(high)):
+            values[slot * running.units + first + index] = high[index]
+    return lost
+
+
+@no_type_check
+@_compiled
+def _enter_leaders(memory, start, layout, first, running, example, high, sums):
+    """Newcomers take their places. The first of the sums becomes the mean; where a row is not finite, both are NaN."""
+    max_strengths, max_positions = integers(running.max_strengths), small_integers(running.max_positions)
+    mean_strengths, mean_positions = integers(running.mean_strengths), small_integers(running.mean_positions)
+    units, gate, lost = running.units, (running.top - 1) * running.units, 0
+    for index in range(len(high)):
+        unit = first + index
+        if not np.isfinite(sums[2 * len(high) + index]):
+            high[index] = sums[index] = np.nan
+            lost += 1
+            continue
+        mean = np.float32(sums[index] / layout.positions)
+        sums[index] = mean
+        strength = _strength(mean, example)
+        if strength > mean_strengths[gate + unit]:
+            _insert(mean_strengths, mean_positions, units, running.top, unit, strength, 0)
+        strength = _strength(high[index], example)
+        if strength > max_strengths[gate + unit]:
+            position = _first_equal(memory, start + index * layout.by_unit, layout, high[index])
+            _insert(max_strengths, max_positions, units, running.top, unit, strength, position)
+    return lost
+
+
+@no_type_check
+@_compiled
+def _enter_moments(first, running, high, low, sums, active):
+    """The counts and sums of finite rows."""
+    rows, broken, actives = integers(running.rows), integers(running.broken), integers(running.active)
+    offsets, squares = doubles(running.sum), doubles(running.squares)
+    highest, lowest, units = floats(running.max), floats(running.min), len(high)
+    for index in range(units):
+        unit = first + index
+        if np.isnan(high[index]):
+            broken[unit] += 1
+        else:
+            rows[unit] += 1
+            actives[unit] += active[index]
+            offsets[unit] += sums[units + index]
+            squares[unit] += sums[2 * units + index]
+            highest[unit] = max(highest[unit], high[index])
+            lowest[unit] = min(lowest[unit], low[index])
+
+
+@no_type_check
+@_compiled
+def _enter_class(first, running, place, high, means):
+    """The class's sums; its count with the first unit, as threads share the units."""
+    base = place * running.units + first
+    class_max, class_mean = doubles(running.class_max), doubles(running.class_mean)
+    if first == 0:
+        integers(running.class_count)[place] += 1
+    for index in range(len(high)):
+        if not np.isnan(high[index]):
+            class_max[base + index] += high[index]
+            class_mean[base + index] += means[index]
+        elif running.class_broken != 0:
+            small_integers(running.class_broken)[base + index] += np.int32(1)
+
+
+@no_type_check
+@_compiled
+def _slot(running, example):
+    """Where in the sorted sample an example is; -1 if it is not in it."""
+    examples, low, high = integers(running.sample_examples), 0, running.sample_size
+    while low < high:
+        middle = (low + high) // 2
+        if examples[middle] < example:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < running.sample_size and examples[low] == example else -1
 
 
 @no_type_check
 @_compiled
 def _row(memory, start, length, pivot):
-    """Maximum, minimum, (sum, sum and sum of squares about the pivot), count of active of neighbours in memory."""
-    if length < WIDTH:
-        return _short_row(memory, start, length, pivot)
+    """Maximum, minimum, (sum, sum and sum of squares about the pivot) and count of active, of eight or more neighbours."""
     about, zero = everywhere(pivot), everywhere(np.float32(0))
     high = low = load(memory, start)
     active = uncounted()
@@ -216,34 +409,36 @@ def _row(memory, start, length, pivot):
 
 @no_type_check
 @_compiled
-def _short_row(memory, start, length, pivot):
-    """`_row` of fewer numbers than a register has lanes."""
+def _short_row(memory, start, length, step, pivot):
+    """`_row` of any numbers `step` apart, one after another."""
     high = low = number(memory, start)
     whole = offset = spread = 0.0
     active = 0
-    for at in range(start, start + length):
-        value = number(memory, at)
+    for index in range(length):
+        value = number(memory, start + index * step)
         high, low = max(value, high), min(value, low)
         active += value > 0
-        away = np.float64(np.float32(value - pivot))
-        whole, offset, spread = whole + value, offset + away, spread + np.float64(np.float32(away * away))
+        away = np.float32(value - pivot)
+        whole, offset, spread = whole + value, offset + away, spread + np.float32(away * away)
     return high, low, (whole, offset, spread), active
 
 
 @no_type_check
 @_compiled
-def _columns(memory, start, length, step, pivots, highs, lows, sums, actives):
-    """`_row` of sixteen units at once, whose positions are `step` apart."""
-    about_a, about_b, zero = load(pivots, 0), load(pivots, WIDTH), everywhere(np.float32(0))
-    high_a = low_a = load(memory, start)
-    high_b = low_b = load(memory, start + WIDTH)
+def _columns(memory, start, length, step, units, left, pivot, high, low, sums, active):
+    """`_row` of sixteen units at once, from the `left`-th on, whose positions are `step` apart."""
+    right = left + WIDTH
+    about_a, about_b, zero = load(pivot, left), load(pivot, right), everywhere(np.float32(0))
+    high_a = low_a = load(memory, start + left)
+    high_b = low_b = load(memory, start + right)
     active_a = active_b = uncounted()
-    sums[:] = 0
+    for at in range(left, left + PAIR):
+        sums[at] = sums[at + units] = sums[at + 2 * units] = 0
     position = 0
     while position < length:
         stop = min(position + COLUMN_STRETCH, length)
         sum_a = sum_b = offset_a = offset_b = spread_a = spread_b = zero
-        for at in range(start + position * step, start + stop * step, step):
+        for at in range(start + left + position * step, start + left + stop * step, step):
             a, b = load(memory, at), load(memory, at + WIDTH)
             high_a, low_a, active_a = larger(a, high_a), smaller(a, low_a), count_positive(active_a, a)
             high_b, low_b, active_b = larger(b, high_b), smaller(b, low_b), count_positive(active_b, b)
@@ -251,79 +446,14 @@ def _columns(memory, start, length, step, pivots, highs, lows, sums, actives):
             a, b = subtract(a, about_a), subtract(b, about_b)
             offset_a, offset_b = add(offset_a, a), add(offset_b, b)
             spread_a, spread_b = add_square(spread_a, a), add_square(spread_b, b)
-        for index in range(WIDTH):
-            sums[0, index] += lane(sum_a, index)
-            sums[1, index] += lane(offset_a, index)
-            sums[2, index] += lane(spread_a, index)
-            sums[0, index + WIDTH] += lane(sum_b, index)
-            sums[1, index + WIDTH] += lane(offset_b, index)
-            sums[2, index + WIDTH] += lane(spread_b, index)
+        for at, a, b in ((0, sum_a, sum_b), (units, offset_a, offset_b), (2 * units, spread_a, spread_b)):
+            add_to(sums, at + left, a)
+            add_to(sums, at + right, b)
         position = stop
-    for index in range(WIDTH):
-        highs[index], lows[index], actives[index] = lane(high_a, index), lane(low_a, index), count_of(active_a, index)
-        other = index + WIDTH
-        highs[other], lows[other], actives[other] = lane(high_b, index), lane(low_b, index), count_of(active_b, index)
-
-
-@no_type_check
-@_compiled
-def _few_columns(memory, start, length, step, pivots, highs, lows, sums, actives, width):
-    """`_columns` of fewer units."""
-    for index in range(width):
-        first = start + index
-        high = low = number(memory, first)
-        whole = offset = spread = 0.0
-        active = 0
-        for at in range(first, first + length * step, step):
-            value = number(memory, at)
-            high, low = max(value, high), min(value, low)
-            active += value > 0
-            away = np.float64(np.float32(value - pivots[index]))
-            whole, offset, spread = whole + value, offset + away, spread + np.float64(np.float32(away * away))
-        highs[index], lows[index], actives[index] = high, low, active
-        sums[0, index], sums[1, index], sums[2, index] = whole, offset, spread
-
-
-@no_type_check
-@_compiled
-def _pivot(running, unit, first):
-    """The unit's pivot; its first number becomes it."""
-    if running.rows[unit] == 0:
-        running.pivot[unit] = first if np.isfinite(first) else np.float32(0)
-    return running.pivot[unit]
-
-
-@no_type_check
-@_compiled
-def _finite(running, batch, row, unit, spread):
-    """Whether the row may enter; one that may not is counted."""
-    if np.isfinite(spread):
-        return True
-    running.broken[unit] += 1
-    batch.lost[row, unit] = 1
-    return False
-
-
-@no_type_check
-@_compiled
-def _respond(running, batch, row, unit, positions, high, low, sums, active):
-    """What one unit did on one example enters all but the ranking by max."""
-    running.rows[unit] += 1
-    running.active[unit] += active
-    running.sum[unit] += sums[1]
-    running.squares[unit] += sums[2]
-    running.max[unit] = max(running.max[unit], high)
-    running.min[unit] = min(running.min[unit], low)
-    mean = np.float32(sums[0] / positions)
-    place, slot = batch.places[row], batch.slots[row]
-    if place >= 0:
-        running.class_max[place, unit] += high
-        running.class_mean[place, unit] += mean
-    if slot >= 0:
-        running.sample[slot, unit] = high
-    strength = _strength(mean, batch.examples[row])
-    if strength > running.mean_strengths[-1, unit]:
-        _insert(running.mean_strengths, running.mean_positions, unit, strength, 0)
+    for at, highs, lows, actives in ((left, high_a, low_a, active_a), (right, high_b, low_b, active_b)):
+        store(high, at, highs)
+        store(low, at, lows)
+        store_counts(active, at, actives)
 
 
 @no_type_check
@@ -338,32 +468,25 @@ def _strength(score, example):
 
 @no_type_check
 @_compiled
-def _insert(strengths, positions, unit, strength, position):
+def _insert(strengths, positions, units, top, unit, strength, position):
     """Put a newcomer in its place; the weakest falls out."""
-    rank = len(strengths) - 1
-    while rank > 0 and strengths[rank - 1, unit] < strength:
-        strengths[rank, unit] = strengths[rank - 1, unit]
-        positions[rank, unit] = positions[rank - 1, unit]
+    rank = top - 1
+    while rank > 0 and strengths[(rank - 1) * units + unit] < strength:
+        strengths[rank * units + unit] = strengths[(rank - 1) * units + unit]
+        positions[rank * units + unit] = positions[(rank - 1) * units + unit]
         rank -= 1
-    strengths[rank, unit] = strength
-    positions[rank, unit] = position
+    strengths[rank * units + unit] = strength
+    positions[rank * units + unit] = np.int32(position)
 
 
 @no_type_check
 @_compiled
-def _first_equal(memory, start, length, value):
-    """The index of the first of `length` neighbours that equals a value that is among them."""
+def _first_equal(memory, start, layout, value):
+    """The first position of a map that has a value that is known to be there."""
     wanted, index = everywhere(value), 0
-    while index + WIDTH <= length and not any_equal(load(memory, start + index), wanted):
-        index += WIDTH
-    return index + _first_equal_below(memory, start + index, length - index, 1, value)
-
-
-@no_type_check
-@_compiled
-def _first_equal_below(memory, start, length, step, value):
-    """The same of numbers `step` apart."""
-    index = 0
-    while index < length and number(memory, start + index * step) != value:
+    if layout.by_position == 1:
+        while index + WIDTH <= layout.positions and not any_equal(load(memory, start + index), wanted):
+            index += WIDTH
+    while index < layout.positions and number(memory, start + index * layout.by_position) != value:
         index += 1
     return index

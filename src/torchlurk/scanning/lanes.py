@@ -6,7 +6,7 @@ as operations on eight lanes, which LLVM turns into whatever registers the machi
 
 from __future__ import annotations
 
-import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +50,15 @@ class _CountsModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, kind, _WHOLES)
 
 
+def _intrinsic(typed: Callable[..., Any], emit: Callable[..., Any], names: list[str]) -> Any:
+    """An intrinsic that passes for `emit` with arguments of these names, for Numba reads them off the signature."""
+    for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
+        setattr(typed, attribute, getattr(emit, attribute))
+    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("context", *names)]
+    vars(typed)["__signature__"] = inspect.Signature(parameters)
+    return intrinsic(typed)
+
+
 def _operation(result: types.Type, *arguments: types.Type) -> Callable[[Callable[..., ir.Value]], Any]:
     """Makes an operation of compiled code from the function that emits it: (builder, *values) -> value."""
 
@@ -60,45 +69,83 @@ def _operation(result: types.Type, *arguments: types.Type) -> Callable[[Callable
         def typed(context: Any, *given: types.Type) -> tuple[Any, Any]:
             return result(*arguments), code
 
-        return intrinsic(functools.wraps(emit, assigned=("__name__", "__qualname__", "__module__", "__doc__"))(typed))
+        return _intrinsic(typed, emit, list(inspect.signature(emit).parameters)[1:])
 
     return made
 
 
-def _reading(result: types.Type) -> Callable[[Callable[..., ir.Value]], Any]:
-    """The same for what reads an array at an offset: (builder, pointer to the element, its LLVM type) -> value."""
+def _at(result: types.Type, *arguments: types.Type) -> Callable[[Callable[..., ir.Value]], Any]:
+    """The same for what works on memory at an offset: (builder, pointer to the number there, *values) -> value."""
 
     def made(emit: Callable[..., ir.Value]) -> Any:
         def code(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
-            array, offset = values
-            data = context.make_array(signature.args[0])(context, builder, array).data
-            pointer = builder.gep(data, [offset])
-            return emit(builder, pointer, pointer.type.pointee)
+            pointer, offset, *others = values
+            emitted = emit(builder, builder.gep(pointer, [offset]), *others)
+            return context.get_dummy_value() if emitted is None else emitted
 
-        def typed(context: Any, array: types.Array, offset: types.Type) -> tuple[Any, Any]:
-            return result(array, types.intp), code
+        def typed(context: Any, memory: types.CPointer, *given: types.Type) -> tuple[Any, Any]:
+            return result(memory, types.intp, *arguments), code
 
-        return intrinsic(functools.wraps(emit, assigned=("__name__", "__qualname__", "__module__", "__doc__"))(typed))
+        return _intrinsic(typed, emit, ["memory", "offset", *list(inspect.signature(emit).parameters)[2:]])
 
     return made
 
 
-@_reading(_lanes)
-def load(builder: ir.IRBuilder, pointer: ir.Value, kind: ir.Type) -> ir.Value:
-    """Eight neighbours of a float32 array, or of a uint16 array that holds the upper halves of float32 (bfloat16)."""
+def _memory_of(kind: types.Type) -> Any:
+    """Makes the operation that takes an address for memory with numbers of a kind."""
+
+    def code(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
+        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
+
+    def memory(context: Any, address: types.Type) -> tuple[Any, Any]:
+        return types.CPointer(kind)(types.intp), code
+
+    return intrinsic(memory)
+
+
+floats, doubles = _memory_of(types.float32), _memory_of(types.float64)
+integers, small_integers = _memory_of(types.int64), _memory_of(types.int32)
+brain_floats = _memory_of(types.uint16)
+
+
+@_at(_lanes)
+def load(builder: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
+    """Eight neighbours among float32, or among uint16 that are the upper halves of float32 (bfloat16)."""
+    kind = pointer.type.pointee
     if kind == _FLOAT:
         return builder.load(builder.bitcast(pointer, _FLOATS.as_pointer()), align=4)
     halves = builder.load(builder.bitcast(pointer, ir.VectorType(kind, WIDTH).as_pointer()), align=2)
     return builder.bitcast(builder.shl(builder.zext(halves, _WHOLES), _same(_WHOLES, 16)), _FLOATS)
 
 
-@_reading(types.float32)
-def number(builder: ir.IRBuilder, pointer: ir.Value, kind: ir.Type) -> ir.Value:
+@_at(types.float32)
+def number(builder: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
     """One element of an array that `load` reads."""
     element = builder.load(pointer)
-    if kind == _FLOAT:
+    if element.type == _FLOAT:
         return element
     return builder.bitcast(builder.shl(builder.zext(element, _WHOLE), ir.Constant(_WHOLE, 16)), _FLOAT)
+
+
+@_at(types.void, _lanes)
+def store(builder: ir.IRBuilder, pointer: ir.Value, value: ir.Value) -> None:
+    """Write all lanes to float32 memory."""
+    builder.store(value, builder.bitcast(pointer, _FLOATS.as_pointer()), align=4)
+
+
+@_at(types.void, _counts)
+def store_counts(builder: ir.IRBuilder, pointer: ir.Value, counts: ir.Value) -> None:
+    """Write all counts to int64 memory."""
+    wide = ir.VectorType(ir.IntType(64), WIDTH)
+    builder.store(builder.sext(counts, wide), builder.bitcast(pointer, wide.as_pointer()), align=8)
+
+
+@_at(types.void, _lanes)
+def add_to(builder: ir.IRBuilder, pointer: ir.Value, value: ir.Value) -> None:
+    """Add all lanes to float64 memory."""
+    wide = ir.VectorType(ir.DoubleType(), WIDTH)
+    target = builder.bitcast(pointer, wide.as_pointer())
+    builder.store(builder.fadd(builder.load(target, align=8), builder.fpext(value, wide)), target, align=8)
 
 
 @_operation(_lanes, types.float32)
@@ -161,8 +208,8 @@ def only_last(builder: ir.IRBuilder, value: ir.Value, many: ir.Value) -> ir.Valu
 
 @_operation(types.float64, _lanes)
 def total(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    """The sum of all lanes, in float64."""
-    return _folded(builder, builder.fpext(value, ir.VectorType(ir.DoubleType(), WIDTH)), builder.fadd)
+    """The sum of all lanes, as float64."""
+    return builder.fpext(_folded(builder, value, builder.fadd), ir.DoubleType())
 
 
 @_operation(types.float32, _lanes)
@@ -181,18 +228,6 @@ def smallest(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
 def counted(builder: ir.IRBuilder, counts: ir.Value) -> ir.Value:
     """The sum of all counts."""
     return builder.sext(_folded(builder, counts, builder.add), ir.IntType(64))
-
-
-@_operation(types.float32, _lanes, types.intp)
-def lane(builder: ir.IRBuilder, value: ir.Value, index: ir.Value) -> ir.Value:
-    """One lane."""
-    return builder.extract_element(value, index)
-
-
-@_operation(types.int64, _counts, types.intp)
-def count_of(builder: ir.IRBuilder, counts: ir.Value, index: ir.Value) -> ir.Value:
-    """The count in one lane."""
-    return builder.sext(builder.extract_element(counts, index), ir.IntType(64))
 
 
 @_operation(types.boolean, _lanes, _lanes)

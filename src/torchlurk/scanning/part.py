@@ -6,7 +6,7 @@ import functools
 import importlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int32, Int64, Shaped
 from torch import Tensor
 
+from torchlurk.errors import ModelError
 from torchlurk.records import LayerScan, Ranking
 from torchlurk.scanning import reductions
 from torchlurk.scanning.exemplars import NOTHING, Leaders, strength
@@ -38,6 +39,7 @@ class LayerPart:
     moments: Moments
     classes: ClassSums
     sample: Sample
+    _running: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
     def empty(cls, units: int, positions: int, top: int, sample: Int64[np.ndarray, " example"]) -> LayerPart:
@@ -65,54 +67,84 @@ class LayerPart:
     ) -> None:
         """Take in the maps of a batch: one example a row, its index and its class (-1 for none).
 
-        With a pool, as many of its threads as torch uses share the work on large maps.
+        With a pool, as many of its threads as torch uses share the work on large maps. Raises `ModelError` if the maps
+        are of another size than those before.
         """
-        rows = reductions.flat(maps)
-        if rows.device.type == "cuda":  # elsewhere what is kept stays with the host: not every device has float64
-            self._move(rows.device)
-        places, slots = self.classes.places(classes), self.sample.slots(examples)
+        if maps.shape[1] != self.by_max.strengths.shape[1] or maps.shape[2:].numel() != self.positions:
+            raise ModelError(
+                f"a layer's output has {tuple(maps.shape[1:])} channels and positions, where it had "
+                f"{self.by_max.strengths.shape[1]} and {self.positions}",
+                "inputs must be of one size, and the model must not change between passes",
+            )
         kernels = fused()
-        if kernels is None or rows.device.type != "cpu":
-            self._add_by_torch(rows, examples, places, slots)
-        else:
-            batch = kernels.Batch(examples, places, slots, np.zeros(rows.shape[:2], np.uint8))
-            kernels.add_maps(rows, self._running(kernels), batch, pool)
-            self.classes.tally(places)
-            if batch.lost.any():
-                self.classes.leave_out(batch.lost, places)
+        if kernels is None or not maps.is_cpu:
+            self._add_by_torch(reductions.flat(maps), examples, classes)
+            return
+        if self._running is None:
+            self._running = self._addresses(kernels)
+        lost = kernels.add_maps(maps, examples, classes, self._running, pool)
+        if lost == kernels.NEW_CLASS:
+            self.classes.admit(classes)
+            self._running = self._addresses(kernels)
+            lost = kernels.add_maps(maps, examples, classes, self._running, pool)
+        if lost and self.classes.broken is None:
+            self._note_lost(reductions.flat(maps), classes)
+
+    def _note_lost(self, maps: Float[Tensor, "batch unit position"], classes: Int64[np.ndarray, " batch"]) -> None:
+        """Begin to count what each class lost; from then on the kernels do."""
+        known = classes >= 0
+        finite = reductions.reduce(maps[torch.from_numpy(known)], self.moments.pivot).finite
+        self.classes.leave_out((~finite).to(torch.int32), torch.from_numpy(self.classes.admit(classes[known])))
+        self._running = None
 
     def _move(self, device: torch.device) -> None:
         moved = self.to(device)
         for name in _COMPONENTS:
             setattr(self, name, getattr(moved, name))
+        self._running = None
 
     def _add_by_torch(
         self,
         maps: Float[Tensor, "batch unit position"],
         examples: Int64[np.ndarray, " batch"],
-        places: Int64[np.ndarray, " batch"],
-        slots: Int64[np.ndarray, " batch"],
+        classes: Int64[np.ndarray, " batch"],
     ) -> None:
+        if maps.is_cuda:  # elsewhere what is kept stays with the host: not every device has float64
+            self._move(maps.device)
         device = self.moments.pivot.device
         self.moments.settle(reductions.first_values(maps).to(device))
         rows = reductions.reduce(maps, self.moments.pivot.to(maps.device)).to(device)
         indices = torch.from_numpy(examples).to(device)[:, None]
         self.moments.add(rows, self.positions)
-        self.classes.add(rows, places)
-        self.sample.add(rows, slots)
+        self.classes.add(rows, self.classes.admit(classes))
+        self.sample.add(rows, self.sample.slots(examples))
         by_max, by_mean = (strength(scores, indices).where(rows.finite, NOTHING) for scores in (rows.max, rows.mean))
         where = reductions.locate(maps, self.by_max.entering(by_max).to(maps.device)).to(device)
         self.by_max.insert(by_max, where)
         self.by_mean.insert(by_mean, torch.zeros_like(where))
+        self._running = None
 
-    def _running(self, kernels: ModuleType) -> Any:
-        """The tensors of this part, as arrays that share their memory."""
-        moments, classes = self.moments, self.classes
-        leaders = (self.by_max.strengths, self.by_max.positions, self.by_mean.strengths, self.by_mean.positions)
-        counts = (moments.pivot, moments.rows, moments.broken, moments.sum, moments.squares)
-        edges = (moments.min, moments.max, moments.active)
-        tensors = (*leaders, *counts, *edges, classes.max, classes.mean, self.sample.values)
-        return kernels.Running(*(tensor.numpy() for tensor in tensors))
+    def _addresses(self, kernels: ModuleType) -> Any:
+        """Where all tensors of this part are in memory; they stay there until one is replaced by a longer one."""
+        moments, classes, sample = self.moments, self.classes, self.sample
+        return kernels.Running(
+            units=len(moments.rows),
+            top=len(self.by_max.strengths),
+            sample_size=len(sample.examples),
+            class_size=len(classes.places),
+            max_strengths=self.by_max.strengths.data_ptr(),
+            max_positions=self.by_max.positions.data_ptr(),
+            mean_strengths=self.by_mean.strengths.data_ptr(),
+            mean_positions=self.by_mean.positions.data_ptr(),
+            class_places=classes.places.data_ptr(),
+            class_count=classes.count.data_ptr(),
+            class_max=classes.max.data_ptr(),
+            class_mean=classes.mean.data_ptr(),
+            class_broken=0 if classes.broken is None else classes.broken.data_ptr(),
+            sample_examples=sample.examples.ctypes.data,
+            sample_values=sample.values.data_ptr(),
+            **{one.name: getattr(moments, one.name).data_ptr() for one in fields(moments)},
+        )
 
     def merge(self, other: LayerPart) -> None:
         """Take in the part of other examples, which is left as it was."""
@@ -122,6 +154,7 @@ class LayerPart:
         self.moments.merge(other.moments, self.positions)
         self.classes.merge(other.classes)
         self.sample.merge(other.sample)
+        self._running = None
 
     def to(self, device: torch.device) -> LayerPart:
         """The same on another device; itself if it is there."""

@@ -6,11 +6,11 @@ A unit's response to an example is finite, or it is counted as broken and enters
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int32, Int64, Shaped, UInt8, UInt64
+from jaxtyping import Float32, Float64, Int32, Int64, Shaped, UInt64
 from torch import Tensor
 
 from torchlurk.records import Ranking, UnitStatistics
@@ -102,34 +102,39 @@ class Moments:
 class ClassSums:
     """Sums over each class's examples of the per-example max and of the per-example mean, in float64.
 
-    A class gets a place (a row) when it is first seen; `order` maps classes to places, and rows beyond it are spare.
-    `broken` counts responses that were left out, and is there only once there is one.
+    A class gets a place (a row) when it is first seen: `places` maps classes to places, -1 for those not seen; rows
+    beyond `known` are spare. `broken` counts responses that were left out, and is there only once there is one.
     """
 
     max: Float64[Tensor, "place unit"]
     mean: Float64[Tensor, "place unit"]
     count: Int64[Tensor, " place"]
+    places: Int64[Tensor, " class"]
+    known: int = 0
     broken: Int32[Tensor, "place unit"] | None = None
-    order: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, units: int) -> ClassSums:
         """The sums of no class at all."""
         max, mean = (torch.zeros(0, units, dtype=torch.float64) for _ in range(2))
-        return cls(max, mean, torch.zeros(0, dtype=torch.int64))
+        return cls(max, mean, torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
 
-    def places(self, classes: Int64[np.ndarray, " batch"]) -> Int64[np.ndarray, " batch"]:
+    def admit(self, classes: Int64[np.ndarray, " batch"]) -> Int64[np.ndarray, " batch"]:
         """The place of each example's class, made if it has none; -1 for an example without class."""
-        listed = classes.tolist()
-        for index in listed:
-            if index not in self.order and index != NO_CLASS:
-                self.order[index] = len(self.order)
-        if len(self.order) > len(self.count):
-            self._grow()
-        return np.array([self.order.get(index, NO_CLASS) for index in listed], dtype=np.int64)
+        most = int(classes.max(initial=NO_CLASS)) + 1
+        if most > len(self.places):
+            self.places = _lengthened(self.places, _room(most), NO_CLASS)
+        places = self.places.cpu().numpy()
+        for index in dict.fromkeys(classes[classes >= 0].tolist()):
+            if places[index] < 0:
+                places[index] = self.known
+                self.known += 1
+        self.places = torch.from_numpy(places).to(self.places.device)
+        if self.known > len(self.count):
+            self._grow(_room(self.known))
+        return np.array([places[index] if index >= 0 else NO_CLASS for index in classes.tolist()], dtype=np.int64)
 
-    def _grow(self) -> None:
-        room = 1 << (len(self.order) - 1).bit_length()  # doubled, so that growing costs little however often
+    def _grow(self, room: int) -> None:
         self.max, self.mean, self.count = (_lengthened(old, room) for old in (self.max, self.mean, self.count))
         if self.broken is not None:
             self.broken = _lengthened(self.broken, room)
@@ -142,59 +147,58 @@ class ClassSums:
         onto, finite = torch.from_numpy(places).to(self.max.device)[known], rows.finite[known]
         self.max.index_add_(0, onto, rows.max[known].double().where(finite, 0.0))
         self.mean.index_add_(0, onto, rows.mean[known].double().where(finite, 0.0))
-        self.tally(places)
+        self.count.index_add_(0, onto, torch.ones_like(onto))
         if self.max.device.type != "cpu" or not bool(finite.all()):
-            self._leave_out((~finite).to(torch.int32), onto)
+            self.leave_out((~finite).to(torch.int32), onto)
 
-    def tally(self, places: Int64[np.ndarray, " batch"]) -> None:
-        """Count the examples of a batch."""
-        onto = torch.from_numpy(places[places >= 0])
-        self.count.index_add_(0, onto.to(self.count.device), torch.ones_like(onto).to(self.count.device))
-
-    def leave_out(self, lost: UInt8[np.ndarray, "batch unit"], places: Int64[np.ndarray, " batch"]) -> None:
-        """Note which responses of a batch were not finite."""
-        known = places >= 0
-        self._leave_out(torch.from_numpy(lost[known].astype(np.int32)), torch.from_numpy(places[known]))
-
-    def _leave_out(self, lost: Int32[Tensor, "row unit"], places: Int64[Tensor, " row"]) -> None:
+    def leave_out(self, lost: Int32[Tensor, "row unit"], places: Int64[Tensor, " row"]) -> None:
+        """Note how many responses, to examples of the classes with these places, were not finite."""
         if self.broken is None:
             self.broken = torch.zeros(self.max.shape, dtype=torch.int32, device=self.max.device)
         self.broken.index_add_(0, places, lost)
 
     def merge(self, other: ClassSums) -> None:
         """Take in the sums of other examples."""
-        theirs = list(other.order.values())
-        onto = torch.from_numpy(self.places(np.array(list(other.order), dtype=np.int64))).to(self.max.device)
-        self.max.index_add_(0, onto, other.max[theirs])
-        self.mean.index_add_(0, onto, other.mean[theirs])
-        self.count.index_add_(0, onto, other.count[theirs])
+        onto = torch.from_numpy(self.admit(other.order())).to(self.max.device)
+        self.max.index_add_(0, onto, other.max[: other.known])
+        self.mean.index_add_(0, onto, other.mean[: other.known])
+        self.count.index_add_(0, onto, other.count[: other.known])
         if other.broken is not None:
-            self._leave_out(other.broken[theirs], onto)
+            self.leave_out(other.broken[: other.known], onto)
+
+    def order(self) -> Int64[np.ndarray, " place"]:
+        """The classes seen, by place."""
+        places = self.places.cpu().numpy()
+        seen = np.flatnonzero(places >= 0)
+        return seen[np.argsort(places[seen])].astype(np.int64)
 
     def arrays(self) -> dict[str, Shaped[np.ndarray, ...]]:
         """Everything, as plain arrays, without the spare rows; `order` lists the classes by place."""
-        used = len(self.order)
-        found = {name: getattr(self, name)[:used].numpy() for name in ("max", "mean", "count")}
+        found = {name: getattr(self, name)[: self.known].numpy() for name in ("max", "mean", "count")}
         if self.broken is not None:
-            found["broken"] = self.broken[:used].numpy()
-        return {**found, "order": np.array(list(self.order), dtype=np.int64)}
+            found["broken"] = self.broken[: self.known].numpy()
+        return {**found, "order": self.order()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> ClassSums:
         """The sums whose `arrays` these are."""
-        tensors = {name: torch.tensor(array) for name, array in arrays.items() if name != "order"}
-        return cls(**tensors, order={int(index): place for place, index in enumerate(arrays["order"])})
+        sums = cls.empty(arrays["max"].shape[1])
+        sums.admit(arrays["order"])
+        for name in ("max", "mean", "count"):
+            getattr(sums, name)[: sums.known] = torch.tensor(arrays[name])
+        if "broken" in arrays:
+            sums.leave_out(torch.tensor(arrays["broken"]), torch.arange(sums.known))
+        return sums
 
     def means(self, classes: int) -> tuple[Float64[np.ndarray, "unit class"], Float64[np.ndarray, "unit class"]]:
         """Class means of the per-example max and of the per-example mean; NaN for a class without examples."""
-        listed, places = list(self.order), list(self.order.values())
-        count = self.count[places, None].double()
+        count = self.count[: self.known, None].double()
         if self.broken is not None:
-            count = count - self.broken[places]
+            count = count - self.broken[: self.known]
         found = []
         for sums in (self.max, self.mean):
             means = np.full((sums.shape[1], classes), np.nan)
-            means[:, listed] = (sums[places] / count).T.cpu().numpy()
+            means[:, self.order()] = (sums[: self.known] / count).T.cpu().numpy()
             found.append(means)
         return found[0], found[1]
 
@@ -212,7 +216,7 @@ class Sample:
     @classmethod
     def empty(cls, examples: Int64[np.ndarray, " example"], units: int) -> Sample:
         """The sample with none of its examples seen."""
-        return cls(examples, torch.full((len(examples), units), torch.nan))
+        return cls(np.ascontiguousarray(examples), torch.full((len(examples), units), torch.nan))
 
     def slots(self, examples: Int64[np.ndarray, " batch"]) -> Int64[np.ndarray, " batch"]:
         """Where in the sample each example of a batch is; -1 where it is not in it."""
@@ -300,5 +304,10 @@ def _mixed(numbers: UInt64[np.ndarray, " number"]) -> UInt64[np.ndarray, " numbe
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def _lengthened(rows: Tensor, length: int) -> Tensor:
-    return torch.cat([rows, rows.new_zeros(length - len(rows), *rows.shape[1:])])
+def _room(length: int) -> int:
+    """Rows to set aside for so many: doubled each time, so that growing costs little however often."""
+    return 1 << (length - 1).bit_length()
+
+
+def _lengthened(rows: Shaped[Tensor, ...], length: int, fill: int = 0) -> Shaped[Tensor, ...]:
+    return torch.cat([rows, rows.new_full((length - len(rows), *rows.shape[1:]), fill)])
