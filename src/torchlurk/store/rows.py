@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import repeat
 from typing import Any, get_args
 
 import numpy as np
@@ -23,6 +24,7 @@ from torchlurk.records import (
 )
 from torchlurk.store import cells
 from torchlurk.store.cells import DamageError
+from torchlurk.store.schema import RANKINGS
 
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 NODE_KINDS = ("input", "module", "operation", "output")
@@ -212,23 +214,31 @@ def of_units(layer: int, statistics: UnitStatistics) -> Iterator[tuple[Any, ...]
 
 
 def of_exemplars(layer: int, scan: LayerScan) -> Iterator[tuple[Any, ...]]:
-    """Rows of `exemplar`, in the order of its primary key."""
-    rankings = {"max": _exemplars(scan.by_max), "mean": _exemplars(scan.by_mean), "quantile": _exemplars(scan.quantiles)}
-    for channel in range(len(scan.by_max.examples)):
-        for name, ranking in rankings.items():
-            for rank, values in enumerate(ranking[channel]):
-                if values[0] >= 0:
-                    yield (layer, channel, name, rank, *values, None)
+    """Rows of `exemplar`, in the order of its primary key; raises `ValueError` for a ranking with a gap."""
+    rankings = dict(zip(RANKINGS, (scan.by_max, scan.by_mean, scan.quantiles), strict=True))
+    for name, ranking in rankings.items():
+        if ((ranking.examples[:, :-1] < 0) & (ranking.examples[:, 1:] >= 0)).any():
+            raise ValueError(f"the ranking by {name} goes on after its end (-1)")
+    examples = np.concatenate([ranking.examples for ranking in rankings.values()], axis=1)
+    ranks = [rank for ranking in rankings.values() for rank in range(ranking.examples.shape[1])]
+    names = [name for name, ranking in rankings.items() for _ in range(ranking.examples.shape[1])]
+    there = examples >= 0
+    columns = (
+        np.broadcast_to(np.arange(len(examples))[:, None], examples.shape),
+        np.broadcast_to(np.array(names, object), examples.shape),
+        np.broadcast_to(np.array(ranks, np.int64), examples.shape),
+        examples,
+        np.concatenate([ranking.scores for ranking in rankings.values()], axis=1),
+        *np.moveaxis(np.concatenate([_places(ranking) for ranking in rankings.values()], axis=1), -1, 0),
+    )
+    return zip(repeat(layer), *(column[there].tolist() for column in columns), repeat(None), strict=False)
 
 
-def _exemplars(ranking: Ranking) -> list[list[tuple[Any, ...]]]:
-    """For each unit and rank: example, score, position, x0, y0, x1, y1."""
-    units, k = ranking.examples.shape
-    nothing = np.full((units, k), None, object)
-    positions = nothing if ranking.positions is None else ranking.positions
-    sides = (nothing,) * 4 if ranking.boxes is None else tuple(np.moveaxis(ranking.boxes, -1, 0))
-    found = np.moveaxis(ranking.examples, -1, 0)
-    if (found[1:][found[:-1] < 0] >= 0).any():
-        raise ValueError("a ranking goes on after its end (-1)")
-    columns = [one.tolist() for one in (ranking.examples, ranking.scores, positions, *sides)]
-    return [list(zip(*unit, strict=True)) for unit in zip(*columns, strict=True)]
+def _places(ranking: Ranking) -> np.ndarray:
+    """For each unit and rank: position, x0, y0, x1, y1; None where there is none."""
+    places = np.full((*ranking.examples.shape, 5), None, object)
+    if ranking.positions is not None:
+        places[..., 0] = ranking.positions
+    if ranking.boxes is not None:
+        places[..., 1:] = ranking.boxes
+    return places

@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from itertools import repeat
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -299,9 +300,9 @@ class Writer:
                 self._db.execute(f"DELETE FROM {table} WHERE layer = ?", (id,))
             self._many(rows.insert("unit", 8), rows.of_units(id, scan.statistics))
             maxima, means = cells.narrow_rows(scan.class_max), cells.narrow_rows(scan.class_mean)
-            self._many(rows.insert("class_profile", 4), zip(_repeat(id), range(channels), maxima, means, strict=False))
+            self._many(rows.insert("class_profile", 4), zip(repeat(id), range(channels), maxima, means, strict=False))
             samples = cells.narrow_rows(scan.sample)
-            self._many(rows.insert("response", 3), zip(_repeat(id), range(channels), samples, strict=False))
+            self._many(rows.insert("response", 3), zip(repeat(id), range(channels), samples, strict=False))
             self._many(rows.insert("exemplar", 12), rows.of_exemplars(id, scan))
 
     def _check_axes(self, layer: str, scan: LayerScan, channels: int) -> None:
@@ -334,11 +335,6 @@ class Writer:
                 "SELECT DISTINCT example FROM exemplar WHERE example NOT IN (SELECT example FROM example_picture)"
             )
             return sorted(example for (example,) in found)
-
-
-def _repeat(value: int) -> Iterator[int]:
-    while True:
-        yield value
 
 
 def _journal(db: sqlite3.Connection, mode: str) -> None:
