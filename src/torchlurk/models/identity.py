@@ -74,5 +74,5 @@ def _tensor(name: str, tensor: Tensor) -> Iterator[bytes | memoryview]:
         tensor = tensor.dequantize()
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()
-    plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
+    plain = tensor.detach().resolve_conj().resolve_neg().cpu().reshape(-1)
     yield plain.view(torch.uint8).numpy().data
