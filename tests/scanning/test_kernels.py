@@ -1,0 +1,89 @@
+"""The kernels agree with plain torch, also in threads, and plain torch serves where they cannot be had."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from torchlurk.scanning import part as parts_module
+from torchlurk.scanning.part import LayerPart
+
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "positions side by side": lambda maps: maps,
+    "units side by side": lambda maps: maps.to(memory_format=torch.channels_last),
+}
+
+
+def scanned(batches: list[Tensor], pool: ThreadPoolExecutor | None = None) -> LayerPart:
+    units, positions = batches[0].shape[1], batches[0].shape[2:].numel()
+    part, start = LayerPart.empty(units, positions, 9, np.arange(0, 60, 7)), 0
+    for batch in batches:
+        examples = np.arange(start, start + len(batch))
+        part.add(batch, examples, examples // 10, pool)
+        start += len(batch)
+    return part
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("relu", [True, False])
+def test_kernels_and_torch_agree(layout: str, kind: torch.dtype, relu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    random = torch.Generator().manual_seed(0)
+    batches = [torch.randn(6, 21, 13, 11, generator=random).to(kind) for _ in range(10)]
+    batches = [LAYOUTS[layout](batch.relu() if relu else batch) for batch in batches]
+    fused = scanned(batches).arrays()
+    monkeypatch.setattr(parts_module, "fused", lambda: None)
+    plain = scanned(batches).arrays()
+    assert fused.keys() == plain.keys()
+    for name in fused:
+        if name == "by_mean.strengths":  # the last bits of a mean are in it
+            fused_part, plain_part = LayerPart.from_arrays(fused), LayerPart.from_arrays(plain)
+            one, other = fused_part.by_mean.ranking(), plain_part.by_mean.ranking()
+            np.testing.assert_array_equal(one.examples, other.examples)
+            np.testing.assert_allclose(one.scores, other.scores, rtol=1e-6)
+        elif fused[name].dtype.kind == "i":
+            np.testing.assert_array_equal(fused[name], plain[name], err_msg=name)
+        else:
+            np.testing.assert_allclose(fused[name], plain[name], rtol=2e-6, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_threads_change_not_one_bit(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = pytest.importorskip("torchlurk.scanning.kernels")
+    monkeypatch.setattr(kernels, "WORTH_THREADS", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    batches = [LAYOUTS[layout](torch.randn(8, 70, 9, 9, generator=torch.Generator().manual_seed(i))) for i in range(6)]
+    batches[2][3, 40, 5, 5] = torch.nan
+    alone = scanned(batches).arrays()
+    with ThreadPoolExecutor(3) as pool:
+        together = scanned(batches, pool).arrays()
+    for name in alone:
+        np.testing.assert_array_equal(alone[name], together[name], err_msg=name)
+
+
+def test_without_numba_plain_torch_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = builtins.__import__
+
+    def refusing(name: str, *rest: Any, **named: Any) -> Any:
+        if name.split(".")[0] == "numba":
+            raise ImportError(name)
+        return usual(name, *rest, **named)
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "numba" or name == "torchlurk.scanning.kernels"]:
+        monkeypatch.delitem(sys.modules, name)
+    parts_module.fused.cache_clear()
+    monkeypatch.setattr(builtins, "__import__", refusing)
+    try:
+        assert parts_module.fused() is None
+        assert scanned([torch.ones(3, 2, 4)]).by_max.ranking().examples[0, :3].tolist() == [0, 1, 2]
+    finally:
+        parts_module.fused.cache_clear()
