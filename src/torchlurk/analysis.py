@@ -283,12 +283,20 @@ def analyze_model(
     class_names: Sequence[str] | None = None,
 ) -> None:
     """Loads what is named and runs the stages; `model` and `data` may be objects or the texts of the command line."""
-    loaded = load(model, weights) if isinstance(model, str) else LoadedModel(unwrap(model), None, type(model).__name__)
+    if isinstance(model, str):
+        loaded = load(model, weights, preprocessing=not _says_all(settings.inputs))
+    else:
+        loaded = LoadedModel(unwrap(model), None, type(model).__name__)
     if isinstance(data, (str, Path)):
         source = open_source(str(data), settings.inputs, loaded.preprocessing)
     else:
         source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names)
     Analysis(loaded.module, loaded.spec, source, out, settings, progress).run(stages)
+
+
+def _says_all(inputs: InputOptions) -> bool:
+    """Whether the options leave nothing of the preprocessing to the model's own configuration."""
+    return None not in (inputs.mean, inputs.std) and (inputs.resize, inputs.crop) != (None, None)
 
 
 def survey_model(model: str, weights: str | None, shape: str | None) -> Survey:

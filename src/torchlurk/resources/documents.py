@@ -13,6 +13,8 @@ from jaxtyping import Float32
 from torchlurk.records import Class, Exemplar, Graph, Layer, UnitRecord
 from torchlurk.rendering.wording import top_classes
 
+STATISTICS = ("mean", "std", "max", "min", "fraction_active", "selectivity")
+
 
 def number(value: float | None) -> float | None:
     """A float that JSON can hold: NaN and infinities are null."""
@@ -26,7 +28,7 @@ def unit_document(record: UnitRecord, classes: Sequence[Class]) -> dict[str, Any
         "channel": record.channel,
         "layout": record.layer.layout,
         "shape": list(record.layer.shape),
-        "statistics": {name: number(value) for name, value in record.statistics.items()},
+        "statistics": {name: number(record.statistics[name]) for name in STATISTICS},
         "exemplars": {
             "max": [_placed(exemplar) for exemplar in record.exemplars.get("max", ())],
             "mean": [_scored(exemplar) for exemplar in record.exemplars.get("mean", ())],
