@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from torchlurk.options import ComputeOptions, InputOptions, Interpolation, Preci
 from torchlurk.records import Class, Exemplar, Graph, InputStatistics, Layer, Run, Skip, Tap, UnitRecord
 from torchlurk.rendering.contact_sheet import contact_sheet
 from torchlurk.rendering.encoding import decode
+from torchlurk.rendering.sprites import layer_sheet
 from torchlurk.rendering.wording import top_classes
 from torchlurk.resources.documents import unit_document
 from torchlurk.store.reading import Reader
@@ -104,6 +106,12 @@ class Study:
         stored = self._reader.picture(example)
         return decode(stored[1]) if stored else None
 
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the network's input."""
+        height, width = self._reader.input_shape()[-2:]
+        return height, width
+
     def __repr__(self) -> str:
         layers = self._reader.layers()
         return f"<Study {self.path}: {len(layers)} layers, {sum(layer.channels for layer in layers)} units>"
@@ -134,6 +142,16 @@ class LayerView(Sequence["UnitView"]):
         """Each statistic of every unit of the layer as an array, by name."""
         found = self._study.reader.statistics(self.name)
         return {name: getattr(found, name) for name in found.__dataclass_fields__}
+
+    def picture(self) -> Image.Image:
+        """An overview of the layer: the box of each unit's strongest example."""
+        reader = self._study.reader
+        dead = np.flatnonzero(self.statistics["fraction_active"] == 0).tolist()
+        pictures = cache(self._study.picture)
+        return layer_sheet(self.record, reader.best(self.name), pictures, self._study.input_size, dead=dead)
+
+    def _repr_png_(self) -> bytes:
+        return _png(self.picture())
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.record.shape)) or "vector"
@@ -186,7 +204,7 @@ class UnitView:
 
     def picture(self) -> Image.Image:
         """The unit's contact sheet: exemplars with boxes, class bars, responses, statistics."""
-        return contact_sheet(self.record, self._study.classes, self._study.picture, self._input_size())
+        return contact_sheet(self.record, self._study.classes, self._study.picture, self._study.input_size)
 
     def plot(self) -> Figure:
         """The same as a matplotlib figure; raises `MissingExtraError` without matplotlib."""
@@ -195,16 +213,16 @@ class UnitView:
         return plot_unit(self.record, self._study.classes, self._study.picture)
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.picture().save(buffer, "PNG")
-        return buffer.getvalue()
-
-    def _input_size(self) -> tuple[int, int]:
-        height, width = self._study.reader.input_shape()[-2:]
-        return height, width
+        return _png(self.picture())
 
     def __repr__(self) -> str:
         return f"<Unit {self.address}>"
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def open(path: str | Path) -> Study:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import click
+from PIL import Image
 
 from torchlurk.errors import StorageError
 from torchlurk.rendering.text import describe
@@ -18,17 +19,27 @@ from torchlurk.study import Study
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="PICTURE.png", help="Draw a contact sheet.")
 def command(study: Path, unit: str, as_json: bool, out: Path | None) -> None:
-    """Show what STUDY knows of one UNIT, written layer:channel: its exemplars, classes and statistics."""
+    """Show what STUDY knows of one UNIT, written layer:channel: its exemplars, classes and statistics.
+
+    With --out, UNIT may also be a layer: then the sheet shows the box of each unit's strongest example.
+    """
     with Study(study) as opened:
+        if out and any(layer.name == unit for layer in opened.layers):
+            _draw(opened[unit].picture(), out)
+            return
         found = opened.unit(unit)
         if out:
-            try:
-                found.picture().save(out)
-            except (OSError, ValueError) as error:
-                raise StorageError(f"cannot write {out}: {error}", "name a .png in a folder that can be written") from error
+            _draw(found.picture(), out, quiet=as_json)
         if as_json:
             click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
-        elif out:
-            click.echo(f"wrote {out}")
-        else:
+        elif not out:
             click.echo(describe(found.record, opened.classes))
+
+
+def _draw(picture: Image.Image, out: Path, *, quiet: bool = False) -> None:
+    try:
+        picture.save(out)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"cannot write {out}: {error}", "name a .png in a folder that can be written") from error
+    if not quiet:
+        click.echo(f"wrote {out}")

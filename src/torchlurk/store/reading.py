@@ -22,6 +22,7 @@ from torchlurk.records import (
     InputStatistics,
     Layer,
     Preprocessing,
+    Ranking,
     Run,
     Skip,
     UnitRecord,
@@ -39,6 +40,10 @@ IDLE_CONNECTIONS = 4
 NO_SIDE_FILES = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 """What SQLite says where a study that was never closed lies in a folder that cannot be written."""
 
+BEST = (
+    "SELECT channel, example, score, position, x0, y0, x1, y1 FROM exemplar"
+    " WHERE layer = ? AND ranking = 'max' AND rank = 0 AND x0 IS NOT NULL ORDER BY channel"
+)
 EXEMPLARS = (
     "SELECT e.ranking, e.rank, e.example, example.path, class.label, e.score, e.position, e.x0, e.y0, e.x1, e.y1, e.recall"
     " FROM exemplar AS e LEFT JOIN example ON example.id = e.example LEFT JOIN class ON class.id = example.class"
@@ -243,6 +248,26 @@ class Reader:
             values = np.array([[cells.real(one, "unit's statistics") for one in row[1:]] for row in found], np.float64)
             by_name = values.reshape(len(found), len(rows.STATISTICS)).T
             return UnitStatistics(*(np.ascontiguousarray(column) for column in by_name))
+
+    def best(self, layer: str) -> Ranking:
+        """For each unit of a layer its one strongest example by max, with position and box; raises as `unit` does."""
+        with self.reading() as db:
+            id, found = self._layer(db, layer)
+            ranking = Ranking(
+                scores=np.full((found.channels, 1), np.nan, np.float32),
+                examples=np.full((found.channels, 1), -1, np.int64),
+                positions=np.full((found.channels, 1), -1, np.int32),
+                boxes=np.full((found.channels, 1, 4), -1, np.int32),
+            )
+            assert ranking.positions is not None
+            assert ranking.boxes is not None
+            for channel, example, score, position, *box in db.execute(BEST, (id,)):
+                unit = cells.whole(channel, "exemplar.channel", least=0, below=found.channels)
+                ranking.examples[unit] = cells.whole(example, "exemplar.example", least=0)
+                ranking.scores[unit] = cells.real(score, "exemplar.score")
+                ranking.positions[unit] = _flat(position, found)
+                ranking.boxes[unit] = _box(box)
+            return ranking
 
     def class_profiles(self, layer: str) -> tuple[Float32[np.ndarray, "unit class"], Float32[np.ndarray, "unit class"]]:
         """For each unit of a layer and each class, the mean of the per-example max, and of the per-example mean."""
