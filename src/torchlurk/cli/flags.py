@@ -14,7 +14,7 @@ Options = TypeVar("Options")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
     """Numbers with commas between, such as 0.485,0.456,0.406."""
 
     name = "numbers"
@@ -29,7 +29,7 @@ class Numbers(click.ParamType):
             self.fail(f"'{value}' is not numbers with commas between, such as 0.485,0.456,0.406", param, ctx)
 
 
-class Extent(click.ParamType):
+class Extent(click.ParamType):  # type: ignore[type-arg]
     """One number of pixels, or height and width with a comma between."""
 
     name = "extent"
