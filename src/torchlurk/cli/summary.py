@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from torchlurk.study import Study
+from torchlurk.study import LayerView, Study
 
 SKIPS_SHOWN = 5
 """How many of the files that were passed over are named."""
@@ -25,14 +25,20 @@ def summary(path: Path) -> str:
 
 
 def most_selective(study: Study, most: int = 3) -> list[str]:
-    """The most selective unit of each of the last layers with a map, deepest last; by maximum where there are no classes."""
-    found = []
-    for layer in [layer for layer in study.layers if layer.record.shape][-most:] or study.layers[-most:]:
-        statistics = layer.statistics
-        value = statistics["selectivity"]
-        value = value if np.isfinite(value).any() else statistics["max"]
-        found.append(f"{layer.name}:{int(np.nanargmax(np.where(np.isfinite(value), value, -np.inf)))}")
-    return found
+    """The most selective unit of each of the last layers that have a map, deepest last.
+
+    Layers that are never negative come first: there zero means nothing seen, and selectivity is what its paper says.
+    """
+    mapped = [layer for layer in study.layers if layer.record.shape] or list(study.layers)
+    rectified = [layer for layer in mapped if np.nanmin(layer.statistics["min"]) >= 0]
+    return [f"{layer.name}:{_most_selective(layer)}" for layer in (rectified or mapped)[-most:]]
+
+
+def _most_selective(layer: LayerView) -> int:
+    """By selectivity, or by maximum where there are no classes."""
+    statistics = layer.statistics
+    value = statistics["selectivity"] if np.isfinite(statistics["selectivity"]).any() else statistics["max"]
+    return int(np.argmax(np.where(np.isfinite(value), value, -np.inf)))
 
 
 def _skipped(study: Study) -> list[str]:
