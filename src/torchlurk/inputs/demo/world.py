@@ -1,0 +1,62 @@
+"""The drawn world as a source of examples, with the mask of every part."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image
+
+from torchlurk.errors import OptionError
+from torchlurk.inputs.demo.pictures import LABELS, VERSION, draw
+from torchlurk.inputs.demo.scenery import SIDE
+from torchlurk.inputs.demo.things import NAMES
+from torchlurk.inputs.preprocessing import prepare
+from torchlurk.inputs.sources import DEMO, ExampleList, Item, spread
+from torchlurk.records import Class, Example, Preprocessing, Skip
+
+IMAGES = 1200
+"""How many pictures the demo's study is made of: 60 of each class."""
+SEED = 0
+PREPROCESSING = Preprocessing(resize=(SIDE, SIDE), crop=(SIDE, SIDE), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+"""What the demo network was trained with; pictures are drawn at this size."""
+
+
+class DemoWorld:
+    """The pictures of the world with this seed; see `Source`. Nothing is kept: a picture is drawn when it is read.
+
+    With `limit` only that many of them, evenly spread, keep their names. Raises `OptionError` where there is no picture.
+    """
+
+    name = DEMO
+    skipped: tuple[Skip, ...] = ()
+    parts: tuple[str, ...] = LABELS
+    """The names of all parts, patterns on them, and pieces of scenery."""
+
+    def __init__(
+        self, images: int = IMAGES, seed: int = SEED, preprocessing: Preprocessing = PREPROCESSING, limit: int | None = None
+    ) -> None:
+        if images < 1 or seed < 0:
+            raise OptionError(f"a world of {images} images with seed {seed}", "give at least one image, and a seed from 0 up")
+        self.preprocessing = preprocessing
+        self._images, self._seed = images, seed
+        self._chosen = spread(images, limit)
+        class_indices = np.array(self._chosen) % len(NAMES)
+        paths = [f"{NAMES[index % len(NAMES)]}/{index:06d}.png" for index in self._chosen]
+        self.examples: Sequence[Example] = ExampleList(paths, class_indices)
+        self.classes: Sequence[Class] = tuple(Class(index, name, name) for index, name in enumerate(NAMES))
+
+    def read(self, index: int) -> Item:
+        """See `Source`."""
+        picture = draw(self._seed, self._chosen[index])
+        return Item(prepare(Image.fromarray(picture.image), self.preprocessing), picture.class_index)
+
+    def masks(self, index: int) -> Mapping[str, Bool[np.ndarray, "height width"]]:
+        """Where each part is to be seen in example `index`, at the size it is drawn in; only parts that are there."""
+        return draw(self._seed, self._chosen[index]).parts
+
+    def fingerprint(self) -> str:
+        """See `Source`: a picture depends on the drawing's version, the seed and its number alone."""
+        return hashlib.sha256(f"{DEMO} {VERSION} {self._seed} {self._chosen}".encode()).hexdigest()
