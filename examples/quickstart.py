@@ -21,6 +21,5 @@ with tl.analyze("demo", "demo", out, limit=pictures) as study:
         if len(loving):
             unit = layer[int(loving[np.argmax(selectivity[loving])])]
             best = unit.exemplars("max")[0]
-            print(
-                f"{one.label:12} {unit.address:12} selectivity {unit.statistics['selectivity']:.2f}  best: {best.path} at {best.position}"
-            )
+            found = f"selectivity {unit.statistics['selectivity']:.2f}, strongest on {best.path} at {best.position}"
+            print(f"{one.label:12} {unit.address:12} {found}")
