@@ -16,7 +16,7 @@ from torch import Tensor
 from torchlurk.records import Ranking, UnitStatistics
 from torchlurk.scanning.reductions import Rows
 
-QUANTILES = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)
+QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Levels of the per-example max at which an example of the sample is shown."""
 
 NO_CLASS = -1
