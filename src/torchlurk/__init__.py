@@ -9,12 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torchlurk.attribution.backward import attribute
     from torchlurk.study import Study, analyze, open
 
-__all__ = ["Study", "analyze", "open"]
+__all__ = ["Study", "analyze", "attribute", "open"]
 __version__ = "1.0.0.dev0"
 
-_HOMES = {"Study": "study", "analyze": "study", "open": "study"}
+_HOMES = {"Study": "study", "analyze": "study", "attribute": "attribution.backward", "open": "study"}
 
 
 def __getattr__(name: str) -> Any:

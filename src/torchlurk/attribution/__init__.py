@@ -1,0 +1,1 @@
+"""What in an input excited a unit: pictures in input pixels, by method."""

@@ -1,0 +1,147 @@
+"""Captum's attribution methods by class name, for units and for classes, which are units of the last layer."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from torchlurk.attribution.readout import Readout
+from torchlurk.errors import MissingExtraError, ModelError, OptionError, nearest
+from torchlurk.models.recording import output_tensor
+from torchlurk.records import Layer
+
+OF_HIDDEN_LAYERS = ("LayerAttribution", "NeuronAttribution", "DataLoaderAttribution")
+"""Captum's kinds of methods that do not attribute a function to its input."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptumMethod:
+    """One of Captum's methods with its default settings."""
+
+    kind: Callable[[Readout], Any]
+    name: str
+
+    @classmethod
+    def named(cls, name: str) -> CaptumMethod:
+        """The method of that class name; raises `OptionError` where Captum has none that works without more arguments."""
+        captum = _captum()
+        known = {one: kind for one, kind in vars(captum).items() if _attributes_to_input(captum, kind)}
+        usable = [one for one, kind in known.items() if not _needed(kind)]
+        if name not in known:
+            raise OptionError(f"no method '{name}' in Captum{nearest(name, usable)}", f"it may be {', '.join(sorted(usable))}")
+        if name not in usable:
+            needed = ", ".join(_needed(known[name]))
+            raise OptionError(f"Captum's {name} needs more than a model and an input: {needed}", "call Captum yourself for it")
+        return cls(known[name], name)
+
+    def __call__(
+        self,
+        readout: Readout,
+        inputs: Float[Tensor, "pair ..."],
+        channels: Int[Tensor, " pair"],
+        positions: Int[Tensor, " pair"] | None,
+    ) -> tuple[Float[Tensor, "pair ..."], Float[Tensor, " pair"]]:
+        """The attributions and the activations that they are of."""
+        with torch.no_grad():
+            activations = readout(inputs, channels, positions)
+            readout = _Pinned.at(readout, inputs)
+        given = (channels,) if positions is None else (channels, positions)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"captum\.")  # that it sets hooks, which it also removes
+            try:
+                found = self.kind(readout).attribute(inputs.detach().clone(), additional_forward_args=given)
+            except ModelError:
+                raise
+            except Exception as error:
+                what = " ".join(str(error).split()) or "no message"
+                raise ModelError(
+                    f"Captum's {self.name} is not defined for this network: {type(error).__name__}: {what}",
+                    "choose another method",
+                ) from error
+        return found.detach(), activations
+
+
+class _Pinned(Readout):
+    """Reads the units from the n-th call of a module, whatever that call was given.
+
+    Captum's hooks hand modules copies of their inputs, through which a layer's output cannot be followed.
+    """
+
+    def __init__(self, module: nn.Module, layer: Layer, number: int) -> None:
+        super().__init__(module, layer)
+        self.number = number
+
+    @classmethod
+    def at(cls, readout: Readout, inputs: Float[Tensor, "pair ..."]) -> Readout:
+        """The same readout, pinned where a module's output is what is read after following."""
+        path = readout.layer.read_at[-1] if readout.layer.read_at else ""
+        if not path or path.endswith("()"):
+            return readout
+        calls: list[None] = []
+        handle = readout.module.get_submodule(path).register_forward_hook(lambda *_: calls.append(None), prepend=True)
+        try:
+            readout.activation(inputs)
+        finally:
+            handle.remove()
+        return cls(readout.module, readout.layer, len(calls))
+
+    def activation(self, inputs: Float[Tensor, "batch ..."]) -> Tensor:
+        calls: list[Tensor] = []
+
+        def arrived(module: nn.Module, args: Any, output: Any) -> None:
+            tensor = output_tensor(output)
+            assert tensor is not None
+            calls.append(tensor)
+            if len(calls) == self.number:
+                raise _Reached
+
+        handle = self.module.get_submodule(self.layer.read_at[-1]).register_forward_hook(arrived)
+        try:
+            with contextlib.suppress(_Reached):
+                self.run(inputs)
+        finally:
+            handle.remove()
+        return calls[-1]
+
+
+class _Reached(BaseException):
+    """Ends a pass where it was to go. Not an `Exception`: models may catch those."""
+
+
+def _captum() -> Any:
+    try:
+        return importlib.import_module("captum.attr")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "captum":
+            raise MissingExtraError(f"Captum does not load: {error}", "pip install --upgrade 'torchlurk[captum]'") from error
+        raise MissingExtraError("Captum is not installed", "pip install 'torchlurk[captum]'") from error
+    except (ImportError, RuntimeError) as error:
+        raise MissingExtraError(f"Captum does not load: {error}", "pip install --upgrade 'torchlurk[captum]'") from error
+
+
+def _attributes_to_input(captum: Any, kind: Any) -> bool:
+    if not (inspect.isclass(kind) and issubclass(kind, captum.Attribution)) or inspect.isabstract(kind):
+        return False
+    hidden = tuple(getattr(captum, name) for name in OF_HIDDEN_LAYERS if hasattr(captum, name))
+    return not issubclass(kind, hidden) and kind.__name__ not in ABSTRACT
+
+
+ABSTRACT = frozenset({"Attribution", "GradientAttribution", "PerturbationAttribution"})
+"""Captum's base classes, which it does not mark as such."""
+
+
+def _needed(kind: Any) -> list[str]:
+    """What it cannot do without, besides the function and its input."""
+    makes, attributes = (inspect.signature(one).parameters.values() for one in (kind.__init__, kind.attribute))
+    made = [one for one in makes if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD][2:]
+    run = [one for one in attributes if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD][2:]
+    return [one.name for one in (*made, *run)]

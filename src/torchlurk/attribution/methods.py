@@ -1,0 +1,67 @@
+"""The methods by name: how a picture of what excited a unit is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from torchlurk.attribution import rules
+from torchlurk.attribution.captum_methods import CaptumMethod
+from torchlurk.attribution.readout import Readout
+from torchlurk.errors import OptionError, nearest
+
+Inputs = Float[Tensor, "pair ..."]
+Method = Callable[[Readout, Inputs, Int[Tensor, " pair"], Int[Tensor, " pair"] | None], tuple[Inputs, Float[Tensor, " pair"]]]
+"""From a readout, inputs, channels and positions (None: the mean over them) to attributions and activations.
+
+It runs within `readout.ready()`, and leaves gradients of parameters alone.
+"""
+
+CAPTUM = "captum:"
+"""How the names of Captum's methods begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByRule:
+    """A unit's gradient with respect to the input, with `rule` at rectifications.
+
+    `at_unit` is for the nonlinearity that the unit itself is read after: there the signal is the unit's own, +1, and
+    not what comes from above.
+    """
+
+    rule: rules.Rule
+    at_unit: rules.Rule | None = None
+    times_input: bool = False
+
+    def __call__(
+        self, readout: Readout, inputs: Inputs, channels: Int[Tensor, " pair"], positions: Int[Tensor, " pair"] | None
+    ) -> tuple[Inputs, Float[Tensor, " pair"]]:
+        """The attributions and the activations that they are of."""
+        leaf = inputs.detach().clone().requires_grad_()
+        with rules.Rules(self.rule):
+            activations = readout(leaf, channels, positions, self.at_unit)
+            found = readout.back(activations, torch.ones_like(activations), leaf)
+        return found * leaf.detach() if self.times_input else found, activations.detach()
+
+
+METHODS: dict[str, Method] = {
+    "gradient": ByRule(rules.gradient),
+    "input_x_gradient": ByRule(rules.gradient, times_input=True),
+    "deconv": ByRule(rules.deconv),
+    "guided": ByRule(rules.guided),
+    "guided_neg": ByRule(rules.guided_neg, at_unit=rules.gradient),
+}
+"""All but Captum's, which are named `captum:` and the class."""
+
+
+def method(name: str) -> Method:
+    """The method of that name; raises `OptionError` for none, `MissingExtraError` where Captum is not there."""
+    if name.startswith(CAPTUM):
+        return CaptumMethod.named(name.removeprefix(CAPTUM))
+    if name not in METHODS:
+        raise OptionError(f"no method '{name}'{nearest(name, METHODS)}", f"it may be {', '.join(METHODS)} or captum:NAME")
+    return METHODS[name]

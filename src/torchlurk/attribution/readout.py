@@ -1,0 +1,125 @@
+"""Units of one layer as a function of the inputs: the forward pass, ended where the units are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
+
+from torchlurk.attribution.rules import Rule, exempt
+from torchlurk.errors import ModelError
+from torchlurk.models.taps import as_found, maps, reading
+from torchlurk.records import Layer
+
+
+class Readout(nn.Module):
+    """Gives, for each example of a batch, the activation of one unit of `layer` at one position.
+
+    What follows the layer does not run. Open `ready` around its use.
+    """
+
+    def __init__(self, module: nn.Module, layer: Layer) -> None:
+        super().__init__()
+        self.module = module
+        self.layer = layer
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Evaluation mode, gradients on; the model is left as found, also after an error.
+
+        Buffers that a forward pass wrote to lose the history that ties them to it, and their contents come back.
+        """
+        histories = [one.grad_fn for one in self.module.buffers()]
+        recurrent = any(isinstance(one, nn.RNNBase) for one in self.module.modules())
+        # cuDNN's recurrent layers have no backward pass in evaluation mode.
+        cudnn = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent)
+        with torch.inference_mode(False), torch.enable_grad(), cudnn, as_found(self.module):
+            try:
+                yield
+            finally:
+                for buffer, history in zip(self.module.buffers(), histories, strict=True):
+                    if buffer.grad_fn is not history:
+                        buffer.detach_()
+
+    def maps(
+        self, inputs: Float[Tensor, "batch ..."], rule_at_unit: Rule | None = None
+    ) -> Float[Tensor, "batch channel position"]:
+        """The maps of all units, positions in row-major order; one position where a layer has none.
+
+        `rule_at_unit` is for the layer's own nonlinearity, where a signal begins rather than comes from above. Raises
+        `ModelError` where the pass fails, or does not reach the layer.
+        """
+        activation = self.activation(inputs)
+        if rule_at_unit is not None:
+            exempt(activation, rule_at_unit)
+        arranged = maps(self.layer, activation)
+        if arranged.shape[:2] != (len(inputs), self.layer.channels):
+            raise ModelError(
+                f"layer '{self.layer.name}' gave {tuple(arranged.shape)} for {len(inputs)} inputs",
+                "give inputs of the size that the layers were found with",
+            )
+        return arranged.flatten(2) if arranged.ndim > 2 else arranged.unsqueeze(2)
+
+    def activation(self, inputs: Float[Tensor, "batch ..."]) -> Tensor:
+        """The tensor that holds the layer's units, as the model has it."""
+        found: list[Tensor] = []
+        with reading(self.module, [self.layer], lambda _, tensor: found.append(tensor), stop_after_last=True):
+            self.run(inputs)
+        if not found:
+            raise ModelError(f"layer '{self.layer.name}' was not reached when the model ran", "give an input that reaches it")
+        return found[0]
+
+    def forward(
+        self,
+        inputs: Float[Tensor, "pair ..."],
+        channels: Int[Tensor, " pair"],
+        positions: Int[Tensor, " pair"] | None = None,
+        rule_at_unit: Rule | None = None,
+    ) -> Float[Tensor, " pair"]:
+        """The activations; of the mean over positions without `positions`, which are row-major indices."""
+        own = self.maps(inputs, rule_at_unit)[torch.arange(len(inputs), device=channels.device), channels]
+        return own.mean(1) if positions is None else own.gather(1, positions[:, None])[:, 0]
+
+    def strongest(self, inputs: Float[Tensor, "batch ..."], channels: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """Where each unit is strongest, the first of equals, without gradients."""
+        with torch.no_grad():
+            own = self.maps(inputs)[torch.arange(len(inputs), device=channels.device), channels]
+            places = torch.arange(own.shape[1], device=own.device)
+            # argmax may give any of several equals.
+            return places.where(own == own.amax(1, keepdim=True), own.shape[1] - 1).amin(1)
+
+    def back(
+        self, activations: Float[Tensor, " pair"], seed: Float[Tensor, " pair"], leaf: Float[Tensor, "pair ..."]
+    ) -> Float[Tensor, "pair ..."]:
+        """What arrives at `leaf`, from which `activations` were computed, when `seed` goes back from them.
+
+        Raises `ModelError` where the model cuts the way off.
+        """
+        found: tuple[Tensor | None, ...] = (None,)
+        if activations.requires_grad:
+            # Given tensors, `grad` would run outside the open function modes, which checkpoints need once more.
+            found = torch.autograd.grad(get_gradient_edge(activations), get_gradient_edge(leaf), seed, allow_unused=True)
+        if found[0] is None:
+            raise ModelError(
+                f"no gradient goes from layer '{self.layer.name}' back to the input",
+                "the model's forward detaches it, runs under torch.no_grad(), or does not use its input for this layer",
+            )
+        return found[0]
+
+    def run(self, inputs: Tensor) -> None:
+        """One pass of the model; whatever goes wrong in it becomes a `ModelError`."""
+        try:
+            # A copy, for the first thing that a model does may be to overwrite its input.
+            self.module(inputs.clone())
+        except Exception as error:
+            what = " ".join(str(error).split()) or "no message"
+            shape: Sequence[int] = inputs.shape[1:]
+            raise ModelError(
+                f"{type(self.module).__name__} failed on inputs of {'×'.join(map(str, shape))} with gradients on: "
+                f"{type(error).__name__}: {what}",
+                "it must run in evaluation mode on such inputs outside torch.no_grad()",
+            ) from error
