@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from PIL import Image
 
 from torchlurk.errors import OptionError
-from torchlurk.inputs.demo.pictures import LABELS, VERSION, draw
+from torchlurk.inputs.demo.pictures import LABELS, VERSION, Picture, draw
 from torchlurk.inputs.demo.scenery import SIDE
 from torchlurk.inputs.demo.things import NAMES
 from torchlurk.inputs.preprocessing import prepare
@@ -20,14 +20,17 @@ from torchlurk.records import Class, Example, Preprocessing, Skip
 IMAGES = 1200
 """How many pictures the demo's study is made of: 60 of each class."""
 SEED = 0
+KEPT = 1200
+"""How many drawn pictures are kept in memory (45 kB each): drawing takes ten times as long as what follows it."""
 PREPROCESSING = Preprocessing(resize=(SIDE, SIDE), crop=(SIDE, SIDE), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 """What the demo network was trained with; pictures are drawn at this size."""
 
 
 class DemoWorld:
-    """The pictures of the world with this seed; see `Source`. Nothing is kept: a picture is drawn when it is read.
+    """The pictures of the world with this seed; see `Source`. They are drawn when they are first read.
 
-    With `limit` only that many of them, evenly spread, keep their names. Raises `OptionError` where there is no picture.
+    With `limit` there are only that many of them, evenly spread, under the names they have without it. Raises
+    `OptionError` where there is no picture.
     """
 
     name = DEMO
@@ -41,8 +44,9 @@ class DemoWorld:
         if images < 1 or seed < 0:
             raise OptionError(f"a world of {images} images with seed {seed}", "give at least one image, and a seed from 0 up")
         self.preprocessing = preprocessing
-        self._images, self._seed = images, seed
+        self._seed = seed
         self._chosen = spread(images, limit)
+        self._drawn: dict[int, Picture] = {}
         class_indices = np.array(self._chosen) % len(NAMES)
         paths = [f"{NAMES[index % len(NAMES)]}/{index:06d}.png" for index in self._chosen]
         self.examples: Sequence[Example] = ExampleList(paths, class_indices)
@@ -50,12 +54,18 @@ class DemoWorld:
 
     def read(self, index: int) -> Item:
         """See `Source`."""
-        picture = draw(self._seed, self._chosen[index])
+        picture = self._picture(index)
         return Item(prepare(Image.fromarray(picture.image), self.preprocessing), picture.class_index)
 
     def masks(self, index: int) -> Mapping[str, Bool[np.ndarray, "height width"]]:
         """Where each part is to be seen in example `index`, at the size it is drawn in; only parts that are there."""
-        return draw(self._seed, self._chosen[index]).parts
+        return self._picture(index).parts
+
+    def _picture(self, index: int) -> Picture:
+        picture = self._drawn.get(index) or draw(self._seed, self._chosen[index])
+        if len(self._drawn) < KEPT:
+            self._drawn[index] = picture
+        return picture
 
     def fingerprint(self) -> str:
         """See `Source`: a picture depends on the drawing's version, the seed and its number alone."""
