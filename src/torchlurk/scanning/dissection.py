@@ -58,8 +58,9 @@ class Dissection:
     def detectors(self, least: float = DETECTS) -> Int64[np.ndarray, " found"]:
         """The units whose best IoU is above `least`, best first; equal ones in the order of their channels."""
         best = self.iou.max(1)
-        order: np.ndarray = np.argsort(-best, kind="stable")
-        return order[best[order] > least].astype(np.int64)
+        order = np.argsort(-best, kind="stable")
+        found: np.ndarray = order[best[order] > least].astype(np.int64)
+        return found
 
 
 def dissect(
