@@ -306,14 +306,38 @@ def test_evaluation_restores_each_training_flag_also_after_an_error() -> None:
 
 
 def test_what_deliver_computes_is_not_taken_for_the_model() -> None:
-    module = Net(lambda net, x: F.relu(net.block(x)), block=nn.Sequential(conv(), nn.Identity()))
-    layers = chosen(module, "block.0", "block")
-    found: list[str] = []
+    module = Net(lambda net, x: net.b(F.relu(net.block(x))), block=nn.Sequential(conv(), nn.Identity()), b=conv(4))
+    after = chosen(module, "block.0")
+    before = choose(survey(module, IMAGES, tap="output").layers, ["block"])
+    found: dict[str, Tensor] = {}
 
     def deliver(layer: Layer, tensor: Tensor) -> None:
-        found.append(layer.name)
         F.relu(tensor)
+        found[layer.name] = tensor.clone()
 
-    with reading(module, layers, deliver), torch.no_grad():
+    with reading(module, [*after, *before], deliver), torch.no_grad():
         module(IMAGES)
-    assert sorted(found) == ["block", "block.0"]
+    assert list(found) == ["block", "block.0"]
+    assert equal(found["block.0"], F.relu(found["block"]))
+
+
+def test_a_relu_of_something_else_in_between_is_not_taken_for_the_layers_own() -> None:
+    def run(net: Net, x: Tensor) -> Tensor:
+        y = net.a(x)
+        z = F.relu(net.b(x))
+        return F.relu(y) + net.act(z - 1) * net.act(net.c(x))
+
+    module = Net(run, a=conv(), b=conv(), c=conv(), act=nn.ReLU())
+    with torch.no_grad():
+        found = read(module, chosen(module))[1]
+        for name in "abc":
+            assert equal(found[name][0], F.relu(module.get_submodule(name)(IMAGES)))
+
+
+def test_every_pass_within_one_block_delivers_each_call_anew() -> None:
+    module = Net(lambda net, x: net.a(torch.tanh(net.a(x))), a=conv(3, 3))
+    names: list[str] = []
+    with reading(module, chosen(module), lambda layer, _: names.append(layer.name)), torch.no_grad():
+        for _ in range(3):
+            module(IMAGES)
+    assert names == ["a", "a#1"] * 3
