@@ -253,21 +253,16 @@ class Reader:
         """For each unit of a layer its one strongest example by max, with position and box; raises as `unit` does."""
         with self.reading() as db:
             id, found = self._layer(db, layer)
-            ranking = Ranking(
-                scores=np.full((found.channels, 1), np.nan, np.float32),
-                examples=np.full((found.channels, 1), -1, np.int64),
-                positions=np.full((found.channels, 1), -1, np.int32),
-                boxes=np.full((found.channels, 1, 4), -1, np.int32),
-            )
-            assert ranking.positions is not None
-            assert ranking.boxes is not None
+            units = len(self._of_layer(db, layer, "SELECT channel FROM unit"))  # before memory is taken for it
+            examples, scores = np.full((units, 1), -1, np.int64), np.full((units, 1), np.nan, np.float32)
+            positions, boxes = np.full((units, 1), -1, np.int32), np.full((units, 1, 4), -1, np.int32)
             for channel, example, score, position, *box in db.execute(BEST, (id,)):
-                unit = cells.whole(channel, "exemplar.channel", least=0, below=found.channels)
-                ranking.examples[unit] = cells.whole(example, "exemplar.example", least=0)
-                ranking.scores[unit] = cells.real(score, "exemplar.score")
-                ranking.positions[unit] = _flat(position, found)
-                ranking.boxes[unit] = _box(box)
-            return ranking
+                unit = cells.whole(channel, "exemplar.channel", least=0, below=units)
+                examples[unit] = cells.whole(example, "exemplar.example", least=0)
+                scores[unit] = cells.real(score, "exemplar.score")
+                positions[unit] = _flat(position, found)
+                boxes[unit] = _box(box)
+            return Ranking(scores, examples, positions, boxes)
 
     def class_profiles(self, layer: str) -> tuple[Float32[np.ndarray, "unit class"], Float32[np.ndarray, "unit class"]]:
         """For each unit of a layer and each class, the mean of the per-example max, and of the per-example mean."""
