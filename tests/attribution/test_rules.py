@@ -189,9 +189,7 @@ def back_through(spelling: Spelling, rule: Rule, x: Tensor, above: Tensor) -> Te
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize(
-    ("kind", "spelling"), [(kind, spelling) for kind, _, spelling in SPELLINGS], ids=[s[1] for s in SPELLINGS]
-)
+@pytest.mark.parametrize(("kind", "name", "spelling"), SPELLINGS, ids=[name for _, name, _ in SPELLINGS])
 def test_every_spelling_goes_back_by_the_rule_as_derived_by_hand(kind: str, name: str, spelling: Spelling, rule: str) -> None:
     swapped, formula = RULES[rule]
     found = back_through(spelling, swapped, numbers(X), numbers(ABOVE))
@@ -199,9 +197,7 @@ def test_every_spelling_goes_back_by_the_rule_as_derived_by_hand(kind: str, name
     assert found.tolist() == pytest.approx(expected, rel=1e-12, abs=1e-14)
 
 
-@pytest.mark.parametrize(
-    ("kind", "spelling"), [(kind, spelling) for kind, _, spelling in SPELLINGS], ids=[s[1] for s in SPELLINGS]
-)
+@pytest.mark.parametrize(("kind", "name", "spelling"), SPELLINGS, ids=[name for _, name, _ in SPELLINGS])
 def test_what_goes_forward_is_the_same_bit_for_bit(kind: str, name: str, spelling: Spelling) -> None:
     x = numbers(X)
     with torch.no_grad():
