@@ -71,7 +71,7 @@ def handed_on(call: Call) -> tuple[Reach, ...]:
     name = base_name(call.function)
     result = (RULES.get(name) or (pointwise if is_pointwise(name) else anything))(call)
     reaches = (result,) if isinstance(result, Reach) else result
-    if call.disregarded:
+    if call.disregarded or any(one.shape != tuple(output.shape) for one, output in zip(reaches, call.outputs, strict=False)):
         return anything(call)
     if len(reaches) < len(call.outputs):
         reaches = (*reaches, *anything(call)[len(reaches) :])

@@ -210,16 +210,20 @@ def _groups(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[range, ran
 
 
 def _over(sides: Tensor, dims: Sequence[int], length: int) -> Tensor:
-    whole = False
-    for dim in dims:
-        if sides.shape[dim + 1] > 1:
-            whole = whole or bool((_slope(sides, dim + 1) != 0).any())
-            sides = sides.amax(dim + 1, keepdim=True)
-    if not whole:
+    varying = [dim + 1 for dim in dims if sides.shape[dim + 1] > 1]
+    if not varying:
         return sides
-    # A union along the image that covers all of it would cover more of a larger image.
-    covers = (sides[:1] == 0) & (sides[1:2] == length)
-    return torch.cat([sides[TRUE], torch.where(covers, math.inf, sides[UNBOUNDED])])
+    along_image = any(bool((_slope(sides, dim) != 0).any()) for dim in varying)
+    union = sides.amax(varying, keepdim=True)
+    # A union along the image that covers all of it would cover more of a larger image; one over channels would not.
+    whole = _covers(union, length)
+    if not along_image:
+        whole &= ~_covers(sides, length).amax(varying, keepdim=True)
+    return torch.cat([union[TRUE], torch.where(whole, math.inf, union[UNBOUNDED])])
+
+
+def _covers(sides: Tensor, length: int) -> Tensor:
+    return (sides[:1] == 0) & (sides[1:2] == length)
 
 
 def _slope(sides: Tensor, dim: int) -> Tensor:
