@@ -12,6 +12,7 @@ from torch import Tensor
 from torchlurk.attribution import rules
 from torchlurk.attribution.captum_methods import CaptumMethod
 from torchlurk.attribution.readout import Readout
+from torchlurk.attribution.relevance import relevance
 from torchlurk.errors import OptionError, nearest
 
 Inputs = Float[Tensor, "pair ..."]
@@ -54,6 +55,7 @@ METHODS: dict[str, Method] = {
     "deconv": ByRule(rules.deconv),
     "guided": ByRule(rules.guided),
     "guided_neg": ByRule(rules.guided_neg, at_unit=rules.gradient),
+    "lrp": relevance,
 }
 """All but Captum's, which are named `captum:` and the class."""
 

@@ -115,6 +115,8 @@ class Readout(nn.Module):
         try:
             # A copy, for the first thing that a model does may be to overwrite its input.
             self.module(inputs.clone())
+        except ModelError:
+            raise
         except Exception as error:
             what = " ".join(str(error).split()) or "no message"
             shape: Sequence[int] = inputs.shape[1:]
