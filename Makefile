@@ -17,7 +17,7 @@ help:
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[fast,models,plot]' --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[models,plot]' --group dev
 	@touch $@
 
 demo: $(READY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,9 +95,14 @@ class Scan:
         batch: Batch
 
         def deliver(layer: Layer, activation: Tensor) -> None:
-            onto.layers[layer.name].add(maps(layer, activation), batch.examples, batch.classes)
+            onto.layers[layer.name].add(maps(layer, activation), batch.examples, batch.classes, pool)
 
-        with evaluation(self.network), torch.inference_mode(), reading(self.network, self.layers, deliver):
+        with (
+            ThreadPoolExecutor(torch.get_num_threads()) as pool,
+            evaluation(self.network),
+            torch.inference_mode(),
+            reading(self.network, self.layers, deliver),
+        ):
             for batch in feed(self.source, range(shard.start, shard.stop), self.batch_size, self.workers):
                 onto.skipped.update(batch.skipped)
                 if len(batch.examples):
