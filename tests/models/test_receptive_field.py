@@ -540,6 +540,12 @@ def test_memory_filled_unseen_may_hold_anything() -> None:
     assert (every_box(field_of(Steps(filled), torch.rand(1, 1, 6, 5))) == [0, 0, 5, 6]).all()
 
 
+def test_a_caller_in_inference_mode_may_have_a_model_that_changes_its_input() -> None:
+    with torch.inference_mode():
+        module = Steps(lambda x: x.mul_(2), nn.Conv2d(1, 1, 3))
+        assert field_of(module, torch.rand(1, 1, 5, 5)).size == (3, 3)
+
+
 def test_a_layer_that_is_not_reached_is_named() -> None:
     module = Steps(nn.ReLU())
     module.spare = nn.ReLU()
@@ -556,11 +562,23 @@ def test_positions_and_channels_that_are_not_there_are_refused() -> None:
         field.boxes(np.array([2]), np.array([0]))
 
 
+class Counting(nn.Module):
+    """Keeps count in evaluation mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x + torch.rand(x.shape)
+
+
 def test_the_module_and_the_image_are_left_as_found_also_after_an_error() -> None:
-    module = Steps(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True), nn.Dropout(0.5)).train()
+    module = Steps(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True), nn.Dropout(0.5), Counting()).train()
     image, state = torch.rand(2, 1, 5, 5), torch.get_rng_state()
     copies = image.clone(), {name: value.clone() for name, value in module.state_dict().items()}
-    present, absent = (Layer(f"steps.{step}", "Step", "spatial", 2, (3, 3)) for step in (3, 4))
+    present, absent = (Layer(f"steps.{step}", "Step", "spatial", 2, (3, 3)) for step in (4, 5))
     receptive_fields(module, image, [present])
     with pytest.raises(ModelError):
         receptive_fields(module, image, [absent])

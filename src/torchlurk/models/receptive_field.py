@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchlurk.errors import ModelError
 from torchlurk.models.reach.intervals import TRUE, UNBOUNDED, Reach
 from torchlurk.models.reach.tracing import Tracing
-from torchlurk.models.taps import evaluation, reading
+from torchlurk.models.taps import as_found, reading
 from torchlurk.records import Layer
 
 
@@ -60,16 +60,17 @@ def receptive_fields(
     Holds for every input of that size that takes the same path through the code. The module is left as it was.
     Raises `ModelError` for a layer that this input does not reach.
     """
-    image = inputs[:1].detach().clone()
+    with torch.inference_mode(False):
+        image = inputs[:1].detach().clone()
     tracing = Tracing(image)
     found: dict[str, Reach] = {}
 
     def note(layer: Layer, tensor: Tensor) -> None:
         found[layer.name] = tracing.reach_of(tensor)
 
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluation(module):  # noqa: SIM117  the order matters
-        with reading(module, layers, note, stop_after_last=True), tracing:
-            module(image)
+    reading_all = reading(module, layers, note, stop_after_last=True)
+    with torch.inference_mode(False), torch.no_grad(), as_found(module), reading_all, tracing:
+        module(image)
     missing = [layer.name for layer in layers if layer.name not in found]
     if missing:
         raise ModelError(
