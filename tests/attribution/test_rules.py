@@ -227,6 +227,7 @@ def test_at_zero_every_spelling_of_relu_lets_nothing_through() -> None:
         lambda x: x.clamp(-5, 5),
         lambda x: x.clamp(max=2),
         lambda x: torch.maximum(x, x.flip(0)),
+        lambda x: torch.maximum(x, x * 0),
         lambda x: F.glu(torch.cat([x, x])),
         lambda x: x * torch.sigmoid(x + 1),
         lambda x: torch.maximum(x, torch.zeros(2, 11)).sum(0),

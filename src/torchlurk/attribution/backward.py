@@ -70,8 +70,8 @@ def attribute_pairs(
     way = method_named(method)
     with readout.ready():
         # Copies, for what was made in inference mode cannot take part in a pass with gradients.
-        places = None if positions is None else positions.clone()
-        return way(readout, inputs, channels.clone(), places)
+        places = None if positions is None else positions.to(inputs.device, copy=True)
+        return way(readout, inputs, channels.to(inputs.device, copy=True), places)
 
 
 def _check_channel(layer: Layer, channel: int) -> None:
