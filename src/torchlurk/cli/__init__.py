@@ -52,6 +52,9 @@ def torchlurk_command() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and exits: 0 done, 2 bad usage or input, 1 anything else, 130 interrupted."""
+    # Read by OpenMP when torch is loaded: threads that wait sleep. Spinning, they take the cores from the threads that
+    # read the data, and from whatever else the machine does (docs/decisions/waiting-threads.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character shows another in its place, rather than nothing at all.
         if isinstance(stream, io.TextIOWrapper):
