@@ -47,7 +47,7 @@ def test_weights_that_are_not_there(torchlurk, model, pictures, tmp_path):
 def test_weights_of_another_network(torchlurk, model, pictures, tmp_path):
     save_file({"conv1.weight": torch.zeros(1), "head.bias": torch.zeros(3)}, tmp_path / "w.safetensors")
     outcome = torchlurk("analyze", model, pictures, "--weights", tmp_path / "w.safetensors", "--out", tmp_path / "s.lurk")
-    refused(outcome, "head.bias", "conv2.weight")
+    refused(outcome, "head.bias", "missing", "wrong shape")
 
 
 def test_pickled_weights(torchlurk, model, pictures, tmp_path):
@@ -215,7 +215,8 @@ def test_damaged_files_and_an_empty_class_are_passed_over_and_listed(torchlurk, 
     study = tmp_path / "s.lurk"
     done = torchlurk("analyze", model, folder, "--out", study)
     assert done.status == 0, done.err
-    assert "passed over 6" in done.out
+    assert "passed over 7" in done.out
+    assert "nothing/: is a class without images" in done.out
     assert "noise/000.png" in done.out
     shown = json.loads(torchlurk("show", study, "conv2:3", "--json").out)
     assert [row["class"] for row in shown["classes"]["max"]] != []

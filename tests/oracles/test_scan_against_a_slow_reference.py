@@ -189,7 +189,8 @@ def compare(shown, values, shape, files, classes):
     assert near(statistics["std"], values.std())
     assert near(statistics["max"], values.max())
     assert near(statistics["min"], values.min())
-    assert abs(statistics["fraction_active"] - (values > 0).mean()) <= TOLERANCE
+    # An activation that is zero but for rounding may count or not.
+    assert abs(statistics["fraction_active"] - (values > 0).mean()) <= max(TOLERANCE, 3 / values.size)
     for kind, scores in (("max", best), ("mean", mean)):
         by_class = {
             name: np.mean([score for score, of in zip(scores, classes, strict=True) if of == name]) for name in set(classes)

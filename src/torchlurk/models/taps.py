@@ -158,9 +158,12 @@ class _Reader:
 
     def _hop(self, path: str) -> Any:
         def passed(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+            if not self.pending:
+                return
             tensor = output_tensor(output)
-            if self.pending and tensor is not None:
-                self.advance(path, tensors_in((args, kwargs))[:1], tensor)
+            if tensor is not None:
+                plain = args and isinstance(args[0], Tensor)
+                self.advance(path, args[:1] if plain else tensors_in((args, kwargs))[:1], tensor)
 
         return passed
 

@@ -113,8 +113,9 @@ class Scan:
 
     def merge(self, left: ScanPart, right: ScanPart) -> ScanPart:
         """See `torchlurk.jobs.Job`."""
-        for name, part in left.layers.items():
-            part.merge(right.layers[name])
+        with torch.inference_mode():  # in which the parts grew
+            for name, part in left.layers.items():
+                part.merge(right.layers[name])
         left.inputs = left.inputs.merge(right.inputs)
         np.maximum(left.classes, right.classes, out=left.classes)
         left.skipped.update(right.skipped)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import lru_cache
 from typing import Any, NamedTuple, no_type_check
 
 import numpy as np
@@ -63,6 +64,9 @@ WORTH_THREADS = 1 << 18
 """Fewer numbers than this are read by one thread: handing work over costs as much."""
 
 
+LAYOUTS_KNOWN = 4096
+"""How many shapes and strides of maps are remembered: a few a layer."""
+
 NEW_CLASS = -1
 """The answer of a kernel that has done nothing, because an example is of a class that has no place yet."""
 
@@ -70,8 +74,8 @@ NEW_CLASS = -1
 class Running(NamedTuple):
     """Where a layer's running state is in memory: its sizes, and the addresses of its tensors (0 for one not there).
 
-    Integers are handed over in a tenth of the time that as many arrays take, and the whole of a small layer takes some
-    ten microseconds.
+    It is handed over as one array of integers (`packed`), which takes a tenth of the time that as many arguments take:
+    the whole of a small layer takes some ten microseconds.
     """
 
     units: int
@@ -108,11 +112,16 @@ class Layout(NamedTuple):
     by_position: int
 
 
+def packed(running: Running) -> Int64[np.ndarray, " field"]:
+    """The fields one after the other, as `add_maps` wants them."""
+    return np.array(running, np.int64)
+
+
 def add_maps(
     maps: Float[Tensor, "batch unit *positions"],
     examples: Int64[np.ndarray, " batch"],
     classes: Int64[np.ndarray, " batch"],
-    running: Running,
+    running: Int64[np.ndarray, " field"],
     pool: Executor | None,
 ) -> int:
     """Take a batch of maps into the running state; returns how many rows were not finite, or `NEW_CLASS`.
@@ -121,12 +130,13 @@ def add_maps(
     """
     if maps.dtype not in (torch.float32, torch.bfloat16):
         maps = maps.float()
-    layout = _layout(maps)
+    layout = _layout(maps.shape, maps.stride())
     if layout is None:
         maps = maps.contiguous()
-        layout = _layout(maps)
-    kernel = _KERNELS[maps.dtype, layout is not None and layout.by_position == 1]
-    address, units = maps.data_ptr(), running.units
+        layout = _layout(maps.shape, maps.stride())
+    assert layout is not None
+    kernel = _KERNELS[maps.dtype, layout[-1] == 1]
+    address, units = maps.data_ptr(), maps.shape[1]
     threads = torch.get_num_threads() if pool is not None and maps.numel() >= WORTH_THREADS else 1
     if pool is None or threads == 1:
         return int(kernel(address, layout, 0, units, running, examples, classes))
@@ -137,11 +147,12 @@ def add_maps(
     return NEW_CLASS if NEW_CLASS in lost else sum(lost)
 
 
-def _layout(maps: Float[Tensor, "batch unit *positions"]) -> Layout | None:
-    """How the maps lie in memory; None if neither positions nor units are side by side."""
-    by_example, by_unit, *strides = maps.stride()
+@lru_cache(maxsize=LAYOUTS_KNOWN)
+def _layout(shape: tuple[int, ...], strides: tuple[int, ...]) -> Int64[np.ndarray, " field"] | None:
+    """How maps lie in memory, the fields of `Layout`; None if neither positions nor units are side by side."""
+    by_example, by_unit, *inner = strides
     positions, by_position = 1, 1
-    for size, stride in zip(reversed(maps.shape[2:]), reversed(strides), strict=True):
+    for size, stride in zip(reversed(shape[2:]), reversed(inner), strict=True):
         if size == 1:
             continue
         if positions == 1:
@@ -151,7 +162,7 @@ def _layout(maps: Float[Tensor, "batch unit *positions"]) -> Layout | None:
         positions *= size
     if by_position != 1 and by_unit != 1:
         return None
-    return Layout(positions, by_example, by_unit, by_position)
+    return np.array(Layout(positions, by_example, by_unit, by_position), np.int64)
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
@@ -163,26 +174,63 @@ def _compiled(function: Callable[..., Any]) -> Any:
 
 @no_type_check
 @_compiled
+def _layout_of(field):
+    return Layout(field[0], field[1], field[2], field[3])
+
+
+@no_type_check
+@_compiled
+def _running_of(field):
+    """`Running(*field)`, which the compiler cannot do with an array."""
+    return Running(
+        field[0],
+        field[1],
+        field[2],
+        field[3],
+        field[4],
+        field[5],
+        field[6],
+        field[7],
+        field[8],
+        field[9],
+        field[10],
+        field[11],
+        field[12],
+        field[13],
+        field[14],
+        field[15],
+        field[16],
+        field[17],
+        field[18],
+        field[19],
+        field[20],
+        field[21],
+        field[22],
+    )
+
+
+@no_type_check
+@_compiled
 def _float_rows(address, layout, first, last, running, examples, classes):
-    return _add_rows(floats(address), layout, first, last, running, examples, classes)
+    return _add_rows(floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes)
 
 
 @no_type_check
 @_compiled
 def _float_columns(address, layout, first, last, running, examples, classes):
-    return _add_columns(floats(address), layout, first, last, running, examples, classes)
+    return _add_columns(floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes)
 
 
 @no_type_check
 @_compiled
 def _brain_float_rows(address, layout, first, last, running, examples, classes):
-    return _add_rows(brain_floats(address), layout, first, last, running, examples, classes)
+    return _add_rows(brain_floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes)
 
 
 @no_type_check
 @_compiled
 def _brain_float_columns(address, layout, first, last, running, examples, classes):
-    return _add_columns(brain_floats(address), layout, first, last, running, examples, classes)
+    return _add_columns(brain_floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes)
 
 
 _KERNELS = {

@@ -127,7 +127,7 @@ class LayerPart:
     def _addresses(self, kernels: ModuleType) -> Any:
         """Where all tensors of this part are in memory; they stay there until one is replaced by a longer one."""
         moments, classes, sample = self.moments, self.classes, self.sample
-        return kernels.Running(
+        running = kernels.Running(
             units=len(moments.rows),
             top=len(self.by_max.strengths),
             sample_size=len(sample.examples),
@@ -145,6 +145,7 @@ class LayerPart:
             sample_values=sample.values.data_ptr(),
             **{one.name: getattr(moments, one.name).data_ptr() for one in fields(moments)},
         )
+        return kernels.packed(running)
 
     def merge(self, other: LayerPart) -> None:
         """Take in the part of other examples, which is left as it was."""
