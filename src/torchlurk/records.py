@@ -223,6 +223,67 @@ class Exemplar:
 
 
 @dataclass(frozen=True, slots=True)
+class Attribution:
+    """A picture, over `box`, of what in one exemplar excited a unit, made by a method.
+
+    `picture` is the SHA-256 of a stored signed picture in which the value 128 is zero and `scale` is what 127 steps
+    are worth. `kept` is the share of the activation that is left when only the tenth of the input's pixels with the
+    largest attribution is kept, the rest being the data's mean colour; NaN where it was not measured.
+    """
+
+    ranking: Literal["max", "mean"]
+    rank: int
+    method: str
+    box: Box
+    picture: str
+    scale: float
+    kept: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class MethodCheck:
+    """How alike a method's pictures of a layer are with those of the same network with random weights below.
+
+    `similarity` is 1 where nothing changes; `marked` is whether it is so high that the pictures show the image, not
+    the unit (Adebayo et al. 2018, arXiv 1810.03292).
+    """
+
+    method: str
+    similarity: float
+    marked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesis:
+    """An input that was optimized to excite a unit, by a preset.
+
+    `picture` is the SHA-256 of the stored picture, with an alpha channel where the preset gives transparency.
+    `activation` is what the unit reaches on it, by the measure by which exemplars are ranked by max; `ratio` that
+    divided by the best exemplar's score, `percentile` the share of the sample's examples below it, from 0 to 100,
+    `robustness` the share of it that is left, in the mean, under transforms that it was not made with. `marked` says
+    in words why the picture is not to be trusted, None where nothing speaks against it. NaN: not known.
+    """
+
+    preset: str
+    picture: str
+    activation: float
+    ratio: float = math.nan
+    percentile: float = math.nan
+    robustness: float = math.nan
+    marked: str | None = None
+    seed: int = 0
+    steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StageCount:
+    """How far a stage that is not finished has come, in its own items (examples, units)."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class UnitRecord:
     """Everything a study knows of one unit.
 

@@ -108,9 +108,9 @@ KILLED = """
 import sys
 import torch
 torch.set_num_threads(1)
-from torchlurk import analysis
+from torchlurk.stages import scan
 from torchlurk.study import analyze
-analysis.SECONDS_BETWEEN_SAVES, analysis.SAVE_SHARE, analysis.SHARD_EXAMPLES = 0.0, 1.0, 8
+scan.SECONDS_BETWEEN_SAVES, scan.SAVE_SHARE, scan.SHARD_EXAMPLES = 0.0, 1.0, 8
 print("ready", file=sys.stderr, flush=True)
 analyze(sys.argv[1], sys.argv[2], sys.argv[3], batch_size=8)
 """
@@ -118,7 +118,7 @@ analyze(sys.argv[1], sys.argv[2], sys.argv[3], batch_size=8)
 
 def test_for_shards_merged_in_any_order(model, pictures, undisturbed, tmp_path, monkeypatch):
     """An engine that runs every shard onto nothing and merges the parts in a drawn order."""
-    from torchlurk import analysis
+    from torchlurk.stages import scan
     from torchlurk.study import analyze
 
     class Scattered:
@@ -129,7 +129,7 @@ def test_for_shards_merged_in_any_order(model, pictures, undisturbed, tmp_path, 
                 parts.append(job.merge(parts.pop(0), parts.pop(0)))
             return job.merge(onto, parts[0])
 
-    monkeypatch.setattr(analysis, "LocalEngine", Scattered)
+    monkeypatch.setattr(scan, "LocalEngine", Scattered)
     study = tmp_path / "s.lurk"
     analyze(model, str(pictures), study, batch_size=5).close()
     same_content(undisturbed, study, exact=False)
@@ -138,7 +138,7 @@ def test_for_shards_merged_in_any_order(model, pictures, undisturbed, tmp_path, 
 def test_running_it_again_changes_nothing(torchlurk, model, pictures, undisturbed):
     before = undisturbed.read_bytes()
     done = torchlurk("analyze", model, pictures, "--out", undisturbed, "--batch-size", 3)
-    assert (done.status, done.err) == (0, f"{undisturbed}: the scan is complete\n")
+    assert (done.status, done.err) == (0, f"{undisturbed}: the scan stage is complete\n")
     assert undisturbed.read_bytes() == before
 
 

@@ -98,8 +98,8 @@ def test_a_killed_writer_leaves_no_lock_even_where_its_children_live(tmp_path):
         "import os, sys, time, pathlib; from torchlurk.store.writing import Writer\n"
         "writer = Writer(pathlib.Path(sys.argv[1]))\n"
         "child = os.fork()\n"
-        "if child == 0: time.sleep(30); os._exit(0)\n"
-        "print(child, flush=True); time.sleep(30)"
+        "if child == 0: print(os.getpid(), flush=True); time.sleep(30); os._exit(0)\n"  # it has let go of the lock by now
+        "time.sleep(30)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -47,7 +47,7 @@ def test_every_table_is_strict_and_every_reference_has_a_target():
 
 
 def test_an_older_study_is_read_as_it_is_and_brought_up_when_written(study, monkeypatch):
-    step = ("CREATE TABLE attribution (\n    id INTEGER PRIMARY KEY\n) STRICT",)
+    step = ("CREATE TABLE later (\n    id INTEGER PRIMARY KEY\n) STRICT",)
     monkeypatch.setattr(schema, "STEPS", (*schema.STEPS, step))
     for module in ("schema", "connections", "writing"):
         monkeypatch.setattr(f"torchlurk.store.{module}.VERSION", len(schema.STEPS))

@@ -26,9 +26,10 @@ def command(model: str, data: str, out: Path, weights: str | None, stages: str |
     MODEL is torchvision:NAME, timm:NAME, hf:NAME, FILE.py:CALLABLE, package.module:CALLABLE, or demo. DATA is a folder
     of images, one sub-folder per class (or none), or demo. The same command continues what was interrupted.
     """
-    from torchlurk.analysis import STAGES, Settings, analyze_model
+    from torchlurk.analysis import STAGES, analyze_model
+    from torchlurk.stages.stage import Settings
 
     settings = Settings(collect(InputOptions, given), collect(ScanOptions, given), collect(ComputeOptions, given))
-    wanted = [stage.strip() for stage in stages.split(",")] if stages else STAGES
+    wanted = [stage.strip() for stage in stages.split(",")] if stages else tuple(STAGES)
     analyze_model(model, data, out, weights, wanted, settings, watcher())
     click.echo(summary(out))

@@ -17,8 +17,9 @@ from torchlurk.options import ComputeOptions, InputOptions, ScanOptions
 )
 def command(out: Path) -> None:
     """Analyze the demo: a small network that tells drawn things apart. Needs no download."""
-    from torchlurk.analysis import STAGES, Settings, analyze_model
+    from torchlurk.analysis import STAGES, analyze_model
+    from torchlurk.stages.stage import Settings
 
     settings = Settings(InputOptions(), ScanOptions(), ComputeOptions())
-    analyze_model("demo", "demo", out, None, STAGES, settings, watcher())
+    analyze_model("demo", "demo", out, None, tuple(STAGES), settings, watcher())
     click.echo(summary(out))

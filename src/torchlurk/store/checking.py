@@ -18,6 +18,7 @@ from PIL import Image
 from torchlurk.records import Layer
 from torchlurk.store import cells, rows
 from torchlurk.store.cells import DamageError
+from torchlurk.store.findings import load_attributions, load_checks, load_counts, load_effective_field, load_syntheses
 from torchlurk.store.progress import piece_sizes
 from torchlurk.store.reading import Reader
 
@@ -189,6 +190,20 @@ def _places(db: sqlite3.Connection) -> Iterator[str]:
             yield f"unit {layer.name}:{channel}: exemplar {rank} by {ranking} lies outside"
 
 
+def _findings(db: sqlite3.Connection) -> Iterator[str]:
+    """Attributions, checks, fields and syntheses are as they must be."""
+    for id, layer in _layers(db):
+        load_checks(db, id)
+        load_effective_field(db, id)
+        for table, load in (("attribution", load_attributions), ("synthesis", load_syntheses)):
+            for (channel,) in db.execute(f"SELECT DISTINCT channel FROM {table} WHERE layer = ?", (id,)):
+                try:
+                    load(db, id, channel)
+                except DamageError as error:
+                    yield f"unit {layer.name}:{channel}: {error}"
+    load_counts(db)
+
+
 def _pictures(db: sqlite3.Connection) -> Iterator[str]:
     for name, media_type, data in db.execute("SELECT sha256, media_type, data FROM picture"):
         if not isinstance(name, bytes) or not isinstance(data, bytes):
@@ -231,6 +246,7 @@ EXAMINATIONS: Mapping[str, Callable[[sqlite3.Connection], Iterator[str]]] = {
     "ranks": _ranks,
     "the order of exemplars": _order,
     "positions and boxes": _places,
+    "findings": _findings,
     "pictures": _pictures,
     "progress": _progress,
 }
@@ -259,6 +275,8 @@ def _counts(db: sqlite3.Connection, problems: list[str]) -> Mapping[str, int]:
         "examples": "SELECT count(*) FROM example",
         "classes": "SELECT count(*) FROM class",
         "exemplars": "SELECT count(*) FROM exemplar",
+        "attributions": "SELECT count(*) FROM attribution",
+        "syntheses": "SELECT count(*) FROM synthesis",
         "pictures": "SELECT count(*) FROM picture",
         "exemplars without picture": (
             "SELECT count(DISTINCT example) FROM exemplar WHERE example NOT IN (SELECT example FROM example_picture)"

@@ -74,7 +74,7 @@ def _drop_pieces(db: sqlite3.Connection, stage: str, name: str, first: int) -> N
 
 def forget_progress(db: sqlite3.Connection, stage: str) -> None:
     """Drops the progress of a stage, inside the caller's transaction."""
-    for table in ("progress_piece", "progress_array", "progress_shard"):
+    for table in ("progress_piece", "progress_array", "progress_shard", "progress_count"):
         db.execute(f"DELETE FROM {table} WHERE stage = ?", (stage,))
 
 

@@ -15,22 +15,34 @@ from jaxtyping import Float32, Int64
 
 from torchlurk.errors import StudyError, UnitError, nearest
 from torchlurk.records import (
+    Attribution,
     Class,
     Example,
     Exemplar,
     Graph,
     InputStatistics,
     Layer,
+    MethodCheck,
     Preprocessing,
     Ranking,
     Run,
     Skip,
+    StageCount,
+    Synthesis,
     UnitRecord,
     UnitStatistics,
 )
 from torchlurk.store import cells, rows
 from torchlurk.store.cells import DamageError
 from torchlurk.store.connections import code_of, missing, not_a_study, open_reading, translated, version_of
+from torchlurk.store.findings import (
+    load_attributions,
+    load_checks,
+    load_counts,
+    load_effective_field,
+    load_picture,
+    load_syntheses,
+)
 from torchlurk.store.schema import MEDIA_TYPES, RANKINGS
 from torchlurk.units import Unit
 
@@ -320,6 +332,36 @@ class Reader:
             if not isinstance(data, bytes):
                 raise DamageError("picture.data is not a blob")
             return cells.one_of(media_type, MEDIA_TYPES, "picture.media_type"), data
+
+    def stored_picture(self, name: str) -> tuple[str, bytes] | None:
+        """A picture by the SHA-256 that records name it by, as (media type, bytes); None where it is not stored."""
+        with self.reading() as db:
+            return load_picture(db, name)
+
+    def attributions(self, unit: Unit) -> tuple[Attribution, ...]:
+        """All attributions of a unit, by ranking, rank and method; raises `UnitError` where there is no such layer."""
+        with self.reading() as db:
+            return load_attributions(db, self._layer(db, unit.layer)[0], unit.channel)
+
+    def checks(self, layer: str) -> tuple[MethodCheck, ...]:
+        """How the methods did on a layer, by name."""
+        with self.reading() as db:
+            return load_checks(db, self._layer(db, layer)[0])
+
+    def effective_field(self, layer: str) -> tuple[float, float] | None:
+        """Height and width, in input pixels, of where the gradient's mass lies; None where it was not measured."""
+        with self.reading() as db:
+            return load_effective_field(db, self._layer(db, layer)[0])
+
+    def syntheses(self, unit: Unit) -> tuple[Synthesis, ...]:
+        """All syntheses of a unit, by preset; raises `UnitError` where there is no such layer."""
+        with self.reading() as db:
+            return load_syntheses(db, self._layer(db, unit.layer)[0], unit.channel)
+
+    def counts(self) -> dict[str, StageCount]:
+        """How far each unfinished stage has come."""
+        with self.reading() as db:
+            return load_counts(db)
 
     def input_statistics(self) -> InputStatistics | None:
         """Statistics of the network's inputs; None where they are not written."""

@@ -150,6 +150,54 @@ VERSION_1 = (
     example INTEGER PRIMARY KEY REFERENCES example (id),
     picture BLOB NOT NULL REFERENCES picture (sha256)
 ) STRICT""",
+    """CREATE TABLE attribution (
+    layer INTEGER NOT NULL,
+    channel INTEGER NOT NULL,
+    ranking TEXT NOT NULL CHECK (ranking = 'max' OR ranking = 'mean'),
+    rank INTEGER NOT NULL CHECK (rank >= 0),
+    method TEXT NOT NULL,
+    x0 INTEGER NOT NULL,
+    y0 INTEGER NOT NULL,
+    x1 INTEGER NOT NULL,
+    y1 INTEGER NOT NULL,
+    scale REAL NOT NULL,
+    kept REAL,
+    picture BLOB NOT NULL REFERENCES picture (sha256),
+    PRIMARY KEY (layer, channel, ranking, rank, method),
+    FOREIGN KEY (layer, channel, ranking, rank) REFERENCES exemplar (layer, channel, ranking, rank)
+) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE method_check (
+    layer INTEGER NOT NULL REFERENCES layer (id),
+    method TEXT NOT NULL,
+    similarity REAL,
+    marked INTEGER NOT NULL CHECK (marked IN (0, 1)),
+    PRIMARY KEY (layer, method)
+) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE effective_field (
+    layer INTEGER PRIMARY KEY REFERENCES layer (id),
+    height REAL NOT NULL,
+    width REAL NOT NULL
+) STRICT""",
+    """CREATE TABLE synthesis (
+    layer INTEGER NOT NULL,
+    channel INTEGER NOT NULL,
+    preset TEXT NOT NULL,
+    picture BLOB NOT NULL REFERENCES picture (sha256),
+    activation REAL,
+    ratio REAL,
+    percentile REAL,
+    robustness REAL,
+    marked TEXT,
+    seed INTEGER NOT NULL,
+    steps INTEGER NOT NULL,
+    PRIMARY KEY (layer, channel, preset),
+    FOREIGN KEY (layer, channel) REFERENCES unit (layer, channel)
+) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE progress_count (
+    stage TEXT PRIMARY KEY REFERENCES run (stage),
+    done INTEGER NOT NULL,
+    total INTEGER NOT NULL
+) STRICT, WITHOUT ROWID""",
     """CREATE TABLE progress_shard (
     stage TEXT NOT NULL REFERENCES run (stage),
     start INTEGER NOT NULL,

@@ -8,7 +8,6 @@ import time
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
@@ -20,21 +19,27 @@ from jaxtyping import Int64
 from torchlurk.errors import StorageError, StudyError, TorchlurkError
 from torchlurk.jobs import Shard
 from torchlurk.records import (
+    Attribution,
     Class,
     Example,
     Graph,
     InputStatistics,
     Layer,
     LayerScan,
+    MethodCheck,
     Preprocessing,
     Run,
     Skip,
+    StageCount,
+    Synthesis,
 )
 from torchlurk.store import cells, rows
 from torchlurk.store.connections import PATIENCE, code_of, open_writing, translated, version_of
+from torchlurk.store.findings import store_attributions, store_check, store_count, store_picture, store_synthesis
 from torchlurk.store.locking import Lock
 from torchlurk.store.progress import forget_progress, load_progress, store_progress
-from torchlurk.store.schema import MEDIA_TYPES, VERSION, upgrade
+from torchlurk.store.schema import VERSION, upgrade
+from torchlurk.units import Unit
 
 RETRY_AFTER = 0.02
 """Seconds between tries to have the file alone for a moment."""
@@ -43,7 +48,13 @@ PAGES_GIVEN_BACK = 4096
 """Free pages cut off the file in one transaction (64 MiB)."""
 
 RESULTS = {
+    "attribute": ("attribution", "method_check", "effective_field"),
+    "synthesize": ("synthesis",),
     "scan": (
+        "attribution",
+        "method_check",
+        "effective_field",
+        "synthesis",
         "example_picture",
         "picture",
         "exemplar",
@@ -52,9 +63,9 @@ RESULTS = {
         "unit",
         "input_statistics",
         "sample",
-    )
+    ),
 }
-"""The tables that hold a stage's results, each before those it refers to."""
+"""The tables that hold a stage's results or what was made from them, each before those it refers to."""
 
 
 class Writer:
@@ -184,6 +195,17 @@ class Writer:
                 record,
             )
 
+    def reopen(self, run: Run) -> None:
+        """Takes up a finished stage again, to add to its results; its run is recorded anew, as not finished."""
+        with self.transaction():
+            self._db.execute("UPDATE run SET finished = NULL WHERE stage = ?", (run.stage,))
+            self.begin(run)
+
+    def count(self, stage: str, count: StageCount) -> None:
+        """Records how far a begun stage has come, for those who watch."""
+        with self.transaction():
+            store_count(self._db, stage, count)
+
     def finish(self, stage: str, finished: str) -> None:
         """Marks a begun stage as done at the time `finished`, and drops its progress."""
         with self.transaction():
@@ -291,10 +313,8 @@ class Writer:
     def write_scan(self, layer: str, scan: LayerScan) -> None:
         """Replaces everything known of the units of a layer; classes and sample must have been written before."""
         with self.transaction():
-            found = self._db.execute("SELECT id, channels FROM layer WHERE name = ?", (layer,)).fetchone()
-            if found is None:
-                raise ValueError(f"the layer '{layer}' was never written")
-            id, channels = found
+            id = self._layer_id(layer)
+            channels = self._db.execute("SELECT channels FROM layer WHERE id = ?", (id,)).fetchone()[0]
             self._check_axes(layer, scan, channels)
             for table in ("exemplar", "response", "class_profile", "unit"):
                 self._db.execute(f"DELETE FROM {table} WHERE layer = ?", (id,))
@@ -319,14 +339,51 @@ class Writer:
         """Stores pictures of examples, as (example, media type, bytes); the same bytes are stored once."""
         with self.transaction():
             for example, media_type, data in pictures:
-                if media_type not in MEDIA_TYPES:
-                    raise ValueError(f"a picture is {media_type!r}; it may be {', '.join(MEDIA_TYPES)}")
-                name = sha256(data).digest()
-                self._db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?, ?)", (name, media_type, data))
                 self._db.execute(
                     "INSERT INTO example_picture VALUES (?, ?) ON CONFLICT (example) DO UPDATE SET picture = excluded.picture",
-                    (example, name),
+                    (example, store_picture(self._db, media_type, data)),
                 )
+
+    def write_picture(self, media_type: str, data: bytes) -> str:
+        """Stores a picture once; returns its SHA-256 in hexadecimal, by which records name it."""
+        with self.transaction():
+            return store_picture(self._db, media_type, data).hex()
+
+    def write_attributions(self, unit: Unit, found: Iterable[Attribution]) -> None:
+        """Adds attributions of a unit; one of the same exemplar and method is replaced."""
+        with self.transaction():
+            store_attributions(self._db, self._layer_id(unit.layer), unit.channel, found)
+
+    def write_recall(self, unit: Unit, recalls: Mapping[int, float]) -> None:
+        """Records, by the rank of exemplars by max, the share of the activation that their boxes alone give."""
+        with self.transaction():
+            layer = self._layer_id(unit.layer)
+            self._many(
+                "UPDATE exemplar SET recall = ? WHERE layer = ? AND channel = ? AND ranking = 'max' AND rank = ?",
+                ((recall, layer, unit.channel, rank) for rank, recall in recalls.items()),
+            )
+
+    def write_check(self, layer: str, check: MethodCheck) -> None:
+        """Records how a method did on a layer."""
+        with self.transaction():
+            store_check(self._db, self._layer_id(layer), check)
+
+    def write_effective_field(self, layer: str, height: float, width: float) -> None:
+        """Records where the gradient's mass of a layer's units lies, in input pixels."""
+        with self.transaction():
+            row = (self._layer_id(layer), height, width)
+            self._db.execute("INSERT OR REPLACE INTO effective_field VALUES (?, ?, ?)", row)
+
+    def write_synthesis(self, unit: Unit, synthesis: Synthesis) -> None:
+        """Adds a synthesis of a unit; one of the same preset is replaced."""
+        with self.transaction():
+            store_synthesis(self._db, self._layer_id(unit.layer), unit.channel, synthesis)
+
+    def _layer_id(self, layer: str) -> int:
+        found = self._db.execute("SELECT id FROM layer WHERE name = ?", (layer,)).fetchone()
+        if found is None:
+            raise ValueError(f"the layer '{layer}' was never written")
+        return int(found[0])
 
     def examples_without_picture(self) -> list[int]:
         """The exemplars of any ranking whose picture is not stored, in ascending order."""

@@ -1,0 +1,1 @@
+"""The steps of an analysis, each of which can run alone and resumes."""

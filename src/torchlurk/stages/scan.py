@@ -1,0 +1,170 @@
+"""The stage `scan`: everything that one forward pass over the data tells of every unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+import torch
+from torch import nn
+
+from torchlurk.engines.local import LocalEngine
+from torchlurk.inputs.feeding import check_repeatable, feed
+from torchlurk.inputs.preprocessing import display
+from torchlurk.inputs.sources import Source
+from torchlurk.jobs import Shard, joined, remaining
+from torchlurk.models.layers import Survey, choose, survey
+from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.options import stored
+from torchlurk.records import Layer, Run, Skip, StageCount
+from torchlurk.rendering.encoding import encode
+from torchlurk.scanning.batch_size import choose_batch_size
+from torchlurk.scanning.job import Scan, ScanPart
+from torchlurk.scanning.statistics import draw_sample
+from torchlurk.stages.stage import Task, dtype_of, now
+from torchlurk.store.writing import Writer
+
+SHARD_EXAMPLES = 128
+"""Roughly how many examples a shard has: what an interruption can cost at most, beside the time between two saves."""
+
+SECONDS_BETWEEN_SAVES = 2.0
+SAVE_SHARE = 0.02
+"""Saving the running state takes at most this share of the time, however large it is."""
+
+PICTURES_AT_ONCE = 64
+"""How many example pictures go into one transaction."""
+
+
+class ScanStage:
+    """One pass over the examples; each layer's results are one transaction after it."""
+
+    name = "scan"
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._source, self._progress = task.source, task.progress
+
+    def options(self) -> Mapping[str, Any]:
+        """What decides the results of the pass."""
+        return stored(self._task.settings.scan) | self._task.data_options()
+
+    def lacking(self, earlier: Run) -> bool:
+        """A finished scan has everything."""
+        return False
+
+    def work(self, run: Run, earlier: Run | None) -> None:
+        """Surveys the network, reads all examples that are left, writes the results and the exemplars' pictures."""
+        task = self._task
+        network = task.network(task.settings.scan.precision)
+        example = task.first_input(dtype_of(network))
+        found = survey(network, example, task.settings.scan.tap)
+        layers = choose(found.layers, task.settings.scan.layers)
+        with Writer(task.out) as writer:
+            if not earlier:
+                self._begin(writer, run, found, layers)
+            scan = self._job(network, example, layers)
+            part = self._all_examples(writer, scan)
+            self._keep(writer, part, layers, receptive_fields(network, example, layers))
+            self._keep_pictures(writer)
+            writer.finish(self.name, now())
+
+    def _begin(self, writer: Writer, run: Run, found: Survey, layers: Sequence[Layer]) -> None:
+        changing = check_repeatable(self._source)
+        with writer.transaction():
+            writer.begin(run)
+            writer.write_model(layers, found.graph, self._source.preprocessing, found.input_shape)
+            writer.write_data(self._source.classes, self._source.examples, self._source.skipped)
+            writer.write_sample(self._sample())
+            for layer in found.skipped:
+                writer.add_note("layer", f"layer {layer.path} is left out: {layer.reason}")
+            if changing:
+                writer.add_note("data", changing)
+
+    def _sample(self) -> Any:
+        return draw_sample(len(self._source.examples), self._task.settings.scan.sample, self._task.settings.scan.seed)
+
+    def _job(self, network: nn.Module, example: torch.Tensor, layers: Sequence[Layer]) -> Scan:
+        return Scan(
+            network=network,
+            layers=layers,
+            source=self._source,
+            top=self._task.settings.scan.top,
+            sample=self._sample(),
+            batch_size=self._task.settings.compute.batch_size or choose_batch_size(network, example),
+            workers=self._task.settings.compute.workers,
+            device=self._task.device,
+            dtype=example.dtype,
+            progress=self._progress,
+        )
+
+    def _all_examples(self, writer: Writer, scan: Scan) -> ScanPart:
+        """The part of all examples: what an earlier run saved, and the rest, saved again and again on the way."""
+        saved = writer.progress(self.name)
+        done, part = (list(saved[0]), scan.restored(saved[1])) if saved else ([], scan.empty())
+        shards = remaining(len(self._source.examples), done, scan.shard_size(SHARD_EXAMPLES))
+        saver = _Saver(writer, done, len(self._source.examples))
+        self._progress.begin(self.name, len(self._source.examples), sum(map(len, done)))
+        part = LocalEngine().run(scan, shards, part, saver.kept)
+        self._progress.end()
+        saver.save(part)
+        return part
+
+    def _keep(self, writer: Writer, part: ScanPart, layers: Sequence[Layer], fields: Mapping[str, ReceptiveField]) -> None:
+        """Writes what the finished part says, one layer a transaction."""
+        if part.seen == 0:
+            raise self._task.nothing_to_read()
+        examples = (
+            replace(one, class_index=int(known)) if known >= 0 else one
+            for one, known in zip(self._source.examples, part.classes, strict=True)
+        )
+        skipped = [*self._source.skipped, *_skips(self._source, part)]
+        with writer.transaction():
+            writer.write_data(self._source.classes, examples, skipped)
+            writer.write_input_statistics(part.inputs.finish())
+        for layer in layers:
+            scanned = part.layers[layer.name]
+            writer.write_scan(layer.name, scanned.finish(len(self._source.classes), fields[layer.name].boxes))
+            if scanned.broken:
+                share = f"{scanned.broken} responses of units to examples are not finite, and left out"
+                writer.add_note("nonfinite", f"layer {layer.name}: {share}")
+
+    def _keep_pictures(self, writer: Writer) -> None:
+        """Stores every exemplar's example as the network saw it, once."""
+        wanted = writer.examples_without_picture()
+        self._progress.begin("pictures", len(wanted))
+        for batch in feed(self._source, wanted, PICTURES_AT_ONCE, self._task.settings.compute.workers):
+            shown = display(batch.pixels, self._source.preprocessing)
+            writer.write_pictures(
+                (int(example), *encode(picture)) for example, picture in zip(batch.examples, shown, strict=True)
+            )
+            self._progress.advance(len(batch) + len(batch.skipped))
+        self._progress.end()
+
+
+class _Saver:
+    """Saves the running part when enough time has passed since the last save, in proportion to what saving costs."""
+
+    def __init__(self, writer: Writer, done: list[Shard], examples: int) -> None:
+        self._writer, self._done, self._examples = writer, done, examples
+        self._last, self._cost = monotonic(), 0.0
+
+    def kept(self, part: ScanPart, shard: Shard) -> None:
+        """Takes note of a finished shard."""
+        self._done = joined([*self._done, shard])
+        if monotonic() - self._last >= max(SECONDS_BETWEEN_SAVES, self._cost / SAVE_SHARE):
+            self.save(part)
+
+    def save(self, part: ScanPart) -> None:
+        """Saves now."""
+        started = monotonic()
+        with self._writer.transaction():
+            self._writer.save_progress(ScanStage.name, self._done, part.arrays())
+            self._writer.count(ScanStage.name, StageCount(sum(map(len, self._done)), self._examples))
+        self._last = monotonic()
+        self._cost = self._last - started
+
+
+def _skips(source: Source, part: ScanPart) -> list[Skip]:
+    return [Skip(source.examples[index].path or str(index), reason) for index, reason in sorted(part.skipped.items())]

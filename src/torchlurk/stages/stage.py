@@ -1,0 +1,91 @@
+"""What every stage of an analysis works with, and what it must say of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import nn
+
+from torchlurk.errors import DataError
+from torchlurk.inputs.feeding import feed, inputs_of
+from torchlurk.inputs.sources import Source
+from torchlurk.jobs import Progress
+from torchlurk.models.placement import place
+from torchlurk.options import ComputeOptions, InputOptions, Precision, ScanOptions
+from torchlurk.records import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that was asked for, but for the model and the data."""
+
+    inputs: InputOptions = field(default_factory=InputOptions)
+    scan: ScanOptions = field(default_factory=ScanOptions)
+    compute: ComputeOptions = field(default_factory=ComputeOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One model on one source of examples, into the study at `out`; `module` is left as it was found."""
+
+    module: nn.Module
+    model: str
+    source: Source
+    out: Path
+    settings: Settings
+    device: torch.device
+    progress: Progress
+
+    def network(self, precision: Precision) -> nn.Module:
+        """The module on the device, in evaluation mode and in that number format."""
+        return place(self.module, self.device, precision)
+
+    def first_input(self, dtype: torch.dtype) -> torch.Tensor:
+        """The first example that can be read, as a batch of one; raises `DataError` where there is none."""
+        for batch in feed(self.source, range(len(self.source.examples)), 1, 1):
+            if len(batch):
+                return inputs_of(batch, self.source.preprocessing, self.device, dtype)
+        raise self.nothing_to_read()
+
+    def nothing_to_read(self) -> DataError:
+        """The error that says why there is no example at all."""
+        reasons = [*self.source.skipped[:1]]
+        first = f" ({reasons[0].path}: {reasons[0].reason})" if reasons else ""
+        return DataError(f"none of the {len(self.source.examples)} examples in {self.source.name} can be read{first}")
+
+    def data_options(self) -> dict[str, Any]:
+        """What decides which inputs the network sees."""
+        return {"limit": self.settings.inputs.limit, "preprocessing": asdict(self.source.preprocessing)}
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """One step of an analysis. It writes each finished piece at once, so that it continues where it was stopped."""
+
+    @property
+    def name(self) -> str:
+        """The word for it: in `--stages`, in the study, in messages."""
+
+    def options(self) -> Mapping[str, Any]:
+        """Everything but model, data and seed that decides its results, as JSON values: what may not change afterwards."""
+
+    def lacking(self, earlier: Run) -> bool:
+        """Whether something that was asked for now is not in the results of a finished run."""
+
+    def work(self, run: Run, earlier: Run | None) -> None:
+        """Does what is not done yet and marks the run finished."""
+
+
+def now() -> str:
+    """The time, as a study records it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def dtype_of(network: nn.Module) -> torch.dtype:
+    """The floating-point format of the network's parameters; float32 where it has none."""
+    return next((one.dtype for one in network.parameters() if one.is_floating_point()), torch.float32)
