@@ -37,11 +37,12 @@ from torchlurk.scanning.part import LayerPart
 MODELS = ("alexnet", "vgg16", "resnet18", "squeezenet1_1", "mobilenet_v2")
 LIMITS = {"alexnet": 6, "vgg16": 6, "resnet18": 6, "squeezenet1_1": 12, "mobilenet_v2": 12}
 BF16_LIMIT = 20
+MEASURED = ("Conv2d", "Linear")
 TOP, CLASSES, SAMPLE = 9, 100, 1024
 CLASS_RUN = 13
 """Examples come class by class, as a folder's do."""
 SIDE, SMALL_SIDE = 224, 32
-FEWEST_ROUNDS, EARLY_ROUNDS, STEADY_ROUNDS = 3, 5, 15
+FEWEST_ROUNDS, EARLY_ROUNDS, STEADY_ROUNDS = 3, 5, 31
 MEMORY_EXAMPLES = (1_000, 10_000)
 
 Deliver = Callable[[Layer, Tensor], None]
@@ -126,7 +127,7 @@ def measure(name: str, precision: str, examples: int, seconds: float, batch_size
     module = getattr(import_torchvision().models, name)(weights=None).eval().to(dtype)
     example = torch.randn(1, 3, SIDE, SIDE, dtype=dtype)
     with torch.inference_mode():
-        layers = choose(survey(module, example).layers)
+        layers = tuple(one for one in choose(survey(module, example).layers) if one.type in MEASURED)
         stretch = Stretch(batch_size or choose_batch_size(module, example), dtype)
         scanners = Scanners(layers, examples)
         compile_kernels(scanners, layers, dtype)

@@ -48,6 +48,7 @@ from torchlurk.scanning.lanes import (
     total,
     uncounted,
 )
+from torchlurk.scanning.reductions import FAR
 
 STRETCH = 512
 """How many numbers of a row are summed in float32, 32 in each of 16 lanes, before float64 takes over."""
@@ -57,8 +58,6 @@ COLUMN_STRETCH = 32
 
 PAIR = 2 * WIDTH
 """Units whose columns are read together: one cache line of float32."""
-
-FLOAT_BYTES = 4
 
 WORTH_THREADS = 1 << 18
 """Fewer numbers than this are read by one thread: handing work over costs as much."""
@@ -165,11 +164,16 @@ def _layout(shape: tuple[int, ...], strides: tuple[int, ...]) -> Int64[np.ndarra
     return np.array(Layout(positions, by_example, by_unit, by_position), np.int64)
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
-    dispatcher = njit(nogil=True, error_model="numpy")(function)
+def _compiled(function: Callable[..., Any], inlined: bool = False) -> Any:
+    dispatcher = njit(nogil=True, error_model="numpy", forceinline=inlined)(function)
     with contextlib.suppress(RuntimeError):  # nowhere to keep compiled code: it is compiled anew each time
         dispatcher.enable_caching()
     return dispatcher
+
+
+def _inlined(function: Callable[..., Any]) -> Any:
+    """Compiled into its callers: handing the whole of `Running` over, unit by unit, costs more than the work does."""
+    return _compiled(function, inlined=True)
 
 
 @no_type_check
@@ -248,20 +252,25 @@ def _add_rows(memory, layout, first, last, running, examples, classes):
     """Maps whose positions lie side by side."""
     if not _all_known(running, classes):
         return NEW_CLASS
-    units, lost, pivot = last - first, 0, floats(running.pivot)
-    high, low, sums, active = _responses(units)
-    _settle(memory, layout.by_unit, first, last, running)
-    for row in range(len(examples)):
-        start = row * layout.by_example + first * layout.by_unit
-        for unit in range(units):
-            at, about = start + unit * layout.by_unit, pivot[first + unit]
-            if layout.positions >= WIDTH:
-                found = _row(memory, at, layout.positions, about)
+    lost, slots, (high, low, sums, active) = 0, _slots(running, examples), _responses(len(examples))
+    pivots, rows = floats(running.pivot), integers(running.rows)
+    for unit in range(first, last):
+        start = unit * layout.by_unit
+        if rows[unit] == 0:
+            pivots[unit] = _pivot(memory, start, layout.positions, layout.by_position)
+        pivot = pivots[unit]
+        for row in range(len(examples)):
+            at = start + row * layout.by_example
+            if layout.positions < WIDTH:
+                found = _short_row(memory, at, layout.positions, 1, pivot)
+            elif pivot == 0:
+                found = _row(memory, at, layout.positions, None)
             else:
-                found = _short_row(memory, at, layout.positions, 1, about)
-            high[unit], low[unit], active[unit] = found[0], found[1], found[3]
-            sums[unit], sums[units + unit], sums[2 * units + unit] = found[2]
-        lost += _enter(memory, start, layout, first, running, examples[row], classes[row], high, low, sums, active)
+                found = _row(memory, at, layout.positions, everywhere(pivot))
+            high[row], low[row], active[row] = found[0], found[1], found[3]
+            sums[0, row], sums[1, row], sums[2, row] = found[2]
+        lost += _enter(memory, start, layout, unit, running, examples, classes, slots, high, low, sums, active)
+    _count_classes(first, running, classes)
     return lost
 
 
@@ -271,27 +280,29 @@ def _add_columns(memory, layout, first, last, running, examples, classes):
     """Maps whose units lie side by side, sixteen at a time."""
     if not _all_known(running, classes):
         return NEW_CLASS
-    units, lost, pivot = last - first, 0, floats(running.pivot + first * FLOAT_BYTES)
-    high, low, sums, active = _responses(units)
-    _settle(memory, 1, first, last, running)
-    for row in range(len(examples)):
-        start = row * layout.by_example + first
-        if units >= PAIR:
-            responses = (
-                floats(high.ctypes.data),
-                floats(low.ctypes.data),
-                doubles(sums.ctypes.data),
-                integers(active.ctypes.data),
-            )
-            for unit in range(0, units, PAIR):
-                left = min(unit, units - PAIR)  # the last group overlaps the one before it
-                _columns(memory, start, layout.positions, layout.by_position, units, left, pivot, *responses)
-        else:
-            for unit in range(units):
-                found = _short_row(memory, start + unit, layout.positions, layout.by_position, pivot[unit])
-                high[unit], low[unit], active[unit] = found[0], found[1], found[3]
-                sums[unit], sums[units + unit], sums[2 * units + unit] = found[2]
-        lost += _enter(memory, start, layout, first, running, examples[row], classes[row], high, low, sums, active)
+    lost, slots = 0, _slots(running, examples)
+    pivots, rows, count = floats(running.pivot), integers(running.rows), len(examples)
+    high, low, sums, active = _responses(count * PAIR)
+    for unit in range(first, last):
+        if rows[unit] == 0:
+            pivots[unit] = _pivot(memory, unit, layout.positions, layout.by_position)
+    for left in range(first, last, PAIR):
+        together = min(PAIR, last - left)
+        base = min(left, running.units - PAIR) if running.units >= PAIR else left  # the last sixteen overlap those before
+        for row in range(count):
+            start, at = base + row * layout.by_example, row * PAIR
+            if running.units >= PAIR:
+                _columns(memory, start, layout.positions, layout.by_position, pivots, base, high, low, sums, active, at)
+            else:
+                for unit in range(together):
+                    found = _short_row(memory, start + unit, layout.positions, layout.by_position, pivots[base + unit])
+                    high[at + unit], low[at + unit], active[at + unit] = found[0], found[1], found[3]
+                    sums[0, at + unit], sums[1, at + unit], sums[2, at + unit] = found[2]
+        for unit in range(left, left + together):
+            ones = slice(unit - base, count * PAIR, PAIR)
+            responses = high[ones], low[ones], sums[:, ones], active[ones]
+            lost += _enter(memory, unit, layout, unit, running, examples, classes, slots, *responses)
+    _count_classes(first, running, classes)
     return lost
 
 
@@ -308,97 +319,117 @@ def _all_known(running, classes):
 
 @no_type_check
 @_compiled
-def _responses(units):
-    """Room for what each unit does on one example: maximum, minimum, the three sums of `_row`, count of active."""
-    return np.empty(units, np.float32), np.empty(units, np.float32), np.empty(3 * units), np.empty(units, np.int64)
+def _responses(many):
+    """Room for so many rows: maximum, minimum, the three sums of `_row`, count of active."""
+    return np.empty(many, np.float32), np.empty(many, np.float32), np.empty((3, many)), np.empty(many, np.int64)
 
 
 @no_type_check
 @_compiled
-def _settle(memory, by_unit, first, last, running):
-    """`Moments.settle`, from the first example of the batch."""
-    rows, pivot = integers(running.rows), floats(running.pivot)
-    for unit in range(first, last):
-        if rows[unit] == 0:
-            value = number(memory, unit * by_unit)
-            pivot[unit] = value if np.isfinite(value) else np.float32(0)
+def _pivot(memory, start, length, step):
+    """`reductions.pivots`, of one map."""
+    value = number(memory, start)
+    if not np.isfinite(value):
+        return np.float32(0)
+    offset, spread = _short_row(memory, start, length, step, value)[2][1:]
+    mean, variance = value + offset / length, spread / length - (offset / length) ** 2
+    return value if mean * mean > FAR * FAR * variance else np.float32(0)
 
 
 @no_type_check
-@_compiled
-def _enter(memory, start, layout, first, running, example, index_of_class, high, low, sums, active):
-    """What the units did on one example enters the running state; returns how many of its rows were not finite."""
-    lost = _enter_leaders(memory, start, layout, first, running, example, high, sums)
-    _enter_moments(first, running, high, low, sums, active)
-    if index_of_class >= 0:
-        _enter_class(first, running, integers(running.class_places)[index_of_class], high, sums)
-    slot = _slot(running, example)
-    if slot >= 0:
-        values = floats(running.sample_values)
-        for index in range(len(high)):
-            values[slot * running.units + first + index] = high[index]
-    return lost
+@_inlined
+def _enter(memory, start, layout, unit, running, examples, classes, slots, high, low, sums, active):
+    """What a unit did on a batch enters the running state; returns how many of its rows were not finite.
 
-
-@no_type_check
-@_compiled
-def _enter_leaders(memory, start, layout, first, running, example, high, sums):
-    """Newcomers take their places. The first of the sums becomes the mean; where a row is not finite, both are NaN."""
-    max_strengths, max_positions = integers(running.max_strengths), small_integers(running.max_positions)
-    mean_strengths, mean_positions = integers(running.mean_strengths), small_integers(running.mean_positions)
-    units, gate, lost = running.units, (running.top - 1) * running.units, 0
-    for index in range(len(high)):
-        unit = first + index
-        if not np.isfinite(sums[2 * len(high) + index]):
-            high[index] = sums[index] = np.nan
-            lost += 1
-            continue
-        mean = np.float32(sums[index] / layout.positions)
-        sums[index] = mean
-        strength = _strength(mean, example)
-        if strength > mean_strengths[gate + unit]:
-            _insert(mean_strengths, mean_positions, units, running.top, unit, strength, 0)
-        strength = _strength(high[index], example)
-        if strength > max_strengths[gate + unit]:
-            position = _first_equal(memory, start + index * layout.by_unit, layout, high[index])
-            _insert(max_strengths, max_positions, units, running.top, unit, strength, position)
-    return lost
-
-
-@no_type_check
-@_compiled
-def _enter_moments(first, running, high, low, sums, active):
-    """The counts and sums of finite rows."""
-    rows, broken, actives = integers(running.rows), integers(running.broken), integers(running.active)
-    offsets, squares = doubles(running.sum), doubles(running.squares)
-    highest, lowest, units = floats(running.max), floats(running.min), len(high)
-    for index in range(units):
-        unit = first + index
-        if np.isnan(high[index]):
-            broken[unit] += 1
+    Everything that is kept of the unit is read and written once, however many examples there are.
+    """
+    lost = place = 0
+    class_high = class_mean = offset = spread = 0.0
+    actives, highest, lowest = 0, np.float32(-np.inf), np.float32(np.inf)
+    places, values = integers(running.class_places), floats(running.sample_values)
+    for row in range(len(examples)):
+        known = classes[row] >= 0
+        if known and places[classes[row]] != place:
+            _enter_class(running, place, unit, class_high, class_mean)
+            place, class_high, class_mean = places[classes[row]], 0.0, 0.0
+        response = high[row]
+        if np.isfinite(sums[2, row]):
+            mean = np.float32(sums[0, row] / layout.positions)
+            _enter_leaders(memory, start + row * layout.by_example, layout, running, unit, examples[row], response, mean)
+            offset, spread, actives = offset + sums[1, row], spread + sums[2, row], actives + active[row]
+            highest, lowest = max(highest, response), min(lowest, low[row])
+            if known:
+                class_high, class_mean = class_high + response, class_mean + mean
         else:
-            rows[unit] += 1
-            actives[unit] += active[index]
-            offsets[unit] += sums[units + index]
-            squares[unit] += sums[2 * units + index]
-            highest[unit] = max(highest[unit], high[index])
-            lowest[unit] = min(lowest[unit], low[index])
+            lost += 1
+            response = np.float32(np.nan)
+            if known and running.class_broken != 0:
+                small_integers(running.class_broken)[place * running.units + unit] += np.int32(1)
+        if slots[row] >= 0:
+            values[slots[row] * running.units + unit] = response
+    _enter_class(running, place, unit, class_high, class_mean)
+    _enter_moments(running, unit, len(examples) - lost, lost, offset, spread, actives, highest, lowest)
+    return lost
+
+
+@no_type_check
+@_inlined
+def _enter_leaders(memory, start, layout, running, unit, example, high, mean):
+    """An example that is stronger than the weakest leader takes its place."""
+    max_strengths, mean_strengths = integers(running.max_strengths), integers(running.mean_strengths)
+    units, weakest = running.units, (running.top - 1) * running.units + unit
+    strength = _strength(mean, example)
+    if strength > mean_strengths[weakest]:
+        _insert(mean_strengths, small_integers(running.mean_positions), units, running.top, unit, strength, 0)
+    strength = _strength(high, example)
+    if strength > max_strengths[weakest]:
+        position = _first_equal(memory, start, layout, high)
+        _insert(max_strengths, small_integers(running.max_positions), units, running.top, unit, strength, position)
+
+
+@no_type_check
+@_inlined
+def _enter_moments(running, unit, finite, lost, offset, spread, actives, high, low):
+    """The counts and sums of the rows of a batch."""
+    integers(running.rows)[unit] += finite
+    doubles(running.sum)[unit] += offset
+    doubles(running.squares)[unit] += spread
+    integers(running.active)[unit] += actives
+    highest, lowest = floats(running.max), floats(running.min)
+    highest[unit], lowest[unit] = max(highest[unit], high), min(lowest[unit], low)
+    if lost:
+        integers(running.broken)[unit] += lost
+
+
+@no_type_check
+@_inlined
+def _enter_class(running, place, unit, high, mean):
+    """The sums of some examples of one class."""
+    if high != 0 or mean != 0:
+        at = place * running.units + unit
+        doubles(running.class_max)[at] += high
+        doubles(running.class_mean)[at] += mean
 
 
 @no_type_check
 @_compiled
-def _enter_class(first, running, place, high, means):
-    """The class's sums; its count with the first unit, as threads share the units."""
-    base = place * running.units + first
-    class_max, class_mean = doubles(running.class_max), doubles(running.class_mean)
+def _count_classes(first, running, classes):
+    """The examples of each class, with the first unit, as threads share the units."""
     if first == 0:
-        integers(running.class_count)[place] += 1
-    for index in range(len(high)):
-        if not np.isnan(high[index]):
-            class_max[base + index] += high[index]
-            class_mean[base + index] += means[index]
-        elif running.class_broken != 0:
-            small_integers(running.class_broken)[base + index] += np.int32(1)
+        places, counts = integers(running.class_places), integers(running.class_count)
+        for index in classes:
+            if index >= 0:
+                counts[places[index]] += 1
+
+
+@no_type_check
+@_compiled
+def _slots(running, examples):
+    """Where in the sorted sample each example is; -1 for those not in it."""
+    slots = np.empty(len(examples), np.int64)
+    for row in range(len(examples)):
+        slots[row] = _slot(running, examples[row])
+    return slots
 
 
 @no_type_check
@@ -416,10 +447,13 @@ def _slot(running, example):
 
 
 @no_type_check
-@_compiled
-def _row(memory, start, length, pivot):
-    """Maximum, minimum, (sum, sum and sum of squares about the pivot) and count of active, of eight or more neighbours."""
-    about, zero = everywhere(pivot), everywhere(np.float32(0))
+@_inlined
+def _row(memory, start, length, about):
+    """Maximum, minimum, (sum, sum and sum of squares about the pivot) and count of active, of eight or more neighbours.
+
+    `about` holds the pivot in all lanes; it is None for a pivot of zero, which saves a third of the work.
+    """
+    zero = everywhere(np.float32(0))
     high = low = load(memory, start)
     active = uncounted()
     whole = offset = spread = 0.0
@@ -432,31 +466,40 @@ def _row(memory, start, length, pivot):
             high, low, active = larger(a, high), smaller(a, low), count_positive(active, a)
             high, low, active = larger(b, high), smaller(b, low), count_positive(active, b)
             sum_a, sum_b = add(sum_a, a), add(sum_b, b)
-            a, b = subtract(a, about), subtract(b, about)
-            offset_a, offset_b = add(offset_a, a), add(offset_b, b)
+            if about is not None:
+                a, b = subtract(a, about), subtract(b, about)
+                offset_a, offset_b = add(offset_a, a), add(offset_b, b)
             spread_a, spread_b = add_square(spread_a, a), add_square(spread_b, b)
             at += PAIR
         if at < stop:
             a = load(memory, at)
             high, low, active = larger(a, high), smaller(a, low), count_positive(active, a)
-            sum_a, a = add(sum_a, a), subtract(a, about)
-            offset_a, spread_a = add(offset_a, a), add_square(spread_a, a)
+            sum_a = add(sum_a, a)
+            if about is not None:
+                a = subtract(a, about)
+                offset_a = add(offset_a, a)
+            spread_a = add_square(spread_a, a)
             at += WIDTH
         if stop == end and length % WIDTH:  # the rest, as the end of a full load
             a = load(memory, start + length - WIDTH)
             high, low = larger(a, high), smaller(a, low)
             b = only_last(a, length % WIDTH)
             sum_b, active = add(sum_b, b), count_positive(active, b)
-            b = only_last(subtract(a, about), length % WIDTH)
-            offset_b, spread_b = add(offset_b, b), add_square(spread_b, b)
+            if about is not None:
+                b = only_last(subtract(a, about), length % WIDTH)
+                offset_b = add(offset_b, b)
+            spread_b = add_square(spread_b, b)
         whole += total(add(sum_a, sum_b))
-        offset += total(add(offset_a, offset_b))
+        if about is not None:
+            offset += total(add(offset_a, offset_b))
         spread += total(add(spread_a, spread_b))
+    if about is None:
+        offset = whole
     return largest(high), smallest(low), (whole, offset, spread), counted(active)
 
 
 @no_type_check
-@_compiled
+@_inlined
 def _short_row(memory, start, length, step, pivot):
     """`_row` of any numbers `step` apart, one after another."""
     high = low = number(memory, start)
@@ -473,20 +516,18 @@ def _short_row(memory, start, length, step, pivot):
 
 @no_type_check
 @_compiled
-def _columns(memory, start, length, step, units, left, pivot, high, low, sums, active):
-    """`_row` of sixteen units at once, from the `left`-th on, whose positions are `step` apart."""
-    right = left + WIDTH
-    about_a, about_b, zero = load(pivot, left), load(pivot, right), everywhere(np.float32(0))
-    high_a = low_a = load(memory, start + left)
-    high_b = low_b = load(memory, start + right)
+def _columns(memory, start, length, step, pivots, left, high, low, sums, active, to):
+    """`_row` of sixteen units at once, whose positions are `step` apart, into the places from `to` on."""
+    about_a, about_b, zero = load(pivots, left), load(pivots, left + WIDTH), everywhere(np.float32(0))
+    high_a = low_a = load(memory, start)
+    high_b = low_b = load(memory, start + WIDTH)
     active_a = active_b = uncounted()
-    for at in range(left, left + PAIR):
-        sums[at] = sums[at + units] = sums[at + 2 * units] = 0
+    sums[:, to : to + PAIR] = 0
     position = 0
     while position < length:
         stop = min(position + COLUMN_STRETCH, length)
         sum_a = sum_b = offset_a = offset_b = spread_a = spread_b = zero
-        for at in range(start + left + position * step, start + left + stop * step, step):
+        for at in range(start + position * step, start + stop * step, step):
             a, b = load(memory, at), load(memory, at + WIDTH)
             high_a, low_a, active_a = larger(a, high_a), smaller(a, low_a), count_positive(active_a, a)
             high_b, low_b, active_b = larger(b, high_b), smaller(b, low_b), count_positive(active_b, b)
@@ -494,14 +535,14 @@ def _columns(memory, start, length, step, units, left, pivot, high, low, sums, a
             a, b = subtract(a, about_a), subtract(b, about_b)
             offset_a, offset_b = add(offset_a, a), add(offset_b, b)
             spread_a, spread_b = add_square(spread_a, a), add_square(spread_b, b)
-        for at, a, b in ((0, sum_a, sum_b), (units, offset_a, offset_b), (2 * units, spread_a, spread_b)):
-            add_to(sums, at + left, a)
-            add_to(sums, at + right, b)
+        for row, a, b in ((0, sum_a, sum_b), (1, offset_a, offset_b), (2, spread_a, spread_b)):
+            add_to(doubles(sums[row].ctypes.data), to, a)
+            add_to(doubles(sums[row].ctypes.data), to + WIDTH, b)
         position = stop
-    for at, highs, lows, actives in ((left, high_a, low_a, active_a), (right, high_b, low_b, active_b)):
-        store(high, at, highs)
-        store(low, at, lows)
-        store_counts(active, at, actives)
+    for at, highs, lows, actives in ((to, high_a, low_a, active_a), (to + WIDTH, high_b, low_b, active_b)):
+        store(floats(high.ctypes.data), at, highs)
+        store(floats(low.ctypes.data), at, lows)
+        store_counts(integers(active.ctypes.data), at, actives)
 
 
 @no_type_check

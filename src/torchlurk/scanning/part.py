@@ -112,7 +112,7 @@ class LayerPart:
         if maps.is_cuda:  # elsewhere what is kept stays with the host: not every device has float64
             self._move(maps.device)
         device = self.moments.pivot.device
-        self.moments.settle(reductions.first_values(maps).to(device))
+        self.moments.settle(reductions.pivots(maps).to(device))
         rows = reductions.reduce(maps, self.moments.pivot.to(maps.device)).to(device)
         indices = torch.from_numpy(examples).to(device)[:, None]
         self.moments.add(rows, self.positions)

@@ -16,6 +16,10 @@ CACHED = 1 << 17
 """How many numbers a CPU takes at a time: they stay in its cache from one operation to the next."""
 
 
+FAR = 4.0
+"""A mean of more than this many standard deviations is far from zero: there, squares about zero lose digits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """What one unit did on one example, for each of them: statistics over the positions of its map.
@@ -63,9 +67,14 @@ def _joined(pieces: Iterable[Rows]) -> Rows:
     return Rows(*(torch.cat([getattr(part, name) for part in parts]) for name in Rows.__slots__))
 
 
-def first_values(maps: Float[Tensor, "batch unit position"]) -> Float32[Tensor, " unit"]:
-    """One activation of each unit, to serve as its pivot; 0 where it is not finite."""
-    return maps[0, :, 0].float().nan_to_num(0.0, 0.0, 0.0)
+def pivots(maps: Float[Tensor, "batch unit position"]) -> Float32[Tensor, " unit"]:
+    """A pivot for each unit from its map on the first example: one activation where the mean is far from zero, against the
+    spread; zero where it is not, or the activation is not finite.
+    """
+    values = maps[0].float().double()
+    spread, mean = torch.var_mean(values, -1, correction=0)
+    first = values[:, 0].float()
+    return first.where((mean.square() > FAR**2 * spread) & first.isfinite(), 0.0)
 
 
 def locate(maps: Float[Tensor, "batch unit position"], wanted: Bool[Tensor, "batch unit"]) -> Int32[Tensor, "batch unit"]:

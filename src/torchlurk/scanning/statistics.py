@@ -26,8 +26,9 @@ NO_CLASS = -1
 class Moments:
     """Count, sum and sum of squares of (activation - pivot) over all activations of each unit, in float64.
 
-    The pivot is the first activation of the unit: the variance of a unit whose mean is large against its spread is not lost
-    to cancellation. `rows` counts examples, `broken` those that were not finite, `active` activations above zero.
+    The pivot is near the unit's mean where that is far from zero, and zero elsewhere: the variance of a unit whose mean is
+    large against its spread is not lost to cancellation. `rows` counts examples, `broken` those that were not finite,
+    `active` activations above zero.
     """
 
     pivot: Float32[Tensor, " unit"]
@@ -47,7 +48,7 @@ class Moments:
         return cls(single, count, count.clone(), number, number.clone(), low, high, count.clone())
 
     def settle(self, first: Float32[Tensor, " unit"]) -> None:
-        """Take the pivot of units that have none yet from a first activation."""
+        """Take the pivot of units that have none yet."""
         torch.where(self.rows == 0, first, self.pivot, out=self.pivot)
 
     def add(self, rows: Rows, positions: int) -> None:
