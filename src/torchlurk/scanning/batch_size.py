@@ -15,8 +15,8 @@ CPU_SIZES = (4, 8, 16, 32)
 CPU_SECONDS = 1.5
 """A trial stops trying larger batches once it has taken this long."""
 
-CPU_GAIN = 1.05
-"""A larger batch must be this much faster an image to be worth its memory."""
+CPU_LOSS = 1.03
+"""A larger batch may be this much slower an image: what the scan does for each unit, it does once a batch."""
 
 GPU_LARGEST = 256
 
@@ -28,16 +28,14 @@ def choose_batch_size(network: nn.Module, example: Tensor) -> int:
 
 
 def _fastest(network: nn.Module, example: Tensor) -> int:
-    """The size with the least time an example; larger ones are tried while they pay and time is left."""
+    """The largest size that takes hardly longer an example than the best; sizes are tried while time is left."""
     started = perf_counter()
-    best, best_seconds = 1, _seconds_an_example(network, example)
-    for size in CPU_SIZES:
-        seconds = _seconds_an_example(network, example.expand(size, *example.shape[1:]).contiguous())
-        if seconds * CPU_GAIN < best_seconds:
-            best, best_seconds = size, seconds
+    seconds: dict[int, float] = {}
+    for size in (1, *CPU_SIZES):
+        seconds[size] = _seconds_an_example(network, example.expand(size, *example.shape[1:]).contiguous())
         if perf_counter() - started > CPU_SECONDS:
             break
-    return best
+    return max(size for size, taken in seconds.items() if taken <= CPU_LOSS * min(seconds.values()))
 
 
 def _seconds_an_example(network: nn.Module, batch: Tensor) -> float:
