@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
+    from torchlurk.server.running import Server
+
 
 class Study:
     """Everything computed for one model on one data set, read from its file. Close it, or use it in a `with` block."""
@@ -54,6 +56,18 @@ class Study:
     def reader(self) -> Reader:
         """The records of the study's file, for what has no verb here."""
         return self._reader
+
+    def serve(self, port: int = 8000, host: str = "127.0.0.1") -> Server:
+        """Opens the study in the app: starts a server that runs beside this program; `url` is its address, `stop` ends it."""
+        from torchlurk.server.running import Server
+
+        return Server([self.path], host=host, port=port).start()
+
+    def export(self, folder: str | Path) -> int:
+        """Writes the study with the app as static files into a new folder; returns how many."""
+        from torchlurk.export import export
+
+        return export([self.path], Path(folder))
 
     @property
     def runs(self) -> dict[str, Run]:
@@ -200,7 +214,8 @@ class UnitView:
 
     def to_json(self) -> dict[str, Any]:
         """The document that `torchlurk show STUDY UNIT --json` prints."""
-        return unit_document(self.record, self._study.classes)
+        reader, unit = self._study.reader, Unit(self.record.layer.name, self.record.channel)
+        return unit_document(self.record, self._study.classes, reader.attributions(unit), reader.syntheses(unit))
 
     def picture(self) -> Image.Image:
         """The unit's contact sheet: exemplars with boxes, class bars, responses, statistics."""

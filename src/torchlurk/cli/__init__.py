@@ -17,7 +17,9 @@ COMMANDS = {
     "demo": "Analyze the demo model on its drawn world.",
     "layers": "List the layers of a model whose units can be looked at.",
     "analyze": "Find out what every unit of a model responds to; write it to a study.",
+    "serve": "Explore studies in a browser.",
     "show": "Show what a study knows of one unit.",
+    "export": "Write a study with the app as static files.",
     "check": "Verify a study file and say which stages are complete.",
 }
 

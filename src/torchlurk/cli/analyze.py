@@ -19,8 +19,12 @@ from torchlurk.options import ComputeOptions, InputOptions, ScanOptions
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="STUDY", help="The study to write, NAME.lurk.")
 @click.option("--weights", metavar="FILE", help="Weights: .safetensors or a .pt/.pth state_dict; 'random' to try things out.")
 @click.option("--stages", metavar="STAGE,…", help="Only these stages, commas between.  [default: all]")
+@click.option("--serve", is_flag=True, help="Open the app meanwhile, and go on until Ctrl-C.")
+@click.option("--port", default=8000, show_default=True, help="The port of --serve; where it is taken, the next free one.")
 @flags(ScanOptions, InputOptions, ComputeOptions)
-def command(model: str, data: str, out: Path, weights: str | None, stages: str | None, **given: Any) -> None:
+def command(
+    model: str, data: str, out: Path, weights: str | None, stages: str | None, serve: bool, port: int, **given: Any
+) -> None:
     """Find out what every unit of MODEL responds to in DATA, and write it to a study.
 
     MODEL is torchvision:NAME, timm:NAME, hf:NAME, FILE.py:CALLABLE, package.module:CALLABLE, or demo. DATA is a folder
@@ -31,5 +35,12 @@ def command(model: str, data: str, out: Path, weights: str | None, stages: str |
 
     settings = Settings(collect(InputOptions, given), collect(ScanOptions, given), collect(ComputeOptions, given))
     wanted = [stage.strip() for stage in stages.split(",")] if stages else tuple(STAGES)
-    analyze_model(model, data, out, weights, wanted, settings, watcher())
-    click.echo(summary(out))
+    if not serve:
+        analyze_model(model, data, out, weights, wanted, settings, watcher())
+        click.echo(summary(out))
+        return
+    from torchlurk.server.running import serving_meanwhile
+
+    with serving_meanwhile(out, port, lambda text: click.echo(text, err=True)):
+        analyze_model(model, data, out, weights, wanted, settings, watcher())
+        click.echo(summary(out))

@@ -8,18 +8,22 @@ import click
 
 from torchlurk.cli.progress import watcher
 from torchlurk.cli.summary import summary
-from torchlurk.options import ComputeOptions, InputOptions, ScanOptions
 
 
 @click.command("demo")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("demo.lurk"), show_default=True, metavar="STUDY", help="Where to."
 )
-def command(out: Path) -> None:
-    """Analyze the demo: a small network that tells drawn things apart. Needs no download."""
+@click.option("--port", default=8000, show_default=True, help="The port of the app; where it is taken, the next free one.")
+@click.option("--no-serve", is_flag=True, help="Do not open the app.")
+def command(out: Path, port: int, no_serve: bool) -> None:
+    """Analyze the demo, a small network that tells drawn things apart, and open the app on it. Needs no download."""
     from torchlurk.analysis import STAGES, analyze_model
     from torchlurk.stages.stage import Settings
 
-    settings = Settings(InputOptions(), ScanOptions(), ComputeOptions())
-    analyze_model("demo", "demo", out, None, tuple(STAGES), settings, watcher())
+    analyze_model("demo", "demo", out, None, tuple(STAGES), Settings(), watcher())
     click.echo(summary(out))
+    if not no_serve:
+        from torchlurk.server.running import serve
+
+        serve([out], "127.0.0.1", port, click.echo, open_browser=True)

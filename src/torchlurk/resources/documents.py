@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.records import Class, Exemplar, Graph, Layer, UnitRecord
+from torchlurk.records import Attribution, Class, Exemplar, Graph, Layer, Synthesis, UnitRecord
 from torchlurk.rendering.wording import top_classes
 
 STATISTICS = ("mean", "std", "max", "min", "fraction_active", "selectivity")
@@ -21,7 +21,12 @@ def number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def unit_document(record: UnitRecord, classes: Sequence[Class]) -> dict[str, Any]:
+def unit_document(
+    record: UnitRecord,
+    classes: Sequence[Class],
+    attributions: Sequence[Attribution] = (),
+    syntheses: Sequence[Synthesis] = (),
+) -> dict[str, Any]:
     """What `torchlurk show STUDY UNIT --json` prints."""
     return {
         "layer": record.layer.name,
@@ -34,7 +39,10 @@ def unit_document(record: UnitRecord, classes: Sequence[Class]) -> dict[str, Any
             "mean": [_scored(exemplar) for exemplar in record.exemplars.get("mean", ())],
         },
         "classes": {kind: highest(record.classes[kind], classes) for kind in ("max", "mean")},
-        "images": {"attributions": [], "syntheses": []},
+        "images": {
+            "attributions": [_attribution(one) for one in attributions],
+            "syntheses": [_synthesis(one) for one in syntheses],
+        },
     }
 
 
@@ -67,4 +75,30 @@ def _placed(exemplar: Exemplar) -> dict[str, Any]:
         "position": None if exemplar.position is None else list(exemplar.position),
         "box": None if exemplar.box is None else list(exemplar.box),
         "recall": number(exemplar.recall),
+    }
+
+
+def _attribution(one: Attribution) -> dict[str, Any]:
+    return {
+        "exemplars": one.ranking,
+        "rank": one.rank,
+        "method": one.method,
+        "box": list(one.box),
+        "picture": one.picture,
+        "scale": number(one.scale),
+        "kept": number(one.kept),
+    }
+
+
+def _synthesis(one: Synthesis) -> dict[str, Any]:
+    return {
+        "preset": one.preset,
+        "picture": one.picture,
+        "activation": number(one.activation),
+        "ratio_to_best_exemplar": number(one.ratio),
+        "percentile": number(one.percentile),
+        "robustness": number(one.robustness),
+        "marked": one.marked,
+        "seed": one.seed,
+        "steps": one.steps,
     }

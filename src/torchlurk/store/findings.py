@@ -127,10 +127,11 @@ def load_syntheses(db: sqlite3.Connection, layer: int, channel: int) -> tuple[Sy
     found = db.execute(
         f"SELECT {SYNTHESIS_COLUMNS} FROM synthesis WHERE layer = ? AND channel = ? ORDER BY preset", (layer, channel)
     )
-    return tuple(map(_synthesis, found))
+    return tuple(map(synthesis_of, found))
 
 
-def _synthesis(row: tuple[Any, ...]) -> Synthesis:
+def synthesis_of(row: tuple[Any, ...]) -> Synthesis:
+    """A row of `SYNTHESIS_COLUMNS` as a record."""
     preset, picture, activation, ratio, percentile, robustness, marked, seed, steps = row
     return Synthesis(
         preset=cells.text(preset, "synthesis.preset"),

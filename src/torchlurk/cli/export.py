@@ -1,0 +1,20 @@
+"""`torchlurk export STUDY FOLDER`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from torchlurk.cli.progress import watcher
+
+
+@click.command("export")
+@click.argument("study", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+def command(study: Path, folder: Path) -> None:
+    """Write the app with STUDY into FOLDER, as files that any web host can serve, under any path."""
+    from torchlurk.export import export
+
+    files = export([study], folder, watcher())
+    click.echo(f"{folder}: {files:,} files; to look at them here: python -m http.server --directory {folder}")

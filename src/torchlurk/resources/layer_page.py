@@ -1,0 +1,89 @@
+"""The document of one layer: everything by which its grid of units is sorted, filtered and drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from torchlurk.records import Layer
+from torchlurk.resources import sheets
+from torchlurk.resources.documents import STATISTICS, number
+from torchlurk.store import overviews
+from torchlurk.store.reading import Reader
+
+DIGITS = 6
+"""Significant digits of numbers in columns."""
+
+
+def views(reader: Reader, layer: int) -> list[str]:
+    """What tiles can show: natural pictures first, synthetic ones last."""
+    attributions = [f"attribution-{method}" for method in overviews.methods(reader, layer)]
+    return ["box", "whole", *attributions, *(f"synthesis-{preset}" for preset in overviews.presets(reader, layer))]
+
+
+def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
+    """Columns with an entry a channel, and where the sprite sheets are."""
+    statistics, best = reader.statistics(layer.name), reader.best(layer.name)
+    favourites, second, scores = _favourites(reader, layer)
+    fewer = sheets.missing(best)
+    return {
+        "id": index,
+        "name": layer.name,
+        "statistics": {name: _column(getattr(statistics, name)) for name in STATISTICS},
+        "best_class": favourites,
+        "second_class": second,
+        "class_score": scores,
+        "best": {
+            "example": best.examples[:, 0].tolist(),
+            "score": _column(best.scores[:, 0]),
+            "box": None if best.boxes is None else best.boxes[:, 0].tolist(),
+        },
+        "effective_field": reader.effective_field(layer.name),
+        "checks": checks_of(reader, layer.name),
+        "syntheses": _syntheses(reader, index, layer.channels),
+        "sheets": {
+            view: {
+                "tile": sheets.TILE,
+                "columns": sheets.COLUMNS,
+                "per_sheet": sheets.PER_SHEET,
+                "sheets": [f"sheets/{index}-{view}-{n}.jpg" for n in range(sheets.sheets_of(layer.channels))],
+                "missing": fewer if view in ("box", "whole") else [],
+            }
+            for view in views(reader, index)
+        },
+    }
+
+
+def checks_of(reader: Reader, layer: str) -> dict[str, Any]:
+    """By method, how its pictures of a layer did in the randomization check."""
+    return {one.method: {"similarity": number(one.similarity), "marked": one.marked} for one in reader.checks(layer)}
+
+
+def _favourites(reader: Reader, layer: Layer) -> tuple[list[int], list[int], list[float | None]]:
+    """For each unit the classes with the highest and the second highest mean of the max, and the highest; -1 for none."""
+    by_max, _ = reader.class_profiles(layer.name)
+    if by_max.shape[1] == 0:
+        return [-1] * len(by_max), [-1] * len(by_max), [None] * len(by_max)
+    values = np.where(np.isfinite(by_max), by_max, -np.inf)
+    order = np.argsort(-values, axis=1, kind="stable")[:, :2]
+    highest = np.take_along_axis(values, order, axis=1)
+    chosen = np.where(np.isfinite(highest), order, -1)
+    second = chosen[:, 1] if chosen.shape[1] > 1 else np.full(len(chosen), -1)
+    return chosen[:, 0].tolist(), second.tolist(), _column(highest[:, 0])
+
+
+def _syntheses(reader: Reader, index: int, channels: int) -> dict[str, Any]:
+    found = {}
+    for preset, by_channel in overviews.layer_syntheses(reader, index).items():
+        rows = [by_channel.get(channel) for channel in range(channels)]
+        found[preset] = {
+            "activation": [None if row is None else number(row.activation) for row in rows],
+            "ratio": [None if row is None else number(row.ratio) for row in rows],
+            "marked": [None if row is None else row.marked for row in rows],
+        }
+    return found
+
+
+def _column(values: np.ndarray) -> list[float | None]:
+    return [number(float(f"{value:.{DIGITS}g}")) for value in values.tolist()]

@@ -1,0 +1,80 @@
+"""How units go with one another, from their responses to the same sample of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Float32
+
+from torchlurk.records import Graph, Layer
+
+Standardized = Float32[np.ndarray, "unit example"]
+
+
+def standardized(responses: Float32[np.ndarray, "unit example"]) -> Standardized:
+    """Each unit's responses less their mean, at length one; zero for a unit that does not vary, or is never finite."""
+    finite = np.nan_to_num(responses, nan=0.0, posinf=0.0, neginf=0.0)
+    centred = finite - finite.mean(axis=1, keepdims=True) if finite.shape[1] else finite
+    length = np.sqrt(np.square(centred, dtype=np.float64).sum(axis=1, keepdims=True)).astype(np.float32)
+    found: Standardized = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
+    return found
+
+
+def most_alike(
+    unit: Float32[np.ndarray, " example"], others: Standardized, most: int, *, without: int | None = None
+) -> list[tuple[int, float]]:
+    """The channels whose responses correlate most with those of a unit, and the correlation; highest first, equal ones by
+    channel. Only positive ones count.
+    """
+    correlation = (others @ unit).astype(np.float64)
+    if without is not None:
+        correlation[without] = 0
+    order = np.lexsort((np.arange(len(correlation)), -correlation))[:most]
+    return [(int(channel), float(correlation[channel])) for channel in order if correlation[channel] > 0]
+
+
+def layer_nodes(graph: Graph, layers: Sequence[Layer]) -> dict[str, int]:
+    """The node of each layer: its own call, or, for a module made of others, the last operation in it."""
+    calls = {node.name: node.id for node in graph.nodes if node.kind == "module"}
+    last: dict[str, int] = {}
+    for node in graph.nodes:
+        inside = node.module.split(".") if node.module else []
+        for depth in range(1, len(inside) + 1):
+            last[".".join(inside[:depth])] = node.id
+    found = {layer.name: calls.get(layer.name, last.get(layer.name)) for layer in layers}
+    return {name: node for name, node in found.items() if node is not None}
+
+
+def neighbours(graph: Graph, layers: Sequence[Layer]) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """For each layer, the layers that feed it and those that it feeds, with nothing but operations between."""
+    layer_of = {node: name for name, node in layer_nodes(graph, layers).items()}
+    before: dict[int, list[int]] = {}
+    after: dict[int, list[int]] = {}
+    for source, target in graph.edges:
+        before.setdefault(target, []).append(source)
+        after.setdefault(source, []).append(target)
+    found = {}
+    for node, name in layer_of.items():
+        found[name] = (_reached(node, before, layer_of), _reached(node, after, layer_of))
+    return {layer.name: found.get(layer.name, ((), ())) for layer in layers}
+
+
+def _reached(start: int, edges: dict[int, list[int]], layer_of: dict[int, str]) -> tuple[str, ...]:
+    """The first layers on every way from a node, in the order in which they are met."""
+    seen, names = {start}, []
+    waiting: list[int] = list(_next(start, edges))
+    while waiting:
+        node = waiting.pop(0)
+        if node in seen:
+            continue
+        seen.add(node)
+        if node in layer_of:
+            names.append(layer_of[node])
+        else:
+            waiting += _next(node, edges)
+    return tuple(names)
+
+
+def _next(node: int, edges: dict[int, list[int]]) -> Iterable[int]:
+    return edges.get(node, ())

@@ -1,0 +1,93 @@
+"""Sprite sheets: what all units of a layer look like, many small tiles on one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from torchlurk.records import Ranking
+from torchlurk.rendering.encoding import decode
+from torchlurk.rendering.sprites import best_boxes, sprite_sheet
+from torchlurk.store.reading import Reader
+
+TILE = 72
+"""Pixels a side."""
+COLUMNS = 16
+PER_SHEET = 128
+"""Tiles of one sheet: about a screenful."""
+QUALITY = 82
+DECODED = 256
+"""How many example pictures are kept decoded while a sheet is drawn."""
+
+Draw = Callable[[range], list[Image.Image | None]]
+
+
+def sheets_of(units: int) -> int:
+    """How many sheets so many units take."""
+    return -(-units // PER_SHEET)
+
+
+def draw_sheet(draw: Draw, number: int, units: int) -> bytes:
+    """Sheet `number` of a layer, as JPEG: unit c is tile c % PER_SHEET, row by row."""
+    channels = range(number * PER_SHEET, min((number + 1) * PER_SHEET, units))
+    sheet = sprite_sheet([_squared(one) for one in draw(channels)], side=TILE, columns=COLUMNS)
+    sheet.save(buffer := BytesIO(), "JPEG", quality=QUALITY)
+    return buffer.getvalue()
+
+
+def exemplars(reader: Reader, best: Ranking, input_size: tuple[int, int], *, whole: bool) -> Draw:
+    """Draws each unit's best exemplar: its box, or the whole of it."""
+
+    def draw(channels: range) -> list[Image.Image | None]:
+        rows = slice(channels.start, channels.stop)
+        shown = Ranking(
+            best.scores[rows],
+            best.examples[rows],
+            None,
+            None if whole or best.boxes is None else best.boxes[rows],
+        )
+        return best_boxes(shown, lru_cache(DECODED)(lambda example: _opened(reader.picture(example))), input_size)
+
+    return draw
+
+
+def stored(reader: Reader, pictures: Mapping[int, str]) -> Draw:
+    """Draws stored pictures, by channel."""
+
+    def draw(channels: range) -> list[Image.Image | None]:
+        found = (pictures.get(channel) for channel in channels)
+        return [None if name is None else _on_grey(_opened(reader.stored_picture(name))) for name in found]
+
+    return draw
+
+
+def missing(best: Ranking) -> list[int]:
+    """Channels without a best exemplar."""
+    return [int(channel) for channel in np.flatnonzero(best.examples[:, 0] < 0)]
+
+
+def _squared(image: Image.Image | None) -> Image.Image | None:
+    """A picture in a square of its own mean colour, which goes with light and dark."""
+    if image is None or image.width == image.height:
+        return image
+    side = max(image.size)
+    colour = tuple(int(one) for one in np.asarray(image.convert("RGB"), np.float32).mean(axis=(0, 1)))
+    ground = Image.new("RGB", (side, side), colour)
+    ground.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return ground
+
+
+def _opened(found: tuple[str, bytes] | None) -> Image.Image | None:
+    return None if found is None else decode(found[1])
+
+
+def _on_grey(image: Image.Image | None) -> Image.Image | None:
+    """A picture with transparency, on the grey that stands for nothing."""
+    if image is None or image.mode not in ("RGBA", "LA"):
+        return image
+    ground = Image.new("RGBA", image.size, (128, 128, 128, 255))
+    return Image.alpha_composite(ground, image.convert("RGBA"))

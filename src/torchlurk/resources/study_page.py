@@ -1,0 +1,131 @@
+"""The documents of a whole study: its card in the list, and everything that all its pages need."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from torchlurk.errors import StudyError
+from torchlurk.records import Graph, Layer, Run, StageCount
+from torchlurk.resources.relations import layer_nodes
+from torchlurk.store import overviews
+from torchlurk.store.reading import Reader
+
+COVER = 6
+"""Pictures on the card of a study."""
+
+SKIPS = 100
+"""How many of what was passed over is named."""
+
+
+def card(reader: Reader, slug: str) -> dict[str, Any]:
+    """What the list of studies says of one."""
+    layers, runs = reader.layers(), reader.runs()
+    counts = overviews.unit_counts(reader)
+    scan = runs.get("scan")
+    return {
+        "slug": slug,
+        "name": reader.path.stem,
+        "model": scan.model if scan else "",
+        "data": scan.data if scan else "",
+        "layers": len(counts),
+        "units": sum(units for units, _ in counts.values()),
+        "examples": reader.example_count(),
+        "bytes": reader.path.stat().st_size,
+        "version": scan.version if scan else "",
+        "stages": stages(reader),
+        "cover": _cover(reader, layers, counts),
+    }
+
+
+def study_document(reader: Reader, slug: str) -> dict[str, Any]:
+    """What all pages of a study need: layers, graph, classes, stages. Raises `StudyError` while there is no model yet."""
+    runs, layers, counts = reader.runs(), reader.layers(), overviews.unit_counts(reader)
+    scan = runs.get("scan")
+    if scan is None:
+        raise StudyError(f"'{reader.path}' holds no scan yet", "start or continue the analysis")
+    sizes, graph = overviews.class_sizes(reader), reader.graph()
+    nodes = layer_nodes(graph, layers)
+    skips = reader.skips()
+    return {
+        "slug": slug,
+        "name": reader.path.stem,
+        "model": scan.model,
+        "data": scan.data,
+        "input": list(reader.input_shape()),
+        "preprocessing": asdict(reader.preprocessing()),
+        "version": scan.version,
+        "examples": reader.example_count(),
+        "classes": [
+            {"index": one.index, "name": one.name, "label": one.label, "examples": sizes.get(one.index, 0)}
+            for one in reader.classes()
+        ],
+        "layers": [
+            _layer(number, layer, counts.get(number, (0, 0))) | {"node": nodes.get(layer.name)}
+            for number, layer in enumerate(layers)
+        ],
+        "graph": _graph(graph),
+        "stages": stages(reader),
+        "methods": overviews.methods(reader),
+        "presets": overviews.presets(reader),
+        "notes": [list(note) for note in reader.notes()],
+        "skips": {"count": len(skips), "first": [[one.path, one.reason] for one in skips[:SKIPS]]},
+    }
+
+
+def stages(reader: Reader) -> list[dict[str, Any]]:
+    """How far each stage has come, in the order in which they were begun."""
+    counts = reader.counts()
+    return [_stage(run, counts.get(run.stage)) for run in sorted(reader.runs().values(), key=lambda run: run.started)]
+
+
+def _stage(run: Run, count: StageCount | None) -> dict[str, Any]:
+    done, total = (count.done, count.total) if count else (0, 0)
+    return {
+        "stage": run.stage,
+        "started": run.started,
+        "finished": run.finished,
+        "done": done,
+        "total": total,
+        "seed": run.seed,
+        "version": run.version,
+        "options": dict(run.options),
+    }
+
+
+def _layer(number: int, layer: Layer, counted: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "id": number,
+        "name": layer.name,
+        "type": layer.type,
+        "layout": layer.layout,
+        "channels": layer.channels,
+        "shape": list(layer.shape),
+        "parameters": layer.parameters,
+        "receptive_field": list(layer.receptive_field) if layer.receptive_field else None,
+        "stride": list(layer.stride) if layer.stride else None,
+        "nonlinearity": layer.nonlinearity,
+        "read_after": list(layer.read_after),
+        "units": counted[0],
+        "dead": counted[1],
+    }
+
+
+def _graph(graph: Graph) -> dict[str, Any]:
+    nodes = [[one.id, one.kind, one.name, one.module, one.type, list(one.shape)] for one in graph.nodes]
+    return {"nodes": nodes, "edges": [list(edge) for edge in graph.edges]}
+
+
+def _cover(reader: Reader, layers: tuple[Layer, ...], counts: dict[int, tuple[int, int]]) -> list[str]:
+    """The strongest examples of units all over the last layer that has a map."""
+    mapped = [layer for number, layer in enumerate(layers) if number in counts and layer.shape and layer.channels]
+    if not mapped:
+        return []
+    best = reader.best(mapped[-1].name).examples[:, 0]
+    examples = list(dict.fromkeys(int(one) for one in best if one >= 0))
+    spread = np.linspace(0, len(examples) - 1, min(COVER, len(examples))).round().astype(int)
+    chosen = [examples[index] for index in spread]
+    files = overviews.picture_files(reader, chosen)
+    return [f"pictures/{files[one]}" for one in chosen if one in files]

@@ -1,0 +1,99 @@
+"""The routes."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.types import ASGIApp
+
+from torchlurk.errors import StudyError, TorchlurkError
+from torchlurk.resources.tree import Forest
+from torchlurk.server.answers import answer, failure
+from torchlurk.server.events import events
+from torchlurk.server.security import Guard
+from torchlurk.web import app_files
+
+WORTH_PACKING = 1024
+"""Bytes from which answers are compressed."""
+
+KINDS = {404: "NotFound", 405: "MethodNotAllowed"}
+
+NO_APP = """<!doctype html><meta charset="utf-8"><title>Torchlurk</title><body><h1>Torchlurk</h1>
+<p>The web app was not built into this installation.
+Install Torchlurk from its wheel, or with <code>pip install .</code> in a clone.</p>
+<p>The studies are being served all the same: <a href="data/studies.json">data/studies.json</a>.</p>"""
+
+
+def make_app(forest: Forest, *, hosts: frozenset[str] | None, token: str | None = None) -> ASGIApp:
+    """The application that serves these studies, behind the guard that decides who may ask."""
+    app = FastAPI(title="Torchlurk", version=version("torchlurk"), docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.add_middleware(GZipMiddleware, minimum_size=WORTH_PACKING)
+    _add_errors(app)
+    _add_data(app, forest)
+    _add_pages(app)
+    return Guard(app, hosts, token)
+
+
+def _add_data(app: FastAPI, forest: Forest) -> None:
+    @app.get("/data/{path:path}", summary="A document or picture of a study", tags=["data"])
+    async def data(request: Request, path: str) -> Response:
+        """`studies.json`, or what is below a study's slug; the same bytes as an export holds."""
+        found = await run_in_threadpool(forest.find, path)
+        if found is None:
+            return failure(404, "NotFound", f"nothing is at data/{path[:200]}", "data/studies.json lists the studies")
+        return answer(request, found)
+
+    @app.get("/events", summary="Progress of stages and changes of studies", tags=["events"])
+    async def watch() -> StreamingResponse:
+        """Server-sent events: `progress` and `changed`."""
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no", "content-encoding": "identity"}
+        return StreamingResponse(events(forest.trees), media_type="text/event-stream", headers=headers)
+
+
+def _add_pages(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        """The routes in a table; a browser needs no script for it."""
+        rows = "".join(
+            f"<tr><td><code>{method.upper()}</code></td><td><code>{path}</code></td><td>{route['summary']}</td></tr>"
+            for path, methods in app.openapi()["paths"].items()
+            for method, route in methods.items()
+        )
+        return HTMLResponse(
+            f'<!doctype html><meta charset="utf-8"><title>Torchlurk: routes</title><h1>Routes</h1><table>{rows}</table>'
+            '<p><a href="openapi.json">openapi.json</a></p>'
+        )
+
+    @app.get("/{path:path}", include_in_schema=False)
+    async def files(request: Request, path: str) -> Response:
+        """The web app."""
+        found = app_files().get(path or "index.html")
+        if found is not None:
+            return answer(request, found)
+        if path in ("", "index.html"):
+            return HTMLResponse(NO_APP)
+        return failure(404, "NotFound", f"nothing is at {path[:200]}", "the app is at the root")
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(TorchlurkError)
+    async def ours(request: Request, error: TorchlurkError) -> Response:
+        return failure(409 if isinstance(error, StudyError) else 400, error.kind, error.message, error.hint)
+
+    @app.exception_handler(HTTPException)
+    async def known(request: Request, error: HTTPException) -> Response:
+        return failure(error.status_code, KINDS.get(error.status_code, "Refused"), str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> Response:
+        return failure(422, "BadRequest", "; ".join(str(one["msg"]) for one in error.errors()))
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        return failure(500, "Unforeseen", f"{type(error).__name__} on {request.url.path[:200]}", "the server's log tells more")

@@ -1,0 +1,85 @@
+"""What happens to the studies while they are looked at, as server-sent events; read from the files, whoever writes them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from time import monotonic
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+
+from torchlurk.errors import TorchlurkError
+from torchlurk.resources.study_page import stages
+from torchlurk.resources.tree import StudyTree
+from torchlurk.store import overviews
+
+BETWEEN_LOOKS = 0.5
+SECONDS_BETWEEN_SIGNS = 15.0
+"""A comment now and then, so that nothing on the way takes the connection for dead."""
+
+
+class Watch:
+    """One listener's view of one study: what has changed since it last looked."""
+
+    def __init__(self, tree: StudyTree) -> None:
+        self._tree = tree
+        self._state: Any = None
+        self._scanned: dict[int, tuple[int, int]] | None = None
+        self._told: dict[str, Any] = {}
+        self._began: dict[str, tuple[float, int]] = {}
+
+    def look(self) -> list[tuple[str, dict[str, Any]]]:
+        """The events since the last look."""
+        state = overviews.state(self._tree.reader.path)
+        if state == self._state:
+            return []
+        first, self._state = self._state is None, state
+        try:
+            return [*self._progress(), *self._changes(first)]
+        except TorchlurkError:  # it is being replaced, or damaged: the pages say so when they ask
+            return []
+
+    def _progress(self) -> list[tuple[str, dict[str, Any]]]:
+        events = []
+        for stage in stages(self._tree.reader):
+            told = (stage["done"], stage["total"], stage["finished"])
+            if self._told.get(stage["stage"]) != told:
+                self._told[stage["stage"]] = told
+                events.append(("progress", {"study": self._tree.slug, **self._rate(stage)}))
+        return events
+
+    def _rate(self, stage: dict[str, Any]) -> dict[str, Any]:
+        """The stage with items a second and seconds left, as far as this listener has seen it run."""
+        name, done = stage["stage"], stage["done"]
+        start, before = self._began.setdefault(name, (monotonic(), done))
+        seconds = monotonic() - start
+        rate = (done - before) / seconds if seconds > 1 and done > before else None
+        left = (stage["total"] - done) / rate if rate else None
+        kept = {key: stage[key] for key in ("stage", "done", "total", "finished")}
+        return kept | {"rate": rate, "left": left}
+
+    def _changes(self, first: bool) -> list[tuple[str, dict[str, Any]]]:
+        scanned = overviews.unit_counts(self._tree.reader)
+        before, self._scanned = self._scanned, scanned
+        if first:
+            return []
+        layers = sorted(one for one in scanned if before is None or one not in before)
+        return [("changed", {"study": self._tree.slug, "layers": layers or None})]
+
+
+async def events(trees: Mapping[str, StudyTree]) -> AsyncIterator[bytes]:
+    """All events of all studies, for one listener, until it goes away."""
+    watches = [Watch(tree) for tree in trees.values()]
+    spoke = monotonic()
+    yield b": welcome\n\n"
+    while True:
+        for watch in watches:
+            for kind, data in await run_in_threadpool(watch.look):
+                yield f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+                spoke = monotonic()
+        if monotonic() - spoke > SECONDS_BETWEEN_SIGNS:
+            yield b": still here\n\n"
+            spoke = monotonic()
+        await asyncio.sleep(BETWEEN_LOOKS)

@@ -1,0 +1,160 @@
+"""A server that runs beside whatever else the process does, and ends with it."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+import time
+import webbrowser
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+import uvicorn
+
+from torchlurk.errors import OptionError, TorchlurkError
+from torchlurk.resources.tree import Forest
+from torchlurk.server.app import make_app
+from torchlurk.server.security import LOOPBACK_NAMES, is_loopback
+from torchlurk.store.reading import Reader
+
+PORTS_TRIED = 20
+"""Where the port is taken, the ones after it are tried."""
+
+GRACE = 1
+"""Seconds that open answers (event streams above all) have when the server ends."""
+
+STARTED_WITHIN = 30.0
+WAIT_FOR_STUDY = 0.3
+
+
+class Server:
+    """Serves studies from a thread of its own; use it in a `with` block, or `stop` it.
+
+    Raises `StudyError` for what is not a study, `OptionError` where it cannot listen on that host and port.
+    """
+
+    def __init__(self, studies: Sequence[Path], *, host: str = "127.0.0.1", port: int = 8000) -> None:
+        readers = [Reader(path) for path in studies]
+        self._readers = readers
+        self.host = host
+        self.token = None if is_loopback(host) else secrets.token_urlsafe(24)
+        self._socket = _listening(host, port)
+        self.port = int(self._socket.getsockname()[1])
+        hosts = frozenset({*LOOPBACK_NAMES, host}) if self.token is None else None
+        app = make_app(Forest(readers), hosts=hosts, token=self.token)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GRACE, lifespan="off", server_header=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="torchlurk-serve", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The address to open, with the token if one is asked for."""
+        shown = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host
+        base = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}/"
+        return base if self.token is None else f"{base}?token={self.token}"
+
+    def start(self) -> Server:
+        """Starts to answer; returns when it does."""
+        self._thread.start()
+        give_up = time.monotonic() + STARTED_WITHIN
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > give_up:
+                raise TorchlurkError(f"the server did not start on {self.url}")
+            time.sleep(0.01)
+        return self
+
+    def wait(self, until: threading.Event | None = None) -> None:
+        """Returns when the server has ended or the event is set; until then Ctrl-C raises KeyboardInterrupt here."""
+        while self._thread.is_alive() and not (until and until.is_set()):
+            self._thread.join(0.5)
+
+    def stop(self) -> None:
+        """Ends it; a second call does nothing."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(2 * GRACE + 1)
+        self._socket.close()
+        for reader in self._readers:
+            reader.close()
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+def serve(
+    studies: Sequence[Path],
+    host: str,
+    port: int,
+    say: Callable[[str], None],
+    *,
+    open_browser: bool = False,
+    until: threading.Event | None = None,
+) -> None:
+    """Serves until Ctrl-C, or until the event is set."""
+    with Server(studies, host=host, port=port) as server:
+        say(f"Torchlurk is at {server.url}   (Ctrl-C ends it)")
+        if open_browser:
+            with suppress(webbrowser.Error):
+                webbrowser.open(server.url)
+        with suppress(KeyboardInterrupt):
+            server.wait(until)
+
+
+@contextmanager
+def serving_meanwhile(study: Path, port: int, say: Callable[[str], None]) -> Iterator[None]:
+    """Within it, the study is served from the moment when it holds its model; after it, until Ctrl-C."""
+    stop = threading.Event()
+
+    def later() -> None:
+        while not stop.is_set() and not _holds_model(study):
+            stop.wait(WAIT_FOR_STUDY)
+        if not stop.is_set():
+            try:
+                serve([study], "127.0.0.1", port, say, until=stop)
+            except TorchlurkError as error:
+                say(str(error))
+
+    thread = threading.Thread(target=later, name="torchlurk-serve-meanwhile", daemon=True)
+    thread.start()
+    try:
+        yield
+        with suppress(KeyboardInterrupt):
+            while thread.is_alive():
+                thread.join(WAIT_FOR_STUDY)
+    finally:
+        stop.set()
+        thread.join(2 * GRACE + 2)
+
+
+def _holds_model(study: Path) -> bool:
+    try:
+        with Reader(study) as reader:
+            return bool(reader.runs()) and bool(reader.layers())
+    except TorchlurkError:
+        return False
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket on the port, or on the first free one after it."""
+    if not 0 <= port < 1 << 16:
+        raise OptionError(f"--port is {port}", "it may be from 0 (any) to 65535")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    reason = ""
+    for number in [port] if port == 0 else range(port, min(port + PORTS_TRIED, 1 << 16)):
+        one = socket.socket(family, socket.SOCK_STREAM)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((host, number))
+            one.listen(128)
+        except OSError as error:
+            one.close()
+            reason = error.strerror or str(error)
+        else:
+            return one
+    raise OptionError(f"cannot listen on {host}, port {port}: {reason}", "give another --host or --port")

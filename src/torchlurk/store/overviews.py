@@ -1,0 +1,130 @@
+"""Questions about many units, examples or pictures at once, for the documents of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from torchlurk.records import Synthesis
+from torchlurk.store import cells
+from torchlurk.store.findings import SYNTHESIS_COLUMNS, synthesis_of
+from torchlurk.store.reading import Reader
+from torchlurk.store.schema import MEDIA_TYPES
+
+ENDINGS = dict(zip(MEDIA_TYPES, ("jpg", "png", "webp"), strict=True))
+"""Of file names, by media type."""
+
+AT_ONCE = 500
+"""Parameters of one query."""
+
+
+def state(path: Path) -> tuple[tuple[int, int], ...]:
+    """Something that differs whenever the study has been written to."""
+    found = []
+    for name in (path, path.with_name(path.name + "-wal")):
+        try:
+            status = name.stat()
+            found.append((status.st_mtime_ns, status.st_size))
+        except OSError:
+            found.append((0, 0))
+    return tuple(found)
+
+
+def picture_files(reader: Reader, examples: Iterable[int]) -> dict[int, str]:
+    """File names of stored pictures, `SHA-256.ending`, by example; examples without one are not in it."""
+    wanted = sorted(set(examples))
+    names: dict[int, str] = {}
+    with reader.reading() as db:
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            found = db.execute(
+                "SELECT example, sha256, media_type FROM example_picture JOIN picture ON sha256 = picture"
+                f" WHERE example IN ({', '.join('?' * len(some))})",
+                some,
+            )
+            names |= {example: _file(digest, media_type) for example, digest, media_type in found}
+    return names
+
+
+def files_of(reader: Reader, pictures: Iterable[str]) -> dict[str, str]:
+    """File names of stored pictures by their SHA-256 in hexadecimal."""
+    wanted = sorted({bytes.fromhex(one) for one in pictures})
+    names: dict[str, str] = {}
+    with reader.reading() as db:
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            found = db.execute(f"SELECT sha256, media_type FROM picture WHERE sha256 IN ({', '.join('?' * len(some))})", some)
+            names |= {digest.hex(): _file(digest, media_type) for digest, media_type in found}
+    return names
+
+
+def all_picture_files(reader: Reader) -> list[str]:
+    """File names of all stored pictures."""
+    with reader.reading() as db:
+        return [_file(*row) for row in db.execute("SELECT sha256, media_type FROM picture ORDER BY sha256")]
+
+
+def _file(digest: object, media_type: object) -> str:
+    name = cells.raw(digest, 32, "picture.sha256").hex()
+    return f"{name}.{ENDINGS[cells.one_of(media_type, MEDIA_TYPES, 'picture.media_type')]}"
+
+
+def pictured_examples(reader: Reader, class_index: int, most: int) -> list[tuple[int, str]]:
+    """Examples of a class whose picture is stored, as (index, path), by index."""
+    with reader.reading() as db:
+        found = db.execute(
+            "SELECT id, path FROM example JOIN example_picture ON example = id WHERE class = ? ORDER BY id LIMIT ?",
+            (class_index, most),
+        )
+        return [(cells.whole(id, "example.id"), cells.text(path, "example.path")) for id, path in found]
+
+
+def class_sizes(reader: Reader) -> dict[int, int]:
+    """How many examples each class has."""
+    with reader.reading() as db:
+        found = db.execute("SELECT class, count(*) FROM example WHERE class IS NOT NULL GROUP BY class")
+        return {cells.whole(one, "example.class"): count for one, count in found}
+
+
+def unit_counts(reader: Reader) -> dict[int, tuple[int, int]]:
+    """By the layer's number: how many units are scanned, and how many of them are dead."""
+    with reader.reading() as db:
+        found = db.execute("SELECT layer, count(*), coalesce(sum(fraction_active = 0), 0) FROM unit GROUP BY layer")
+        return {cells.whole(layer, "unit.layer"): (units, dead) for layer, units, dead in found}
+
+
+def methods(reader: Reader, layer: int | None = None) -> list[str]:
+    """The methods of the attributions that there are, in all or of one layer."""
+    return _distinct(reader, "attribution", "method", layer)
+
+
+def presets(reader: Reader, layer: int | None = None) -> list[str]:
+    """The presets of the syntheses that there are, in all or of one layer."""
+    return _distinct(reader, "synthesis", "preset", layer)
+
+
+def _distinct(reader: Reader, table: str, column: str, layer: int | None) -> list[str]:
+    where, values = ("", ()) if layer is None else (" WHERE layer = ?", (layer,))
+    with reader.reading() as db:
+        found = db.execute(f"SELECT DISTINCT {column} FROM {table}{where} ORDER BY {column}", values)
+        return [cells.text(one, f"{table}.{column}") for (one,) in found]
+
+
+def best_attributions(reader: Reader, layer: int, method: str) -> dict[int, str]:
+    """By channel, the picture (SHA-256 in hexadecimal) of the best exemplar's attribution."""
+    with reader.reading() as db:
+        found = db.execute(
+            "SELECT channel, picture FROM attribution WHERE layer = ? AND ranking = 'max' AND rank = 0 AND method = ?",
+            (layer, method),
+        )
+        return {channel: cells.raw(picture, 32, "attribution.picture").hex() for channel, picture in found}
+
+
+def layer_syntheses(reader: Reader, layer: int) -> Mapping[str, dict[int, Synthesis]]:
+    """By preset and channel, the syntheses of a layer."""
+    by_preset: dict[str, dict[int, Synthesis]] = {}
+    with reader.reading() as db:
+        for channel, *row in db.execute(f"SELECT channel, {SYNTHESIS_COLUMNS} FROM synthesis WHERE layer = ?", (layer,)):
+            found = synthesis_of(tuple(row))
+            by_preset.setdefault(found.preset, {})[cells.whole(channel, "synthesis.channel")] = found
+    return by_preset

@@ -1,0 +1,184 @@
+/** The documents of a study, as `resources/` writes them. */
+
+export type Box = [number, number, number, number];
+
+export interface Stage {
+  stage: string;
+  started: string;
+  finished: string | null;
+  done: number;
+  total: number;
+  rate?: number | null;
+  left?: number | null;
+  options?: Record<string, unknown>;
+}
+
+export interface Card {
+  slug: string;
+  name: string;
+  model: string;
+  data: string;
+  layers: number;
+  units: number;
+  examples: number;
+  bytes: number;
+  version: string;
+  stages: Stage[];
+  cover: string[];
+}
+
+export interface ClassInfo {
+  index: number;
+  name: string;
+  label: string;
+  examples: number;
+}
+
+export interface LayerInfo {
+  id: number;
+  name: string;
+  type: string;
+  layout: "spatial" | "vector" | "tokens" | "sequence";
+  channels: number;
+  shape: number[];
+  parameters: number;
+  receptive_field: [number, number] | null;
+  stride: [number, number] | null;
+  nonlinearity: string | null;
+  read_after: string[];
+  units: number;
+  dead: number;
+  /** The node of the graph whose output its units are. */
+  node: number | null;
+}
+
+/** id, kind, name, module, type, shape */
+export type GraphNode = [number, "input" | "module" | "operation" | "output", string, string, string, number[]];
+
+export interface Study {
+  slug: string;
+  name: string;
+  model: string;
+  data: string;
+  input: number[];
+  version: string;
+  examples: number;
+  classes: ClassInfo[];
+  layers: LayerInfo[];
+  graph: { nodes: GraphNode[]; edges: [number, number][] };
+  stages: Stage[];
+  methods: string[];
+  presets: string[];
+  notes: [string, string][];
+  skips: { count: number; first: [string, string][] };
+}
+
+export interface Sheets {
+  tile: number;
+  columns: number;
+  per_sheet: number;
+  sheets: string[];
+  missing: number[];
+}
+
+export type Column = (number | null)[];
+
+export interface Check {
+  similarity: number | null;
+  marked: boolean;
+}
+
+export const STATISTICS = ["max", "mean", "std", "min", "fraction_active", "selectivity"] as const;
+export type Statistic = (typeof STATISTICS)[number];
+
+export interface Layer {
+  id: number;
+  name: string;
+  statistics: Record<Statistic, Column>;
+  best_class: number[];
+  second_class: number[];
+  class_score: Column;
+  best: { example: number[]; score: Column; box: Box[] | null };
+  effective_field: [number, number] | null;
+  checks: Record<string, Check>;
+  syntheses: Record<string, { activation: Column; ratio: Column; marked: (string | null)[] }>;
+  sheets: Record<string, Sheets>;
+}
+
+export interface Exemplar {
+  rank?: number;
+  level?: number;
+  example: number;
+  path: string;
+  class: string | null;
+  score: number | null;
+  position?: number[] | null;
+  box?: Box | null;
+  recall?: number | null;
+  picture: string | null;
+}
+
+export interface Attribution {
+  exemplars: "max" | "mean";
+  rank: number;
+  method: string;
+  box: Box;
+  picture: string | null;
+  kept: number | null;
+}
+
+export interface Synthesis {
+  preset: string;
+  picture: string | null;
+  activation: number | null;
+  ratio_to_best_exemplar: number | null;
+  percentile: number | null;
+  robustness: number | null;
+  marked: string | null;
+  seed: number;
+  steps: number;
+}
+
+export interface ClassValue {
+  index: number;
+  class: string;
+  value: number;
+}
+
+export interface Alike {
+  channel: number;
+  value: number;
+}
+
+export interface Neighbour extends Alike {
+  layer: number;
+  name: string;
+}
+
+export interface Unit {
+  id: number;
+  layer: string;
+  channel: number;
+  layout: string;
+  shape: number[];
+  dead: boolean;
+  statistics: Record<Statistic, number | null>;
+  exemplars: { max: Exemplar[]; mean: Exemplar[]; quantile: Exemplar[] };
+  classes: { max: ClassValue[]; mean: ClassValue[] };
+  histogram: { edges: number[]; counts: number[]; zeros: number };
+  similar: { classes: Alike[]; coactivation: Alike[] };
+  before: Neighbour[];
+  after: Neighbour[];
+  checks: Record<string, Check>;
+  effective_field: [number, number] | null;
+  images: { attributions: Attribution[]; syntheses: Synthesis[] };
+}
+
+export interface ClassPage {
+  index: number;
+  name: string;
+  label: string;
+  count: number;
+  examples: { example: number; path: string; picture: string }[];
+  layers: { layer: number; name: string; units: { channel: number; value: number; contrast: number }[] }[];
+}

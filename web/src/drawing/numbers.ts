@@ -1,0 +1,54 @@
+/** Numbers as people read them. */
+
+export function number(value: number | null | undefined): string {
+  if (value === null || value === undefined) return "–";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 100_000 || size < 0.001) return value.toExponential(1);
+  if (size >= 100) return value.toFixed(0);
+  if (size >= 10) return value.toFixed(1);
+  return value.toFixed(size >= 1 ? 2 : 3);
+}
+
+export function percent(share: number | null | undefined): string {
+  if (share === null || share === undefined) return "–";
+  const value = share * 100;
+  if (value !== 0 && Math.abs(value) < 1) return "<1 %";
+  return `${Math.round(value)} %`;
+}
+
+export function count(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
+export function bytes(value: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let size = value;
+  let index = 0;
+  while (size >= 1000 && index < units.length - 1) {
+    size /= 1000;
+    index += 1;
+  }
+  return `${size >= 100 || index === 0 ? size.toFixed(0) : size.toFixed(1)} ${units[index] ?? ""}`;
+}
+
+export function duration(seconds: number | null | undefined): string {
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "";
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+export function shape(of: number[]): string {
+  return of.join("×");
+}
+
+/** The words for each statistic, and what it means. */
+export const MEANING: Record<string, [string, string]> = {
+  max: ["maximum", "the highest activation over all examples and positions"],
+  mean: ["mean", "over all examples and positions"],
+  std: ["std", "standard deviation over all examples and positions"],
+  min: ["minimum", "the lowest activation over all examples and positions"],
+  fraction_active: ["active", "share of examples and positions with an activation above zero"],
+  selectivity: ["selectivity", "(best class − the rest) / (best class + the rest), Morcos et al. 2018"],
+};

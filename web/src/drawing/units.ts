@@ -1,0 +1,37 @@
+/** Which units of a layer are shown, and in which order. */
+import type { Column, Layer } from "../data/types";
+
+export const SORTS = {
+  index: "number",
+  selectivity: "selectivity",
+  max: "maximum",
+  fraction_active: "share active",
+} as const;
+export type Sort = keyof typeof SORTS;
+
+export interface Choice {
+  sort: Sort;
+  /** A class's index: only units that prefer it, or hold it second. */
+  ofClass: number | null;
+  hideDead: boolean;
+}
+
+export function chosen(layer: Layer, { sort, ofClass, hideDead }: Choice): number[] {
+  let channels = layer.statistics.max.map((_, channel) => channel);
+  if (hideDead) channels = channels.filter((channel) => layer.statistics.fraction_active[channel] !== 0);
+  if (ofClass !== null) {
+    channels = channels.filter((channel) => layer.best_class[channel] === ofClass || layer.second_class[channel] === ofClass);
+  }
+  if (sort === "index") return channels;
+  const values: Column = layer.statistics[sort];
+  const value = (channel: number): number => values[channel] ?? Number.NEGATIVE_INFINITY;
+  return channels.sort((a, b) => value(b) - value(a) || a - b);
+}
+
+/** The words for a kind of picture. */
+export function viewName(view: string): string {
+  if (view === "box") return "what it sees";
+  if (view === "whole") return "whole example";
+  const [kind, ...rest] = view.split("-");
+  return kind === "attribution" ? `attribution: ${rest.join("-")}` : kind === "synthesis" ? `synthesis: ${rest.join("-")}` : view;
+}

@@ -1,0 +1,61 @@
+/** The address bar holds the whole state of a view: `#/slug/kind/name?view=…`. */
+
+export type Page = "home" | "network" | "layer" | "unit" | "class";
+
+export interface Route {
+  page: Page;
+  study: string;
+  /** A layer's name, a unit's address, a class's index. */
+  name: string;
+  query: Record<string, string>;
+}
+
+const PAGES: ReadonlySet<string> = new Set(["layer", "unit", "class"]);
+
+export function parse(hash: string): Route {
+  const [path = "", search = ""] = hash.replace(/^#\/?/, "").split("?");
+  const query = Object.fromEntries(new URLSearchParams(search));
+  const [study = "", page = "", ...rest] = path.split("/").map(decode);
+  if (study === "") return { page: "home", study: "", name: "", query };
+  if (PAGES.has(page)) return { page: page as Page, study, name: rest.join("/"), query };
+  return { page: "network", study, name: "", query };
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+export function link(page: Page, study = "", name = "", query: Record<string, string | undefined> = {}): string {
+  const parts = page === "home" ? [] : page === "network" ? [study] : [study, page, name];
+  const given = Object.entries(query).filter((one): one is [string, string] => one[1] !== undefined && one[1] !== "");
+  const search = new URLSearchParams(given).toString();
+  return `#/${parts.map((part) => encodeURIComponent(part).replaceAll("%3A", ":")).join("/")}${search ? `?${search}` : ""}`;
+}
+
+class Router {
+  route = $state<Route>(parse(location.hash));
+
+  constructor() {
+    addEventListener("hashchange", () => {
+      this.route = parse(location.hash);
+    });
+  }
+
+  /** Another view of the same page: the back button leads to the page before, not through every choice. */
+  choose(query: Record<string, string | undefined>): void {
+    const { page, study, name } = this.route;
+    const all = { ...this.route.query, ...query };
+    history.replaceState(null, "", link(page, study, name, all));
+    this.route = parse(location.hash);
+  }
+
+  go(to: string): void {
+    location.hash = to;
+  }
+}
+
+export const router = new Router();
