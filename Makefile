@@ -3,11 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+APP := .venv/app
 
 .PHONY: help demo test check bench format clean
 
 help:
-	@echo 'make demo    analyze the demo model and say what to look at'
+	@echo 'make demo    analyze the demo model and open the app on it'
 	@echo 'make test    all tests'
 	@echo 'make check   style, types, and which package may import which'
 	@echo 'make bench   benchmarks, each against its limit and its peers'
@@ -20,10 +21,15 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[models,plot]' --group dev
 	@touch $@
 
-demo: $(READY)
+# The web app goes into the package; built again where one of its sources is newer.
+$(APP): $(READY) $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
+	$(BIN)/python hatch_build.py
+	@touch $@
+
+demo: $(READY) $(APP)
 	$(BIN)/torchlurk demo --out demo.lurk
 
-test: $(READY)
+test: $(READY) $(APP)
 	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 check: $(READY)
