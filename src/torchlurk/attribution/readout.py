@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +12,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from torchlurk.attribution.rules import Rule, exempt
 from torchlurk.errors import ModelError
-from torchlurk.models.taps import as_found, maps, reading
+from torchlurk.models.taps import differentiable, maps, reading
 from torchlurk.records import Layer
 
 
@@ -27,23 +27,9 @@ class Readout(nn.Module):
         self.module = module
         self.layer = layer
 
-    @contextmanager
-    def ready(self) -> Iterator[None]:
-        """Evaluation mode, gradients on; the model is left as found, also after an error.
-
-        Buffers that a forward pass wrote to lose the history that ties them to it, and their contents come back.
-        """
-        histories = [one.grad_fn for one in self.module.buffers()]
-        recurrent = any(isinstance(one, nn.RNNBase) for one in self.module.modules())
-        # cuDNN's recurrent layers have no backward pass in evaluation mode.
-        cudnn = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent)
-        with torch.inference_mode(False), torch.enable_grad(), cudnn, as_found(self.module):
-            try:
-                yield
-            finally:
-                for buffer, history in zip(self.module.buffers(), histories, strict=True):
-                    if buffer.grad_fn is not history:
-                        buffer.detach_()
+    def ready(self) -> AbstractContextManager[None]:
+        """See `models.taps.differentiable`."""
+        return differentiable(self.module)
 
     def maps(
         self, inputs: Float[Tensor, "batch ..."], rule_at_unit: Rule | None = None

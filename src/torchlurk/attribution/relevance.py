@@ -52,7 +52,7 @@ def relevance(
     Raises `ModelError` for a network with an operation that the rules do not speak of.
     """
     leaf = inputs.detach().clone().requires_grad_()
-    with _Propagation():
+    with Propagation():
         activations = readout(leaf, channels, positions)
     return readout.back(activations, activations.detach(), leaf), activations.detach()
 
@@ -148,7 +148,7 @@ def _unchanged(signal: Float[Tensor, "*s"], slope: Shaped[Tensor, "*s"]) -> Floa
     return signal
 
 
-class _Propagation(Rules):
+class Propagation(Rules):
     """While open, each operation is given the way back of its rule; what has none raises `ModelError`."""
 
     def __init__(self) -> None:

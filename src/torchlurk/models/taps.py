@@ -55,6 +55,25 @@ def as_found(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def differentiable(module: nn.Module) -> Iterator[None]:
+    """As `as_found`, with gradients on.
+
+    Buffers that a forward pass wrote to lose the history that ties them to it.
+    """
+    histories = [one.grad_fn for one in module.buffers()]
+    recurrent = any(isinstance(one, nn.RNNBase) for one in module.modules())
+    # cuDNN's recurrent layers have no backward pass in evaluation mode.
+    cudnn = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent)
+    with torch.inference_mode(False), torch.enable_grad(), cudnn, as_found(module):
+        try:
+            yield
+        finally:
+            for buffer, history in zip(module.buffers(), histories, strict=True):
+                if buffer.grad_fn is not history:
+                    buffer.detach_()
+
+
+@contextmanager
 def reading(module: nn.Module, layers: Sequence[Layer], deliver: Deliver, *, stop_after_last: bool = False) -> Iterator[None]:
     """Within it, each forward pass of `module` delivers each layer's units, as soon as they exist.
 

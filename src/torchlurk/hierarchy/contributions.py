@@ -1,0 +1,60 @@
+"""What a node is made of: activation × gradient of every unit that feeds it.
+
+Between the layers that feed a linear or convolutional unit and the sum that the unit's nonlinearity is applied to,
+everything is linear, so the contributions add up to that sum less the biases on the way. A ReLU on the way, as after
+the concatenations of a DenseNet, is linear where it stands; what is curved there (layer normalization, attention) is
+left in `rest`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from torchlurk.anatomy import Branch
+from torchlurk.attribution.rules import gradient
+from torchlurk.hierarchy.segments import Maps, Segments
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one node is made of: by layer the contribution (channel, position) of each channel at each position;
+    `value` is what they make.
+    """
+
+    value: float
+    by_layer: dict[str, Tensor]
+    activations: dict[str, Tensor]
+
+
+def parts(segments: Segments, branches: Sequence[Branch], weights: Sequence[Tensor]) -> list[Parts]:
+    """For the last unit of each branch, one in each input: the contributions to its weighted mean over positions.
+
+    `weights` say how much each of its positions counts; their magnitudes are made to add up to 1, unless all are zero.
+    """
+    found: list[Parts | None] = [None] * len(branches)
+    for layer in dict.fromkeys(branch.last.layer for branch in branches):
+        sums = segments.sums(layer)
+        signal = torch.zeros_like(sums)
+        rows = [row for row, branch in enumerate(branches) if branch.last.layer == layer]
+        for row in rows:
+            magnitude = weights[row].abs().sum()
+            signal[row, branches[row].last.channel] = weights[row] / torch.where(magnitude > 0, magnitude, 1.0)
+        values = (signal * sums).flatten(1).sum(1)
+        gradients = segments.to_feeders(layer, signal, gradient)
+        activations = {name: segments.activations(name) for name in gradients}
+        for row in rows:
+            found[row] = Parts(
+                float(values[row]),
+                {name: _flat(activations[name] * one, row) for name, one in gradients.items()},
+                {name: _flat(one, row) for name, one in activations.items()},
+            )
+    return [one for one in found if one is not None]
+
+
+def _flat(maps: Maps, row: int) -> Float[Tensor, "channel position"]:
+    return maps[row].reshape(maps.shape[1], -1)

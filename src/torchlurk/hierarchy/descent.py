@@ -1,0 +1,155 @@
+"""Down a branch: at each layer only what goes through the chosen unit goes on (cnn_treevis, for graphs with branches)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from torchlurk.anatomy import INPUT, Branch
+from torchlurk.attribution import rules
+from torchlurk.attribution.methods import METHODS, ByRule
+from torchlurk.attribution.relevance import relevance
+from torchlurk.errors import OptionError, UnitError, nearest
+from torchlurk.hierarchy.segments import Fed, Maps, Segments
+from torchlurk.units import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """How a signal goes back: `rule` at rectifications, `at_root` at that of the unit it begins with.
+
+    With `relevance` it starts as the unit's activation and what does not go through the chosen unit is lost
+    (Achtibat et al. 2022, arXiv 2206.03208); else it starts as 1, and what is kept is enlarged to all that there was.
+    """
+
+    rule: rules.Rule
+    at_root: rules.Rule
+    relevance: bool = False
+
+
+PASSAGES = {
+    name: Passage(method.rule, method.at_unit or method.rule)
+    for name, method in METHODS.items()
+    if isinstance(method, ByRule) and not method.times_input
+} | {name: Passage(rules.gradient, rules.gradient, relevance=True) for name, method in METHODS.items() if method is relevance}
+"""By the name of the method that draws it."""
+
+
+def passage(method: str) -> Passage:
+    """The passage of that name; raises `OptionError` for none."""
+    if method not in PASSAGES:
+        raise OptionError(
+            f"no pictures along a path by '{method}'{nearest(method, PASSAGES)}", f"it may be {', '.join(PASSAGES)}"
+        )
+    return PASSAGES[method]
+
+
+@dataclass(slots=True)
+class Arrival:
+    """Where branches lead: for each the signal at what its last unit's nonlinearity is applied to, and at the input."""
+
+    at_last: list[Tensor]
+    at_input: Float[Tensor, "batch ..."]
+
+
+def descend(
+    segments: Segments, branches: Sequence[Branch], positions: Sequence[tuple[int, ...]], way: Passage, *, to_input: bool
+) -> Arrival:
+    """Down one branch in each input of the pass, its root at that position of its map.
+
+    Without `to_input` nothing goes further than the last unit, and `at_input` is zero. Raises `UnitError` for a step
+    that does not lead to a layer that feeds the one before.
+    """
+    _check(segments, branches)
+    arrival = Arrival([torch.zeros(0)] * len(branches), torch.zeros_like(segments.leaf))
+    signals: dict[str, Tensor] = {}
+    for layer in reversed(segments.layers):
+        at_sums = _at_sums(segments, layer, signals.pop(layer, None), branches, positions, way)
+        if at_sums is None:
+            continue
+        for row, branch in enumerate(branches):
+            if branch.last.layer == layer:
+                arrival.at_last[row] = at_sums[row, branch.last.channel].clone()
+                if not to_input:
+                    at_sums[row] = 0
+        if not at_sums.any():
+            continue
+        found = segments.to_feeders(layer, at_sums, way.rule)
+        for row, branch in enumerate(branches):
+            below = _next(branch, layer)
+            if below is not None:
+                _keep(found, row, below, enlarge=not way.relevance)
+        for name, signal in found.items():
+            signals[name] = signals[name] + signal if name in signals else signal
+    if to_input and INPUT in signals:
+        arrival.at_input = signals[INPUT]
+    return arrival
+
+
+def _at_sums(
+    segments: Segments,
+    layer: str,
+    signal: Maps | None,
+    branches: Sequence[Branch],
+    positions: Sequence[tuple[int, ...]],
+    way: Passage,
+) -> Maps | None:
+    """The signal at what the layer's nonlinearity is applied to: what has come down, and what begins here."""
+    found = None if signal is None else segments.to_sums(layer, signal, way.rule).clone()
+    beginning = [row for row, branch in enumerate(branches) if branch.root.layer == layer]
+    if beginning:
+        seed = torch.zeros_like(segments.activations(layer))
+        for row in beginning:
+            place = (row, branches[row].root.channel, *positions[row])
+            seed[place] = segments.activations(layer)[place] if way.relevance else 1.0
+        begun = segments.to_sums(layer, seed, way.at_root)
+        found = begun.clone() if found is None else found + begun
+    return found
+
+
+def _next(branch: Branch, layer: str) -> Unit | None:
+    """The unit that the branch goes on to from this layer; None where it ends in it, or does not come by."""
+    for above, below in zip(branch.units, branch.units[1:], strict=False):
+        if above.layer == layer:
+            return below
+    return None
+
+
+def _keep(found: Fed, row: int, unit: Unit, *, enlarge: bool) -> None:
+    """Of what goes on in one row, only what goes through the unit; enlarged by all that there was over what is kept."""
+    kept = found[unit.layer][row, unit.channel].clone()
+    if enlarge:
+        every = sum(signal[row].abs().sum() for signal in found.values())
+        own = kept.abs().sum()
+        kept = kept * torch.where(own > 0, every / own.clamp(min=torch.finfo(own.dtype).tiny), 0.0)
+    for signal in found.values():
+        signal[row] = 0
+    found[unit.layer][row, unit.channel] = kept
+
+
+def _check(segments: Segments, branches: Sequence[Branch]) -> None:
+    for branch in branches:
+        for unit in branch.units:
+            check_unit(segments, unit)
+        for above, below in zip(branch.units, branch.units[1:], strict=False):
+            feeders = segments.feeders(above.layer)
+            if below.layer not in feeders:
+                raise UnitError(
+                    f"layer '{below.layer}' does not directly feed '{above.layer}'", f"it is fed by {', '.join(feeders)}"
+                )
+
+
+def check_unit(segments: Segments, unit: Unit) -> None:
+    """Raises `UnitError` for a unit that the pass does not have."""
+    if unit.layer not in segments.layers:
+        raise UnitError(
+            f"no layer '{unit.layer}' is open here{nearest(unit.layer, segments.layers)}",
+            f"there is: {', '.join(segments.layers)}",
+        )
+    channels = segments.layers[unit.layer].channels
+    if not 0 <= unit.channel < channels:
+        raise UnitError(f"layer '{unit.layer}' has no channel {unit.channel}", f"it has {channels}, counted from 0")

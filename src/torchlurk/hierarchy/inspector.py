@@ -1,0 +1,367 @@
+"""A model and an image, open to questions: what is strong, what made it so, who uses it, and what its loss would do."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor, nn
+
+from torchlurk.anatomy import (
+    INPUT,
+    Branch,
+    Change,
+    Contribution,
+    Effect,
+    Feed,
+    Makeup,
+    PathPicture,
+    Prediction,
+    Response,
+    Use,
+)
+from torchlurk.errors import OptionError
+from torchlurk.hierarchy.changes import Place, check_change, check_place, flat_index, with_changes
+from torchlurk.hierarchy.contributions import Parts, parts
+from torchlurk.hierarchy.descent import Arrival, Passage, check_unit, descend, passage
+from torchlurk.hierarchy.predictions import predictions
+from torchlurk.hierarchy.segments import Segments
+from torchlurk.hierarchy.uses import given
+from torchlurk.models.identity import unwrap
+from torchlurk.models.layers import choose, survey
+from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.records import Box, Layer, Tap
+from torchlurk.units import Unit
+
+MOST_ROWS = 16
+"""How many copies of an image go through the network at once: more questions are answered in several passes."""
+
+METHOD = "guided"
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A study, as far as it says how strong units usually are."""
+
+    def samples(self, layer: str) -> Float32[np.ndarray, "unit example"]:
+        """For each unit of a layer its per-example max on a sample of examples; raises `StudyError` for one not scanned."""
+
+
+class Inspector:
+    """One image, or several of which everything is the mean, in a model that is left as found by every question.
+
+    `inputs` are as the model takes them, on its device. `layers` are globs of layers' names; without any, those that
+    are layers by default. `labels` are the names of the model's classes. Not for several threads at once.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Float[Tensor, "image ..."],
+        *,
+        layers: Sequence[str] = (),
+        tap: Tap = "activation",
+        labels: Sequence[str] | None = None,
+        samples: Samples | None = None,
+    ) -> None:
+        if not len(inputs):
+            raise OptionError("no image was given", "give one, or several of which the mean is to be shown")
+        self.module = unwrap(model)
+        self.inputs = inputs.detach()
+        self.labels = labels
+        self._samples = samples
+        self._open: dict[bool, Segments] = {}
+        self._layers = choose(survey(self.module, self.inputs, tap).layers, layers)
+
+    def on(self, inputs: Float[Tensor, "image ..."]) -> Inspector:
+        """The same with other images, of the same size: what is known of the model is not found out again."""
+        if inputs.shape[1:] != self.inputs.shape[1:]:
+            raise OptionError(f"the image has the shape {tuple(inputs.shape[1:])}", f"give {tuple(self.inputs.shape[1:])}")
+        other = copy.copy(self)
+        other.inputs, other._open = inputs.detach(), {}
+        return other
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """The layers that the image reaches, in the order in which it does."""
+        return self._pass().layers
+
+    @cached_property
+    def fields(self) -> dict[str, ReceptiveField]:
+        """What each layer's positions see of the input."""
+        return receptive_fields(self.module, self.inputs, list(self.layers.values()))
+
+    def predictions(self, most: int = 5) -> tuple[Prediction, ...]:
+        """The classes with the highest probability, highest first."""
+        return predictions(self._pass().output, self.labels, most=most)
+
+    def strongest(self, layer: str, most: int = 8) -> tuple[Response, ...]:
+        """The layer's units that stand out most in this image, the most outstanding first.
+
+        Where a study tells, by how many standard deviations they are above their mean on its sample of examples; else
+        by activation. Units that are not above zero are left out. Equal ones go to the lower channel.
+        """
+        check_unit(self._pass(), Unit(layer, 0))
+        maps = self._maps(layer)
+        tops = maps.reshape(len(maps), -1).amax(1)
+        standing, percentile = self._standing(layer, tops)
+        order = tops if np.isnan(standing).all() else np.nan_to_num(standing, nan=-math.inf)
+        ranked = [int(channel) for channel in np.argsort(-np.asarray(order), kind="stable") if tops[channel] > 0][:most]
+        found = []
+        for channel in ranked:
+            position = self._strongest(maps[channel])
+            found.append(
+                Response(
+                    Unit(layer, channel),
+                    float(tops[channel]),
+                    position,
+                    self.box(Unit(layer, channel), position),
+                    float(percentile[channel]),
+                    float(standing[channel]),
+                    maps[channel].float().cpu().numpy(),
+                )
+            )
+        return tuple(found)
+
+    def branch(self, unit: Unit | str, position: tuple[int, ...] | None = None) -> Branch:
+        """The branch that begins with the unit, at that position or where it is strongest."""
+        root = unit if isinstance(unit, Unit) else Unit.parse(unit)
+        check_place(self.layers, root, () if position is None else (position,))
+        if position is None and len(self.inputs) == 1:
+            position = self._strongest(self._maps(root.layer)[root.channel])
+        return Branch((root,), position)
+
+    def activation(self, unit: Unit, position: tuple[int, ...] | None = None) -> float:
+        """The unit's activation there, or where it is strongest; the mean over images of several."""
+        check_place(self.layers, unit, () if position is None else (position,))
+        own = self._pass().activations(unit.layer)[:, unit.channel].reshape(len(self.inputs), -1)
+        return float((own.amax(1) if position is None else own[:, flat_index(self.layers[unit.layer], position)]).mean())
+
+    def box(self, unit: Unit, position: tuple[int, ...]) -> Box | None:
+        """What the unit sees of the input from that position; None for an input that is no picture."""
+        if self.inputs.ndim != 4:
+            return None
+        if unit.layer == INPUT:
+            y, x = position
+            return x, y, x + 1, y + 1
+        flat = flat_index(self.layers[unit.layer], position)
+        x0, y0, x1, y1 = self.fields[unit.layer].boxes(np.array([unit.channel]), np.array([flat]))[0].tolist()
+        return x0, y0, x1, y1
+
+    def makeups(self, branches: Sequence[Branch], *, most: int = 8, method: str = METHOD) -> tuple[Makeup, ...]:
+        """What the last unit of each branch is made of, its `most` largest contributions listed; all in one batch.
+
+        `method` decides how a branch of several units leads down, so which positions of the last one count, and how
+        much; a root's contributions do not depend on it.
+        """
+        way = passage(method)
+        found: list[Makeup] = []
+        for chunk in self._chunks(branches):
+            segments = self._pass(copies=len(chunk))
+            rows, positions = self._rows(segments, chunk)
+            weights = self._weights(segments, rows, positions, way, len(chunk))
+            every = parts(segments, rows, weights)
+            images = len(self.inputs)
+            for number, branch in enumerate(chunk):
+                found.append(self._makeup(segments, branch, every[number * images : (number + 1) * images], most))
+        return tuple(found)
+
+    def pictures(self, branches: Sequence[Branch], *, method: str = METHOD) -> tuple[PathPicture, ...]:
+        """For each branch what of the image reaches its root through its units alone; all in one batch.
+
+        Of a branch of one unit it is `torchlurk.attribute`'s picture. Of several images, the mean.
+        """
+        if self.inputs.ndim != 4:
+            raise OptionError(f"inputs of {self.inputs.ndim} axes are no pictures", "give images: batch channel height width")
+        way = passage(method)
+        found: list[PathPicture] = []
+        for chunk in self._chunks(branches):
+            arrival = self._arrival(way, len(chunk), chunk)
+            for branch, values in zip(chunk, arrival.at_input.chunk(len(chunk)), strict=True):
+                picture = values.detach().float().mean(0).permute(1, 2, 0).cpu().numpy()
+                found.append(PathPicture(branch, method, picture, _extent(picture)))
+        return tuple(found)
+
+    def uses(self, unit: Unit | str, position: tuple[int, ...] | None = None, *, most: int = 8) -> dict[str, tuple[Use, ...]]:
+        """The units that this one feeds, by layer, those to which it gives most at any position first.
+
+        Of the unit's whole map, or of one position of it. Raises `OptionError` for several images.
+        """
+        self._refuse_several()
+        start = unit if isinstance(unit, Unit) else Unit.parse(unit)
+        check_place(self.layers, start, () if position is None else (position,))
+        found = given(self.module, self._layers, self.inputs, [(start, position)])
+        return {name: self._uses(name, values[0], most) for name, values in found.items()}
+
+    def effects(self, cases: Sequence[Sequence[Change]], watched: Sequence[Place] = (), *, most: int = 5) -> tuple[Effect, ...]:
+        """What the changes of each case do to the units watched and to the highest predictions; all in one batch.
+
+        Raises `OptionError` for several images and for changes that are no finite numbers.
+        """
+        self._refuse_several()
+        for one in (one for case in cases for one in case):
+            check_change(one)
+        found: list[Effect] = []
+        for start in range(0, len(cases), MOST_ROWS):
+            chunk = cases[start : start + MOST_ROWS]
+            outcome = with_changes(self.module, list(self.layers.values()), self.inputs, [(), *chunk], watched)
+            output = outcome.output
+            before = predictions(None if output is None else output[:1], self.labels, most=most)
+            for row in range(1, len(chunk) + 1):
+                after = predictions(
+                    None if output is None else output[row : row + 1],
+                    self.labels,
+                    most=most,
+                    of=[one.index for one in before],
+                )
+                values = outcome.watched
+                found.append(Effect(tuple(values[0].tolist()), tuple(values[row].tolist()), before, after))
+        return tuple(found)
+
+    def _pass(self, copies: int = 1, *, relevance: bool = False) -> Segments:
+        """The pass on so many copies of the images; that of one copy is kept."""
+        if copies > 1:
+            inputs = self.inputs.repeat(copies, *(1 for _ in self.inputs.shape[1:]))
+            return Segments(self.module, self._layers, inputs, relevance=relevance)
+        if relevance not in self._open:
+            self._open[relevance] = Segments(self.module, self._layers, self.inputs, relevance=relevance)
+        return self._open[relevance]
+
+    def _chunks(self, branches: Sequence[Branch]) -> list[Sequence[Branch]]:
+        size = max(1, MOST_ROWS // len(self.inputs))
+        return [branches[start : start + size] for start in range(0, len(branches), size)]
+
+    def _rows(self, segments: Segments, branches: Sequence[Branch]) -> tuple[list[Branch], list[tuple[int, ...]]]:
+        """A branch and the position of its root for each row of the pass: for each branch, all images."""
+        rows = [branch for branch in branches for _ in self.inputs]
+        positions = []
+        for row, branch in enumerate(rows):
+            check_place(segments.layers, branch.root, () if branch.position is None else (branch.position,))
+            own = segments.activations(branch.root.layer)[row, branch.root.channel]
+            positions.append(self._strongest(own) if branch.position is None else branch.position)
+        return rows, positions
+
+    def _arrival(self, way: Passage, copies: int, branches: Sequence[Branch], *, to_input: bool = True) -> Arrival:
+        segments = self._pass(copies, relevance=way.relevance)
+        rows, positions = self._rows(segments, branches)
+        return descend(segments, rows, positions, way, to_input=to_input)
+
+    def _weights(
+        self, segments: Segments, rows: Sequence[Branch], positions: Sequence[tuple[int, ...]], way: Passage, copies: int
+    ) -> list[Tensor]:
+        """How much each position of each last unit counts: of a root the one position alone, active or not."""
+        weights: list[Tensor] = [torch.zeros(0)] * len(rows)
+        if any(len(branch.units) > 1 for branch in rows):
+            through = self._pass(copies, relevance=True) if way.relevance else segments
+            weights = descend(through, rows, positions, way, to_input=False).at_last
+        for row, branch in enumerate(rows):
+            check_unit(segments, branch.last)
+            if len(branch.units) == 1:
+                weights[row] = torch.zeros_like(segments.activations(branch.last.layer)[row, branch.last.channel])
+                weights[row][positions[row]] = 1
+        return weights
+
+    def _makeup(self, segments: Segments, branch: Branch, every: Sequence[Parts], most: int) -> Makeup:
+        """The mean over images of what a node is made of."""
+        names = segments.feeders(branch.last.layer)
+        bypassing = segments.bypassing(branch.last.layer)
+        maps = {name: torch.stack([one.by_layer[name] for one in every]).mean(0).double() for name in names}
+        sums = {name: one.sum(1) for name, one in maps.items()}
+        whole = sum(float(one.abs().sum()) for one in sums.values()) or 1.0
+        value = sum(one.value for one in every) / len(every)
+        feeds = tuple(
+            Feed(name, len(one), float(one.sum()), float(one.abs().sum()) / whole, name in bypassing)
+            for name, one in sums.items()
+        )
+        flat = [(name, channel) for name, one in sums.items() for channel in range(len(one))]
+        magnitudes = torch.cat(list(sums.values())).abs()
+        order = magnitudes.argsort(descending=True, stable=True)[:most].tolist()
+        listed = [flat[index] for index in order if magnitudes[index] > 0]
+        strongest = []
+        for name, channel in listed:
+            position = self._position(name, maps[name][channel]) if len(every) == 1 else None
+            amount = float(sums[name][channel])
+            active = torch.stack([one.activations[name][channel] for one in every]).amax(1).mean()
+            strongest.append(
+                Contribution(
+                    Unit(name, channel),
+                    amount,
+                    amount / whole,
+                    name in bypassing,
+                    float(active),
+                    position,
+                    None if position is None else self.box(Unit(name, channel), position),
+                )
+            )
+        rest = value - sum(float(one.sum()) for one in sums.values())
+        return Makeup(branch, value, rest, tuple(strongest), feeds)
+
+    def _uses(self, layer: str, values: Float[Tensor, channel * position], most: int) -> tuple[Use, ...]:
+        flat = values.reshape(len(values), -1)
+        magnitudes = flat.abs().amax(1)
+        activations = self._maps(layer)
+        found = []
+        for channel in magnitudes.argsort(descending=True, stable=True)[:most].tolist():
+            if magnitudes[channel] > 0:
+                position = self._position(layer, flat[channel])
+                unit = Unit(layer, channel)
+                found.append(
+                    Use(
+                        unit,
+                        float(values[(channel, *position)]),
+                        float(activations[(channel, *position)]),
+                        position,
+                        self.box(unit, position),
+                    )
+                )
+        return tuple(found)
+
+    def _standing(
+        self, layer: str, tops: Float[Tensor, " unit"]
+    ) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
+        """By how many standard deviations of the study's sample each is above its mean, and the percentile there."""
+        unknown = np.full(len(tops), math.nan)
+        if self._samples is None:
+            return unknown, unknown
+        sample = self._samples.samples(layer).astype(np.float64)
+        if sample.shape[0] != len(tops) or not sample.shape[1]:
+            return unknown, unknown
+        values = tops.double().cpu().numpy()
+        spread = np.nanstd(sample, axis=1)
+        standing = (values - np.nanmean(sample, axis=1)) / np.where(spread > 0, spread, math.nan)
+        return standing, 100 * (sample < values[:, None]).mean(1)
+
+    def _maps(self, layer: str) -> Float[Tensor, channel * position]:
+        """The layer's maps, of several images their mean."""
+        return self._pass().activations(layer).mean(0)
+
+    def _strongest(self, map: Float[Tensor, " *position"]) -> tuple[int, ...]:
+        """Where the map is highest, the first of equals."""
+        flat = map.flatten()
+        at = int((flat == flat.amax()).nonzero()[0, 0])
+        return tuple(int(one) for one in np.unravel_index(at, map.shape)) if map.ndim else ()
+
+    def _position(self, layer: str, flat: Float[Tensor, " position"]) -> tuple[int, ...]:
+        """Where a flat map is largest in magnitude, the first of equals."""
+        shape = tuple(self.inputs.shape[2:]) if layer == INPUT else self.layers[layer].shape
+        magnitude = flat.abs()
+        at = int((magnitude == magnitude.amax()).nonzero()[0, 0])
+        return tuple(int(one) for one in np.unravel_index(at, shape)) if shape else ()
+
+    def _refuse_several(self) -> None:
+        if len(self.inputs) > 1:
+            raise OptionError(f"{len(self.inputs)} images are open, and this is asked of one", "open one image")
+
+
+def _extent(picture: Float32[np.ndarray, "height width channel"]) -> Box:
+    """The smallest box outside of which there is nothing; empty at the upper left corner where there is nothing at all."""
+    rows, columns = (np.flatnonzero(np.abs(picture).sum(axis=(2, other))) for other in (1, 0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -1,0 +1,27 @@
+"""One pass of a model whose layers' activations are replaced on the way."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from torchlurk.errors import ModelError
+from torchlurk.models.recording import tensors_in
+from torchlurk.models.replacing import Replacements
+
+
+def run(module: nn.Module, inputs: Tensor, replaced: Replacements) -> Tensor | None:
+    """The model's output, the first tensor of several, None where it gives none; what goes wrong is a `ModelError`."""
+    try:
+        # A copy, for the first thing that a model does may be to overwrite its input.
+        output = module(inputs.clone())
+    except ModelError:
+        raise
+    except Exception as error:
+        what = " ".join(str(error).split()) or "no message"
+        shape = "×".join(map(str, inputs.shape[1:]))
+        raise ModelError(
+            f"{type(module).__name__} failed on inputs of {shape}: {type(error).__name__}: {what}",
+            "it must run in evaluation mode on such inputs, with gradients where they are asked for",
+        ) from error
+    found = [replaced.latest(one) for one in tensors_in(output)]
+    return found[0].detach() if found else None

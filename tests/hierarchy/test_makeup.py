@@ -1,0 +1,374 @@
+"""What a node is made of: it adds up through branches and skips, as derived by hand, and as deletion shows."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from torchlurk.anatomy import INPUT, Branch, Change, Makeup
+from torchlurk.errors import OptionError, UnitError
+from torchlurk.hierarchy.inspector import Inspector
+from torchlurk.models.extras import import_torchvision
+from torchlurk.units import Unit
+
+REAL = torch.float64
+EVERY = 10**6
+FAMILIES = ("resnet18", "densenet121", "googlenet", "squeezenet1_1")
+PICKED = 7
+"""Every so many layers of a network one unit is looked at."""
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def image(size: int = 64, count: int = 1) -> Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(3))
+
+
+def network(name: str) -> nn.Module:
+    """With random weights, and batch normalizations that shift and scale."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        models = import_torchvision().models
+        made = getattr(models, name)(weights=None, **({"init_weights": False} if name == "googlenet" else {}))
+    for one in made.modules():
+        if isinstance(one, nn.BatchNorm2d):
+            for tensor, low in ((one.weight, 0.5), (one.running_var, 0.5), (one.bias, -0.5), (one.running_mean, -0.5)):
+                nn.init.uniform_(tensor, low, low + 1)
+    return made.eval()
+
+
+@torch.no_grad()
+def bias_of(net: nn.Module, unit: Unit) -> float:
+    """The unit's own bias: that of the layer, taken through the batch normalization after it."""
+    modules = list(net.named_modules())
+    place = [name for name, _ in modules].index(unit.layer)
+    layer = modules[place][1]
+    bias = 0.0 if getattr(layer, "bias", None) is None else float(layer.bias[unit.channel])
+    norm = next((module for _, module in modules[place + 1 :] if not isinstance(module, nn.Sequential)), None)
+    after = isinstance(norm, nn.BatchNorm2d) and norm.num_features == layer.weight.shape[0]
+    if not after or ("conv2" in unit.layer and "dense" in unit.layer):
+        return bias
+    scale = float(norm.weight[unit.channel] / (norm.running_var[unit.channel] + norm.eps).sqrt())
+    return (bias - float(norm.running_mean[unit.channel])) * scale + float(norm.bias[unit.channel])
+
+
+def size_of(makeup: Makeup) -> float:
+    return sum(abs(one.contribution) for one in makeup.strongest)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_contributions_add_up_to_the_sum_less_the_bias(name: str) -> None:
+    net = network(name)
+    inspector = Inspector(net, image())
+    weighted = [
+        layer for layer in inspector.layers if isinstance(net.get_submodule(layer.partition("#")[0]), nn.Conv2d | nn.Linear)
+    ]
+    looked_at = 0
+    for layer in weighted[::PICKED] + weighted[-1:]:
+        (branch,) = branches = [inspector.branch(Unit(layer, inspector.layers[layer].channels // 2))]
+        (makeup,) = inspector.makeups(branches, most=EVERY)
+        if ("dense" in layer and layer.endswith("conv1")) or layer.startswith("features.transition") or layer == "classifier":
+            continue  # fed through a batch normalization of its own: derived by hand below
+        total = sum(one.contribution for one in makeup.strongest)
+        assert total == pytest.approx(makeup.value - bias_of(net, branch.root), abs=1e-5 * max(1.0, size_of(makeup)))
+        assert sum(abs(one.share) for one in makeup.strongest) == pytest.approx(1.0)
+        assert sum(feed.share for feed in makeup.feeds) == pytest.approx(1.0)
+        looked_at += 1
+    assert looked_at >= 3
+
+
+def test_through_the_concatenations_of_a_densenet_contributions_are_as_derived_by_hand() -> None:
+    net = network("densenet121").to(REAL)
+    x = image().to(REAL)
+    name = "features.denseblock2.denselayer4.conv1"
+    inspector = Inspector(net, x)
+    branch = inspector.branch(Unit(name, 5))
+    (makeup,) = inspector.makeups([branch], most=EVERY)
+    features = net.features
+    pooled = features.pool0(features.relu0(features.norm0(features.conv0(x))))
+    block = features.transition1(features.denseblock1(pooled))
+    stack = [block]
+    for index in (1, 2, 3):
+        stack.append(features.denseblock2[f"denselayer{index}"](stack))
+    y, z = branch.position or (0, 0)
+    joined = torch.cat(stack, 1)[0, :, y, z]
+    layer = features.denseblock2["denselayer4"]
+    norm, own = layer.norm1, layer.norm2
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    shift = norm.bias - norm.running_mean * scale
+    on = (scale * joined + shift > 0).to(REAL)
+    rate = own.weight[5] / (own.running_var[5] + own.eps).sqrt()
+    by_channel = layer.conv1.weight[5, :, 0, 0] * on * scale * joined * rate
+    expected = {}
+    at = 0
+    for source, maps in zip(
+        ("features.transition1.conv", *(f"features.denseblock2.denselayer{i}.conv2" for i in (1, 2, 3))), stack, strict=True
+    ):
+        expected |= {Unit(source, c): by_channel[at + c].item() for c in range(maps.shape[1])}
+        at += maps.shape[1]
+    found = {one.unit: one.contribution for one in makeup.strongest}
+    assert {unit for unit, value in expected.items() if value} == set(found)
+    assert [found[unit] for unit in found] == pytest.approx([expected[unit] for unit in found], rel=1e-9, abs=1e-12)
+    constant = (layer.conv1.weight[5, :, 0, 0] * on * shift).sum() * rate + own.bias[5] - own.running_mean[5] * rate
+    assert makeup.rest == pytest.approx(constant.item(), rel=1e-9)
+
+
+def test_what_comes_over_a_skip_is_said_to_bypass() -> None:
+    inspector = Inspector(network("resnet18"), image())
+    both = inspector.strongest("layer1.0", 1)[0]
+    channel = both.unit.channel
+    (makeup,) = inspector.makeups([inspector.branch(Unit("layer1.1", channel), both.position)])
+    assert {feed.layer: feed.bypasses for feed in makeup.feeds} == {"layer1.0": True, "layer1.1.conv2": False}
+    # A join adds the same channel of both, and nothing else: as many units as it has branches.
+    assert {(one.unit, one.bypasses) for one in makeup.strongest} == {
+        (Unit("layer1.0", channel), True),
+        (Unit("layer1.1.conv2", channel), False),
+    }
+    assert makeup.rest == pytest.approx(0.0, abs=1e-5)
+
+
+def chain(bias: bool = True) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 5, 3, padding=1, bias=bias),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Conv2d(5, 6, 3, bias=bias),
+        nn.ReLU(),
+        nn.Conv2d(6, 4, 3, bias=bias),
+        nn.ReLU(),
+    ).to(REAL)
+
+
+def test_a_unit_that_is_off_is_made_up_too() -> None:
+    net = chain()
+    with torch.no_grad():
+        net[5].bias.fill_(-100.0)
+    inspector = Inspector(net, image(16).to(REAL))
+    branch = inspector.branch("5:1", (2, 3))
+    (makeup,) = inspector.makeups([branch], most=EVERY)
+    assert inspector.activation(branch.root, branch.position) == 0
+    assert makeup.value < -50
+    assert makeup.rest == pytest.approx(-100.0)
+
+
+def test_deeper_nodes_are_made_up_at_the_positions_by_which_they_act_on_the_root() -> None:
+    """The weights of a node's positions, by the definition: the root's gradient at its channel, through its own ReLU."""
+    net, x = chain(), image(16).to(REAL)
+    inspector = Inspector(net, x)
+    root = inspector.branch(inspector.strongest("5", 1)[0].unit)
+    (top,) = inspector.makeups([root])
+    child = top.strongest[0].unit
+    (makeup,) = inspector.makeups([root.to(child)], most=EVERY, method="gradient")
+    first = net[:3](x).detach().requires_grad_()
+    sums = net[3](first)
+    weights = torch.zeros_like(sums)
+    y, z = root.position or (0, 0)
+    window = slice(y, y + 3), slice(z, z + 3)
+    weights[0, child.channel][window] = net[5].weight[root.root.channel, child.channel] * (sums[0, child.channel][window] > 0)
+    weights = weights / weights.abs().sum()
+    assert makeup.value == pytest.approx((weights * sums).sum().item())
+    (rate,) = torch.autograd.grad(sums, first, weights)
+    expected = (rate * first)[0].sum((1, 2))
+    found = {one.unit.channel: one.contribution for one in makeup.strongest}
+    assert [found.get(channel, 0.0) for channel in range(5)] == pytest.approx(expected.tolist())
+
+
+def test_many_nodes_asked_at_once_are_as_asked_one_by_one() -> None:
+    inspector = Inspector(network("squeezenet1_1"), image())
+    roots = [inspector.branch(one.unit) for layer in list(inspector.layers)[-6:] for one in inspector.strongest(layer, 3)]
+    deeper = [one.branch.to(one.strongest[0].unit) for one in inspector.makeups(roots)]
+    every = roots + deeper
+    assert len(every) > 16
+    for together, branch in zip(inspector.makeups(every), every, strict=True):
+        (alone,) = inspector.makeups([branch])
+        assert together.branch == alone.branch == branch
+        assert [one.unit for one in together.strongest[:3]] == [one.unit for one in alone.strongest[:3]]
+        assert [one.contribution for one in together.strongest] == pytest.approx(
+            [one.contribution for one in alone.strongest], rel=1e-4, abs=1e-6
+        )
+
+
+def test_several_images_give_the_mean_of_each_alone() -> None:
+    net, both = chain(), image(16, 2).to(REAL)
+    unit = Unit("5", 2)
+    (mean,) = Inspector(net, both).makeups([Branch((unit,))], most=EVERY)
+    alone = [Inspector(net, both[row : row + 1]).makeups([Branch((unit,))], most=EVERY)[0] for row in (0, 1)]
+    assert mean.value == pytest.approx((alone[0].value + alone[1].value) / 2)
+    for one in mean.strongest:
+        parts = [other.contribution for makeup in alone for other in makeup.strongest if other.unit == one.unit]
+        assert one.contribution == pytest.approx(sum(parts) / 2)
+        assert one.position is None
+
+
+def test_parents_agree_with_finite_differences_and_with_their_children() -> None:
+    net, x = chain(), image(16).to(REAL)
+    inspector = Inspector(net, x)
+    unit, step = inspector.strongest("3", 1)[0].unit, 1e-6
+    uses = inspector.uses(unit, most=EVERY)
+    assert set(uses) == {"5"}
+    hidden = net[:5](x)
+    more = hidden.clone()
+    more[0, unit.channel] *= 1 + step
+    difference = (net[5](more) - net[5](hidden))[0] / step
+    assert len(uses["5"]) == 4
+    for use in uses["5"]:
+        place = (use.unit.channel, *use.position)
+        assert use.contribution == pytest.approx(difference[place].item(), rel=1e-5)
+        assert abs(use.contribution) == pytest.approx(difference[use.unit.channel].abs().max().item(), rel=1e-5)
+        (makeup,) = inspector.makeups([inspector.branch(use.unit, use.position)], most=EVERY)
+        (back,) = [one.contribution for one in makeup.strongest if one.unit == unit]
+        assert back == pytest.approx(use.contribution, rel=1e-9)
+
+
+def test_parents_over_skips_and_branches_agree_with_their_children() -> None:
+    inspector = Inspector(network("resnet18").to(REAL), image().to(REAL))
+    uses = inspector.uses("layer1.0:7", most=2)
+    assert set(uses) == {"layer1.1.conv1", "layer1.1"}
+    for use in (use for found in uses.values() for use in found):
+        (makeup,) = inspector.makeups([inspector.branch(use.unit, use.position)], most=EVERY)
+        assert use.contribution == pytest.approx(
+            next(one.contribution for one in makeup.strongest if one.unit == Unit("layer1.0", 7))
+        )
+
+
+def test_parents_of_one_position_alone() -> None:
+    net, x = chain(), image(16).to(REAL)
+    inspector = Inspector(net, x)
+    unit = inspector.strongest("3", 1)[0]
+    uses = inspector.uses(unit.unit, unit.position, most=EVERY)["5"]
+    value = unit.activation * net[5].weight[:, unit.unit.channel].flatten(1).abs().amax(1)
+    reached = {use.unit.channel: abs(use.contribution) for use in uses}
+    y, x0 = unit.position
+    if 2 <= y < 4 and 2 <= x0 < 4:  # all of the kernel lies on the map
+        assert [reached[channel] for channel in range(4)] == pytest.approx(value.tolist())
+    assert all(abs(use.position[0] - y) <= 2 and abs(use.position[1] - x0) <= 2 for use in uses)
+
+
+def by_hand(net: nn.Module, layer: str, change: object, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The same change made with a hook on a copy of the model; the output, and all modules' outputs."""
+    other, seen = copy.deepcopy(net), {}
+
+    def edit(module: nn.Module, args: object, output: Tensor) -> Tensor:
+        return change(output.clone())  # type: ignore[operator]
+
+    other.get_submodule(layer).register_forward_hook(edit)
+    for name, module in other.named_modules():
+        module.register_forward_hook(lambda m, a, o, name=name: seen.__setitem__(name, o.clone()))
+    with torch.no_grad():
+        return other(x), seen
+
+
+def test_deleting_a_unit_equals_zeroing_its_channel_by_hand() -> None:
+    net, x = network("squeezenet1_1"), image()
+    inspector = Inspector(net, x)
+    parent = inspector.branch(inspector.strongest("features.7.squeeze", 1)[0].unit)
+    (makeup,) = inspector.makeups([parent])
+    child = makeup.strongest[0].unit
+    assert parent.position is not None
+    effect, halved = inspector.effects([[Change(child)], [Change(child, factor=0.5)]], [(parent.root, parent.position)], most=3)
+    expected, seen = by_hand(net, child.layer + "_activation", lambda o: o.index_fill_(1, torch.tensor([child.channel]), 0), x)
+    after = seen["features.7.squeeze_activation"][(0, parent.root.channel, *parent.position)]
+    assert effect.after[0] == pytest.approx(after.item(), rel=1e-5)
+    assert effect.before[0] - effect.after[0] == pytest.approx(makeup.strongest[0].contribution, rel=1e-3)
+    assert effect.before[0] - halved.after[0] == pytest.approx(makeup.strongest[0].contribution / 2, rel=1e-3)
+    chances = torch.softmax(expected, 1)[0]
+    for one in effect.predictions_after:
+        assert one.probability == pytest.approx(chances[one.index].item(), rel=1e-4)
+        assert one.output == pytest.approx(expected[0, one.index].item(), rel=1e-4, abs=1e-5)
+
+
+def test_changes_at_positions_leave_the_others_alone() -> None:
+    net, x = chain(), image(16).to(REAL)
+    inspector = Inspector(net, x)
+    places = [(Unit("3", 2), (1, 1)), (Unit("3", 2), (1, 2))]
+    (effect,) = inspector.effects([[Change(Unit("3", 2), factor=2.0, offset=1.0, positions=((1, 1),))]], places)
+    assert effect.after == pytest.approx((2 * effect.before[0] + 1, effect.before[1]))
+    assert effect.before == pytest.approx(net[:5](x)[0, 2, 1, 1:3].tolist())
+
+
+def test_questions_that_cannot_be_answered_say_so() -> None:
+    inspector = Inspector(chain(), image(16).to(REAL))
+    for wrong in ("7:0", "5:99"):
+        with pytest.raises(UnitError):
+            inspector.branch(wrong)
+    with pytest.raises(UnitError, match="no position"):
+        inspector.branch("5:0", (40, 0))
+    with pytest.raises(UnitError, match="does not directly feed"):
+        inspector.makeups([Branch((Unit("5", 0), Unit("0", 0)), (0, 0))])
+    with pytest.raises(OptionError, match="no pictures along a path"):
+        inspector.makeups([inspector.branch("5:0")], method="magic")
+    with pytest.raises(OptionError, match="finite"):
+        inspector.effects([[Change(Unit("3", 0), factor=float("nan"))]])
+
+
+def test_the_first_layer_is_fed_by_the_input() -> None:
+    net = chain(bias=False)
+    inspector = Inspector(net, image(16).to(REAL))
+    (makeup,) = inspector.makeups([inspector.branch("0:1")], most=EVERY)
+    assert [feed.layer for feed in makeup.feeds] == [INPUT]
+    assert makeup.rest == pytest.approx(0.0, abs=1e-12)
+    assert all(one.box is not None and one.box[2] - one.box[0] == 1 for one in makeup.strongest)
+
+
+class Untidy(nn.Module):
+    """Writes to its input, rectifies in place and drops the result, counts its calls in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.drop = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, padding=1), nn.Dropout(0.5)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        x.mul_(2)
+        y = self.one(x)
+        F.relu_(y)
+        z = self.drop(self.two(y))
+        z += y
+        return z.relu_()
+
+
+def test_the_model_is_left_as_found_also_after_an_error() -> None:
+    net = Untidy().train()
+    net.one.weight.grad = torch.ones_like(net.one.weight)
+    before = {name: one.clone() for name, one in net.state_dict().items()}
+    x, state = image(12), torch.get_rng_state()
+    kept = x.clone()
+    inspector = Inspector(net, x, layers=["one", "two"])
+    branch = inspector.branch("two:1")
+    (makeup,) = inspector.makeups([branch])
+    inspector.pictures([branch.to(makeup.strongest[0].unit)])
+    inspector.uses("one:0")
+    inspector.effects([[Change(Unit("one", 0))]])
+    with pytest.raises(OptionError):
+        inspector.pictures([branch], method="none")
+    assert all(module.training for module in net.modules())
+    assert all(torch.equal(one, before[name]) for name, one in net.state_dict().items())
+    assert torch.equal(net.one.weight.grad, torch.ones_like(net.one.weight))
+    assert net.two.weight.grad is None
+    assert not any(one._forward_hooks or one._forward_pre_hooks for one in net.modules())
+    assert not net.calls.requires_grad
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(x, kept)
+
+
+def test_a_rectification_in_place_whose_result_is_dropped_is_cut_too() -> None:
+    net = Untidy().eval().to(REAL)
+    x = image(12).to(REAL)
+    inspector = Inspector(net, x, layers=["one", "two"])
+    (makeup,) = inspector.makeups([inspector.branch("two:1", (3, 3))], most=EVERY)
+    hidden = net.one(2 * x).relu()
+    expected = [(hidden[0, c, 2:5, 2:5] * net.two.weight[1, c]).sum().item() for c in range(4)]
+    found = {one.unit.channel: one.contribution for one in makeup.strongest}
+    assert [found[c] for c in range(4)] == pytest.approx(expected)
