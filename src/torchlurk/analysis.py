@@ -24,11 +24,12 @@ from torchlurk.models.loading import LoadedModel, load
 from torchlurk.models.placement import choose_device
 from torchlurk.options import InputOptions
 from torchlurk.records import Run
+from torchlurk.stages.attribute import AttributeStage
 from torchlurk.stages.scan import ScanStage
 from torchlurk.stages.stage import Settings, Stage, Task, now
 from torchlurk.store.reading import Reader
 
-STAGES: Mapping[str, Callable[[Task], Stage]] = {"scan": ScanStage}
+STAGES: Mapping[str, Callable[[Task], Stage]] = {"scan": ScanStage, "attribute": AttributeStage}
 """The stages there are, in the order in which they run."""
 
 USUAL_SIZES = ((224, 224), (32, 32), (28, 28), (64, 64), (96, 96), (128, 128), (256, 256), (299, 299), (384, 384))

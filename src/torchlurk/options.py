@@ -10,14 +10,17 @@ from typing import Any, Literal
 
 from torchlurk.errors import OptionError
 from torchlurk.records import Tap
+from torchlurk.units import Unit
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Precision = Literal["fp32", "bf16"]
 
 
-def option(default: Any, help: str, *, metavar: str | None = None) -> Any:
-    """A dataclass field with its help; `metavar` names the value in usage lines."""
-    return field(default=default, metadata={"help": help, "metavar": metavar})
+def option(default: Any, help: str, *, metavar: str | None = None, commas: bool = False) -> Any:
+    """A dataclass field with its help; `metavar` names the value in usage lines. Several texts are given by repeating the
+    flag, or, with `commas`, in one with commas between.
+    """
+    return field(default=default, metadata={"help": help, "metavar": metavar, "commas": commas})
 
 
 def _check(condition: bool, name: str, value: object, may_be: str) -> None:
@@ -73,6 +76,36 @@ class ScanOptions:
         _check(0 < self.top <= 1000, "top", self.top, "from 1 to 1000")
         _check(self.seed >= 0, "seed", self.seed, "zero or more")
         _check(0 < self.sample <= 65536, "sample", self.sample, "from 1 to 65536")
+
+
+@dataclass(frozen=True, slots=True)
+class UnitOptions:
+    """Which units the stages after the scan are for."""
+
+    units: tuple[str, ...] = option(
+        (), "Attributions and syntheses only of UNIT (layer:channel); may be repeated.", metavar="UNIT"
+    )
+
+    def __post_init__(self) -> None:
+        for unit in self.units:
+            Unit.parse(unit)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeOptions:
+    """Which pictures say what in an exemplar excited its unit. More may be asked for later; what is there stays."""
+
+    methods: tuple[str, ...] = option(
+        ("deconv", "guided", "gradient"),
+        "Methods of attribution, commas between: gradient, input_x_gradient, deconv, guided, guided_neg, lrp or captum:NAME.",
+        metavar="METHOD,…",
+        commas=True,
+    )
+    exemplars: int = option(3, "Attributions of the N strongest exemplars by max and by mean.", metavar="N")
+
+    def __post_init__(self) -> None:
+        _check(bool(self.methods), "methods", self.methods, "one name or several, commas between")
+        _check(self.exemplars > 0, "exemplars", self.exemplars, "a positive number")
 
 
 @dataclass(frozen=True, slots=True)

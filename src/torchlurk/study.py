@@ -18,7 +18,15 @@ from PIL import Image
 
 from torchlurk.errors import UnitError, nearest
 from torchlurk.jobs import Progress, Silence
-from torchlurk.options import ComputeOptions, InputOptions, Interpolation, Precision, ScanOptions
+from torchlurk.options import (
+    AttributeOptions,
+    ComputeOptions,
+    InputOptions,
+    Interpolation,
+    Precision,
+    ScanOptions,
+    UnitOptions,
+)
 from torchlurk.records import Class, Exemplar, Graph, InputStatistics, Layer, Run, Skip, Tap, UnitRecord
 from torchlurk.rendering.contact_sheet import contact_sheet
 from torchlurk.rendering.encoding import decode
@@ -255,6 +263,9 @@ def analyze(
     layers: Sequence[str] = (),
     tap: Tap = "activation",
     top: int = 9,
+    units: Sequence[str] = (),
+    methods: Sequence[str] = AttributeOptions().methods,
+    exemplars: int = AttributeOptions().exemplars,
     precision: Precision = "fp32",
     seed: int = 0,
     sample: int = 1024,
@@ -291,6 +302,8 @@ def analyze(
             limit,
         ),
         ScanOptions(tuple(layers), tap, top, precision, seed, sample),
+        UnitOptions(tuple(units)),
+        AttributeOptions(tuple(methods), exemplars),
         ComputeOptions(device, batch_size, workers),
     )
     names = None if isinstance(class_names, str) else class_names

@@ -10,7 +10,7 @@ import click
 from torchlurk.cli.flags import collect, flags
 from torchlurk.cli.progress import watcher
 from torchlurk.cli.summary import summary
-from torchlurk.options import ComputeOptions, InputOptions, ScanOptions
+from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, ScanOptions, UnitOptions
 
 
 @click.command("analyze")
@@ -21,7 +21,7 @@ from torchlurk.options import ComputeOptions, InputOptions, ScanOptions
 @click.option("--stages", metavar="STAGE,…", help="Only these stages, commas between.  [default: all]")
 @click.option("--serve", is_flag=True, help="Open the app meanwhile, and go on until Ctrl-C.")
 @click.option("--port", default=8000, show_default=True, help="The port of --serve; where it is taken, the next free one.")
-@flags(ScanOptions, InputOptions, ComputeOptions)
+@flags(ScanOptions, UnitOptions, AttributeOptions, InputOptions, ComputeOptions)
 def command(
     model: str, data: str, out: Path, weights: str | None, stages: str | None, serve: bool, port: int, **given: Any
 ) -> None:
@@ -33,7 +33,13 @@ def command(
     from torchlurk.analysis import STAGES, analyze_model
     from torchlurk.stages.stage import Settings
 
-    settings = Settings(collect(InputOptions, given), collect(ScanOptions, given), collect(ComputeOptions, given))
+    settings = Settings(
+        collect(InputOptions, given),
+        collect(ScanOptions, given),
+        collect(UnitOptions, given),
+        collect(AttributeOptions, given),
+        collect(ComputeOptions, given),
+    )
     wanted = [stage.strip() for stage in stages.split(",")] if stages else tuple(STAGES)
     if not serve:
         analyze_model(model, data, out, weights, wanted, settings, watcher())

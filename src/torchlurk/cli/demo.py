@@ -21,9 +21,14 @@ def command(out: Path, port: int, no_serve: bool) -> None:
     from torchlurk.analysis import STAGES, analyze_model
     from torchlurk.stages.stage import Settings
 
-    analyze_model("demo", "demo", out, None, tuple(STAGES), Settings(), watcher())
-    click.echo(summary(out))
-    if not no_serve:
-        from torchlurk.server.running import serve
+    def run() -> None:
+        analyze_model("demo", "demo", out, None, tuple(STAGES), Settings(), watcher())
+        click.echo(summary(out))
 
-        serve([out], "127.0.0.1", port, click.echo, open_browser=True)
+    if no_serve:
+        run()
+        return
+    from torchlurk.server.running import serving_meanwhile
+
+    with serving_meanwhile(out, port, lambda text: click.echo(text, err=True), open_browser=True):
+        run()

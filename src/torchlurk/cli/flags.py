@@ -29,6 +29,18 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in new
             self.fail(f"'{value}' is not numbers with commas between, such as 0.485,0.456,0.406", param, ctx)
 
 
+class Words(click.ParamType):  # type: ignore[type-arg]
+    """Words with commas between."""
+
+    name = "words"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The words as a tuple."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(word.strip() for word in str(value).split(",") if word.strip())
+
+
 class Extent(click.ParamType):  # type: ignore[type-arg]
     """One number of pixels, or height and width with a comma between."""
 
@@ -64,11 +76,12 @@ def collect(options_class: type[Options], given: dict[str, Any]) -> Options:
 
 def _flag(name: str, hint: Any, default: Any, metadata: Any) -> Callable[[Decorated], Decorated]:
     kind = _kind(hint)
-    repeated = hint == tuple[str, ...]
+    commas = bool(metadata.get("commas"))
+    repeated = hint == tuple[str, ...] and not commas
     return click.option(
         f"--{name.replace('_', '-')}",
-        type=kind,
-        default=default,
+        type=Words() if commas else kind,
+        default=",".join(default) if commas else default,
         multiple=repeated,
         metavar=metadata["metavar"],
         help=metadata["help"],

@@ -43,6 +43,15 @@ DARK = Theme(
 )
 
 
+def signed_scale(values: Float[np.ndarray, "height width channel"], percentile: float = ROBUST_PERCENTILE) -> float:
+    """The magnitude that `signed` draws as white: a high percentile, so that a few extreme pixels do not leave the rest grey;
+    the largest where that is zero, and 1 where all are.
+    """
+    magnitudes = np.abs(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64))
+    reach = float(np.percentile(magnitudes, percentile)) if magnitudes.size else 0.0
+    return reach or float(magnitudes.max(initial=0.0)) or 1.0
+
+
 def signed(
     values: Float[np.ndarray, "height width channel"],
     *,

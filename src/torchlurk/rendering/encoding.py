@@ -21,17 +21,19 @@ _NO_SUBSAMPLING = 0
 _FORMATS = ("PNG", "JPEG")
 
 
-def encode(picture: UInt8[np.ndarray, "height width channel"]) -> tuple[MediaType, bytes]:
+def encode(
+    picture: UInt8[np.ndarray, "height width channel"], *, lossless_side: int = LOSSLESS_SIDE, quality: int = JPEG_QUALITY
+) -> tuple[MediaType, bytes]:
     """A picture of one (grey) or three (RGB) channels as (media type, bytes); of another number, their mean as grey.
 
-    Without loss up to `LOSSLESS_SIDE` pixels a side, as JPEG at full colour resolution beyond.
+    Without loss up to `lossless_side` pixels a side, as JPEG at full colour resolution beyond.
     """
     image = to_image(picture)
     target = BytesIO()
-    if max(image.size) <= LOSSLESS_SIDE:
+    if max(image.size) <= lossless_side:
         image.save(target, "PNG", compress_level=PNG_COMPRESSION)
         return "image/png", target.getvalue()
-    image.save(target, "JPEG", quality=JPEG_QUALITY, subsampling=_NO_SUBSAMPLING)
+    image.save(target, "JPEG", quality=quality, subsampling=_NO_SUBSAMPLING)
     return "image/jpeg", target.getvalue()
 
 

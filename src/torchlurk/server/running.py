@@ -107,7 +107,7 @@ def serve(
 
 
 @contextmanager
-def serving_meanwhile(study: Path, port: int, say: Callable[[str], None]) -> Iterator[None]:
+def serving_meanwhile(study: Path, port: int, say: Callable[[str], None], *, open_browser: bool = False) -> Iterator[None]:
     """Within it, the study is served from the moment when it holds its model; after it, until Ctrl-C."""
     stop = threading.Event()
 
@@ -116,7 +116,7 @@ def serving_meanwhile(study: Path, port: int, say: Callable[[str], None]) -> Ite
             stop.wait(WAIT_FOR_STUDY)
         if not stop.is_set():
             try:
-                serve([study], "127.0.0.1", port, say, until=stop)
+                serve([study], "127.0.0.1", port, say, open_browser=open_browser, until=stop)
             except TorchlurkError as error:
                 say(str(error))
 

@@ -16,7 +16,7 @@ from torchlurk.inputs.feeding import feed, inputs_of
 from torchlurk.inputs.sources import Source
 from torchlurk.jobs import Progress
 from torchlurk.models.placement import place
-from torchlurk.options import ComputeOptions, InputOptions, Precision, ScanOptions
+from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, Precision, ScanOptions, UnitOptions
 from torchlurk.records import Run
 
 
@@ -26,6 +26,8 @@ class Settings:
 
     inputs: InputOptions = field(default_factory=InputOptions)
     scan: ScanOptions = field(default_factory=ScanOptions)
+    units: UnitOptions = field(default_factory=UnitOptions)
+    attribute: AttributeOptions = field(default_factory=AttributeOptions)
     compute: ComputeOptions = field(default_factory=ComputeOptions)
 
 

@@ -110,6 +110,12 @@ def _distinct(reader: Reader, table: str, column: str, layer: int | None) -> lis
         return [cells.text(one, f"{table}.{column}") for (one,) in found]
 
 
+def attributed(reader: Reader, layer: int) -> set[tuple[int, str]]:
+    """The channels of a layer that have attributions, each with the method."""
+    with reader.reading() as db:
+        return set(db.execute("SELECT DISTINCT channel, method FROM attribution WHERE layer = ?", (layer,)))
+
+
 def best_attributions(reader: Reader, layer: int, method: str) -> dict[int, str]:
     """By channel, the picture (SHA-256 in hexadecimal) of the best exemplar's attribution."""
     with reader.reading() as db:

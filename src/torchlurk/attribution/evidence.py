@@ -1,0 +1,127 @@
+"""How far a picture is to be trusted: what the unit still does when it sees only a part, and what random weights would show."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from torchlurk.attribution.readout import Readout
+from torchlurk.records import Graph, Layer
+
+KEPT_SHARE = 0.1
+"""Of the pixels, that stay when the largest attributions are kept."""
+
+ALIKE = 0.15
+"""A similarity above this, with the weights below shuffled, means that pictures are made by the image.
+
+It lies between what `gradient` gives, which has to change (at most 0.06 on ten layers of two networks), and what the methods
+give that are known not to (0.18 to 0.31 on a network trained on photographs): docs/decisions/the-randomization-check.md.
+"""
+
+
+def inside(boxes: Int[Tensor, "pair 4"], height: int, width: int) -> Bool[Tensor, "pair height width"]:
+    """Which pixels lie in the boxes (x0, y0, x1, y1, half-open)."""
+    x0, y0, x1, y1 = boxes[:, :, None, None].unbind(1)
+    rows = torch.arange(height, device=boxes.device)[None, :, None]
+    columns = torch.arange(width, device=boxes.device)[None, None, :]
+    return (rows >= y0) & (rows < y1) & (columns >= x0) & (columns < x1)
+
+
+def largest(
+    attributions: Float[Tensor, "pair channel height width"], share: float = KEPT_SHARE
+) -> Bool[Tensor, "pair height width"]:
+    """The share of pixels with the largest attribution, by the sum of magnitudes over channels; none where it is zero."""
+    size = attributions.abs().sum(1)
+    flat = size.flatten(1)
+    count = max(1, round(share * flat.shape[1]))
+    least = flat.topk(count, dim=1).values[:, -1:]
+    return ((flat >= least) & (flat > 0)).view(size.shape)
+
+
+def left_of_activation(
+    readout: Readout,
+    inputs: Float[Tensor, "pair channel height width"],
+    seen: Bool[Tensor, "pair height width"],
+    filling: Float[Tensor, " channel"],
+    channels: Int[Tensor, " pair"],
+    positions: Int[Tensor, " pair"] | None,
+    activations: Float[Tensor, " pair"],
+) -> Float[Tensor, " pair"]:
+    """The share of the activations that is left when only the pixels `seen` are shown and `filling` is everywhere else.
+
+    NaN where the activation is not above zero: a share of it says nothing.
+    """
+    with torch.no_grad():
+        shown = torch.where(seen[:, None], inputs, filling[None, :, None, None])
+        left = readout(shown, channels, positions)
+    return torch.where(activations > 0, left / activations, torch.nan)
+
+
+def below(graph: Graph, layer: Layer) -> tuple[str, ...]:
+    """The modules that run before a layer, in order; without the layer itself."""
+    names: list[str] = []
+    for node in graph.nodes:
+        path = node.name.partition("#")[0]
+        if node.name == layer.name or node.module == layer.name:
+            break
+        if node.kind == "module" and path != layer.name.partition("#")[0]:
+            names.append(path)
+    return tuple(dict.fromkeys(names))
+
+
+def shuffled(module: nn.Module, paths: Iterable[str], generator: torch.Generator) -> nn.Module:
+    """A copy in which each weight matrix or kernel of these modules has its numbers in random order.
+
+    Their scale and distribution stay, so that activations neither vanish nor explode; what was learned is gone.
+    """
+    copied = copy.deepcopy(module)
+    with torch.no_grad():
+        for path in paths:
+            for weight in copied.get_submodule(path).parameters(recurse=False):
+                if weight.ndim > 1:
+                    order = torch.randperm(weight.numel(), generator=generator)
+                    weight.copy_(weight.flatten()[order.to(weight.device)].view_as(weight))
+    return copied
+
+
+def similarity(left: Float[Tensor, pair * pixels], right: Float[Tensor, pair * pixels]) -> Float[Tensor, " pair"]:
+    """Spearman's rank correlation of two attributions, with their signs (Adebayo et al. 2018, arXiv 1810.03292, sec. 4); NaN
+    where one of them is constant.
+
+    Magnitudes would be alike for any weights, because all fall off from the middle of the receptive field.
+    """
+    ranks = [_ranks(one.flatten(1)) for one in (left, right)]
+    centred = [one - one.mean(1, keepdim=True) for one in ranks]
+    lengths = [one.square().sum(1).sqrt() for one in centred]
+    return (centred[0] * centred[1]).sum(1) / (lengths[0] * lengths[1])
+
+
+def _ranks(values: Float[Tensor, "pair pixel"]) -> Float[Tensor, "pair pixel"]:
+    """Ranks from 0; equal values share the mean of theirs."""
+    found = torch.empty_like(values, dtype=torch.float64)
+    for index, row in enumerate(values):
+        _, group, counts = row.unique(return_inverse=True, return_counts=True)
+        last = counts.cumsum(0).double() - 1
+        found[index] = (last - (counts.double() - 1) / 2)[group]
+    return found
+
+
+def spread_of(attributions: Float[Tensor, "pair channel height width"]) -> Float[Tensor, "pair 2"]:
+    """Height and width of the even rectangle that is as spread out as the gradient's mass: where most of it lies.
+
+    The mass is that of squares (Luo et al. 2016, arXiv 1701.04128). NaN where there is none.
+    """
+    mass = attributions.double().square().sum(1)
+    sides = []
+    for axis in (1, 2):
+        along = mass.sum(3 - axis)
+        places = torch.arange(along.shape[1], dtype=along.dtype, device=along.device)
+        total = along.sum(1)
+        mean = (along * places).sum(1) / total
+        variance = (along * places.square()).sum(1) / total - mean.square()
+        sides.append((12 * variance.clamp(min=0) + 1).sqrt())  # a single pixel is one wide
+    return torch.stack(sides, 1)

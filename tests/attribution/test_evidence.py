@@ -1,0 +1,103 @@
+"""Shares that are left, shuffled weights, rank correlation and spread, against literal loops and closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from torchlurk.attribution import evidence
+from torchlurk.attribution.readout import Readout
+from torchlurk.models.layers import survey
+
+
+def test_a_box_covers_its_pixels_and_no_other():
+    boxes = torch.tensor([[1, 0, 3, 2], [0, 0, 4, 3], [2, 2, 2, 2]])
+    seen = evidence.inside(boxes, 3, 4)
+    for (x0, y0, x1, y1), one in zip(boxes.tolist(), seen, strict=True):
+        assert one.tolist() == [[x0 <= x < x1 and y0 <= y < y1 for x in range(4)] for y in range(3)]
+
+
+def test_the_largest_attributions_are_those_of_a_sorted_list():
+    found = torch.randn(2, 3, 10, 10, generator=torch.Generator().manual_seed(0))
+    kept = evidence.largest(found, 0.1)
+    for one, mask in zip(found, kept, strict=True):
+        size = sorted(((float(one[:, y, x].abs().sum()), y, x) for y in range(10) for x in range(10)), reverse=True)
+        assert {(y, x) for _, y, x in size[:10]} == {(y, x) for y in range(10) for x in range(10) if mask[y, x]}
+
+
+def test_nothing_is_kept_where_nothing_is_attributed():
+    assert not evidence.largest(torch.zeros(1, 3, 4, 4)).any()
+
+
+def test_what_is_left_of_a_linear_unit_is_its_share_of_the_sum():
+    """A unit that adds up its pixels: with the filling at zero, the share is that of the seen pixels."""
+    module = nn.Conv2d(1, 1, 4, bias=False)
+    nn.init.ones_(module.weight)
+    inputs = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    layer = survey(nn.Sequential(module), inputs).layers[0]
+    readout = Readout(nn.Sequential(module), layer)
+    seen = evidence.inside(torch.tensor([[0, 0, 2, 4], [0, 0, 4, 4]]), 4, 4)
+    channels, positions = torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
+    with readout.ready():
+        activations = readout(inputs, channels, positions).detach()
+        left = evidence.left_of_activation(readout, inputs, seen, torch.zeros(1), channels, positions, activations)
+    expected = [float(inputs[0, 0, :, :2].sum() / inputs[0].sum()), 1.0]
+    assert left.tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_share_of_an_activation_that_is_not_positive_is_not_a_number():
+    module = nn.Sequential(nn.Conv2d(1, 1, 1))
+    layer = survey(module, torch.zeros(1, 1, 2, 2)).layers[0]
+    readout = Readout(module, layer)
+    zero = torch.zeros(1, dtype=torch.int64)
+    with readout.ready():
+        seen = torch.ones(1, 2, 2, dtype=torch.bool)
+        left = evidence.left_of_activation(
+            readout, torch.zeros(1, 1, 2, 2), seen, torch.zeros(1), zero, zero, torch.tensor([-1.0])
+        )
+    assert math.isnan(left.item())
+
+
+def test_shuffling_keeps_the_numbers_and_leaves_the_rest_and_the_model_alone():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 3))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    graph = survey(module, torch.zeros(1, 3, 8, 8))
+    layer = graph.layer("2")
+    assert evidence.below(graph.graph, layer) == ("0", "1")
+    other = evidence.shuffled(module, ("0", "1"), torch.Generator().manual_seed(0))
+    assert all(torch.equal(module.state_dict()[name], value) for name, value in before.items())
+    found = other.state_dict()
+    assert not torch.equal(found["0.weight"], before["0.weight"])
+    assert torch.equal(found["0.weight"].flatten().sort().values, before["0.weight"].flatten().sort().values)
+    assert all(torch.equal(found[name], before[name]) for name in before if name != "0.weight")
+
+
+def test_similarity_is_spearmans_correlation():
+    generator = torch.Generator().manual_seed(2)
+    left = torch.randint(-3, 4, (2, 1, 5, 5), generator=generator).double()  # with ties
+    right = left + torch.randn(2, 1, 5, 5, generator=generator).double()
+    for row, found in enumerate(evidence.similarity(left, right)):
+        ranks = [_ranks(one[row].flatten().tolist()) for one in (left, right)]
+        assert found.item() == pytest.approx(_pearson(*ranks), abs=1e-12)
+    assert evidence.similarity(left, -left).tolist() == pytest.approx([-1, -1])
+    assert math.isnan(evidence.similarity(torch.zeros(1, 1, 3, 3), left[:1, :, :3, :3]).item())
+
+
+def _ranks(values: list[float]) -> list[float]:
+    return [sum(other < one for other in values) + (sum(other == one for other in values) - 1) / 2 for one in values]
+
+
+def _pearson(left: list[float], right: list[float]) -> float:
+    x, y = sum(left) / len(left), sum(right) / len(right)
+    products = sum((a - x) * (b - y) for a, b in zip(left, right, strict=True))
+    return products / math.sqrt(sum((a - x) ** 2 for a in left) * sum((b - y) ** 2 for b in right))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (4, 6), (7, 3)])
+def test_an_even_rectangle_is_as_spread_out_as_itself(height, width):
+    found = torch.zeros(1, 2, 12, 12)
+    found[:, :, 2 : 2 + height, 1 : 1 + width] = 0.5
+    assert evidence.spread_of(found)[0].tolist() == pytest.approx([height, width], rel=1e-6)
