@@ -11,11 +11,22 @@ export interface Shown {
   /** Of a block: how many layers and units are inside. */
   layers: number;
   units: number;
+  dead: number;
+  parameters: number;
+  /** The layer whose units stand for it: its own, or a block's last one. */
+  pictured: LayerInfo | null;
 }
 
 export interface Drawing {
   nodes: Shown[];
-  edges: [string, string][];
+  edges: Edge[];
+}
+
+export interface Edge {
+  from: string;
+  to: string;
+  /** It carries a concatenation on to a longer one. */
+  bus: boolean;
 }
 
 /** About so many nodes fit on a page without folding. */
@@ -47,13 +58,15 @@ export function blocks(study: Study): string[] {
   return [...sizes].filter(([, size]) => size > 1).map(([block]) => block);
 }
 
-/** The blocks to open at first: outer ones, as long as the drawing stays readable. */
+/** The blocks to open at first: level by level, as long as the drawing stays readable, so that like is drawn alike. */
 export function openAtFirst(study: Study): Set<string> {
-  const open = new Set<string>();
-  const all = blocks(study).sort((a, b) => a.split(".").length - b.split(".").length);
-  for (const block of all) {
-    open.add(block);
-    if (draw(study, open).nodes.length > READABLE) open.delete(block);
+  let open = new Set<string>();
+  const all = blocks(study);
+  const depth = (block: string): number => block.split(".").length;
+  for (let level = 1; level <= Math.max(0, ...all.map(depth)); level += 1) {
+    const next = new Set([...open, ...all.filter((block) => depth(block) === level)]);
+    if (draw(study, next).nodes.length > READABLE) break;
+    open = next;
   }
   return open;
 }
@@ -78,17 +91,13 @@ export function draw(study: Study, open: ReadonlySet<string>): Drawing {
     const id = closed ?? `${node[0]}`;
     representative.set(node[0], id);
     const known = shown.get(id);
-    if (known) {
-      known.layers += layer ? 1 : 0;
-      known.units += layer?.units ?? 0;
-      known.shape = node[5];
-    } else if (closed !== undefined) {
-      shown.set(id, { ...block(closed, node), layers: layer ? 1 : 0, units: layer?.units ?? 0 });
-    } else {
-      shown.set(id, single(id, node, layer));
-    }
+    const drawn = known ?? (closed === undefined ? single(id, node, layer) : block(closed, node));
+    shown.set(id, drawn);
+    drawn.shape = node[5];
+    if (layer) count(drawn, layer);
   }
-  return { nodes: [...shown.values()], edges: joined(study.graph.edges, representative) };
+  for (const drawn of shown.values()) drawn.parameters = drawn.layer?.parameters ?? parametersIn(study, drawn.id);
+  return { nodes: [...shown.values()], edges: joined(bused(study), representative) };
 }
 
 /** Nodes that are drawn as a part of the node before them. */
@@ -106,24 +115,73 @@ function absorb(study: Study, layers: Map<number | null, LayerInfo>): Map<number
 }
 
 function block(name: string, node: GraphNode): Shown {
-  return { id: name, kind: "block", label: name, type: "block", shape: node[5], layer: null, layers: 0, units: 0 };
+  return { ...EMPTY, id: name, kind: "block", label: name, type: "block", shape: node[5] };
 }
 
 function single(id: string, node: GraphNode, layer: LayerInfo | null): Shown {
   const [, kind, name, , type, shape] = node;
   const drawn = kind === "input" || kind === "output" ? kind : layer ? "layer" : "operation";
-  return { id, kind: drawn, label: layer?.name ?? name, type: layer?.type ?? type, shape, layer, layers: layer ? 1 : 0, units: layer?.units ?? 0 };
+  return { ...EMPTY, id, kind: drawn, label: layer?.name ?? name, type: layer?.type ?? type, shape, layer };
 }
 
-function joined(edges: [number, number][], representative: Map<number, string>): [string, string][] {
-  const seen = new Set<string>();
-  const found: [string, string][] = [];
-  for (const [source, target] of edges) {
+const EMPTY = { layer: null, layers: 0, units: 0, dead: 0, parameters: 0, pictured: null };
+
+function count(drawn: Shown, layer: LayerInfo): void {
+  drawn.layers += 1;
+  drawn.units += layer.units;
+  drawn.dead += layer.dead;
+  if (layer.units > 0) drawn.pictured = layer;
+}
+
+/** Of the outermost layers in a block: a layer that is a whole block holds those of the layers inside it. */
+function parametersIn(study: Study, block: string): number {
+  const inside = study.layers.filter(({ name }) => name === block || name.startsWith(`${block}.`));
+  const names = new Set(inside.map(({ name }) => name));
+  const held = ({ name }: LayerInfo): boolean => name.split(".").some((_, index, parts) => index > 0 && names.has(parts.slice(0, index).join(".")));
+  return inside.filter((layer) => !held(layer)).reduce((sum, layer) => sum + layer.parameters, 0);
+}
+
+interface Joint {
+  source: number;
+  target: number;
+  bus: boolean;
+}
+
+/** The edges, each concatenation that holds an earlier one whole being fed by that one and by what is new: in a block of L
+ * densely connected layers 2 L lines instead of L².
+ */
+export function bused(study: Study): Joint[] {
+  const into = new Map<number, Set<number>>();
+  for (const [source, target] of study.graph.edges) into.set(target, (into.get(target) ?? new Set()).add(source));
+  const joining = study.graph.nodes.filter(([id, , name, , type]) => /\bcat|concat/i.test(`${type} ${name}`) && into.has(id)).map(([id]) => id);
+  const carried = new Map<number, number>();
+  for (const [index, id] of joining.entries()) {
+    const parts = into.get(id) ?? new Set();
+    let most = 1;
+    for (const earlier of joining.slice(0, index)) {
+      const held = into.get(earlier) ?? new Set();
+      if (held.size <= most || held.size >= parts.size || ![...held].every((one) => parts.has(one))) continue;
+      most = held.size;
+      carried.set(id, earlier);
+    }
+  }
+  return [...into].flatMap(([target, sources]) => {
+    const earlier = carried.get(target);
+    const held = earlier === undefined ? new Set<number>() : (into.get(earlier) ?? new Set<number>());
+    const own = [...sources].filter((source) => !held.has(source)).map((source) => ({ source, target, bus: false }));
+    return earlier === undefined ? own : [{ source: earlier, target, bus: true }, ...own];
+  });
+}
+
+function joined(edges: Joint[], representative: Map<number, string>): Edge[] {
+  const found = new Map<string, Edge>();
+  for (const { source, target, bus } of edges) {
     const from = representative.get(source);
     const to = representative.get(target);
-    if (from === undefined || to === undefined || from === to || seen.has(`${from}→${to}`)) continue;
-    seen.add(`${from}→${to}`);
-    found.push([from, to]);
+    if (from === undefined || to === undefined || from === to) continue;
+    const known = found.get(`${from}→${to}`);
+    if (known) known.bus ||= bus;
+    else found.set(`${from}→${to}`, { from, to, bus });
   }
-  return found;
+  return [...found.values()];
 }

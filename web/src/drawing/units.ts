@@ -28,6 +28,11 @@ export function chosen(layer: Layer, { sort, ofClass, hideDead }: Choice): numbe
   return channels.sort((a, b) => value(b) - value(a) || a - b);
 }
 
+/** A class's name as people read it: folders of ImageNet carry a number of WordNet before it. */
+export function classWords(name: string): string {
+  return name.replace(/^n\d{8}[_-]/, "").replaceAll("_", " ");
+}
+
 /** The words for a kind of picture. */
 export function viewName(view: string): string {
   if (view === "box") return "what it sees";
