@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torchlurk.attribution.backward import attribute
+    from torchlurk.explanation import Hierarchy, explain
     from torchlurk.study import Study, analyze, open
 
-__all__ = ["Study", "analyze", "attribute", "open"]
+__all__ = ["Hierarchy", "Study", "analyze", "attribute", "explain", "open"]
 __version__ = "1.0.0.dev0"
 
-_HOMES = {"Study": "study", "analyze": "study", "attribute": "attribution.backward", "open": "study"}
+_HOMES = {
+    "Hierarchy": "explanation",
+    "Study": "study",
+    "analyze": "study",
+    "attribute": "attribution.backward",
+    "explain": "explanation",
+    "open": "study",
+}
 
 
 def __getattr__(name: str) -> Any:

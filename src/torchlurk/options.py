@@ -109,6 +109,24 @@ class AttributeOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ExplainOptions:
+    """How one image is explained."""
+
+    unit: str | None = option(
+        None, "The unit whose tree is drawn, layer:channel; the class that is predicted if not given.", metavar="UNIT"
+    )
+    method: str = option("guided", "How pictures along a path are made: guided, deconv, gradient, guided_neg or lrp.")
+    children: int = option(4, "Children of the unit; half as many at each level further down, at least one.", metavar="N")
+    depth: int = option(3, "Levels of the tree below the unit.", metavar="N")
+    strongest: int = option(6, "Units named of each layer.", metavar="N")
+
+    def __post_init__(self) -> None:
+        _check(0 < self.children <= 64, "children", self.children, "from 1 to 64")
+        _check(0 <= self.depth <= 64, "depth", self.depth, "from 0 to 64")
+        _check(0 <= self.strongest <= 1000, "strongest", self.strongest, "from 0 to 1000")
+
+
+@dataclass(frozen=True, slots=True)
 class ComputeOptions:
     """Where and how fast. Nothing here changes the result (but for rounding)."""
 

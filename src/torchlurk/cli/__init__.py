@@ -19,6 +19,7 @@ COMMANDS = {
     "analyze": "Find out what every unit of a model responds to; write it to a study.",
     "serve": "Explore studies in a browser.",
     "show": "Show what a study knows of one unit.",
+    "explain": "Show what made a unit what it is in one image.",
     "export": "Write a study with the app as static files.",
     "check": "Verify a study file and say which stages are complete.",
 }

@@ -97,6 +97,12 @@ class Inspector:
         """What each layer's positions see of the input."""
         return receptive_fields(self.module, self.inputs, list(self.layers.values()))
 
+    @property
+    def outputs(self) -> int:
+        """How many classes the model tells apart; 0 where its output is not one number each."""
+        found = self._pass().output
+        return found.shape[1] if found is not None and found.ndim == 2 else 0
+
     def predictions(self, most: int = 5) -> tuple[Prediction, ...]:
         """The classes with the highest probability, highest first."""
         return predictions(self._pass().output, self.labels, most=most)

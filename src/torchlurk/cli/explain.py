@@ -1,0 +1,54 @@
+"""`torchlurk explain STUDY IMAGE --model MODEL`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from torchlurk.cli.flags import collect, flags
+from torchlurk.options import ExplainOptions
+
+
+@click.command("explain")
+@click.argument("study", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--model", required=True, metavar="MODEL", help="The model that the study was made with.")
+@click.option("--weights", metavar="FILE", help="Its weights, as for `torchlurk analyze`.")
+@flags(ExplainOptions)
+@click.option("--class-names", metavar="FILE", help="JSON or text file with a name for each of the model's outputs.")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="TREE.svg", help="Draw the tree.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+def command(
+    study: Path,
+    image: Path,
+    model: str,
+    weights: str | None,
+    class_names: str | None,
+    device: str,
+    out: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Show what made a unit what it is in one IMAGE: the tree of the units beneath it, each with its share.
+
+    MODEL must be the one that STUDY was made with. Shares are of what each unit is made of, and add up to 100 %.
+    """
+    options = collect(ExplainOptions, given)
+    from torchlurk.bench import Bench
+    from torchlurk.explanation import document, explain_on
+    from torchlurk.store.reading import Reader
+
+    with Reader(study) as reader:
+        bench = Bench.load(model, weights, study=reader, class_names=class_names, device=device)
+        found = explain_on(bench, image, options)
+    if out:
+        found.save(out)
+        if not as_json:
+            click.echo(f"wrote {out}")
+    if as_json:
+        click.echo(document(found))
+    elif not out:
+        click.echo(found.to_text())

@@ -1,0 +1,190 @@
+"""`explain`: one image through a network, as a document, a tree and a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor, nn
+
+from torchlurk.anatomy import Branch, Prediction, Response, TreeNode
+from torchlurk.bench import Bench
+from torchlurk.errors import OptionError, StorageError, UnitError
+from torchlurk.hierarchy.growing import grow
+from torchlurk.hierarchy.inspector import Inspector
+from torchlurk.options import ExplainOptions
+from torchlurk.records import Preprocessing
+from torchlurk.rendering.tree import draw_tree
+from torchlurk.rendering.wording import number, percent
+from torchlurk.resources import image_page
+from torchlurk.store.reading import Reader
+from torchlurk.units import Unit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hierarchy:
+    """One image in a network: what it says, which units stand out in each layer, and the tree beneath one of them.
+
+    `image` is what the network saw; `exemplars` what the tree's units usually respond to, where a study tells. A notebook
+    draws it by itself.
+    """
+
+    model: str
+    image: UInt8[np.ndarray, "height width channel"]
+    predictions: tuple[Prediction, ...]
+    strongest: Mapping[str, tuple[Response, ...]]
+    root: TreeNode
+    exemplars: Mapping[Unit, Sequence[Image.Image]]
+
+    def svg(self) -> str:
+        """The tree as an SVG document that needs no other file."""
+        return draw_tree(self.root, self.image, self.predictions, lambda unit: self.exemplars.get(unit, ()))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the SVG document; raises `StorageError` where that cannot be done."""
+        try:
+            Path(path).write_text(self.svg(), "utf-8")
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {path}: {error.strerror}", "name an .svg in a folder that can be written"
+            ) from error
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `torchlurk explain --json` prints."""
+        return {
+            "model": self.model,
+            "predictions": image_page.predictions(self.predictions),
+            "layers": [{"layer": name, "strongest": image_page.responses(found)} for name, found in self.strongest.items()],
+            "tree": image_page.tree(self.root),
+        }
+
+    def to_text(self) -> str:
+        """The tree, a line a node."""
+        lines = [f"{one.label}  {percent(one.probability)}" for one in self.predictions]
+        for node in self.root.nodes():
+            given = node.contribution
+            share = "" if given is None else f"  {'+' if given.share > 0 else ''}{percent(given.share)}"
+            skip = "  by a skip" if given is not None and given.bypasses else ""
+            indent = "  " * (len(node.branch.units) - 1)
+            lines.append(f"{indent}{node.branch.last}{share}{skip}  activation {number(node.activation)}")
+        return "\n".join(lines)
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+    def __repr__(self) -> str:
+        return f"<Hierarchy of {self.root.branch.root} in {self.model}: {len(self.root.nodes())} nodes>"
+
+
+def explain(
+    model: nn.Module | str,
+    image: Float[Tensor, ...] | Image.Image | str | Path,
+    unit: Unit | str | None = None,
+    *,
+    study: Any = None,
+    weights: str | Path | None = None,
+    method: str = "guided",
+    children: int = 4,
+    depth: int = 3,
+    strongest: int = 6,
+    layers: Sequence[str] = (),
+    position: tuple[int, ...] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    class_names: str | Path | None = None,
+    device: str = "auto",
+) -> Hierarchy:
+    """What one image does in the model, and the tree beneath `unit` at its strongest position there, or at `position`.
+
+    Without a unit it is the class that is predicted. `model` is any module (left as found), or a MODEL as on the command
+    line, with `weights`; `image` a tensor as the model takes it, a picture, or a file's path. A `study` (opened, or its
+    path) made with that model adds what units usually respond to; `mean` and `std` say how a tensor was normalized, so that
+    it can be shown. The other arguments are those of `torchlurk explain`. Raises a `TorchlurkError` that says what to do.
+    """
+    options = ExplainOptions(None if unit is None else str(unit), method, children, depth, strongest)
+    reader, opened = _reader(study)
+    try:
+        bench = _bench(model, weights, reader, mean, std, class_names, tuple(layers), device)
+        return explain_on(bench, image, options, position)
+    finally:
+        if opened and reader is not None:
+            reader.close()
+
+
+def explain_on(
+    bench: Bench,
+    image: Float[Tensor, ...] | Image.Image | str | Path,
+    options: ExplainOptions,
+    position: tuple[int, ...] | None = None,
+) -> Hierarchy:
+    """The same on a model that is ready."""
+    inputs = _batch(image) if isinstance(image, Tensor) else bench.inputs(bench.pixels(image))
+    inspector = bench.inspect(inputs)
+    root = _root(inspector, options.unit, position)
+    tree = grow(inspector, root, children=options.children, depth=options.depth, method=options.method)
+    units = dict.fromkeys(node.branch.last for node in tree.nodes())
+    return Hierarchy(
+        model=bench.name,
+        image=bench.shown(inputs),
+        predictions=inspector.predictions(),
+        strongest={layer: inspector.strongest(layer, options.strongest) for layer in inspector.layers},
+        root=tree,
+        exemplars={unit: found for unit in units if (found := bench.exemplars(unit))},
+    )
+
+
+def _root(inspector: Inspector, unit: str | None, position: tuple[int, ...] | None) -> Branch:
+    """The branch that begins with the unit; without one, with the unit of the class that is predicted."""
+    if unit is not None:
+        return inspector.branch(unit, position)
+    last = list(inspector.layers.values())[-1]
+    predicted = inspector.predictions(1)
+    if predicted and last.channels == inspector.outputs:
+        return inspector.branch(Unit(last.name, predicted[0].index))
+    found = inspector.strongest(last.name, 1)
+    if not found:
+        raise UnitError(f"no unit of the last layer '{last.name}' is above zero", "name a unit")
+    return inspector.branch(found[0].unit, position)
+
+
+def _batch(image: Tensor) -> Float[Tensor, "1 ..."]:
+    batch = image if image.ndim == 4 else image[None]
+    if batch.ndim != 4 or len(batch) != 1:
+        raise OptionError(f"the image has the shape {tuple(image.shape)}", "give one image: channel height width")
+    return batch
+
+
+def _reader(study: Any) -> tuple[Reader | None, bool]:
+    """The study's records, and whether they were opened here."""
+    if study is None:
+        return None, False
+    if isinstance(study, (str, Path)):
+        return Reader(Path(study)), True
+    return (study if isinstance(study, Reader) else study.reader), False
+
+
+def _bench(
+    model: nn.Module | str,
+    weights: str | Path | None,
+    study: Reader | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    class_names: str | Path | None,
+    layers: tuple[str, ...],
+    device: str,
+) -> Bench:
+    if isinstance(model, str):
+        return Bench.load(model, weights, study=study, class_names=class_names, layers=layers, device=device)
+    preprocessing = Preprocessing(mean=tuple(mean), std=tuple(std)) if mean is not None and std is not None else None
+    return Bench(model, study=study, preprocessing=preprocessing, class_names=class_names, layers=layers, device=device)
+
+
+def document(found: Hierarchy) -> str:
+    """The JSON text of it."""
+    return json.dumps(found.to_json(), indent=1, ensure_ascii=False)

@@ -1,0 +1,121 @@
+"""`torchlurk.explain` on the demo: the tree, its document, its drawing, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+import torchlurk
+from torchlurk.anatomy import INPUT
+from torchlurk.bench import Bench
+from torchlurk.cli.explain import command
+from torchlurk.errors import DataError, MismatchError, OptionError, UnitError
+from torchlurk.hierarchy.growing import most_children
+from torchlurk.inputs.demo.world import PREPROCESSING, DemoWorld
+from torchlurk.inputs.preprocessing import normalize
+from torchlurk.models.demo import demo_network
+from torchlurk.store.reading import Reader
+
+IMAGES = 24
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("study") / "demo.lurk"
+    torchlurk.analyze("demo", "demo", out, stages=["scan"], limit=IMAGES, top=3, device="cpu", workers=1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("image") / "thing.png"
+    Image.fromarray(DemoWorld(IMAGES).read(3).pixels).save(file)
+    return file
+
+
+def tensor() -> torch.Tensor:
+    return normalize(torch.from_numpy(DemoWorld(IMAGES).read(3).pixels)[None], PREPROCESSING)
+
+
+def test_a_tree_has_half_as_many_children_at_each_level_further_down() -> None:
+    found = torchlurk.explain(demo_network(), tensor()[0], mean=PREPROCESSING.mean, std=PREPROCESSING.std, children=4, depth=3)
+    assert found.root.branch.root == torchlurk.explain(demo_network(), tensor()).root.branch.root
+    assert [most_children(4, level) for level in range(4)] == [4, 2, 1, 1]
+    sizes = [sum(len(node.branch.units) == level + 1 for node in found.root.nodes()) for level in range(4)]
+    assert sizes[0] == 1
+    assert sizes[1] == 4
+    assert sizes[2] <= 8
+    shown = DemoWorld(IMAGES).read(3).pixels
+    assert np.array_equal(found.image, shown)
+
+
+def test_the_tree_ends_at_the_first_layer() -> None:
+    found = torchlurk.explain(demo_network(), tensor(), "block1:3", children=2, depth=9)
+    leaves = [node for node in found.root.nodes() if not node.children]
+    assert all(node.branch.last.layer == "stem.0" or not node.makeup.strongest for node in leaves)
+    assert all(node.branch.last.layer != INPUT for node in found.root.nodes())
+
+
+def test_without_a_unit_it_is_the_predicted_class() -> None:
+    net = demo_network()
+    found = torchlurk.explain(net, tensor(), depth=0)
+    assert found.root.branch.root.layer == "head"
+    assert found.root.branch.root.channel == net(tensor()).argmax().item() == found.predictions[0].index
+
+
+def test_a_study_adds_exemplars_class_names_and_percentiles(study: Path, picture: Path) -> None:
+    with torchlurk.open(study) as opened:
+        found = torchlurk.explain("demo", picture, study=opened, depth=1)
+    assert found.predictions[0].label in [one.label for one in DemoWorld(IMAGES).classes]
+    assert len(found.exemplars[found.root.branch.root]) == 3
+    assert all(0 <= one.percentile <= 100 for responses in found.strongest.values() for one in responses)
+
+
+def test_the_document_and_the_drawing_tell_the_same(study: Path, picture: Path) -> None:
+    found = torchlurk.explain("demo", picture, "block3.conv2:5", study=study)
+    document = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert document["tree"]["unit"] == "block3.conv2:5"
+    assert len(document["layers"]) == len(found.strongest)
+    words = {one.text for one in ElementTree.fromstring(found.svg()).iter("{http://www.w3.org/2000/svg}text")}
+    assert {child["unit"] for child in document["tree"]["children"]} <= words
+    assert found._repr_svg_() == found.svg()
+    assert "block3.conv2:5" in repr(found)
+
+
+def test_the_command_prints_draws_and_documents(study: Path, picture: Path, tmp_path: Path) -> None:
+    given = [str(study), str(picture), "--model", "demo", "--depth", "1", "--children", "2"]
+    printed = CliRunner().invoke(command, given, catch_exceptions=False)
+    assert printed.exit_code == 0
+    assert "head:" in printed.output
+    drawn = CliRunner().invoke(command, [*given, "--out", str(tmp_path / "tree.svg"), "--json"], catch_exceptions=False)
+    assert json.loads(drawn.output)["tree"]["children"]
+    assert (tmp_path / "tree.svg").read_text().startswith("<svg")
+
+
+def test_another_model_than_the_studys_is_refused(study: Path) -> None:
+    other = demo_network()
+    with torch.no_grad():
+        other.head.bias[0] += 1
+    with pytest.raises(MismatchError, match="not the model"):
+        torchlurk.explain(other, tensor(), study=study)
+
+
+def test_what_cannot_be_explained_is_refused_in_words(study: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnitError, match="no layer 'block9'"):
+        torchlurk.explain(demo_network(), tensor(), "block9:1")
+    with pytest.raises(OptionError, match="one image"):
+        torchlurk.explain(demo_network(), tensor().repeat(2, 1, 1, 1))
+    with pytest.raises(OptionError, match="--depth"):
+        torchlurk.explain(demo_network(), tensor(), depth=-1)
+    (tmp_path / "no.png").write_text("not a picture")
+    with pytest.raises(DataError, match="is not an image"):
+        torchlurk.explain("demo", tmp_path / "no.png", study=study)
+    with Reader(study) as reader, pytest.raises(DataError, match="made on"):
+        Bench.load("demo", study=reader).inspect(torch.zeros(1, 3, 40, 40))
