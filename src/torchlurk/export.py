@@ -34,6 +34,7 @@ def export(studies: Sequence[Path], folder: Path, progress: Progress | None = No
             (folder / MARK).touch()
             for path, file in app_files().items():
                 _write(folder / path, file.body)
+            _remove_others(folder, {*app_files(), *(f"data/{path}" for path in paths), MARK})
             for path in paths:
                 found = forest.find(path)
                 assert found is not None, path
@@ -55,6 +56,13 @@ def _check(folder: Path) -> None:
         raise OptionError(f"'{folder}' is a file", "name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise OptionError(f"'{folder}' has other things in it", "name a new folder, or an earlier export")
+
+
+def _remove_others(folder: Path, kept: set[str]) -> None:
+    """Deletes what an earlier export left that this one does not have."""
+    for file in folder.rglob("*"):
+        if file.is_file() and file.relative_to(folder).as_posix() not in kept:
+            file.unlink()
 
 
 def _write(file: Path, body: bytes) -> None:

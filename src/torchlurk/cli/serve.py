@@ -20,4 +20,7 @@ def command(studies: tuple[Path, ...], host: str, port: int) -> None:
     """
     from torchlurk.server.running import serve
 
-    serve(studies, host, port, click.echo)
+    try:
+        serve(studies, host, port, click.echo)
+    except KeyboardInterrupt:
+        raise click.Abort from None

@@ -37,8 +37,11 @@ def encode(
     return "image/jpeg", target.getvalue()
 
 
-def decode(data: bytes, *, most_pixels: int = MOST_PIXELS) -> Image.Image:
-    """The picture in PNG or JPEG bytes, grey or RGB; raises `StudyError` where they are no such picture, or too large."""
+def decode(data: bytes, *, most_pixels: int = MOST_PIXELS, alpha: bool = False) -> Image.Image:
+    """The picture in PNG or JPEG bytes, grey or RGB; raises `StudyError` where they are no such picture, or too large.
+
+    With `alpha`, one that has transparency is RGBA; without, what is transparent is lost.
+    """
     try:
         image = Image.open(BytesIO(data), formats=_FORMATS)
         if image.width * image.height > most_pixels:
@@ -46,6 +49,8 @@ def decode(data: bytes, *, most_pixels: int = MOST_PIXELS) -> Image.Image:
         image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _damaged(str(error)) from error
+    if alpha and image.has_transparency_data:
+        return image.convert("RGBA")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 
 from torchlurk.records import Class, Layer
 from torchlurk.resources.documents import number
-from torchlurk.resources.unit_page import Remembered
+from torchlurk.resources.remembering import Remembered
 from torchlurk.store import overviews
 from torchlurk.store.reading import Reader
 

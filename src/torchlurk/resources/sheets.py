@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from torchlurk.records import Ranking
-from torchlurk.rendering.encoding import decode
+from torchlurk.rendering.boxes import fit, resized
+from torchlurk.rendering.encoding import MOST_PIXELS, decode
 from torchlurk.rendering.sprites import best_boxes, sprite_sheet
 from torchlurk.store.reading import Reader
 
@@ -22,6 +23,10 @@ PER_SHEET = 128
 QUALITY = 82
 DECODED = 256
 """How many example pictures are kept decoded while a sheet is drawn."""
+
+MOST_TIMES_INPUT = 4
+"""How many times more pixels than the network's input the picture of an example may have; stored ones have as many."""
+GREY = (128, 128, 128, 255)
 
 Draw = Callable[[range], list[Image.Image | None]]
 
@@ -50,7 +55,9 @@ def exemplars(reader: Reader, best: Ranking, input_size: tuple[int, int], *, who
             None,
             None if whole or best.boxes is None else best.boxes[rows],
         )
-        return best_boxes(shown, lru_cache(DECODED)(lambda example: _opened(reader.picture(example))), input_size)
+        most = MOST_TIMES_INPUT * input_size[0] * input_size[1]
+        opened = lru_cache(DECODED)(lambda example: _opened(reader.picture(example), most))
+        return [_for_tile(image) for image in best_boxes(shown, opened, input_size)]
 
     return draw
 
@@ -60,7 +67,7 @@ def stored(reader: Reader, pictures: Mapping[int, str]) -> Draw:
 
     def draw(channels: range) -> list[Image.Image | None]:
         found = (pictures.get(channel) for channel in channels)
-        return [None if name is None else _on_grey(_opened(reader.stored_picture(name))) for name in found]
+        return [None if name is None else _for_tile(_opened(reader.stored_picture(name))) for name in found]
 
     return draw
 
@@ -81,13 +88,20 @@ def _squared(image: Image.Image | None) -> Image.Image | None:
     return ground
 
 
-def _opened(found: tuple[str, bytes] | None) -> Image.Image | None:
-    return None if found is None else decode(found[1])
+def _opened(found: tuple[str, bytes] | None, most_pixels: int = MOST_PIXELS) -> Image.Image | None:
+    return None if found is None else decode(found[1], most_pixels=most_pixels, alpha=True)
+
+
+def _for_tile(image: Image.Image | None) -> Image.Image | None:
+    """A picture no larger than its tile, so that what waits to be drawn takes no more memory than what is drawn."""
+    shown = _on_grey(image)
+    if shown is None or max(shown.size) <= TILE:
+        return shown
+    return resized(shown, fit(shown.size, (TILE, TILE)))
 
 
 def _on_grey(image: Image.Image | None) -> Image.Image | None:
     """A picture with transparency, on the grey that stands for nothing."""
-    if image is None or image.mode not in ("RGBA", "LA"):
+    if image is None or image.mode != "RGBA":
         return image
-    ground = Image.new("RGBA", image.size, (128, 128, 128, 255))
-    return Image.alpha_composite(ground, image.convert("RGBA"))
+    return Image.alpha_composite(Image.new("RGBA", image.size, GREY), image).convert("RGB")

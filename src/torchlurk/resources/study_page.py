@@ -35,9 +35,16 @@ def card(reader: Reader, slug: str) -> dict[str, Any]:
         "examples": reader.example_count(),
         "bytes": reader.path.stat().st_size,
         "version": scan.version if scan else "",
-        "stages": stages(reader),
+        "stages": [{key: value for key, value in stage.items() if key != "options"} for stage in stages(reader)],
         "cover": _cover(reader, layers, counts),
     }
+
+
+def troubled(reader: Reader, slug: str, trouble: str) -> dict[str, Any]:
+    """The card of a study that cannot be read any more: the others are listed all the same."""
+    counts = dict.fromkeys(("layers", "units", "examples", "bytes"), 0)
+    texts = dict.fromkeys(("model", "data", "version"), "")
+    return {"slug": slug, "name": reader.path.stem, **texts, **counts, "stages": [], "cover": [], "trouble": trouble}
 
 
 def study_document(reader: Reader, slug: str) -> dict[str, Any]:

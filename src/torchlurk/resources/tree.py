@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 from torchlurk.errors import StudyError, UnitError
 from torchlurk.records import Layer
+from torchlurk.rendering.encoding import MOST_PIXELS
 from torchlurk.resources import sheets
 from torchlurk.resources.class_page import class_document
 from torchlurk.resources.layer_page import layer_document, views
-from torchlurk.resources.study_page import card, study_document
+from torchlurk.resources.remembering import Memory, Result
+from torchlurk.resources.study_page import card, study_document, troubled
 from torchlurk.resources.unit_page import Surroundings, unit_page
 from torchlurk.store import overviews
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 
-Result = TypeVar("Result")
-
-KEPT = 24
-"""Intermediate results kept for the next question: matrices of a few layers, mostly."""
-
 PICTURE = re.compile(r"pictures/([0-9a-f]{64})\.(jpg|png|webp)")
-SHEET = re.compile(r"sheets/(\d{1,6})-([a-z0-9_:.\-]{1,80})-(\d{1,6})\.jpg", re.IGNORECASE)
-LAYER = re.compile(r"layers/(\d{1,6})\.json")
-UNIT = re.compile(r"layers/(\d{1,6})/units/(\d{1,9})\.json")
-CLASS = re.compile(r"classes/(\d{1,9})\.json")
+NUMBER = "(0|[1-9][0-9]{0,8})"
+"""One way to write each number, so that everything has one address."""
+SHEET = re.compile(rf"sheets/{NUMBER}-([A-Za-z0-9_:.\-]{{1,80}})-{NUMBER}\.jpg")
+LAYER = re.compile(rf"layers/{NUMBER}\.json")
+UNIT = re.compile(rf"layers/{NUMBER}/units/{NUMBER}\.json")
+CLASS = re.compile(rf"classes/{NUMBER}\.json")
 
 MEDIA_TYPES = {".json": "application/json", ".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
@@ -44,31 +42,6 @@ class Resource:
     lasting: bool = False
 
 
-class Cache:
-    """The last few results, forgotten as soon as the study has been written to. Threads take turns."""
-
-    def __init__(self, state: Callable[[], Hashable]) -> None:
-        self._state, self._known = state, state()
-        self._results: dict[Hashable, Any] = {}
-        self._turn = threading.RLock()
-
-    def get(self, key: Hashable, make: Callable[[], Result]) -> Result:
-        """The result under this key, made if it is not there."""
-        with self._turn:
-            now = self._state()
-            if now != self._known:
-                self._results.clear()
-                self._known = now
-            if key in self._results:
-                self._results[key] = self._results.pop(key)  # the last used is the last to go
-            else:
-                self._results[key] = make()
-                while len(self._results) > KEPT:
-                    self._results.pop(next(iter(self._results)))
-            found: Result = self._results[key]
-            return found
-
-
 class StudyTree:
     """The paths of one study: `study.json`, `layers/3.json`, `layers/3/units/7.json`, `classes/0.json`, pictures, sheets.
 
@@ -77,10 +50,17 @@ class StudyTree:
 
     def __init__(self, reader: Reader, slug: str) -> None:
         self.reader, self.slug = reader, slug
-        self._cache = Cache(lambda: overviews.state(reader.path))
+        self._memory = Memory()
 
     def find(self, path: str) -> Resource | None:
-        """What is at the path; None where nothing is. Raises `StudyError` where the study is damaged."""
+        """What is at the path; None where nothing is. Raises `StudyError` where the study is damaged.
+
+        Everything in one answer is from one state of the study, also while it is being written.
+        """
+        with self.reader.reading():
+            return self._find(path)
+
+    def _find(self, path: str) -> Resource | None:
         if path == "study.json":
             return _json(study_document(self.reader, self.slug))
         finders = (
@@ -99,31 +79,31 @@ class StudyTree:
         """All paths at which something is, once each."""
         yield "study.json"
         scanned = overviews.unit_counts(self.reader)
-        for number, layer in enumerate(self.layers()):
+        for number in range(len(self.layers())):
             if number in scanned:
                 yield f"layers/{number}.json"
                 yield from (f"layers/{number}/units/{channel}.json" for channel in range(scanned[number][0]))
                 for view in views(self.reader, number):
-                    yield from (f"sheets/{number}-{view}-{n}.jpg" for n in range(sheets.sheets_of(layer.channels)))
+                    yield from (f"sheets/{number}-{view}-{n}.jpg" for n in range(sheets.sheets_of(scanned[number][0])))
         yield from (f"classes/{one.index}.json" for one in self.reader.classes())
         yield from (f"pictures/{name}" for name in overviews.all_picture_files(self.reader))
 
     def card(self) -> dict[str, Any]:
-        """What the list of studies says of this one."""
-        return card(self.reader, self.slug)
+        """What the list of studies says of this one; of a damaged one, what the trouble is."""
+        try:
+            with self.reader.reading():
+                return card(self.reader, self.slug)
+        except StudyError as error:
+            return troubled(self.reader, self.slug, error.message)
 
     def layers(self) -> Sequence[Layer]:
         """All layers, in order of execution."""
-        return self._cache.get("layers", self.reader.layers)
+        return self._remembered(("layers",), self.reader.layers)
 
-    def _finders(self) -> Sequence[tuple[re.Pattern[str], Callable[..., Resource | None]]]:
-        return (
-            (PICTURE, self._picture),
-            (SHEET, self._sheet),
-            (LAYER, self._layer),
-            (UNIT, self._unit),
-            (CLASS, self._class),
-        )
+    def _remembered(self, key: tuple[str, ...], make: Callable[[], Result]) -> Result:
+        """See `Remembered`: what the scan has found is what everything remembered is made from."""
+        with self.reader.reading():
+            return self._memory.get(key, overviews.scan_stamp(self.reader, *key[1:2]), make)
 
     def _picture(self, name: str, ending: str) -> Resource | None:
         found = self.reader.stored_picture(name)
@@ -136,8 +116,7 @@ class StudyTree:
         one = self._scanned(index)
         if one is None or view not in views(self.reader, index) or sheet >= sheets.sheets_of(one.channels):
             return None
-        draw = self._cache.get(("view", index, view), lambda: self._drawing(index, one, view))
-        return Resource("image/jpeg", sheets.draw_sheet(draw, sheet, one.channels))
+        return Resource("image/jpeg", sheets.draw_sheet(self._drawing(index, one, view), sheet, one.channels))
 
     def _drawing(self, index: int, layer: Layer, view: str) -> sheets.Draw:
         kind, _, name = view.partition("-")
@@ -146,9 +125,15 @@ class StudyTree:
         if kind == "synthesis":
             found = overviews.layer_syntheses(self.reader, index)[name]
             return sheets.stored(self.reader, {channel: one.picture for channel, one in found.items()})
-        height, width = self.reader.input_shape()[-2:]
-        best = self.reader.best(layer.name)
-        return sheets.exemplars(self.reader, best, (height, width), whole=kind == "whole")
+        best = self._remembered(("best", layer.name), lambda: self.reader.best(layer.name))
+        return sheets.exemplars(self.reader, best, self._input_size(), whole=kind == "whole")
+
+    def _input_size(self) -> tuple[int, int]:
+        """Height and width of the network's input; raises `StudyError` where no picture can have them."""
+        shape = self.reader.input_shape()
+        if len(shape) < 2 or not 0 < shape[-2] * shape[-1] <= MOST_PIXELS:
+            raise StudyError(f"no picture has the shape {list(shape)}", "torchlurk check STUDY tells what is damaged")
+        return shape[-2], shape[-1]
 
     def _layer(self, layer: str) -> Resource | None:
         one = self._scanned(int(layer))
@@ -159,7 +144,7 @@ class StudyTree:
         one = self._scanned(index)
         if one is None or int(channel) >= one.channels:
             return None
-        around = Surroundings(self.reader, self.layers(), self._cache.get)
+        around = Surroundings(self.reader, self.layers(), self._remembered)
         return _json(unit_page(self.reader, Unit(one.name, int(channel)), index, around))
 
     def _class(self, index: str) -> Resource | None:
@@ -168,13 +153,12 @@ class StudyTree:
             return None
         scanned = overviews.unit_counts(self.reader)
         layers = [(number, one) for number, one in enumerate(self.layers()) if number in scanned]
-        return _json(class_document(self.reader, classes[int(index)], layers, self._cache.get))
+        return _json(class_document(self.reader, classes[int(index)], layers, self._remembered))
 
     def _scanned(self, index: int) -> Layer | None:
         """The layer of that number, if its units are known."""
         layers = self.layers()
-        known = self._cache.get("scanned", lambda: overviews.unit_counts(self.reader))
-        return layers[index] if index < len(layers) and index in known else None
+        return layers[index] if index < len(layers) and overviews.is_scanned(self.reader, index) else None
 
 
 class Forest:
@@ -218,5 +202,10 @@ def _slug(name: str, taken: dict[str, StudyTree]) -> str:
 
 
 def _json(document: Any) -> Resource:
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Resource("application/json", text.encode())
+    try:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return Resource("application/json", text.encode())
+    except (ValueError, RecursionError) as error:  # options of a run with NaN, half characters, or too deep
+        raise StudyError(
+            "the study holds a value that a document cannot", "torchlurk check STUDY tells what is damaged"
+        ) from error

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -14,20 +14,13 @@ from torchlurk.rendering.charts import bins
 from torchlurk.rendering.wording import top_classes
 from torchlurk.resources.documents import number, unit_document
 from torchlurk.resources.relations import Standardized, most_alike, neighbours, standardized
+from torchlurk.resources.remembering import Remembered
 from torchlurk.store import overviews
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 
-Result = TypeVar("Result")
-
 MOST = 8
 """Units named as similar, before or after."""
-
-
-class Remembered(Protocol):
-    """A cache: `key` names what `make` makes."""
-
-    def __call__(self, key: Hashable, make: Callable[[], Result]) -> Result: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +41,7 @@ class Surroundings:
 
     def neighbours(self, layer: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The layers before and after."""
-        found = self.remembered("neighbours", lambda: neighbours(self.reader.graph(), self.layers))
+        found = self.remembered(("neighbours",), lambda: neighbours(self.reader.graph(), self.layers))
         return found[layer]
 
     def _samples(self, layer: str) -> np.ndarray:

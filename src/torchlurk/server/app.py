@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request
@@ -16,13 +17,18 @@ from torchlurk.errors import StudyError, TorchlurkError
 from torchlurk.resources.tree import Forest
 from torchlurk.server.answers import answer, failure
 from torchlurk.server.events import events
+from torchlurk.server.limits import Bounded
 from torchlurk.server.security import Guard
 from torchlurk.web import app_files
 
 WORTH_PACKING = 1024
 """Bytes from which answers are compressed."""
+PACKING = 5
+"""How hard, 1 to 9: beyond, time grows and size hardly shrinks."""
+MOST_UPLOADED = 32 << 20
+"""Bytes of a request's body."""
 
-KINDS = {404: "NotFound", 405: "MethodNotAllowed"}
+KINDS = {404: "NotFound", 405: "MethodNotAllowed", 413: "TooLarge"}
 
 NO_APP = """<!doctype html><meta charset="utf-8"><title>Torchlurk</title><body><h1>Torchlurk</h1>
 <p>The web app was not built into this installation.
@@ -30,17 +36,21 @@ Install Torchlurk from its wheel, or with <code>pip install .</code> in a clone.
 <p>The studies are being served all the same: <a href="data/studies.json">data/studies.json</a>.</p>"""
 
 
-def make_app(forest: Forest, *, hosts: frozenset[str] | None, token: str | None = None) -> ASGIApp:
-    """The application that serves these studies, behind the guard that decides who may ask."""
+def make_app(
+    forest: Forest, *, hosts: frozenset[str] | None, token: str | None = None, ending: Callable[[], bool] = lambda: False
+) -> ASGIApp:
+    """The application that serves these studies, behind the guard that decides who may ask; `ending` is true once the
+    server waits for open answers to end.
+    """
     app = FastAPI(title="Torchlurk", version=version("torchlurk"), docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    app.add_middleware(GZipMiddleware, minimum_size=WORTH_PACKING)
+    app.add_middleware(GZipMiddleware, minimum_size=WORTH_PACKING, compresslevel=PACKING)
     _add_errors(app)
-    _add_data(app, forest)
+    _add_data(app, forest, ending)
     _add_pages(app)
-    return Guard(app, hosts, token)
+    return Guard(Bounded(app, MOST_UPLOADED), hosts, token)
 
 
-def _add_data(app: FastAPI, forest: Forest) -> None:
+def _add_data(app: FastAPI, forest: Forest, ending: Callable[[], bool]) -> None:
     @app.get("/data/{path:path}", summary="A document or picture of a study", tags=["data"])
     async def data(request: Request, path: str) -> Response:
         """`studies.json`, or what is below a study's slug; the same bytes as an export holds."""
@@ -53,7 +63,7 @@ def _add_data(app: FastAPI, forest: Forest) -> None:
     async def watch() -> StreamingResponse:
         """Server-sent events: `progress` and `changed`."""
         headers = {"cache-control": "no-store", "x-accel-buffering": "no", "content-encoding": "identity"}
-        return StreamingResponse(events(forest.trees), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(events(forest.trees, ending), media_type="text/event-stream", headers=headers)
 
 
 def _add_pages(app: FastAPI) -> None:

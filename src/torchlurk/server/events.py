@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -69,12 +69,12 @@ class Watch:
         return [("changed", {"study": self._tree.slug, "layers": layers or None})]
 
 
-async def events(trees: Mapping[str, StudyTree]) -> AsyncIterator[bytes]:
-    """All events of all studies, for one listener, until it goes away."""
+async def events(trees: Mapping[str, StudyTree], ending: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """All events of all studies, for one listener, until it goes away or the server ends."""
     watches = [Watch(tree) for tree in trees.values()]
     spoke = monotonic()
     yield b": welcome\n\n"
-    while True:
+    while not ending():
         for watch in watches:
             for kind, data in await run_in_threadpool(watch.look):
                 yield f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
+import sys
 import threading
 import time
 import webbrowser
@@ -23,7 +25,7 @@ from torchlurk.store.reading import Reader
 PORTS_TRIED = 20
 """Where the port is taken, the ones after it are tried."""
 
-GRACE = 1
+GRACE = 2
 """Seconds that open answers (event streams above all) have when the server ends."""
 
 STARTED_WITHIN = 30.0
@@ -44,8 +46,15 @@ class Server:
         self._socket = _listening(host, port)
         self.port = int(self._socket.getsockname()[1])
         hosts = frozenset({*LOOPBACK_NAMES, host}) if self.token is None else None
-        app = make_app(Forest(readers), hosts=hosts, token=self.token)
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GRACE, lifespan="off", server_header=False)
+        app = make_app(Forest(readers), hosts=hosts, token=self.token, ending=lambda: self._server.should_exit)
+        config = uvicorn.Config(
+            app,
+            http="h11",  # which bounds the size of headers, as the faster one does not
+            log_level="warning",
+            timeout_graceful_shutdown=GRACE,
+            lifespan="off",
+            server_header=False,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="torchlurk-serve", daemon=True)
 
@@ -96,14 +105,15 @@ def serve(
     open_browser: bool = False,
     until: threading.Event | None = None,
 ) -> None:
-    """Serves until Ctrl-C, or until the event is set."""
+    """Serves until Ctrl-C, which is raised again once everything is closed, or until the event is set."""
     with Server(studies, host=host, port=port) as server:
+        if port not in (0, server.port):
+            say(f"port {port} is taken; {server.port} is free")
         say(f"Torchlurk is at {server.url}   (Ctrl-C ends it)")
-        if open_browser:
+        if open_browser and _has_screen():
             with suppress(webbrowser.Error):
                 webbrowser.open(server.url)
-        with suppress(KeyboardInterrupt):
-            server.wait(until)
+        server.wait(until)
 
 
 @contextmanager
@@ -124,12 +134,16 @@ def serving_meanwhile(study: Path, port: int, say: Callable[[str], None], *, ope
     thread.start()
     try:
         yield
-        with suppress(KeyboardInterrupt):
-            while thread.is_alive():
-                thread.join(WAIT_FOR_STUDY)
+        while thread.is_alive():
+            thread.join(WAIT_FOR_STUDY)
     finally:
         stop.set()
         thread.join(2 * GRACE + 2)
+
+
+def _has_screen() -> bool:
+    """Whether a browser would have a window: one in the terminal would only be in the way."""
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _holds_model(study: Path) -> bool:

@@ -23,6 +23,8 @@ POLICY = (
 )
 """Styles may be set on elements (tiles are placed so); scripts come from our own files alone."""
 
+KINDS = {401: "Unauthorized", 403: "Forbidden"}
+
 PRINTED = "open the address that was printed when the server started"
 
 HEADERS = {
@@ -127,11 +129,13 @@ def _name(host: str) -> str:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, message: str, hint: str) -> None:
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": 1008, "reason": message[:100]})
-        return
-    response = failure(status, "Forbidden", message, hint)
+    response = failure(status, KINDS[status], message, hint)
     for name, value in HEADERS.items():
         response.headers[name] = value
+    if scope["type"] == "websocket":
+        await receive()
+        head = {"type": "websocket.http.response.start", "status": status, "headers": response.raw_headers}
+        await send(head)
+        await send({"type": "websocket.http.response.body", "body": response.body})
+        return
     await response(scope, receive, send)

@@ -18,7 +18,14 @@ from PIL import Image
 from torchlurk.records import Layer
 from torchlurk.store import cells, rows
 from torchlurk.store.cells import DamageError
-from torchlurk.store.findings import load_attributions, load_checks, load_counts, load_effective_field, load_syntheses
+from torchlurk.store.findings import (
+    load_attributions,
+    load_checks,
+    load_counts,
+    load_effective_field,
+    load_kernels,
+    load_syntheses,
+)
 from torchlurk.store.progress import piece_sizes
 from torchlurk.store.reading import Reader
 
@@ -120,6 +127,9 @@ def _units(db: sqlite3.Connection) -> Iterator[str]:
             missing = (None, None, 0)
             if found not in (whole, missing) or (found == missing) != (_units_of(db, id) == 0):
                 yield f"layer '{layer.name}': {table} has {found[2]} of {channels} units"
+    unfinished = "SELECT count(*) FROM provisional JOIN run ON stage = 'scan' WHERE finished IS NOT NULL"
+    if count := db.execute(unfinished).fetchone()[0]:
+        yield f"{count} layers of a finished scan are not of all examples"
 
 
 def _layers(db: sqlite3.Connection) -> list[tuple[int, Layer]]:
@@ -195,6 +205,7 @@ def _findings(db: sqlite3.Connection) -> Iterator[str]:
     for id, layer in _layers(db):
         load_checks(db, id)
         load_effective_field(db, id)
+        load_kernels(db, id)
         for table, load in (("attribution", load_attributions), ("synthesis", load_syntheses)):
             for (channel,) in db.execute(f"SELECT DISTINCT channel FROM {table} WHERE layer = ?", (id,)):
                 try:

@@ -8,12 +8,16 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float32
+
 from torchlurk.records import Attribution, MethodCheck, StageCount, Synthesis
 from torchlurk.store import cells, rows
 from torchlurk.store.cells import DamageError
 from torchlurk.store.schema import MEDIA_TYPES
 
 ATTRIBUTED = ("max", "mean")
+KERNEL_AXES = 4
 
 
 def store_picture(db: sqlite3.Connection, media_type: str, data: bytes) -> bytes:
@@ -100,6 +104,17 @@ def load_effective_field(db: sqlite3.Connection, layer: int) -> tuple[float, flo
     if found is None:
         return None
     return cells.real(found[0], "effective_field.height"), cells.real(found[1], "effective_field.width")
+
+
+def load_kernels(db: sqlite3.Connection, layer: int) -> Float32[np.ndarray, "unit channel height width"] | None:
+    """The weights of a convolution that reads the input directly; None for another layer."""
+    found = db.execute("SELECT shape, weights FROM kernel WHERE layer = ?", (layer,)).fetchone()
+    if found is None:
+        return None
+    shape = cells.whole_numbers(found[0], "kernel.shape")
+    if len(shape) != KERNEL_AXES:
+        raise DamageError("kernel.shape is not unit, channel, height, width")
+    return cells.narrow(found[1], math.prod(shape), "kernel.weights").reshape(shape)
 
 
 def store_synthesis(db: sqlite3.Connection, layer: int, channel: int, one: Synthesis) -> None:

@@ -30,6 +30,33 @@ def state(path: Path) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
+def scan_stamp(reader: Reader, layer: str | None = None) -> tuple[object, ...]:
+    """Something that differs whenever the scan has written other results for a layer; without one, another network."""
+    with reader.reading() as db:
+        run = db.execute("SELECT started, model_fingerprint FROM run WHERE stage = 'scan'").fetchone() or ()
+        if layer is None:
+            return tuple(run)
+        found = db.execute(
+            "SELECT layer.id, examples, (SELECT count(*) FROM unit WHERE unit.layer = layer.id AND channel = 0)"
+            " FROM layer LEFT JOIN provisional ON provisional.layer = layer.id WHERE name = ?",
+            (layer,),
+        ).fetchone()
+        return (*run, *(found or ()))
+
+
+def is_scanned(reader: Reader, layer: int) -> bool:
+    """Whether the units of the layer of that number are known."""
+    with reader.reading() as db:
+        return db.execute("SELECT 1 FROM unit WHERE layer = ? LIMIT 1", (layer,)).fetchone() is not None
+
+
+def provisional(reader: Reader) -> dict[int, int]:
+    """By the layer's number, of how many examples what is known of it is, where these are not all."""
+    with reader.reading() as db:
+        found = db.execute("SELECT layer, examples FROM provisional")
+        return {cells.whole(layer, "provisional.layer"): cells.whole(n, "provisional.examples", least=0) for layer, n in found}
+
+
 def picture_files(reader: Reader, examples: Iterable[int]) -> dict[int, str]:
     """File names of stored pictures, `SHA-256.ending`, by example; examples without one are not in it."""
     wanted = sorted(set(examples))

@@ -40,6 +40,7 @@ from torchlurk.store.findings import (
     load_checks,
     load_counts,
     load_effective_field,
+    load_kernels,
     load_picture,
     load_syntheses,
 )
@@ -72,6 +73,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._idle: list[sqlite3.Connection] = []
+        self._here = threading.local()
         self._guard = threading.Lock()
         self._closed = False
         self._immutable = False
@@ -94,12 +96,17 @@ class Reader:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection inside a read transaction, for queries that no method has.
+        """A connection inside a read transaction, for queries that no method has. Every call inside the block sees that one
+        state of the study.
 
         On a study that is being written it is closed afterwards, since the writer needs the file for itself when it ends.
         """
         with translated(self.path, writing=False):
-            db = self._connection()
+            outer = getattr(self._here, "db", None)
+            if outer is not None:
+                yield outer
+                return
+            db = self._here.db = self._connection()
             kept = False
             try:
                 yield db
@@ -107,6 +114,7 @@ class Reader:
                     db.execute("COMMIT")
                     kept = db.execute("PRAGMA journal_mode").fetchone()[0] != "wal" and self._keep(db)
             finally:
+                self._here.db = None
                 if not kept:
                     db.close()
 
@@ -172,8 +180,12 @@ class Reader:
         with self.reading() as db:
             found = db.execute("SELECT id, name, label FROM class ORDER BY id")
             return tuple(
-                Class(cells.whole(id, "class.id"), cells.text(name, "class.name"), cells.text(label, "class.label"))
-                for id, name, label in found
+                Class(
+                    cells.whole(id, "class.id", least=number, below=number + 1),  # numbered from 0, as profiles have them
+                    cells.text(name, "class.name"),
+                    cells.text(label, "class.label"),
+                )
+                for number, (id, name, label) in enumerate(found)
             )
 
     def examples(self, indices: Iterable[int]) -> tuple[Example, ...]:
@@ -352,6 +364,11 @@ class Reader:
         """Height and width, in input pixels, of where the gradient's mass lies; None where it was not measured."""
         with self.reading() as db:
             return load_effective_field(db, self._layer(db, layer)[0])
+
+    def kernels(self, layer: str) -> Float32[np.ndarray, "unit channel height width"] | None:
+        """The weights of a convolution that reads the input directly; None for another layer."""
+        with self.reading() as db:
+            return load_kernels(db, self._layer(db, layer)[0])
 
     def syntheses(self, unit: Unit) -> tuple[Synthesis, ...]:
         """All syntheses of a unit, by preset; raises `UnitError` where there is no such layer."""

@@ -110,6 +110,15 @@ VERSION_1 = (
     selectivity REAL,
     PRIMARY KEY (layer, channel)
 ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE provisional (
+    layer INTEGER PRIMARY KEY REFERENCES layer (id),
+    examples INTEGER NOT NULL CHECK (examples >= 0)
+) STRICT""",
+    """CREATE TABLE kernel (
+    layer INTEGER PRIMARY KEY REFERENCES layer (id),
+    shape TEXT NOT NULL,
+    weights BLOB NOT NULL
+) STRICT""",
     """CREATE TABLE class_profile (
     layer INTEGER NOT NULL,
     channel INTEGER NOT NULL,

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 
 from torchlurk.errors import StorageError, StudyError, TorchlurkError
 from torchlurk.jobs import Shard
@@ -61,6 +61,8 @@ RESULTS = {
         "response",
         "class_profile",
         "unit",
+        "provisional",
+        "kernel",
         "input_statistics",
         "sample",
     ),
@@ -310,8 +312,11 @@ class Writer:
             self._db.execute("DELETE FROM input_statistics")
             self._db.execute(rows.insert("input_statistics", 6), rows.from_input_statistics(statistics))
 
-    def write_scan(self, layer: str, scan: LayerScan) -> None:
-        """Replaces everything known of the units of a layer; classes and sample must have been written before."""
+    def write_scan(self, layer: str, scan: LayerScan, examples: int | None = None) -> None:
+        """Replaces everything known of the units of a layer; classes and sample must have been written before.
+
+        `examples` is how many of them these results are of, where these are not all: something to look at meanwhile.
+        """
         with self.transaction():
             id = self._layer_id(layer)
             channels = self._db.execute("SELECT channels FROM layer WHERE id = ?", (id,)).fetchone()[0]
@@ -324,6 +329,15 @@ class Writer:
             samples = cells.narrow_rows(scan.sample)
             self._many(rows.insert("response", 3), zip(repeat(id), range(channels), samples, strict=False))
             self._many(rows.insert("exemplar", 12), rows.of_exemplars(id, scan))
+            self._db.execute("DELETE FROM provisional WHERE layer = ?", (id,))
+            if examples is not None:
+                self._db.execute("INSERT INTO provisional VALUES (?, ?)", (id, examples))
+
+    def write_kernels(self, layer: str, weights: Float32[np.ndarray, "unit channel height width"]) -> None:
+        """Records the weights of a convolution that reads the input directly."""
+        with self.transaction():
+            row = (self._layer_id(layer), cells.to_json(weights.shape), np.ascontiguousarray(weights, cells.NARROW).tobytes())
+            self._db.execute("INSERT OR REPLACE INTO kernel VALUES (?, ?, ?)", row)
 
     def _check_axes(self, layer: str, scan: LayerScan, channels: int) -> None:
         classes = self._db.execute("SELECT count(*) FROM class").fetchone()[0]

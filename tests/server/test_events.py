@@ -1,0 +1,114 @@
+"""What a page is told while a study is being written."""
+
+import http.client
+import json
+import shutil
+import threading
+from contextlib import closing
+from dataclasses import replace
+from queue import Queue
+
+import pytest
+
+from torchlurk.records import StageCount
+from torchlurk.resources.tree import StudyTree
+from torchlurk.server.events import Watch
+from torchlurk.store.reading import Reader
+from torchlurk.store.writing import Writer
+
+
+@pytest.fixture
+def copy(demo, tmp_path):
+    """A study to write to."""
+    return shutil.copy(demo, tmp_path / "copy.lurk")
+
+
+@pytest.fixture
+def watch(copy):
+    """A listener of it."""
+    with Reader(copy) as reader:
+        yield Watch(StudyTree(reader, "copy"))
+
+
+def reopened(writer):
+    """Takes up the finished scan again."""
+    run = writer.runs()["scan"]
+    writer.reopen(replace(run, finished=None))
+
+
+def test_the_first_look_tells_where_each_stage_is(watch):
+    ((kind, told),) = watch.look()
+    assert (kind, told["study"], told["stage"]) == ("progress", "copy", "scan")
+    assert told["finished"]
+
+
+def test_nothing_is_told_while_nothing_changes(watch):
+    watch.look()
+    assert watch.look() == []
+
+
+def test_progress_is_told_with_what_is_left(watch, copy):
+    watch.look()
+    with Writer(copy) as writer:
+        reopened(writer)
+        writer.count("scan", StageCount(10, 60))
+        events = [told for kind, told in watch.look() if kind == "progress"]
+        assert (events[-1]["done"], events[-1]["total"]) == (10, 60)
+        assert events[-1]["finished"] is None
+
+
+def test_a_layer_that_was_written_is_named(watch, copy):
+    watch.look()
+    with Writer(copy) as writer:
+        writer.write_effective_field("block1", 3, 3)
+        events = watch.look()
+    assert [kind for kind, _ in events] == ["changed"]
+
+
+def test_a_study_that_is_replaced_by_something_else_tells_nothing(watch, copy):
+    watch.look()
+    copy.write_bytes(b"no study any more")
+    assert watch.look() == []
+
+
+def listen(client, queue):
+    """Puts the head and the lines of the event stream into the queue, until the server ends."""
+    with closing(http.client.HTTPConnection("127.0.0.1", client.port, timeout=30)) as connection:
+        connection.request("GET", "/events")
+        response = connection.getresponse()
+        queue.put((response.status, response.getheader("content-type"), response.getheader("content-encoding")))
+        with response:
+            while line := response.readline():
+                queue.put(line.decode().strip())
+
+
+def test_a_page_hears_of_what_another_process_writes(client_of, copy):
+    client, heard = client_of([copy]), Queue()
+    threading.Thread(target=listen, args=(client, heard), daemon=True).start()
+    status, media_type, encoding = heard.get(timeout=30)
+    assert (status, media_type, encoding) == (200, "text/event-stream; charset=utf-8", "identity")
+    assert next_data(heard)["finished"]
+    with Writer(copy) as writer:
+        reopened(writer)
+        writer.count("scan", StageCount(7, 60))
+        while next_data(heard).get("done") != 7:
+            pass
+
+
+def next_data(heard):
+    """The data of the next event."""
+    while not (line := heard.get(timeout=30)).startswith("data: "):
+        pass
+    return json.loads(line.removeprefix("data: "))
+
+
+def test_ten_pages_may_listen_and_go(client_of, copy):
+    client = client_of([copy])
+    for _ in range(10):
+        connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=30)
+        connection.request("GET", "/events")
+        response = connection.getresponse()
+        assert response.status == 200
+        response.close()
+        connection.close()
+    assert client.ask("/data/studies.json").status == 200
