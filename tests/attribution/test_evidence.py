@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from torchlurk.attribution import evidence
-from torchlurk.attribution.readout import Readout
 from torchlurk.models.layers import survey
+from torchlurk.models.readout import Readout
 
 
 def test_a_box_covers_its_pixels_and_no_other():

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.utils.checkpoint import checkpoint
 
-from torchlurk.attribution.rules import Rule, Rules, deconv, exempt, gradient, guided, guided_neg
+from torchlurk.attribution.rules import deconv, gradient, guided, guided_neg
+from torchlurk.models.rectifiers import Rule, Rules, exempt
 
 Slope = Callable[[float], float]
 Spelling = Callable[[Tensor], Tensor]

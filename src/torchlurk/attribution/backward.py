@@ -11,10 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from torchlurk.attribution.methods import method as method_named
-from torchlurk.attribution.readout import Readout
 from torchlurk.errors import OptionError, UnitError
 from torchlurk.models.identity import unwrap
 from torchlurk.models.layers import survey
+from torchlurk.models.readout import Readout
 from torchlurk.records import Layer, Tap
 from torchlurk.units import Unit
 

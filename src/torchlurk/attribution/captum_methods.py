@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from torchlurk.attribution.readout import Readout
 from torchlurk.errors import MissingExtraError, ModelError, OptionError, nearest
+from torchlurk.models.readout import Readout
 from torchlurk.models.recording import output_tensor
 from torchlurk.records import Layer
 

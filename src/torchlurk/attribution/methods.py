@@ -11,9 +11,10 @@ from torch import Tensor
 
 from torchlurk.attribution import rules
 from torchlurk.attribution.captum_methods import CaptumMethod
-from torchlurk.attribution.readout import Readout
 from torchlurk.attribution.relevance import relevance
 from torchlurk.errors import OptionError, nearest
+from torchlurk.models.readout import Readout
+from torchlurk.models.rectifiers import Rule, Rules
 
 Inputs = Float[Tensor, "pair ..."]
 Method = Callable[[Readout, Inputs, Int[Tensor, " pair"], Int[Tensor, " pair"] | None], tuple[Inputs, Float[Tensor, " pair"]]]
@@ -34,8 +35,8 @@ class ByRule:
     not what comes from above.
     """
 
-    rule: rules.Rule
-    at_unit: rules.Rule | None = None
+    rule: Rule
+    at_unit: Rule | None = None
     times_input: bool = False
 
     def __call__(
@@ -43,7 +44,7 @@ class ByRule:
     ) -> tuple[Inputs, Float[Tensor, " pair"]]:
         """The attributions and the activations that they are of."""
         leaf = inputs.detach().clone().requires_grad_()
-        with rules.Rules(self.rule):
+        with Rules(self.rule):
             activations = readout(leaf, channels, positions, self.at_unit)
             found = readout.back(activations, torch.ones_like(activations), leaf)
         return found * leaf.detach() if self.times_input else found, activations.detach()

@@ -20,12 +20,12 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from torchlurk.attribution.readout import Readout
-from torchlurk.attribution.rules import Rules
 from torchlurk.errors import ModelError
 from torchlurk.models.channels import COPIES, REARRANGEMENTS
 from torchlurk.models.nonlinearities import Function, operand, operation_name
+from torchlurk.models.readout import Readout
 from torchlurk.models.recording import tensors_in
+from torchlurk.models.rectifiers import Rules
 
 EPSILON = 1e-6
 """What keeps a share of nothing finite."""

@@ -26,8 +26,8 @@ class Passage:
     (Achtibat et al. 2022, arXiv 2206.03208); else it starts as 1, and what is kept is enlarged to all that there was.
     """
 
-    rule: rules.Rule
-    at_root: rules.Rule
+    rule: Rule
+    at_root: Rule
     relevance: bool = False
 
 

@@ -17,9 +17,10 @@ from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from torchlurk.anatomy import INPUT
 from torchlurk.attribution.relevance import Propagation
-from torchlurk.attribution.rules import Rule, Rules, gradient
+from torchlurk.attribution.rules import gradient
 from torchlurk.errors import ModelError
 from torchlurk.hierarchy.running import run
+from torchlurk.models.rectifiers import Rule, Rules
 from torchlurk.models.replacing import Before, replacing
 from torchlurk.models.taps import differentiable, maps
 from torchlurk.records import Layer

@@ -39,7 +39,7 @@ def replacing(
 ) -> Iterator[Replacements]:
     """Within it, each forward pass of `module` goes on with what `replace` gives for each of the layers.
 
-    Open what changes operations (`attribution.rules.Rules`) around it, not within. Operations that no function mode
+    Open what changes operations (`models.rectifiers.Rules`) around it, not within. Operations that no function mode
     sees (TorchScript, a model's own autograd functions, inside of `nn.MultiheadAttention`) are given the activation as it
     was. As with `reading`, passes must run in this thread, and `stop_after_last` ends the block with the last layer.
     """

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from torchlurk.attribution import evidence
 from torchlurk.attribution.methods import method as method_named
-from torchlurk.attribution.readout import Readout
 from torchlurk.errors import MissingExtraError, ModelError, StudyError
 from torchlurk.inputs.feeding import feed, inputs_of
 from torchlurk.models.layers import Survey, choose, survey
+from torchlurk.models.readout import Readout
 from torchlurk.records import Attribution, Exemplar, Layer, MethodCheck, Run, StageCount
 from torchlurk.rendering.colour import signed, signed_scale
 from torchlurk.rendering.encoding import encode

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from torchlurk.attribution.rules import Rule, exempt
 from torchlurk.errors import ModelError
+from torchlurk.models.rectifiers import Rule, exempt
 from torchlurk.models.taps import differentiable, maps, reading
 from torchlurk.records import Layer
 
