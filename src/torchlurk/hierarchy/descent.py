@@ -15,6 +15,7 @@ from torchlurk.attribution.methods import METHODS, ByRule
 from torchlurk.attribution.relevance import relevance
 from torchlurk.errors import OptionError, UnitError, nearest
 from torchlurk.hierarchy.segments import Fed, Maps, Segments
+from torchlurk.models.rectifiers import Rule
 from torchlurk.units import Unit
 
 
