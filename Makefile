@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 APP := .venv/app
 
-.PHONY: help demo test check bench format clean
+.PHONY: help browser demo test check bench format clean
 
 help:
 	@echo 'make demo    analyze the demo model and open the app on it'
@@ -29,10 +29,19 @@ $(APP): $(READY) $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/n
 demo: $(READY) $(APP)
 	$(BIN)/torchlurk demo --out demo.lurk
 
-test: $(READY) $(APP)
+# The browser of the end-to-end tests: installed where that is possible without asking; without one they are skipped.
+BROWSER := $(or $(TORCHLURK_CHROMIUM),$(shell command -v chromium chromium-browser google-chrome 2>/dev/null | head -n 1))
+browser:
+ifeq ($(BROWSER),)
+	-@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install --yes --quiet chromium >/dev/null
+endif
+
+test: $(READY) $(APP) browser
+	$(BIN)/python hatch_build.py test
 	$(BIN)/pytest --numprocesses auto --dist worksteal
 
-check: $(READY)
+check: $(READY) $(APP)
+	$(BIN)/python hatch_build.py check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

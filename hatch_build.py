@@ -83,8 +83,11 @@ def _npm(*arguments: str) -> None:
     )
     if done.returncode:
         sys.stderr.write(done.stdout + done.stderr)
-        raise SystemExit(f"the web app was not built: npm {arguments[0]} failed ({SKIP}=1 leaves it out)")
+        raise SystemExit(f"the web app was not built: npm {' '.join(arguments)} failed ({SKIP}=1 leaves it out)")
 
 
 if __name__ == "__main__":
+    # Further words are scripts of web/package.json, such as its checks and tests.
     build()
+    for script in sys.argv[1:]:
+        _npm("run", script)
