@@ -214,6 +214,13 @@ def test_units_are_sorted_and_filtered_and_the_address_says_how(tab, served):
     assert units_on(page) == prefer
 
 
+def test_a_layer_says_of_how_many_units_it_has_pictures(tab):
+    page = tab.open("#/one/layer/block4?view=attribution-guided")
+    expect(page.get_by_text("Pictures of this kind were made of 1 of 96 units.")).to_be_visible()
+    page.get_by_label("Show").select_option(label="what it sees")
+    expect(page.get_by_text("Pictures of this kind")).to_have_count(0)
+
+
 def test_from_a_class_to_a_unit_that_answers_to_it(tab, served):
     page = tab.open("#/one/class/2")
     first = document(served, "one/classes/2.json")["layers"][-1]

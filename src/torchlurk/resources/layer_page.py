@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
                 "columns": sheets.COLUMNS,
                 "per_sheet": sheets.PER_SHEET,
                 "sheets": [f"sheets/{index}-{view}-{n}.jpg" for n in range(sheets.sheets_of(layer.channels))],
-                "missing": fewer if view in ("box", "whole") else [],
+                "missing": fewer if view in ("box", "whole") else _unmade(reader, index, layer.channels, view),
             }
             for view in views(reader, index)
         },
@@ -58,6 +59,17 @@ def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
 def checks_of(reader: Reader, layer: str) -> dict[str, Any]:
     """By method, how its pictures of a layer did in the randomization check."""
     return {one.method: {"similarity": number(one.similarity), "marked": one.marked} for one in reader.checks(layer)}
+
+
+def _unmade(reader: Reader, index: int, channels: int, view: str) -> list[int]:
+    """Channels of which there is no attribution, or no synthesis, by this method or preset."""
+    kind, _, name = view.partition("-")
+    made: Collection[int] = range(channels)
+    if kind == "attribution":
+        made = overviews.best_attributions(reader, index, name)
+    elif kind == "synthesis":
+        made = overviews.layer_syntheses(reader, index)[name]
+    return [channel for channel in range(channels) if channel not in made]
 
 
 def _favourites(reader: Reader, layer: Layer) -> tuple[list[int], list[int], list[float | None]]:

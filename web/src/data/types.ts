@@ -48,6 +48,10 @@ export interface LayerInfo {
   read_after: string[];
   units: number;
   dead: number;
+  /** Whether its weights can be shown as pictures. */
+  kernels?: boolean;
+  /** While the scan runs: of how many examples the results so far are. */
+  provisional?: number | null;
   /** The node of the graph whose output its units are. */
   node: number | null;
 }

@@ -37,6 +37,7 @@ export function classWords(name: string): string {
 export function viewName(view: string): string {
   if (view === "box") return "what it sees";
   if (view === "whole") return "whole example";
+  if (view === "kernel") return "kernel";
   const [kind, ...rest] = view.split("-");
   return kind === "attribution" ? `attribution: ${rest.join("-")}` : kind === "synthesis" ? `synthesis: ${rest.join("-")}` : view;
 }
