@@ -216,6 +216,22 @@ def test_a_tile_shows_what_it_says(document, everything, channel):
     assert tile(everything, views["synthesis-lucid"], channel)[30:42, 30:42].mean() == pytest.approx(mixed, abs=4)
 
 
+def test_first_kernels_are_drawn_around_grey(demo, document, everything):
+    study = document("study.json")
+    assert [layer["kernels"] for layer in study["layers"]] == [True, *[False] * 5]
+    views = document("layers/0.json")["sheets"]
+    with Reader(demo) as reader:
+        weights = reader.kernels("stem.0")
+    for channel in (0, 9):
+        kernel = weights[channel] / np.abs(weights[channel]).max()
+        drawn = tile(everything, views["kernel"], channel)
+        side, cell = kernel.shape[-1], 72 // kernel.shape[-1]
+        for y in range(side):
+            for x in range(side):
+                middle = drawn[y * cell + cell // 2, x * cell + cell // 2].mean()
+                assert middle == pytest.approx(128 + 127 * kernel[:, y, x].mean(), abs=8)
+
+
 def test_two_studies_of_one_name_have_addresses_of_their_own(demo, tmp_path):
     other = tmp_path / "de mo.lurk"
     shutil.copy(demo, other)

@@ -3,6 +3,7 @@
 import http.client
 import json
 import shutil
+import sqlite3
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -57,12 +58,23 @@ def test_progress_is_told_with_what_is_left(watch, copy):
         assert events[-1]["finished"] is None
 
 
-def test_a_layer_that_was_written_is_named(watch, copy):
+def test_a_layer_whose_results_are_others_is_named(watch, copy):
+    watch.look()
+    with sqlite3.connect(copy) as db:
+        db.execute("INSERT INTO provisional VALUES (4, 20)")
+    db.close()
+    assert watch.look() == [("changed", {"study": "copy", "layers": [4]})]
+
+
+def test_what_later_stages_add_is_told_now_and_then(watch, copy, monkeypatch):
     watch.look()
     with Writer(copy) as writer:
-        writer.write_effective_field("block1", 3, 3)
-        events = watch.look()
-    assert [kind for kind, _ in events] == ["changed"]
+        writer.begin(replace(writer.runs()["scan"], stage="attribute", finished=None))
+        writer.count("attribute", StageCount(3, 9))
+        assert [kind for kind, _ in watch.look()] == ["progress"]
+        monkeypatch.setattr("torchlurk.server.events.SECONDS_BETWEEN_CHANGES", 0.0)
+        assert watch.look() == [("changed", {"study": "copy", "layers": None})]
+        assert watch.look() == []
 
 
 def test_a_study_that_is_replaced_by_something_else_tells_nothing(watch, copy):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from torchlurk.errors import StorageError
 from torchlurk.rendering.text import describe
+from torchlurk.store.overviews import of_some_examples
 from torchlurk.study import Study
 
 
@@ -28,6 +29,8 @@ def command(study: Path, unit: str, as_json: bool, out: Path | None) -> None:
             _draw(opened[unit].picture(), out)
             return
         found = opened.unit(unit)
+        if examples := of_some_examples(opened.reader, found.record.layer.name):
+            click.echo(f"the scan goes on: this is of {examples:,} examples so far", err=True)
         if out:
             _draw(found.picture(), out, quiet=as_json)
         if as_json:

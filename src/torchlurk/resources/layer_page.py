@@ -19,8 +19,9 @@ DIGITS = 6
 
 def views(reader: Reader, layer: int) -> list[str]:
     """What tiles can show: natural pictures first, synthetic ones last."""
+    kernels = ["kernel"] if layer in overviews.kernel_layers(reader) else []
     attributions = [f"attribution-{method}" for method in overviews.methods(reader, layer)]
-    return ["box", "whole", *attributions, *(f"synthesis-{preset}" for preset in overviews.presets(reader, layer))]
+    return ["box", "whole", *kernels, *attributions, *(f"synthesis-{preset}" for preset in overviews.presets(reader, layer))]
 
 
 def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
     return {
         "id": index,
         "name": layer.name,
+        "provisional": overviews.provisional(reader).get(index),
         "statistics": {name: _column(getattr(statistics, name)) for name in STATISTICS},
         "best_class": favourites,
         "second_class": second,

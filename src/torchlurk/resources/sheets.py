@@ -7,11 +7,12 @@ from functools import lru_cache
 from io import BytesIO
 
 import numpy as np
+from jaxtyping import Float32
 from PIL import Image
 
 from torchlurk.records import Ranking
 from torchlurk.rendering.boxes import fit, resized
-from torchlurk.rendering.encoding import MOST_PIXELS, decode
+from torchlurk.rendering.encoding import MOST_PIXELS, decode, to_image
 from torchlurk.rendering.sprites import best_boxes, sprite_sheet
 from torchlurk.store.reading import Reader
 
@@ -68,6 +69,19 @@ def stored(reader: Reader, pictures: Mapping[int, str]) -> Draw:
     def draw(channels: range) -> list[Image.Image | None]:
         found = (pictures.get(channel) for channel in channels)
         return [None if name is None else _for_tile(_opened(reader.stored_picture(name))) for name in found]
+
+    return draw
+
+
+def kernels(weights: Float32[np.ndarray, "unit channel height width"]) -> Draw:
+    """Draws kernels around neutral grey, each by its largest weight: what is brighter than grey excites."""
+
+    def draw(channels: range) -> list[Image.Image | None]:
+        found = np.nan_to_num(weights[channels.start : channels.stop], posinf=0.0, neginf=0.0)
+        largest = np.abs(found).max(axis=(1, 2, 3), keepdims=True, initial=0.0)
+        share = np.divide(found, largest, out=np.zeros_like(found), where=largest > 0)
+        pixels = np.round(128 + 127 * share).astype(np.uint8).transpose(0, 2, 3, 1)
+        return [to_image(one) for one in pixels]
 
     return draw
 

@@ -55,6 +55,7 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
         raise StudyError(f"'{reader.path}' holds no scan yet", "start or continue the analysis")
     sizes, graph = overviews.class_sizes(reader), reader.graph()
     nodes = layer_nodes(graph, layers)
+    kernels, provisional = overviews.kernel_layers(reader), overviews.provisional(reader)
     skips = reader.skips()
     return {
         "slug": slug,
@@ -70,7 +71,8 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
             for one in reader.classes()
         ],
         "layers": [
-            _layer(number, layer, counts.get(number, (0, 0))) | {"node": nodes.get(layer.name)}
+            _layer(number, layer, counts.get(number, (0, 0)))
+            | {"node": nodes.get(layer.name), "kernels": number in kernels, "provisional": provisional.get(number)}
             for number, layer in enumerate(layers)
         ],
         "graph": _graph(graph),

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float32
+
 from torchlurk.errors import StudyError, UnitError
 from torchlurk.records import Layer
 from torchlurk.rendering.encoding import MOST_PIXELS
@@ -120,6 +123,8 @@ class StudyTree:
 
     def _drawing(self, index: int, layer: Layer, view: str) -> sheets.Draw:
         kind, _, name = view.partition("-")
+        if kind == "kernel":
+            return sheets.kernels(self._kernels(layer))
         if kind == "attribution":
             return sheets.stored(self.reader, overviews.best_attributions(self.reader, index, name))
         if kind == "synthesis":
@@ -127,6 +132,12 @@ class StudyTree:
             return sheets.stored(self.reader, {channel: one.picture for channel, one in found.items()})
         best = self._remembered(("best", layer.name), lambda: self.reader.best(layer.name))
         return sheets.exemplars(self.reader, best, self._input_size(), whole=kind == "whole")
+
+    def _kernels(self, layer: Layer) -> Float32[np.ndarray, "unit channel height width"]:
+        found = self.reader.kernels(layer.name)
+        if found is None or len(found) != layer.channels or not 0 < found[0].size <= MOST_PIXELS:
+            raise StudyError(f"the kernels of layer '{layer.name}' do not fit it", "torchlurk check STUDY tells more")
+        return found
 
     def _input_size(self) -> tuple[int, int]:
         """Height and width of the network's input; raises `StudyError` where no picture can have them."""

@@ -62,6 +62,7 @@ def unit_page(reader: Reader, unit: Unit, index: int, around: Surroundings) -> d
     return document | {
         "id": index,
         "dead": record.dead,
+        "provisional": overviews.provisional(reader).get(index),
         "exemplars": document["exemplars"] | {"quantile": _quantiles(reader, record)},
         "classes": {kind: _classes(record, classes, kind) for kind in ("max", "mean")},
         "histogram": {"edges": edges.tolist(), "counts": counts.tolist(), "zeros": int((record.sample == 0).sum())},

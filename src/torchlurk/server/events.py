@@ -16,6 +16,8 @@ from torchlurk.resources.tree import StudyTree
 from torchlurk.store import overviews
 
 BETWEEN_LOOKS = 0.5
+SECONDS_BETWEEN_CHANGES = 5.0
+"""While attributions and syntheses are added, pages are told no more often than this that there are more."""
 SECONDS_BETWEEN_SIGNS = 15.0
 """A comment now and then, so that nothing on the way takes the connection for dead."""
 
@@ -26,18 +28,23 @@ class Watch:
     def __init__(self, tree: StudyTree) -> None:
         self._tree = tree
         self._state: Any = None
-        self._scanned: dict[int, tuple[int, int]] | None = None
+        self._scanned: dict[int, int | None] | None = None
+        self._later: tuple[Any, ...] = ()
+        self._told_all = 0.0
+        self._waiting = False
         self._told: dict[str, Any] = {}
         self._began: dict[str, tuple[float, int]] = {}
 
     def look(self) -> list[tuple[str, dict[str, Any]]]:
         """The events since the last look."""
         state = overviews.state(self._tree.reader.path)
-        if state == self._state:
+        waiting = self._waiting and monotonic() - self._told_all > SECONDS_BETWEEN_CHANGES
+        if state == self._state and not waiting:
             return []
-        first, self._state = self._state is None, state
+        self._state = state
         try:
-            return [*self._progress(), *self._changes(first)]
+            with self._tree.reader.reading():
+                return [*self._progress(), *self._changes()]
         except TorchlurkError:  # it is being replaced, or damaged: the pages say so when they ask
             return []
 
@@ -60,13 +67,23 @@ class Watch:
         kept = {key: stage[key] for key in ("stage", "done", "total", "finished")}
         return kept | {"rate": rate, "left": left}
 
-    def _changes(self, first: bool) -> list[tuple[str, dict[str, Any]]]:
-        scanned = overviews.unit_counts(self._tree.reader)
+    def _changes(self) -> list[tuple[str, dict[str, Any]]]:
+        """Which layers have other results of the scan; all of them, now and then, where another stage has gone on."""
+        reader = self._tree.reader
+        provisional = overviews.provisional(reader)
+        scanned = {layer: provisional.get(layer) for layer in overviews.unit_counts(reader)}
+        later = tuple((run["stage"], run["done"], run["finished"]) for run in stages(reader) if run["stage"] != "scan")
         before, self._scanned = self._scanned, scanned
-        if first:
+        went_on = later != self._later and monotonic() - self._told_all > SECONDS_BETWEEN_CHANGES
+        self._waiting = later != self._later and not went_on and before is not None
+        if went_on or before is None:
+            self._later, self._told_all = later, monotonic()
+        if before is None:
             return []
-        layers = sorted(one for one in scanned if before is None or one not in before)
-        return [("changed", {"study": self._tree.slug, "layers": layers or None})]
+        layers = sorted(one for one in scanned if one not in before or scanned[one] != before[one])
+        if went_on or layers or before.keys() - scanned.keys():
+            return [("changed", {"study": self._tree.slug, "layers": None if went_on else layers or None})]
+        return []
 
 
 async def events(trees: Mapping[str, StudyTree], ending: Callable[[], bool]) -> AsyncIterator[bytes]:

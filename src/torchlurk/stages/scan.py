@@ -15,6 +15,7 @@ from torchlurk.inputs.feeding import check_repeatable, feed
 from torchlurk.inputs.preprocessing import display
 from torchlurk.inputs.sources import Source
 from torchlurk.jobs import Shard, joined, remaining
+from torchlurk.models.kernels import input_kernels
 from torchlurk.models.layers import Survey, choose, survey
 from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.options import stored
@@ -23,6 +24,7 @@ from torchlurk.rendering.encoding import encode
 from torchlurk.scanning.batch_size import choose_batch_size
 from torchlurk.scanning.job import Scan, ScanPart
 from torchlurk.scanning.statistics import draw_sample
+from torchlurk.stages.previews import Previews
 from torchlurk.stages.stage import Task, dtype_of, now
 from torchlurk.store.writing import Writer
 
@@ -63,20 +65,24 @@ class ScanStage:
         layers = choose(found.layers, task.settings.scan.layers)
         with Writer(task.out) as writer:
             if not earlier:
-                self._begin(writer, run, found, layers)
+                self._begin(writer, run, network, found, layers)
             scan = self._job(network, example, layers)
-            part = self._all_examples(writer, scan)
-            self._keep(writer, part, layers, receptive_fields(network, example, layers))
+            fields = receptive_fields(network, example, layers)
+            previews = Previews(writer, self._source, layers, fields, scan.workers)
+            part = self._all_examples(writer, scan, previews)
+            self._keep(writer, part, layers, fields)
             self._keep_pictures(writer)
             writer.finish(self.name, now())
 
-    def _begin(self, writer: Writer, run: Run, found: Survey, layers: Sequence[Layer]) -> None:
+    def _begin(self, writer: Writer, run: Run, network: nn.Module, found: Survey, layers: Sequence[Layer]) -> None:
         changing = check_repeatable(self._source)
         with writer.transaction():
             writer.begin(run)
             writer.write_model(layers, found.graph, self._source.preprocessing, found.input_shape)
             writer.write_data(self._source.classes, self._source.examples, self._source.skipped)
             writer.write_sample(self._sample())
+            for name, weights in input_kernels(network, found, layers).items():
+                writer.write_kernels(name, weights)
             for layer in found.skipped:
                 writer.add_note("layer", f"layer {layer.path} is left out: {layer.reason}")
             if changing:
@@ -99,14 +105,19 @@ class ScanStage:
             progress=self._progress,
         )
 
-    def _all_examples(self, writer: Writer, scan: Scan) -> ScanPart:
+    def _all_examples(self, writer: Writer, scan: Scan, previews: Previews) -> ScanPart:
         """The part of all examples: what an earlier run saved, and the rest, saved again and again on the way."""
         saved = writer.progress(self.name)
         done, part = (list(saved[0]), scan.restored(saved[1])) if saved else ([], scan.empty())
         shards = remaining(len(self._source.examples), done, scan.shard_size(SHARD_EXAMPLES))
         saver = _Saver(writer, done, len(self._source.examples))
         self._progress.begin(self.name, len(self._source.examples), sum(map(len, done)))
-        part = LocalEngine().run(scan, shards, part, saver.kept)
+
+        def kept(part: ScanPart, shard: Shard) -> None:
+            saver.kept(part, shard)
+            previews.offer(part)
+
+        part = LocalEngine().run(scan, shards, part, kept)
         self._progress.end()
         saver.save(part)
         return part
@@ -131,7 +142,8 @@ class ScanStage:
                 writer.add_note("nonfinite", f"layer {layer.name}: {share}")
 
     def _keep_pictures(self, writer: Writer) -> None:
-        """Stores every exemplar's example as the network saw it, once."""
+        """Stores every exemplar's example as the network saw it, once, and no other."""
+        writer.delete_other_pictures()
         wanted = writer.examples_without_picture()
         self._progress.begin("pictures", len(wanted))
         for batch in feed(self._source, wanted, PICTURES_AT_ONCE, self._task.settings.compute.workers):

@@ -57,6 +57,20 @@ def provisional(reader: Reader) -> dict[int, int]:
         return {cells.whole(layer, "provisional.layer"): cells.whole(n, "provisional.examples", least=0) for layer, n in found}
 
 
+def of_some_examples(reader: Reader, layer: str) -> int | None:
+    """Of how many examples what is known of a layer is, where these are not all."""
+    with reader.reading() as db:
+        query = "SELECT examples FROM provisional WHERE layer = (SELECT id FROM layer WHERE name = ?)"
+        found = db.execute(query, (layer,)).fetchone()
+        return None if found is None else cells.whole(found[0], "provisional.examples", least=0)
+
+
+def kernel_layers(reader: Reader) -> set[int]:
+    """The numbers of the layers whose kernels are stored."""
+    with reader.reading() as db:
+        return {cells.whole(layer, "kernel.layer") for (layer,) in db.execute("SELECT layer FROM kernel")}
+
+
 def picture_files(reader: Reader, examples: Iterable[int]) -> dict[int, str]:
     """File names of stored pictures, `SHA-256.ending`, by example; examples without one are not in it."""
     wanted = sorted(set(examples))

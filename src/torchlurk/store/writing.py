@@ -399,13 +399,23 @@ class Writer:
             raise ValueError(f"the layer '{layer}' was never written")
         return int(found[0])
 
-    def examples_without_picture(self) -> list[int]:
-        """The exemplars of any ranking whose picture is not stored, in ascending order."""
+    def examples_without_picture(self, *, best_only: bool = False) -> list[int]:
+        """The exemplars of any ranking whose picture is not stored, in ascending order; or only those that are a unit's
+        strongest.
+        """
+        best = " AND ranking = 'max' AND rank = 0" if best_only else ""
         with self._turn, translated(self.path, writing=True):
             found = self._db.execute(
-                "SELECT DISTINCT example FROM exemplar WHERE example NOT IN (SELECT example FROM example_picture)"
+                f"SELECT DISTINCT example FROM exemplar WHERE example NOT IN (SELECT example FROM example_picture){best}"
             )
             return sorted(example for (example,) in found)
+
+    def delete_other_pictures(self) -> None:
+        """Deletes the pictures of examples that are no unit's exemplar (any more)."""
+        with self.transaction():
+            self._db.execute("DELETE FROM example_picture WHERE example NOT IN (SELECT example FROM exemplar)")
+            used = " UNION ".join(f"SELECT picture FROM {table}" for table in ("example_picture", "attribution", "synthesis"))
+            self._db.execute(f"DELETE FROM picture WHERE sha256 NOT IN ({used})")
 
 
 def _journal(db: sqlite3.Connection, mode: str) -> None:

@@ -1,0 +1,90 @@
+"""What a scan knows so far, written now and then, so that pages fill in while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import monotonic
+
+from torchlurk.inputs.feeding import feed
+from torchlurk.inputs.preprocessing import display
+from torchlurk.inputs.sources import Source
+from torchlurk.models.receptive_field import ReceptiveField
+from torchlurk.records import Layer
+from torchlurk.rendering.encoding import encode
+from torchlurk.scanning.job import ScanPart
+from torchlurk.store.writing import Writer
+
+FIRST_AFTER = 5.0
+"""Seconds: a scan that is shorter needs no preview."""
+
+SHARE = 0.03
+"""Previews take at most this share of the time, however many units there are."""
+
+SECONDS_A_UNIT = 2e-4
+"""What writing a unit costs, before it was measured."""
+
+PICTURES = 64
+"""How many pictures of best exemplars are added with each preview."""
+
+
+class Pace:
+    """When the next preview is due: so rarely that writing them all takes no more than `SHARE` of the time.
+
+    `cost` is what the first is thought to take, in seconds.
+    """
+
+    def __init__(self, cost: float) -> None:
+        self._last, self._cost = monotonic(), cost
+
+    def due(self) -> bool:
+        """Whether it is time."""
+        return monotonic() - self._last >= max(FIRST_AFTER, self._cost / SHARE)
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Around the writing of one."""
+        started = monotonic()
+        yield
+        self._last = monotonic()
+        self._cost = self._last - started
+
+
+class Previews:
+    """Writes the results of the examples seen so far, marked as such; the finished scan replaces them all."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        source: Source,
+        layers: Sequence[Layer],
+        fields: Mapping[str, ReceptiveField],
+        workers: int | None,
+    ) -> None:
+        self._writer, self._source, self._layers, self._fields = writer, source, layers, fields
+        self._workers = workers
+        self._pace = Pace(SECONDS_A_UNIT * sum(layer.channels for layer in layers))
+        self._classes = len(source.classes)
+
+    def offer(self, part: ScanPart) -> None:
+        """Writes a preview if enough time has passed, in proportion to what the last one cost."""
+        if part.seen and self._pace.due():
+            with self._pace.measured():
+                self._write(part)
+
+    def _write(self, part: ScanPart) -> None:
+        if len(self._source.classes) != self._classes:  # a data set tells its classes only as it is read
+            self._writer.write_data(self._source.classes, self._source.examples, self._source.skipped)
+            self._classes = len(self._source.classes)
+        for layer in self._layers:
+            scanned = part.layers[layer.name].finish(self._classes, self._fields[layer.name].boxes)
+            self._writer.write_scan(layer.name, scanned, part.seen)
+        self._write_pictures()
+
+    def _write_pictures(self) -> None:
+        """Adds pictures of some best exemplars; those that are none in the end are deleted then."""
+        wanted = self._writer.examples_without_picture(best_only=True)[:PICTURES]
+        for batch in feed(self._source, wanted, PICTURES, self._workers):
+            shown = display(batch.pixels, self._source.preprocessing)
+            pictures = zip(batch.examples, shown, strict=True)
+            self._writer.write_pictures((int(example), *encode(picture)) for example, picture in pictures)
