@@ -1,8 +1,9 @@
 """What the scan costs over the forward pass it rides on, beside two peers, and how much memory it takes.
 
 CPU time of one thread; the plain pass and a way of scanning take turns on the same batches, so that whatever else the
-machine does meets both alike; medians. The peers take turns with the plain pass after that. Weights are random, inputs smooth random pictures, never the same one twice: how often
-a newcomer enters the leaders depends on how many examples came before, so the first batches and later ones stand apart.
+machine does meets both alike; medians. The peers take turns with the plain pass after that. Weights are random, inputs smooth
+random pictures, never the same one twice: how often a newcomer enters the leaders depends on how many examples came before, so
+the first batches and later ones stand apart.
 
     python benchmarks/scan.py [--models alexnet,…] [--precisions fp32,bf16] [--examples 256] [--seconds 60] [--batch-size N]
 """

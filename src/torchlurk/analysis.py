@@ -32,6 +32,9 @@ from torchlurk.store.reading import Reader
 STAGES: Mapping[str, Callable[[Task], Stage]] = {"scan": ScanStage, "attribute": AttributeStage}
 """The stages there are, in the order in which they run."""
 
+USUAL_STAGES = ("scan",)
+"""What runs where no stage is named: one pass over the data. The others add to it (docs/decisions/the-usual-stages.md)."""
+
 USUAL_SIZES = ((224, 224), (32, 32), (28, 28), (64, 64), (96, 96), (128, 128), (256, 256), (299, 299), (384, 384))
 """Heights and widths of inputs that are tried, in order, for a model that does not tell its own."""
 

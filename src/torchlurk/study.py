@@ -288,7 +288,7 @@ def analyze(
     `std` say how they were normalized, so that they can be shown. Running it again continues or finds it complete. The
     other arguments are those of `torchlurk analyze`. Raises a `TorchlurkError` that says what to do.
     """
-    from torchlurk.analysis import STAGES, analyze_model
+    from torchlurk.analysis import USUAL_STAGES, analyze_model
     from torchlurk.stages.stage import Settings
 
     settings = Settings(
@@ -307,5 +307,5 @@ def analyze(
         ComputeOptions(device, batch_size, workers),
     )
     names = None if isinstance(class_names, str) else class_names
-    analyze_model(model, data, Path(out), weights, stages or tuple(STAGES), settings, progress or Silence(), names)
+    analyze_model(model, data, Path(out), weights, stages or USUAL_STAGES, settings, progress or Silence(), names)
     return Study(out)

@@ -22,14 +22,16 @@ def test_a_box_covers_its_pixels_and_no_other():
 
 def test_the_largest_attributions_are_those_of_a_sorted_list():
     found = torch.randn(2, 3, 10, 10, generator=torch.Generator().manual_seed(0))
-    kept = evidence.largest(found, 0.1)
-    for one, mask in zip(found, kept, strict=True):
-        size = sorted(((float(one[:, y, x].abs().sum()), y, x) for y in range(10) for x in range(10)), reverse=True)
-        assert {(y, x) for _, y, x in size[:10]} == {(y, x) for y in range(10) for x in range(10) if mask[y, x]}
+    within = evidence.inside(torch.tensor([[0, 0, 10, 10], [2, 0, 7, 8]]), 10, 10)
+    kept = evidence.largest(found, within, 0.1)
+    for one, mask, inside, count in zip(found, kept, within, (10, 4), strict=True):
+        places = [(y, x) for y in range(10) for x in range(10) if inside[y, x]]
+        size = sorted(((float(one[:, y, x].abs().sum()), y, x) for y, x in places), reverse=True)
+        assert {(y, x) for _, y, x in size[:count]} == {(y, x) for y in range(10) for x in range(10) if mask[y, x]}
 
 
 def test_nothing_is_kept_where_nothing_is_attributed():
-    assert not evidence.largest(torch.zeros(1, 3, 4, 4)).any()
+    assert not evidence.largest(torch.zeros(1, 3, 4, 4), torch.ones(1, 4, 4, dtype=torch.bool)).any()
 
 
 def test_what_is_left_of_a_linear_unit_is_its_share_of_the_sum():

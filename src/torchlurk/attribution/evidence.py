@@ -32,13 +32,17 @@ def inside(boxes: Int[Tensor, "pair 4"], height: int, width: int) -> Bool[Tensor
 
 
 def largest(
-    attributions: Float[Tensor, "pair channel height width"], share: float = KEPT_SHARE
+    attributions: Float[Tensor, "pair channel height width"],
+    within: Bool[Tensor, "pair height width"],
+    share: float = KEPT_SHARE,
 ) -> Bool[Tensor, "pair height width"]:
-    """The share of pixels with the largest attribution, by the sum of magnitudes over channels; none where it is zero."""
-    size = attributions.abs().sum(1)
+    """That share of the pixels `within` with the largest attribution, by the sum of magnitudes over channels; none where it is
+    zero.
+    """
+    size = attributions.abs().sum(1).masked_fill(~within, 0)
     flat = size.flatten(1)
-    count = max(1, round(share * flat.shape[1]))
-    least = flat.topk(count, dim=1).values[:, -1:]
+    count = (share * within.flatten(1).sum(1)).round().long().clamp(min=1)
+    least = flat.sort(dim=1, descending=True).values.gather(1, count[:, None] - 1)
     return ((flat >= least) & (flat > 0)).view(size.shape)
 
 
@@ -51,7 +55,7 @@ def left_of_activation(
     positions: Int[Tensor, " pair"] | None,
     activations: Float[Tensor, " pair"],
 ) -> Float[Tensor, " pair"]:
-    """The share of the activations that is left when only the pixels `seen` are shown and `filling` is everywhere else.
+    """The share of the activations that is left when the pixels `seen` stay and `filling` is everywhere else.
 
     NaN where the activation is not above zero: a share of it says nothing.
     """

@@ -18,7 +18,7 @@ from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, Sc
 @click.argument("data")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="STUDY", help="The study to write, NAME.lurk.")
 @click.option("--weights", metavar="FILE", help="Weights: .safetensors or a .pt/.pth state_dict; 'random' to try things out.")
-@click.option("--stages", metavar="STAGE,…", help="Only these stages, commas between.  [default: all]")
+@click.option("--stages", metavar="STAGE,…", help="Which of scan and attribute, commas between.  [default: scan]")
 @click.option("--serve", is_flag=True, help="Open the app meanwhile, and go on until Ctrl-C.")
 @click.option("--port", default=8000, show_default=True, help="The port of --serve; where it is taken, the next free one.")
 @flags(ScanOptions, UnitOptions, AttributeOptions, InputOptions, ComputeOptions)
@@ -30,7 +30,7 @@ def command(
     MODEL is torchvision:NAME, timm:NAME, hf:NAME, FILE.py:CALLABLE, package.module:CALLABLE, or demo. DATA is a folder
     of images, one sub-folder per class (or none), or demo. The same command continues what was interrupted.
     """
-    from torchlurk.analysis import STAGES, analyze_model
+    from torchlurk.analysis import USUAL_STAGES, analyze_model
     from torchlurk.stages.stage import Settings
 
     settings = Settings(
@@ -40,7 +40,7 @@ def command(
         collect(AttributeOptions, given),
         collect(ComputeOptions, given),
     )
-    wanted = [stage.strip() for stage in stages.split(",")] if stages else tuple(STAGES)
+    wanted = [stage.strip() for stage in stages.split(",")] if stages else USUAL_STAGES
     if not serve:
         analyze_model(model, data, out, weights, wanted, settings, watcher())
         click.echo(summary(out))

@@ -21,6 +21,9 @@ def summary(path: Path) -> str:
         lines += [f"note: {note}" for note in study.notes]
         lines += ["", "Look at a unit (the most selective ones of the last layers):"]
         lines += [f"  torchlurk show {path} {unit} --out unit.png" for unit in most_selective(study)]
+        lines += ["", "or at all of them:", f"  torchlurk serve {path}"]
+        if "attribute" not in study.runs:
+            lines += ["", "The same command with --stages attribute adds what in the images excited each unit."]
     return "\n".join(lines)
 
 

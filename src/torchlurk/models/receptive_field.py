@@ -28,6 +28,8 @@ class ReceptiveField:
     squeeze-and-excite.
     `stride` (vertical, horizontal) is in input pixels from one position to the next; None where positions do not lie
     on a grid (vectors, tokens), where there is one only, and where all see the same.
+    `origin` (y, x) is the first pixel that the first position would see of an unlimited input, negative where it lies
+    before this one; None unless every position sees `size` pixels from there on, `stride` further each time.
     `rows` and `columns` hold the first and, exclusive, the last, by channel and position; a dimension
     along which all agree has size 1. An input without height (a signal in time) has height 1.
     """
@@ -38,6 +40,7 @@ class ReceptiveField:
     shape: tuple[int, ...]
     rows: Int32[np.ndarray, "2 *#map"]
     columns: Int32[np.ndarray, "2 *#map"]
+    origin: tuple[int, int] | None = None
 
     def boxes(self, channels: Int[np.ndarray, "*n"], positions: Int[np.ndarray, "*n"]) -> Int32[np.ndarray, "*n 4"]:
         """x0, y0, x1, y1 of units at positions (row-major indices into the map), half-open, clipped to the input.
@@ -87,14 +90,40 @@ def receptive_fields(
 def _field(layer: Layer, reach: Reach) -> ReceptiveField:
     reach = _maps(layer, reach).over([0])
     rows, columns = (sides[:, 0].double() for sides in (reach.rows, reach.columns))
+    size, stride = _size(reach, rows, columns), _stride(layer, reach, rows, columns)
     return ReceptiveField(
-        size=_size(reach, rows, columns),
-        stride=_stride(layer, reach, rows, columns),
+        size=size,
+        stride=stride,
         channels=layer.channels,
         shape=layer.shape,
         rows=_table(rows),
         columns=_table(columns),
+        origin=_origin(layer, size, stride, rows, columns),
     )
+
+
+def _origin(
+    layer: Layer, size: tuple[int, int] | None, stride: tuple[int, int] | None, rows: Tensor, columns: Tensor
+) -> tuple[int, int] | None:
+    """Where the windows begin, if all of them are alike and lie on a grid."""
+    if size is None or stride is None or len(layer.shape) != 2:
+        return None
+    starts = []
+    for axis, sides in enumerate((rows, columns)):
+        low, high = -sides[UNBOUNDED][0].amax(0), sides[UNBOUNDED][1].amax(0)
+        line = (slice(None), 0) if axis == 0 else (0, slice(None))
+        first, last = low[line], high[line]
+        if first.numel() not in (1, layer.shape[axis]) or not bool(torch.isfinite(first).all() and torch.isfinite(last).all()):
+            return None
+        expected = first[0] + stride[axis] * torch.arange(first.numel(), dtype=first.dtype)
+        if (
+            first.numel() != layer.shape[axis]
+            or not torch.equal(first, expected)
+            or not bool((last - first == size[axis]).all())
+        ):
+            return None
+        starts.append(int(first[0]))
+    return starts[0], starts[1]
 
 
 def _maps(layer: Layer, reach: Reach) -> Reach:

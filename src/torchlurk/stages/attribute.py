@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from torchlurk.attribution import evidence
+from torchlurk.attribution.methods import ByRule
 from torchlurk.attribution.methods import method as method_named
+from torchlurk.attribution.window import UnsuitedError, WindowReadout
 from torchlurk.errors import MissingExtraError, ModelError, StudyError
 from torchlurk.inputs.feeding import feed, inputs_of
 from torchlurk.models.layers import Survey, choose, survey
 from torchlurk.models.readout import Readout
-from torchlurk.records import Attribution, Exemplar, Layer, MethodCheck, Run, StageCount
+from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.records import Attribution, Box, Exemplar, Layer, MethodCheck, Run, StageCount
 from torchlurk.rendering.colour import signed, signed_scale
 from torchlurk.rendering.encoding import encode
 from torchlurk.stages.stage import Task, dtype_of, now
@@ -156,6 +159,20 @@ class _Work:
         normalized = (mean - np.array(preprocessing.mean)) / np.array(preprocessing.std)
         return torch.tensor(normalized, dtype=torch.float32, device=self.task.device)
 
+    @cached_property
+    def fields(self) -> Mapping[str, ReceptiveField]:
+        """The receptive fields of all layers."""
+        example = self.task.first_input(dtype_of(self.network))
+        return receptive_fields(self.network, example, self.found.layers)
+
+    def window(self, layer: Layer) -> WindowReadout | None:
+        """For working on receptive fields alone; None where the whole input must be taken."""
+        height, width = self.reader.input_shape()[-2:]
+        try:
+            return WindowReadout(self.network, layer, self.fields[layer.name], (height, width))
+        except UnsuitedError:
+            return None
+
     def layer(self, layer: Layer, units: Mapping[int, tuple[str, ...]], most: int) -> Iterator[int]:
         """Makes the pictures of these units; gives how many units were done, again and again."""
         try:
@@ -182,6 +199,7 @@ class _Maker:
     def __init__(self, work: _Work, layer: Layer) -> None:
         self._work, self._layer = work, layer
         self._readout = Readout(work.network, layer)
+        self._window = work.window(layer)
         self._undefined: set[str] = set()
         self._changed = 0
         self._checked: list[tuple[int, Exemplar]] = []
@@ -215,17 +233,19 @@ class _Maker:
     ) -> None:
         inputs = self._work.examples.inputs([one.example for one in pairs.exemplars])
         channels, positions = self._places(pairs)
-        with self._readout.ready():
-            with torch.no_grad():
-                activations = self._readout(inputs, channels, positions)
-            same = self._unchanged(pairs, activations)
-            if pairs.ranking == "max":
-                self._recall(pairs, inputs, channels, positions, activations, same, recalls)
-            for name in dict.fromkeys(name for channel in pairs.channels for name in methods[channel]):
-                shown = (index for index, one in enumerate(pairs.exemplars) if same[index] and one.rank < most)
-                which = [index for index in shown if name in methods[pairs.channels[index]]]
-                if which and name not in self._undefined:
-                    self._picture(name, pairs, which, inputs, channels, positions, activations, found)
+        whole = _View.whole(self._readout, inputs, channels, positions)
+        part = self._windows(whole) if pairs.ranking == "max" else None
+        view = part or whole
+        activations = view.activations()
+        same = self._unchanged(pairs, activations)
+        if pairs.ranking == "max":
+            self._recall(pairs, view, activations, same, recalls)
+        for name in dict.fromkeys(name for channel in pairs.channels for name in methods[channel]):
+            shown = (index for index, one in enumerate(pairs.exemplars) if same[index] and one.rank < most)
+            which = [index for index in shown if name in methods[pairs.channels[index]]]
+            if which and name not in self._undefined:
+                suited = view if isinstance(method_named(name), ByRule) else whole
+                self._picture(name, pairs, which, suited.chosen(which), activations[which], found)
 
     def _places(self, pairs: Pairs) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"] | None]:
         device = self._work.task.device
@@ -235,6 +255,18 @@ class _Maker:
         shape = self._layer.shape
         flat = [int(np.ravel_multi_index(one.position or (), shape)) if shape else 0 for one in pairs.exemplars]
         return channels, torch.tensor(flat, device=device)
+
+    def _windows(self, whole: _View) -> _View | None:
+        """The same pairs on nothing but their receptive fields; None where that does not serve."""
+        if self._window is None or whole.positions is None:
+            return None
+        view = _View.window(self._window, whole)
+        try:
+            view.activations()
+        except UnsuitedError:
+            self._window = None
+            return None
+        return view
 
     def _unchanged(self, pairs: Pairs, activations: Float[Tensor, " pair"]) -> list[bool]:
         """Whether each exemplar still excites its unit as it did in the scan; where not, it is another picture now."""
@@ -248,19 +280,18 @@ class _Maker:
     def _recall(
         self,
         pairs: Pairs,
-        inputs: Tensor,
-        channels: Tensor,
-        positions: Tensor | None,
-        activations: Tensor,
+        view: _View,
+        activations: Float[Tensor, " pair"],
         same: Sequence[bool],
         recalls: dict[int, dict[int, float]],
     ) -> None:
-        boxes = torch.tensor([one.box or (0, 0, inputs.shape[3], inputs.shape[2]) for one in pairs.exemplars])
-        seen = evidence.inside(boxes.to(inputs.device), inputs.shape[2], inputs.shape[3])
-        left = evidence.left_of_activation(
-            self._readout, inputs, seen, self._work.filling, channels, positions, activations
-        ).tolist()
-        for channel, one, share, sure in zip(pairs.channels, pairs.exemplars, left, same, strict=True):
+        """On a window the unit sees nothing but its box already."""
+        scores = torch.tensor([one.score for one in pairs.exemplars], device=activations.device)
+        if view.windowed:
+            left = torch.where(scores > 0, activations / scores, torch.nan)
+        else:
+            left = view.left(view.inside([one.box for one in pairs.exemplars]), self._work.filling, scores)
+        for channel, one, share, sure in zip(pairs.channels, pairs.exemplars, left.tolist(), same, strict=True):
             if sure and math.isfinite(share):
                 recalls[channel][one.rank] = share
 
@@ -269,31 +300,28 @@ class _Maker:
         name: str,
         pairs: Pairs,
         which: list[int],
-        inputs: Tensor,
-        channels: Tensor,
-        positions: Tensor | None,
-        activations: Tensor,
+        view: _View,
+        activations: Float[Tensor, " pair"],
         found: dict[int, list[Attribution]],
     ) -> None:
-        """The pictures of a method, of the pairs `which`."""
-        chosen = torch.tensor(which, device=inputs.device)
-        places = None if positions is None else positions[chosen]
+        """The pictures of a method, of the pairs `which`, which `view` has."""
         try:
-            made, _ = method_named(name)(self._readout, inputs[chosen], channels[chosen], places)
+            made = view.attributions(name)
         except (ModelError, MissingExtraError) as error:
             self._undefined.add(name)
             self._work.writer.add_note("attribute", f"{_undefined(self._layer, name)}: {error.message}")
             return
-        kept = self._kept(pairs, which, made, inputs[chosen], channels[chosen], places, activations[chosen])
-        pictures = made.detach().float().permute(0, 2, 3, 1).cpu().numpy()
+        boxes = [pairs.exemplars[index].box if pairs.ranking == "max" else None for index in which]
+        kept = self._kept(pairs, which, view, made, boxes, activations)
+        pictures = made.permute(0, 2, 3, 1).cpu().numpy()
         for row, index in enumerate(which):
             one, channel = pairs.exemplars[index], pairs.channels[index]
-            box = one.box if pairs.ranking == "max" and one.box else (0, 0, inputs.shape[3], inputs.shape[2])
-            cut = pictures[row, box[1] : box[3], box[0] : box[2]]
+            box = boxes[row] or (0, 0, view.size[1], view.size[0])
+            y, x = view.corners[row]
+            cut = pictures[row, box[1] - y : box[3] - y, box[0] - x : box[2] - x]
             scale = signed_scale(cut)
-            picture = self._work.writer.write_picture(
-                *encode(signed(_shown(cut), scale=scale), lossless_side=LOSSLESS_SIDE, quality=QUALITY)
-            )
+            levels = signed(_shown(cut), scale=scale)
+            picture = self._work.writer.write_picture(*encode(levels, lossless_side=LOSSLESS_SIDE, quality=QUALITY))
             found[channel].append(Attribution(pairs.ranking, one.rank, name, box, picture, scale, kept[row]))
         if name == "gradient" and pairs.ranking == "max":
             self._spreads.append(evidence.spread_of(made))
@@ -306,27 +334,18 @@ class _Maker:
         self,
         pairs: Pairs,
         which: list[int],
-        made: Tensor,
-        inputs: Tensor,
-        channels: Tensor,
-        positions: Tensor | None,
-        activations: Tensor,
+        view: _View,
+        made: Float[Tensor, "pair channel height width"],
+        boxes: Sequence[Box | None],
+        activations: Float[Tensor, " pair"],
     ) -> list[float]:
         """What the largest attributions alone excite, of the strongest exemplars; NaN for the others."""
         shares = [math.nan] * len(which)
         rows = [row for row, index in enumerate(which) if pairs.exemplars[index].rank < KEPT_RANKS]
         if rows:
-            some = torch.tensor(rows, device=inputs.device)
-            left = evidence.left_of_activation(
-                self._readout,
-                inputs[some],
-                evidence.largest(made[some].detach()),
-                self._work.filling,
-                channels[some],
-                None if positions is None else positions[some],
-                activations[some],
-            )
-            for row, share in zip(rows, left.tolist(), strict=True):
+            some = view.chosen(rows)
+            seen = evidence.largest(made[rows], some.inside([boxes[row] for row in rows]))
+            for row, share in zip(rows, some.left(seen, self._work.filling, activations[rows]).tolist(), strict=True):
                 shares[row] = share
         return shares
 
@@ -371,6 +390,73 @@ class _Maker:
                 mean = sum(finite) / len(finite)
                 found.append(MethodCheck(name, mean, mean > evidence.ALIKE))
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Pairs as a readout takes them: whole inputs, or windows of them.
+
+    `corners` (y, x) is where each begins in the input, and `size` the input's (height, width).
+    """
+
+    readout: Readout
+    inputs: Float[Tensor, "pair channel height width"]
+    channels: Int[Tensor, " pair"]
+    positions: Int[Tensor, " pair"] | None
+    corners: tuple[tuple[int, int], ...]
+    size: tuple[int, int]
+    windowed: bool = False
+
+    @classmethod
+    def whole(cls, readout: Readout, inputs: Tensor, channels: Tensor, positions: Tensor | None) -> _View:
+        """The whole inputs."""
+        size = (int(inputs.shape[2]), int(inputs.shape[3]))
+        return cls(readout, inputs, channels, positions, ((0, 0),) * len(inputs), size)
+
+    @classmethod
+    def window(cls, readout: WindowReadout, view: _View) -> _View:
+        """The receptive fields of the pairs of another view."""
+        assert view.positions is not None
+        rows, columns = (one.tolist() for one in readout.starts(view.positions))
+        windows, corners = readout.cut(view.inputs, view.positions), tuple(zip(rows, columns, strict=True))
+        return cls(readout, windows, view.channels, view.positions, corners, view.size, windowed=True)
+
+    def chosen(self, which: Sequence[int]) -> _View:
+        """Some of the pairs."""
+        places = None if self.positions is None else self.positions[which]
+        corners = tuple(self.corners[index] for index in which)
+        return replace(self, inputs=self.inputs[which], channels=self.channels[which], positions=places, corners=corners)
+
+    def activations(self) -> Float[Tensor, " pair"]:
+        """Of each unit at its position, or its mean."""
+        with self.readout.ready(), torch.no_grad():
+            found: Tensor = self.readout(self.inputs, self.channels, self.positions)
+            return found
+
+    def attributions(self, method: str) -> Float[Tensor, "pair channel height width"]:
+        """By a method; raises `ModelError` where it is not defined here."""
+        with self.readout.ready():
+            return method_named(method)(self.readout, self.inputs, self.channels, self.positions)[0].detach().float()
+
+    def inside(self, boxes: Sequence[Box | None]) -> Bool[Tensor, "pair height width"]:
+        """Which pixels lie in the boxes, which are in pixels of the whole input; all of them where there is no box."""
+        whole = (0, 0, self.size[1], self.size[0])
+        moved = [
+            (x0 - x, y0 - y, x1 - x, y1 - y)
+            for (x0, y0, x1, y1), (y, x) in zip((box or whole for box in boxes), self.corners, strict=True)
+        ]
+        height, width = self.inputs.shape[2:]
+        return evidence.inside(torch.tensor(moved, device=self.inputs.device), int(height), int(width))
+
+    def left(
+        self, seen: Bool[Tensor, "pair height width"], filling: Tensor, of: Float[Tensor, " pair"]
+    ) -> Float[Tensor, " pair"]:
+        """The share of activations that is left with these pixels alone; what lies beyond the input stays as it is."""
+        beyond = ~self.inside([None] * len(self.inputs))
+        with self.readout.ready():
+            return evidence.left_of_activation(
+                self.readout, self.inputs, seen | beyond, filling, self.channels, self.positions, of
+            )
 
 
 class _Examples:

@@ -1,0 +1,323 @@
+"""A unit on nothing but its receptive field: the same activation and the same gradient as on the whole input, for less.
+
+The window of a position is cut out of the input, zero where it lies beyond it, and every map on the way is that part of
+the whole map which follows from it. Convolutions and pools run without padding; before each of them, what lies beyond the
+true map is set to what their padding would be, or bias and nonlinearity would leak in from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from torchlurk.errors import ModelError
+from torchlurk.models.nonlinearities import nonlinearity, operand, operation_name
+from torchlurk.models.readout import Readout
+from torchlurk.models.receptive_field import ReceptiveField
+from torchlurk.models.rectifiers import Rule, exempt
+from torchlurk.models.taps import reading
+from torchlurk.records import Layer
+
+UNCHANGED = {"batch_norm", "dropout", "feature_dropout", "alpha_dropout", "contiguous", "clone", "detach", "to", "float"}
+"""Operations that give each position what they find there, beside the nonlinearities."""
+
+QUESTIONS = {
+    "dim",
+    "size",
+    "shape",
+    "numel",
+    "is_floating_point",
+    "stride",
+    "dtype",
+    "device",
+    "requires_grad",
+    "is_contiguous",
+}
+"""What only asks about a tensor."""
+
+JOINING = {"add", "sub", "mul", "cat", "concat", "concatenate"}
+WORTH = 0.7
+"""A window with more than this share of the input's pixels is not worth cutting out."""
+
+
+class UnsuitedError(Exception):
+    """The network does something on the way to the layer that windows do not know, or a window is as large as the input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a part of a map: for each pair where it begins, how long it is, and how long the true map is."""
+
+    start: Int[Tensor, " pair"]
+    length: int
+    true: int
+
+    def within(self) -> Tensor:
+        """For each pair and place, whether it lies on the true map."""
+        places = self.start[:, None] + torch.arange(self.length, device=self.start.device)
+        return (places >= 0) & (places < self.true)
+
+    def pooled(self, kernel: int, stride: int, padding: int, dilation: int, ceil: bool) -> tuple[Side, int]:
+        """The side of what a sliding window gives, and how much of this side comes before its first position."""
+        reach = dilation * (kernel - 1) + 1
+        first = -torch.div(-(self.start + padding), stride, rounding_mode="floor")
+        skips = first * stride - padding - self.start
+        skip = int(skips[0])
+        if not bool((skips == skip).all()):
+            raise UnsuitedError("windows lie differently on a grid")
+        length = (self.length - skip - reach) // stride + 1
+        if length < 1:
+            raise UnsuitedError("a window is smaller than a kernel")
+        room = self.true + 2 * padding - reach
+        true = (-(-room // stride) if ceil else room // stride) + 1
+        if ceil and (true - 1) * stride >= self.true + padding:
+            true -= 1
+        return Side(first, length, true), skip
+
+    def cut(self, other: Side) -> tuple[Side, int]:
+        """The part that both have, and how much of this side comes before it."""
+        if self.true != other.true:
+            raise UnsuitedError("maps of different size meet")
+        before = torch.maximum(self.start, other.start) - self.start
+        after = torch.minimum(self.start + self.length, other.start + other.length) - torch.maximum(self.start, other.start)
+        skip, length = int(before[0]), int(after[0])
+        if not bool((before == skip).all() and (after == length).all()) or length < 1:
+            raise UnsuitedError("windows of two branches do not fit together")
+        return Side(self.start + skip, length, self.true), skip
+
+
+Sides = tuple[Side, Side]
+"""Vertical, horizontal."""
+
+
+class _Following(TorchFunctionMode):
+    """Knows of each map on the way which part it is, and runs each operation on parts as it would on the whole."""
+
+    def __init__(self, inputs: Tensor, sides: Sides) -> None:
+        super().__init__()
+        self._known: dict[int, tuple[Tensor, Sides]] = {}
+        self._note(inputs, sides)
+
+    def sides(self, tensor: Tensor) -> Sides:
+        """Which part a map is; raises `UnsuitedError` for one that does not come from the input."""
+        found = self._known.get(id(tensor))
+        if found is None:
+            raise UnsuitedError("a map does not come from the input alone")
+        return found[1]
+
+    def _note(self, tensor: Tensor, sides: Sides) -> Tensor:
+        self._known[id(tensor)] = tensor, sides  # holding it keeps its id from being given to another
+        return tensor
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Runs one operation."""
+        kwargs = dict(kwargs or {})
+        name = operation_name(func)
+        given = [one for one in _tensors((args, kwargs)) if id(one) in self._known]
+        if not given or name in QUESTIONS:
+            return func(*args, **kwargs)
+        if name == "conv2d":
+            return self._convolved(func, args, kwargs)
+        if name == "max_pool2d":
+            return self._maximum(args, kwargs)
+        if name == "avg_pool2d":
+            return self._average(args, kwargs)
+        if name in JOINING and (len(given) > 1 or name not in ("add", "sub", "mul")):
+            return self._joined(func, name, args, kwargs)
+        if nonlinearity(func, args, kwargs) or name in UNCHANGED or self._is_scaling(name, args):
+            source = operand(args, kwargs)
+            sides = self.sides(source)
+            return self._note(func(*args, **kwargs), sides)
+        raise UnsuitedError(f"windows do not know {name}")
+
+    def _is_scaling(self, name: str, args: Sequence[Any]) -> bool:
+        return name in ("add", "sub", "mul", "div", "truediv") and len(args) > 1 and not isinstance(args[1], Tensor)
+
+    def _convolved(self, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
+        names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+        call = dict(zip(names, args, strict=False)) | kwargs
+        x, weight = call["input"], call["weight"]
+        stride, dilation = _pair(call.get("stride", 1)), _pair(call.get("dilation", 1))
+        padding = _padding(call.get("padding", 0), tuple(weight.shape[2:]), dilation, stride)
+        part, sides = self._slid(x, tuple(weight.shape[2:]), stride, padding, dilation, ceil=False, outside=0.0)
+        return self._note(func(part, weight, call.get("bias"), stride, 0, dilation, call.get("groups", 1)), sides)
+
+    def _maximum(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
+        names = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+        call = dict(zip(names, args, strict=False)) | kwargs
+        if call.get("return_indices"):
+            raise UnsuitedError("indices of a pool are asked for")
+        kernel, dilation = _pair(call["kernel_size"]), _pair(call.get("dilation", 1))
+        stride = _pair(call.get("stride") or kernel)
+        part, sides = self._slid(
+            call["input"],
+            kernel,
+            stride,
+            _pair(call.get("padding", 0)),
+            dilation,
+            ceil=bool(call.get("ceil_mode")),
+            outside=-torch.inf,
+        )
+        return self._note(F.max_pool2d(part, kernel, stride, 0, dilation), sides)
+
+    def _average(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
+        names = ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
+        call = dict(zip(names, args, strict=False)) | kwargs
+        kernel = _pair(call["kernel_size"])
+        stride, padding = _pair(call.get("stride") or kernel), _pair(call.get("padding", 0))
+        if call.get("ceil_mode") or (padding != (0, 0) and call.get("count_include_pad") is False):
+            raise UnsuitedError("an average counts differently at the border")
+        part, sides = self._slid(call["input"], kernel, stride, padding, (1, 1), ceil=False, outside=0.0)
+        return self._note(F.avg_pool2d(part, kernel, stride, divisor_override=call.get("divisor_override")), sides)
+
+    def _slid(
+        self,
+        x: Tensor,
+        kernel: tuple[int, ...],
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+        dilation: tuple[int, int],
+        *,
+        ceil: bool,
+        outside: float,
+    ) -> tuple[Tensor, Sides]:
+        """The part that a sliding window without padding is to run on, and the sides of what it gives."""
+        if x.dim() != 4 or len(kernel) != 2:
+            raise UnsuitedError("a map has other axes than height and width")
+        sides = self.sides(x)
+        (rows, top), (columns, left) = (
+            side.pooled(kernel[axis], stride[axis], padding[axis], dilation[axis], ceil) for axis, side in enumerate(sides)
+        )
+        within = sides[0].within()[:, None, :, None] & sides[1].within()[:, None, None, :]
+        masked = x if bool(within.all()) else torch.where(within, x, outside)
+        return masked[:, :, top:, left:], (rows, columns)
+
+    def _joined(self, func: Callable[..., Any], name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
+        several = name not in ("add", "sub", "mul")
+        tensors = list(args[0] if several else args[:2])
+        if several and (args[1] if len(args) > 1 else kwargs.get("dim", 0)) != 1:
+            raise UnsuitedError("maps are joined along another axis than channels")
+        if not all(isinstance(one, Tensor) for one in tensors):
+            raise UnsuitedError("a map meets something that is none")
+        common = self.sides(tensors[0])
+        for one in tensors[1:]:
+            own = self.sides(one)
+            common = (common[0].cut(own[0])[0], common[1].cut(own[1])[0])
+        parts = [self._cut(one, common) for one in tensors]
+        if several:
+            return self._note(torch.cat(parts, 1), common)
+        inplace = parts[0] is tensors[0]
+        found = func(*parts, *args[2:], **kwargs) if inplace else getattr(torch, name)(*parts, *args[2:], **kwargs)
+        return self._note(found, common)
+
+    def _cut(self, tensor: Tensor, common: Sides) -> Tensor:
+        own = self.sides(tensor)
+        if all(one.length == other.length for one, other in zip(own, common, strict=True)):
+            return tensor
+        top, left = (one.cut(other)[1] for one, other in zip(own, common, strict=True))
+        return tensor[:, :, top : top + common[0].length, left : left + common[1].length]
+
+
+class WindowReadout(Readout):
+    """A `Readout` of one layer that takes windows of inputs instead of inputs: `cut` makes them.
+
+    Raises `UnsuitedError` where windows do not serve: then the whole input must be taken.
+    """
+
+    def __init__(self, module: nn.Module, layer: Layer, field: ReceptiveField, size: tuple[int, int]) -> None:
+        super().__init__(module, layer)
+        if field.origin is None or field.size is None or field.stride is None or layer.channel_axis != 1:
+            raise UnsuitedError("the layer's receptive fields are not all alike")
+        if field.size[0] * field.size[1] > WORTH * size[0] * size[1]:
+            raise UnsuitedError("the receptive field is most of the input")
+        self._origin, self._stride, self._field = field.origin, field.stride, field.size
+        self._input_size = size
+
+    def starts(self, positions: Int[Tensor, " pair"]) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"]]:
+        """The first row and column of each window; negative where it begins before the input."""
+        width = self.layer.shape[1]
+        rows, columns = torch.div(positions, width, rounding_mode="floor"), positions % width
+        return self._origin[0] + self._stride[0] * rows, self._origin[1] + self._stride[1] * columns
+
+    def cut(
+        self, inputs: Float[Tensor, "pair channel height width"], positions: Int[Tensor, " pair"]
+    ) -> Float[Tensor, "pair channel h w"]:
+        """The windows of these positions, zero beyond the input."""
+        (height, width), size = self._field, self._input_size
+        windows = inputs.new_zeros((len(inputs), inputs.shape[1], height, width))
+        for index, (y, x) in enumerate(zip(*(one.tolist() for one in self.starts(positions)), strict=True)):
+            y0, x0, y1, x1 = max(y, 0), max(x, 0), min(y + height, size[0]), min(x + width, size[1])
+            windows[index, :, y0 - y : y1 - y, x0 - x : x1 - x] = inputs[index, :, y0:y1, x0:x1]
+        return windows
+
+    def forward(
+        self,
+        inputs: Float[Tensor, "pair ..."],
+        channels: Int[Tensor, " pair"],
+        positions: Int[Tensor, " pair"] | None = None,
+        rule_at_unit: Rule | None = None,
+    ) -> Float[Tensor, " pair"]:
+        """The activations at these positions, from their windows."""
+        assert positions is not None
+        rows, columns = self.starts(positions)
+        sides = (Side(rows, self._field[0], self._input_size[0]), Side(columns, self._field[1], self._input_size[1]))
+        activation, own = self._run(inputs, sides)
+        if rule_at_unit is not None:
+            exempt(activation, rule_at_unit)
+        width = self.layer.shape[1]
+        y, x = torch.div(positions, width, rounding_mode="floor") - own[0].start, positions % width - own[1].start
+        if not bool(((y >= 0) & (y < own[0].length) & (x >= 0) & (x < own[1].length)).all()):
+            raise UnsuitedError("the position lies outside its window")
+        return activation[torch.arange(len(inputs), device=channels.device), channels, y, x]
+
+    def _run(self, inputs: Tensor, sides: Sides) -> tuple[Tensor, Sides]:
+        found: list[tuple[Tensor, Sides]] = []
+        copied = inputs.clone()  # the first thing that a model does may be to overwrite its input
+        following = _Following(copied, sides)
+
+        def deliver(_: Layer, tensor: Tensor) -> None:
+            found.append((tensor, following.sides(tensor)))
+
+        with following, reading(self.module, [self.layer], deliver, stop_after_last=True):
+            try:
+                self.module(copied)
+            except (RuntimeError, TypeError, ValueError, IndexError) as error:
+                raise UnsuitedError(f"the model does not run on a window: {error}") from error
+        if not found:
+            raise ModelError(f"layer '{self.layer.name}' was not reached when the model ran", "give an input that reaches it")
+        return found[0]
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        return [one for part in value.values() for one in _tensors(part)]
+    if isinstance(value, (tuple, list)):
+        return [one for part in value for one in _tensors(part)]
+    return []
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    return (both[0], both[0]) if len(both) == 1 else (both[0], both[1])
+
+
+def _padding(value: Any, kernel: tuple[int, ...], dilation: tuple[int, int], stride: tuple[int, int]) -> tuple[int, int]:
+    if value == "valid":
+        return 0, 0
+    if value == "same":
+        sides = [dilation[axis] * (kernel[axis] - 1) for axis in (0, 1)]
+        if stride != (1, 1) or any(side % 2 for side in sides):
+            raise UnsuitedError("a convolution pads its sides unequally")
+        return sides[0] // 2, sides[1] // 2
+    return _pair(value)
