@@ -1,0 +1,149 @@
+"""On its receptive field alone a unit does what it does on the whole input, at corners and borders too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from torchlurk.attribution.methods import method
+from torchlurk.attribution.window import UnsuitedError, WindowReadout
+from torchlurk.models.extras import import_torchvision
+from torchlurk.models.layers import choose, survey
+from torchlurk.models.readout import Readout
+from torchlurk.models.receptive_field import receptive_fields
+
+
+class Branches(nn.Module):
+    """Everything that windows know: branches of different reach, skips, pools of every kind, functional calls in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.narrow = nn.Conv2d(8, 4, 1)
+        self.wide = nn.Conv2d(8, 4, 5, padding="same")
+        self.dilated = nn.Conv2d(8, 8, 3, padding=2, dilation=2)
+        self.last = nn.Conv2d(8, 5, 3, padding=1)
+
+    def forward(self, x):
+        x = F.relu(self.norm(self.stem(x)), inplace=True)
+        x = F.max_pool2d(x, 3, 2, ceil_mode=True)
+        x = torch.cat([F.relu(self.narrow(x)), F.silu(self.wide(x))], dim=1)
+        y = F.relu(self.dilated(x))
+        y += x
+        y = F.avg_pool2d(y, 3, 1, padding=1)
+        return torch.relu_(self.last(y)).mean((2, 3))
+
+
+@pytest.fixture(scope="module")
+def branches():
+    torch.manual_seed(0)
+    module = Branches().eval()
+    with torch.no_grad():
+        module.norm.running_mean.normal_()
+        module.norm.running_var.uniform_(0.5, 2)
+        for one in module.modules():
+            if isinstance(one, (nn.Conv2d, nn.BatchNorm2d)):
+                nn.init.normal_(one.bias)
+    return module
+
+
+def compared(module, layer, field, inputs, name):
+    """Attributions and activations of the corners, borders and the middle: on the whole, and on windows put in their place."""
+    height, width = layer.shape
+    flat = [0, width - 1, (height - 1) * width, height * width - 1, (height // 2) * width, height // 2 * width + width // 2]
+    positions = torch.tensor(flat)
+    channels = torch.arange(len(flat)) % layer.channels
+    inputs = inputs.expand(len(flat), *inputs.shape[1:])
+    readout, window = Readout(module, layer), WindowReadout(module, layer, field, tuple(inputs.shape[2:]))
+    with readout.ready():
+        whole, activations = method(name)(readout, inputs, channels, positions)
+    with window.ready():
+        cut = window.cut(inputs, positions)
+        found, again = method(name)(window, cut, channels, positions)
+    placed = torch.zeros_like(whole)
+    for index, (y, x) in enumerate(zip(*(one.tolist() for one in window.starts(positions)), strict=True)):
+        rows = slice(max(y, 0), min(y + cut.shape[2], inputs.shape[2]))
+        columns = slice(max(x, 0), min(x + cut.shape[3], inputs.shape[3]))
+        placed[index, :, rows, columns] = found[index, :, rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+    return whole, activations, placed, again
+
+
+@pytest.mark.parametrize("name", ["gradient", "deconv", "guided", "guided_neg", "input_x_gradient"])
+def test_windows_of_branching_networks_equal_the_whole(branches, name):
+    inputs = torch.randn(1, 3, 97, 102, generator=torch.Generator().manual_seed(3))
+    found = survey(branches, inputs)
+    layers = [found.layer(one) for one in ("stem", "narrow", "wide", "dilated", "last")]
+    fields = receptive_fields(branches, inputs, layers)
+    for layer in layers:
+        whole, activations, placed, again = compared(branches, layer, fields[layer.name], inputs, name)
+        torch.testing.assert_close(again, activations, rtol=1e-5, atol=1e-5 * float(activations.abs().max()))
+        torch.testing.assert_close(placed, whole, rtol=1e-5, atol=1e-5 * float(whole.abs().max()))
+
+
+def test_what_lies_outside_the_box_changes_not_one_bit(branches):
+    """The window is all that the unit's activation is made from."""
+    generator = torch.Generator().manual_seed(4)
+    inputs = torch.randn(1, 3, 97, 102, generator=generator)
+    layer = survey(branches, inputs).layer("last")
+    field = receptive_fields(branches, inputs, [layer])["last"]
+    window = WindowReadout(branches, layer, field, (97, 102))
+    for position in (0, layer.shape[1] * 9 + 12, layer.positions - 1):
+        x0, y0, x1, y1 = field.boxes(np.array([0]), np.array([position]))[0]
+        other = torch.randn(1, 3, 97, 102, generator=generator)
+        other[:, :, y0:y1, x0:x1] = inputs[:, :, y0:y1, x0:x1]
+        where, channel = torch.tensor([position]), torch.tensor([0])
+        with window.ready(), torch.no_grad():
+            one, same = (window(window.cut(x, where), channel, where) for x in (inputs, other))
+        assert torch.equal(one, same)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1", "resnet18", "densenet121", "googlenet", "mobilenet_v2"])
+def test_windows_of_torchvision_networks_equal_the_whole(name):
+    torch.manual_seed(0)
+    extra = {"init_weights": False} if name == "googlenet" else {}
+    module = getattr(import_torchvision().models, name)(weights=None, **extra).eval()
+    for one in module.modules():
+        if getattr(one, "bias", None) is not None:
+            nn.init.normal_(one.bias, std=0.1)
+    inputs = torch.randn(1, 3, 160, 160)
+    layers = [one for one in choose(survey(module, inputs).layers) if len(one.shape) == 2]
+    fields = receptive_fields(module, inputs, layers)
+    suited = 0
+    for layer in layers[:: max(1, len(layers) // 6)]:
+        try:
+            whole, activations, placed, again = compared(module, layer, fields[layer.name], inputs, "guided")
+        except UnsuitedError:
+            continue
+        torch.testing.assert_close(again, activations, rtol=1e-5, atol=1e-5 * float(activations.abs().max()))
+        torch.testing.assert_close(placed, whole, rtol=1e-5, atol=1e-5 * float(whole.abs().max()))
+        suited += 1
+    assert suited >= 3
+
+
+def test_where_windows_do_not_serve_it_is_said():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(4), nn.Conv2d(4, 4, 1)).eval()
+    inputs = torch.randn(1, 3, 30, 30)
+    layers = survey(module, inputs).layers
+    fields = receptive_fields(module, inputs, layers)
+    with pytest.raises(UnsuitedError):
+        compared(module, layers[-1], fields[layers[-1].name], inputs, "gradient")
+
+
+def test_the_model_is_left_as_found_also_after_an_error(branches):
+    inputs = torch.randn(1, 3, 97, 102)
+    layer = survey(branches, inputs).layer("last")
+    window = WindowReadout(branches, layer, receptive_fields(branches, inputs, [layer])["last"], (97, 102))
+    before = {name: value.clone() for name, value in branches.state_dict().items()}
+    where = torch.tensor([0])
+    with window.ready():
+        method("guided")(window, window.cut(inputs, where), where, where)
+        with pytest.raises(UnsuitedError):
+            method("guided")(window, torch.zeros(1, 3, 4, 4), where, where)
+    assert all(torch.equal(branches.state_dict()[name], value) for name, value in before.items())
+    assert all(one.grad is None for one in branches.parameters())
+    assert not any(one._forward_hooks or one._forward_pre_hooks for one in branches.modules())
