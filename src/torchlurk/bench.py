@@ -18,7 +18,7 @@ from torchlurk.inputs.preprocessing import display, normalize, prepare
 from torchlurk.models.identity import fingerprint, unwrap
 from torchlurk.models.loading import load
 from torchlurk.models.placement import choose_device, place
-from torchlurk.records import Preprocessing, Tap
+from torchlurk.records import Layer, Preprocessing, Tap
 from torchlurk.rendering.boxes import crop
 from torchlurk.rendering.encoding import decode as decode_stored
 from torchlurk.store.reading import Reader
@@ -111,6 +111,23 @@ class Bench:
             self._first = Inspector(self.module, inputs, layers=self._layers, tap=self._tap, samples=self.study)
             self._first.labels = self._labels(self._first.outputs)
         return self._first.on(inputs)
+
+    def ready(self, inputs: Float[Tensor, "image ..."]) -> tuple[Layer, ...]:
+        """The layers for inputs of that size, found in one pass of the model when it is first asked."""
+        if self._first is None or self._first.inputs.shape[1:] != inputs.shape[1:]:
+            self.inspect(inputs)
+        assert self._first is not None
+        return tuple(self._first.layers.values())
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name, once a pass has been made."""
+        assert self._first is not None
+        return self._first.layers[name]
+
+    @property
+    def labels(self) -> list[str] | None:
+        """Names of the model's classes, as far as they are known; once a pass has been made."""
+        return None if self._first is None or self._first.labels is None else list(self._first.labels)
 
     def exemplars(self, unit: Unit, most: int = 4) -> list[Image.Image]:
         """What of its exemplars the study's unit sees, strongest first; none without a study, or where it has none."""

@@ -65,6 +65,14 @@ class StorageError(TorchlurkError):
     """Something cannot be written: a full disk, a missing permission. What was finished before is kept."""
 
 
+class BusyError(TorchlurkError):
+    """Too much waits for the model already."""
+
+
+class UnknownImageError(TorchlurkError):
+    """An image is asked about that is not open."""
+
+
 class MissingExtraError(TorchlurkError):
     """A library that only some uses need is not installed, or does not load."""
 

@@ -57,12 +57,12 @@ def with_changes(
         for row, case in enumerate(cases):
             for one in case:
                 if one.unit.layer == layer.name:
-                    _change(arranged[row, one.unit.channel], one)
+                    change_map(arranged[row, one.unit.channel], one)
         for place, (unit, position) in enumerate(watched):
             if unit.layer == layer.name:
                 own = arranged[:, unit.channel].reshape(len(cases), -1)
                 found[:, place] = own[:, flat_index(layer, position)].float().cpu()
-        return _rearranged(layer, changed, arranged)
+        return rearranged(layer, changed, arranged)
 
     chosen = [layer for layer in layers if layer.name in needed]
     with torch.inference_mode(False), torch.no_grad(), as_found(module), replacing(module, chosen, replace) as replaced:
@@ -70,7 +70,8 @@ def with_changes(
     return Outcome(found, output)
 
 
-def _change(map: Float[Tensor, " *position"], change: Change) -> None:
+def change_map(map: Float[Tensor, " *position"], change: Change) -> None:
+    """Makes the change to a map, in place."""
     if change.positions is None:
         map.mul_(change.factor).add_(change.offset)
         return
@@ -78,7 +79,7 @@ def _change(map: Float[Tensor, " *position"], change: Change) -> None:
         map[position] = map[position] * change.factor + change.offset
 
 
-def _rearranged(layer: Layer, tensor: Tensor, arranged: Tensor) -> Tensor:
+def rearranged(layer: Layer, tensor: Tensor, arranged: Tensor) -> Tensor:
     """The tensor as the model has it, with what was written to its maps."""
     if layer.channel_axis == 1 or arranged.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr():
         return tensor

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from torchlurk.anatomy import Branch
 from torchlurk.attribution.rules import gradient
-from torchlurk.hierarchy.segments import Maps, Segments
+from torchlurk.hierarchy.segments import Segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +32,29 @@ class Parts:
 
 
 def parts(segments: Segments, branches: Sequence[Branch], weights: Sequence[Tensor]) -> list[Parts]:
-    """For the last unit of each branch, one in each input: the contributions to its weighted mean over positions.
+    """For the last unit of each branch, in rows as `Maps` has them: the contributions to its weighted mean over positions.
 
     `weights` say how much each of its positions counts; their magnitudes are made to add up to 1, unless all are zero.
     """
     found: list[Parts | None] = [None] * len(branches)
     for layer in dict.fromkeys(branch.last.layer for branch in branches):
         sums = segments.sums(layer)
-        signal = torch.zeros_like(sums)
+        signal = segments.nothing(layer, len(branches))
         rows = [row for row, branch in enumerate(branches) if branch.last.layer == layer]
         for row in rows:
             magnitude = weights[row].abs().sum()
             signal[row, branches[row].last.channel] = weights[row] / torch.where(magnitude > 0, magnitude, 1.0)
-        values = (signal * sums).flatten(1).sum(1)
         gradients = segments.to_feeders(layer, signal, gradient)
         activations = {name: segments.activations(name) for name in gradients}
         for row in rows:
+            image = row % segments.batch
             found[row] = Parts(
-                float(values[row]),
-                {name: _flat(activations[name] * one, row) for name, one in gradients.items()},
-                {name: _flat(one, row) for name, one in activations.items()},
+                float((signal[row] * sums[image]).sum()),
+                {name: _flat(activations[name][image] * one[row]) for name, one in gradients.items()},
+                {name: _flat(one[image]) for name, one in activations.items()},
             )
     return [one for one in found if one is not None]
 
 
-def _flat(maps: Maps, row: int) -> Float[Tensor, "channel position"]:
-    return maps[row].reshape(maps.shape[1], -1)
+def _flat(map: Tensor) -> Float[Tensor, "channel position"]:
+    return map.reshape(len(map), -1)

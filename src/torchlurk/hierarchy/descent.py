@@ -60,13 +60,15 @@ class Arrival:
 def descend(
     segments: Segments, branches: Sequence[Branch], positions: Sequence[tuple[int, ...]], way: Passage, *, to_input: bool
 ) -> Arrival:
-    """Down one branch in each input of the pass, its root at that position of its map.
+    """Down branches, each with its root at that position of its map: several in turn in each input of the pass.
+
+    Rows are as `Maps` has them: row r is about input r modulo their number.
 
     Without `to_input` nothing goes further than the last unit, and `at_input` is zero. Raises `UnitError` for a step
     that does not lead to a layer that feeds the one before.
     """
     _check(segments, branches)
-    arrival = Arrival([torch.zeros(0)] * len(branches), torch.zeros_like(segments.leaf))
+    arrival = Arrival([torch.zeros(0)] * len(branches), segments.nothing(INPUT, len(branches)))
     signals: dict[str, Tensor] = {}
     for layer in reversed(segments.layers):
         at_sums = _at_sums(segments, layer, signals.pop(layer, None), branches, positions, way)
@@ -103,10 +105,11 @@ def _at_sums(
     found = None if signal is None else segments.to_sums(layer, signal, way.rule).clone()
     beginning = [row for row, branch in enumerate(branches) if branch.root.layer == layer]
     if beginning:
-        seed = torch.zeros_like(segments.activations(layer))
+        seed = segments.nothing(layer, len(branches))
+        activations = segments.activations(layer)
         for row in beginning:
-            place = (row, branches[row].root.channel, *positions[row])
-            seed[place] = segments.activations(layer)[place] if way.relevance else 1.0
+            place = (branches[row].root.channel, *positions[row])
+            seed[row][place] = activations[row % segments.batch][place] if way.relevance else 1.0
         begun = segments.to_sums(layer, seed, way.at_root)
         found = begun.clone() if found is None else found + begun
     return found

@@ -40,7 +40,7 @@ from torchlurk.records import Box, Layer, Tap
 from torchlurk.units import Unit
 
 MOST_ROWS = 16
-"""How many copies of an image go through the network at once: more questions are answered in several passes."""
+"""How many signals go back at once: more questions are answered in several goes."""
 
 METHOD = "guided"
 
@@ -169,9 +169,9 @@ class Inspector:
         way = passage(method)
         found: list[Makeup] = []
         for chunk in self._chunks(branches):
-            segments = self._pass(copies=len(chunk))
+            segments = self._pass()
             rows, positions = self._rows(segments, chunk)
-            weights = self._weights(segments, rows, positions, way, len(chunk))
+            weights = self._weights(segments, rows, positions, way)
             every = parts(segments, rows, weights)
             images = len(self.inputs)
             for number, branch in enumerate(chunk):
@@ -188,7 +188,7 @@ class Inspector:
         way = passage(method)
         found: list[PathPicture] = []
         for chunk in self._chunks(branches):
-            arrival = self._arrival(way, len(chunk), chunk)
+            arrival = self._arrival(way, chunk)
             for branch, values in zip(chunk, arrival.at_input.chunk(len(chunk)), strict=True):
                 picture = values.detach().float().mean(0).permute(1, 2, 0).cpu().numpy()
                 found.append(PathPicture(branch, method, picture, _extent(picture)))
@@ -230,11 +230,8 @@ class Inspector:
                 found.append(Effect(tuple(values[0].tolist()), tuple(values[row].tolist()), before, after))
         return tuple(found)
 
-    def _pass(self, copies: int = 1, *, relevance: bool = False) -> Segments:
-        """The pass on so many copies of the images; that of one copy is kept."""
-        if copies > 1:
-            inputs = self.inputs.repeat(copies, *(1 for _ in self.inputs.shape[1:]))
-            return Segments(self.module, self._layers, inputs, relevance=relevance)
+    def _pass(self, *, relevance: bool = False) -> Segments:
+        """The pass on the images, which is kept."""
         if relevance not in self._open:
             self._open[relevance] = Segments(self.module, self._layers, self.inputs, relevance=relevance)
         return self._open[relevance]
@@ -249,27 +246,27 @@ class Inspector:
         positions = []
         for row, branch in enumerate(rows):
             check_place(segments.layers, branch.root, () if branch.position is None else (branch.position,))
-            own = segments.activations(branch.root.layer)[row, branch.root.channel]
+            own = segments.activations(branch.root.layer)[row % segments.batch, branch.root.channel]
             positions.append(self._strongest(own) if branch.position is None else branch.position)
         return rows, positions
 
-    def _arrival(self, way: Passage, copies: int, branches: Sequence[Branch], *, to_input: bool = True) -> Arrival:
-        segments = self._pass(copies, relevance=way.relevance)
+    def _arrival(self, way: Passage, branches: Sequence[Branch]) -> Arrival:
+        segments = self._pass(relevance=way.relevance)
         rows, positions = self._rows(segments, branches)
-        return descend(segments, rows, positions, way, to_input=to_input)
+        return descend(segments, rows, positions, way, to_input=True)
 
     def _weights(
-        self, segments: Segments, rows: Sequence[Branch], positions: Sequence[tuple[int, ...]], way: Passage, copies: int
+        self, segments: Segments, rows: Sequence[Branch], positions: Sequence[tuple[int, ...]], way: Passage
     ) -> list[Tensor]:
         """How much each position of each last unit counts: of a root the one position alone, active or not."""
         weights: list[Tensor] = [torch.zeros(0)] * len(rows)
         if any(len(branch.units) > 1 for branch in rows):
-            through = self._pass(copies, relevance=True) if way.relevance else segments
+            through = self._pass(relevance=True) if way.relevance else segments
             weights = descend(through, rows, positions, way, to_input=False).at_last
         for row, branch in enumerate(rows):
             check_unit(segments, branch.last)
             if len(branch.units) == 1:
-                weights[row] = torch.zeros_like(segments.activations(branch.last.layer)[row, branch.last.channel])
+                weights[row] = torch.zeros_like(segments.activations(branch.last.layer)[0, branch.last.channel])
                 weights[row][positions[row]] = 1
         return weights
 

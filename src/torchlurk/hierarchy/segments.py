@@ -25,8 +25,8 @@ from torchlurk.models.replacing import Before, replacing
 from torchlurk.models.taps import differentiable, maps
 from torchlurk.records import Layer
 
-Maps = Float[Tensor, "batch channel *position"]
-"""As `models.taps.maps` arranges a layer's activations."""
+Maps = Float[Tensor, "row channel *position"]
+"""As `models.taps.maps` arranges a layer's activations. A signal has rows for several questions: for each, all inputs."""
 
 Fed = dict[str, Tensor]
 """The same by layer: each has channels and positions of its own."""
@@ -54,6 +54,7 @@ class Segments:
     ) -> None:
         self._module = module
         self._rule: Rule = gradient
+        self._one_by_one = relevance  # its shares are computed by derivatives of their own
         self._mode = Propagation() if relevance else Rules(self._by_rule)
         self._cuts: dict[str, _Cut] = {}
         self.layers: dict[str, Layer] = {}
@@ -67,6 +68,11 @@ class Segments:
     def batch(self) -> int:
         """How many inputs there are."""
         return len(self.leaf)
+
+    def nothing(self, layer: str, rows: int) -> Maps:
+        """A signal of zeros at a layer's activations."""
+        like = self.activations(layer)
+        return like.new_zeros(rows, *like.shape[1:])
 
     def feeders(self, layer: str) -> tuple[str, ...]:
         """The layers that feed a layer, and `INPUT`, in the order in which they ran."""
@@ -94,8 +100,8 @@ class Segments:
         with self._going_back(rule):
             # Edges, for given tensors `grad` would run outside the open function modes, which checkpoints need once more.
             value = get_gradient_edge(self._arranged(layer, cut.value))
-            (found,) = torch.autograd.grad(value, cut.before.edge, signal, retain_graph=True)
-        return self._arranged(layer, found)
+            (found,) = self._back(value, [cut.before.edge], signal)
+        return self._signal(layer, found, len(signal))
 
     def to_feeders(self, layer: str, signal: Maps, rule: Rule) -> Fed:
         """The signal at what a layer's nonlinearity was applied to, taken back to the layers that feed it."""
@@ -110,11 +116,28 @@ class Segments:
         leaves = [GradientEdge(_accumulator(self._leaf_of(name)), 0) for name in feeders]
         with self._going_back(rule):
             start = get_gradient_edge(self._arranged(layer, from_))
-            found = torch.autograd.grad(start, leaves, signal, retain_graph=True, allow_unused=True)
-        return {
-            name: self._arranged(name, torch.zeros_like(self._leaf_of(name)) if one is None else one)
-            for name, one in zip(feeders, found, strict=True)
-        }
+            found = self._back(start, leaves, signal)
+        return {name: self._signal(name, one, len(signal)) for name, one in zip(feeders, found, strict=True)}
+
+    def _back(self, start: GradientEdge, ends: Sequence[GradientEdge], signal: Maps) -> list[Tensor | None]:
+        """What arrives at the ends, with the questions along a first axis; None at an end at which nothing does."""
+        questions = signal.reshape(-1, self.batch, *signal.shape[1:])
+        if len(questions) > 1 and not self._one_by_one:
+            try:
+                return list(
+                    torch.autograd.grad(start, ends, questions, retain_graph=True, allow_unused=True, is_grads_batched=True)
+                )
+            except RuntimeError:  # an operation whose way back cannot take several signals at once
+                self._one_by_one = True
+        every = [torch.autograd.grad(start, ends, one, retain_graph=True, allow_unused=True) for one in questions]
+        return [None if ones[0] is None else torch.stack(ones) for ones in zip(*every, strict=True)]
+
+    def _signal(self, name: str, found: Tensor | None, rows: int) -> Maps:
+        """What arrived at a layer, arranged, the questions and the inputs of the pass along one axis."""
+        if found is None:
+            return self.nothing(name, rows)
+        flat = found.flatten(0, 1)
+        return flat if name == INPUT else maps(self.layers[name], flat)
 
     def _cut(self, layer: Layer, tensor: Tensor, before: Before | None) -> Tensor:
         leaf = tensor.detach().requires_grad_()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -71,6 +72,15 @@ def decode(path: Path) -> Image.Image:
         return image if turn is None else image.transpose(turn)
 
 
+def decode_bytes(data: bytes, *, most_pixels: int = MOST_PIXELS) -> Image.Image:
+    """As `decode`, of a file's content."""
+    with _guarded(), _recognized(BytesIO(data), "") as image:
+        _check_size(image, most_pixels)
+        image.load()
+        turn = _UPRIGHT.get(orientation(image.info.get("exif", b"")))
+        return image if turn is None else image.transpose(turn)
+
+
 def size_of(path: Path) -> tuple[int, int]:
     """(height, width) of the upright picture in a file, from its header; raises `DataError` as `decode` does."""
     with _opened(path) as image:
@@ -81,13 +91,21 @@ def size_of(path: Path) -> tuple[int, int]:
 @contextmanager
 def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     """The file's picture, its header read; all that goes wrong inside becomes a `DataError`."""
+    with _guarded(), open(path, "rb") as file, _recognized(file, str(path)) as image:
+        _check_size(image, MOST_PIXELS)
+        yield image
+
+
+def _check_size(image: Image.Image, most: int) -> None:
+    if image.width * image.height > most:
+        raise DataError(f"has {image.width}x{image.height} pixels, more than the {most // 10**6} million allowed")
+
+
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """All that goes wrong inside becomes a `DataError`."""
     try:
-        with open(path, "rb") as file, _recognized(file, str(path)) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise DataError(
-                    f"has {image.width}x{image.height} pixels, more than the {MOST_PIXELS // 10**6} million allowed"
-                )
-            yield image
+        yield
     except DataError:
         raise
     except MemoryError as error:

@@ -35,15 +35,16 @@ single one) to the tensor that the model goes on with, of the same shape."""
 
 @contextmanager
 def replacing(
-    module: nn.Module, layers: Sequence[Layer], replace: Replace, *, stop_after_last: bool = False
+    module: nn.Module, layers: Sequence[Layer], replace: Replace, *, stop_after_last: bool = False, note: bool = True
 ) -> Iterator[Replacements]:
     """Within it, each forward pass of `module` goes on with what `replace` gives for each of the layers.
 
     Open what changes operations (`models.rectifiers.Rules`) around it, not within. Operations that no function mode
     sees (TorchScript, a model's own autograd functions, inside of `nn.MultiheadAttention`) are given the activation as it
     was. As with `reading`, passes must run in this thread, and `stop_after_last` ends the block with the last layer.
+    Without `note` nothing is known of what came before nonlinearities, and no copies are made of it.
     """
-    mode = Replacements()
+    mode = Replacements(note=note)
 
     def deliver(layer: Layer, tensor: Tensor) -> None:
         current = mode.latest(tensor)
@@ -56,8 +57,9 @@ def replacing(
 class Replacements(TorchFunctionMode):
     """Which tensors stand for which others; operations are given the latter."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, note: bool = True) -> None:
         super().__init__()
+        self._note = note
         self._given: dict[int, tuple[Tensor, Tensor]] = {}
         """By the id of the tensor replaced, which is kept alive beside its replacement."""
         self._before: dict[int, tuple[Tensor, Before]] = {}
@@ -90,7 +92,7 @@ class Replacements(TorchFunctionMode):
         kwargs = kwargs or {}
         if self._given:
             args, kwargs = self._swapped(tuple(args)), self._swapped(dict(kwargs))
-        if nonlinearity(func, args, kwargs) is None:
+        if not self._note or nonlinearity(func, args, kwargs) is None:
             return func(*args, **kwargs)
         x = operand(args, kwargs)
         before = Before(x.clone(), get_gradient_edge(x) if x.requires_grad else None)
