@@ -69,6 +69,10 @@ class BusyError(TorchlurkError):
     """Too much waits for the model already."""
 
 
+class NoModelError(TorchlurkError):
+    """Something needs a model, and none is open beside the study."""
+
+
 class UnknownImageError(TorchlurkError):
     """An image is asked about that is not open."""
 

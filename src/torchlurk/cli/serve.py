@@ -13,14 +13,30 @@ import click
     "--host", default="127.0.0.1", show_default=True, help="Where to listen; on another than this machine a token is asked for."
 )
 @click.option("--port", default=8000, show_default=True, help="The port; where it is taken, the next free one.")
-def command(studies: tuple[Path, ...], host: str, port: int) -> None:
+@click.option("--model", metavar="MODEL", help="The model of a study, to look at images with: the pages Image and Live.")
+@click.option("--weights", metavar="FILE", help="Its weights, as for `torchlurk analyze`.")
+@click.option("--class-names", metavar="FILE", help="JSON or text file with a name for each of the model's outputs.")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
+def command(
+    studies: tuple[Path, ...],
+    host: str,
+    port: int,
+    model: str | None,
+    weights: str | None,
+    class_names: str | None,
+    device: str,
+) -> None:
     """Explore studies in a browser: the network, its layers, units and classes.
 
     A study may still be being written: pages fill in.
     """
-    from torchlurk.server.running import serve
+    from torchlurk.errors import OptionError
+    from torchlurk.server.running import ModelChoice, serve
 
+    if weights is not None and model is None:
+        raise OptionError("--weights is given without --model", "give both")
+    choice = None if model is None else ModelChoice(model, weights, device, class_names)
     try:
-        serve(studies, host, port, click.echo)
+        serve(studies, host, port, click.echo, model=choice)
     except KeyboardInterrupt:
         raise click.Abort from None

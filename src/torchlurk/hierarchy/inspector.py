@@ -114,7 +114,7 @@ class Inspector:
         by activation. Units that are not above zero are left out. Equal ones go to the lower channel.
         """
         check_unit(self._pass(), Unit(layer, 0))
-        maps = self._maps(layer)
+        maps = self.maps(layer)
         tops = maps.reshape(len(maps), -1).amax(1)
         standing, percentile = self._standing(layer, tops)
         order = tops if np.isnan(standing).all() else np.nan_to_num(standing, nan=-math.inf)
@@ -135,12 +135,17 @@ class Inspector:
             )
         return tuple(found)
 
+    def maps(self, layer: str) -> Float[Tensor, channel * position]:
+        """The layer's maps, of several images their mean."""
+        check_unit(self._pass(), Unit(layer, 0))
+        return self._pass().activations(layer).mean(0)
+
     def branch(self, unit: Unit | str, position: tuple[int, ...] | None = None) -> Branch:
         """The branch that begins with the unit, at that position or where it is strongest."""
         root = unit if isinstance(unit, Unit) else Unit.parse(unit)
         check_place(self.layers, root, () if position is None else (position,))
         if position is None and len(self.inputs) == 1:
-            position = self._strongest(self._maps(root.layer)[root.channel])
+            position = self._strongest(self.maps(root.layer)[root.channel])
         return Branch((root,), position)
 
     def activation(self, unit: Unit, position: tuple[int, ...] | None = None) -> float:
@@ -308,7 +313,7 @@ class Inspector:
     def _uses(self, layer: str, values: Float[Tensor, channel * position], most: int) -> tuple[Use, ...]:
         flat = values.reshape(len(values), -1)
         magnitudes = flat.abs().amax(1)
-        activations = self._maps(layer)
+        activations = self.maps(layer)
         found = []
         for channel in magnitudes.argsort(descending=True, stable=True)[:most].tolist():
             if magnitudes[channel] > 0:
@@ -339,10 +344,6 @@ class Inspector:
         spread = np.nanstd(sample, axis=1)
         standing = (values - np.nanmean(sample, axis=1)) / np.where(spread > 0, spread, math.nan)
         return standing, 100 * (sample < values[:, None]).mean(1)
-
-    def _maps(self, layer: str) -> Float[Tensor, channel * position]:
-        """The layer's maps, of several images their mean."""
-        return self._pass().activations(layer).mean(0)
 
     def _strongest(self, map: Float[Tensor, " *position"]) -> tuple[int, ...]:
         """Where the map is highest, the first of equals."""

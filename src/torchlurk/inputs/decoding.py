@@ -118,7 +118,7 @@ def _guarded() -> Iterator[None]:
         raise DataError(f"is damaged: {error or type(error).__name__}") from error
 
 
-def _recognized(file: IO[bytes], name: str) -> ImageFile.ImageFile:
+def _recognized(file: IO[bytes] | BytesIO, name: str) -> ImageFile.ImageFile:
     prefix = file.read(PREFIX)
     if not prefix:
         raise DataError("is empty")

@@ -10,12 +10,12 @@ from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp
 
-from torchlurk.errors import StudyError, TorchlurkError
+from torchlurk.errors import BusyError, NoModelError, StudyError, TorchlurkError, UnknownImageError
 from torchlurk.resources.tree import Forest
-from torchlurk.server.answers import answer, failure
+from torchlurk.server.answers import ASK_AGAIN, answer, failure
 from torchlurk.server.events import events
 from torchlurk.server.limits import Bounded
 from torchlurk.server.security import Guard
@@ -28,6 +28,10 @@ PACKING = 5
 MOST_UPLOADED = 32 << 20
 """Bytes of a request's body."""
 
+BAD_REQUEST = 400
+STATUSES = {StudyError: 409, BusyError: 503, UnknownImageError: 404, NoModelError: 404}
+"""Of our own errors; of all others it is `BAD_REQUEST`."""
+
 KINDS = {404: "NotFound", 405: "MethodNotAllowed", 413: "TooLarge"}
 
 NO_APP = """<!doctype html><meta charset="utf-8"><title>Torchlurk</title><body><h1>Torchlurk</h1>
@@ -37,15 +41,21 @@ Install Torchlurk from its wheel, or with <code>pip install .</code> in a clone.
 
 
 def make_app(
-    forest: Forest, *, hosts: frozenset[str] | None, token: str | None = None, ending: Callable[[], bool] = lambda: False
+    forest: Forest,
+    *,
+    hosts: frozenset[str] | None,
+    token: str | None = None,
+    ending: Callable[[], bool] = lambda: False,
+    extend: Callable[[FastAPI], None] | None = None,
 ) -> ASGIApp:
     """The application that serves these studies, behind the guard that decides who may ask; `ending` is true once the
-    server waits for open answers to end.
+    server waits for open answers to end, and `extend` adds the routes of a model.
     """
     app = FastAPI(title="Torchlurk", version=version("torchlurk"), docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.add_middleware(GZipMiddleware, minimum_size=WORTH_PACKING, compresslevel=PACKING)
     _add_errors(app)
     _add_data(app, forest, ending)
+    (extend or _add_no_model)(app)
     _add_pages(app)
     return Guard(Bounded(app, MOST_UPLOADED), hosts, token)
 
@@ -64,6 +74,13 @@ def _add_data(app: FastAPI, forest: Forest, ending: Callable[[], bool]) -> None:
         """Server-sent events: `progress` and `changed`."""
         headers = {"cache-control": "no-store", "x-accel-buffering": "no", "content-encoding": "identity"}
         return StreamingResponse(events(forest.trees, ending), media_type="text/event-stream", headers=headers)
+
+
+def _add_no_model(app: FastAPI) -> None:
+    @app.get("/image", summary="The studies beside which their model is open", tags=["image"])
+    async def none() -> Response:
+        """None is: `torchlurk serve` was given no model."""
+        return JSONResponse({"studies": {}}, headers={"cache-control": ASK_AGAIN})
 
 
 def _add_pages(app: FastAPI) -> None:
@@ -94,7 +111,8 @@ def _add_pages(app: FastAPI) -> None:
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(TorchlurkError)
     async def ours(request: Request, error: TorchlurkError) -> Response:
-        return failure(409 if isinstance(error, StudyError) else 400, error.kind, error.message, error.hint)
+        status = next((one for kind, one in STATUSES.items() if isinstance(error, kind)), BAD_REQUEST)
+        return failure(status, error.kind, error.message, error.hint)
 
     @app.exception_handler(HTTPException)
     async def known(request: Request, error: HTTPException) -> Response:

@@ -11,10 +11,13 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol, runtime_checkable
 
 import uvicorn
+from fastapi import FastAPI
 
 from torchlurk.errors import OptionError, TorchlurkError
 from torchlurk.resources.tree import Forest
@@ -28,8 +31,32 @@ PORTS_TRIED = 20
 GRACE = 2
 """Seconds that open answers (event streams above all) have when the server ends."""
 
+MOST_IN_A_MESSAGE = 8 << 20
+"""Bytes of one message of a stream; beyond it the connection is closed."""
+
 STARTED_WITHIN = 30.0
 WAIT_FOR_STUDY = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A model to open beside the studies that were made with it, as on the command line."""
+
+    model: str
+    weights: str | None = None
+    device: str = "auto"
+    class_names: str | None = None
+
+
+@runtime_checkable
+class Beside(Protocol):
+    """A model that answers too."""
+
+    def add_to(self, app: FastAPI) -> None:
+        """Adds its routes."""
+
+    def close(self) -> None:
+        """Lets go of it."""
 
 
 class Server:
@@ -38,15 +65,25 @@ class Server:
     Raises `StudyError` for what is not a study, `OptionError` where it cannot listen on that host and port.
     """
 
-    def __init__(self, studies: Sequence[Path], *, host: str = "127.0.0.1", port: int = 8000) -> None:
+    def __init__(
+        self, studies: Sequence[Path], *, host: str = "127.0.0.1", port: int = 8000, model: ModelChoice | None = None
+    ) -> None:
         readers = [Reader(path) for path in studies]
         self._readers = readers
         self.host = host
+        forest = Forest(readers)
+        self._beside = _beside(forest, model)
         self.token = None if is_loopback(host) else secrets.token_urlsafe(24)
         self._socket = _listening(host, port)
         self.port = int(self._socket.getsockname()[1])
         hosts = frozenset({*LOOPBACK_NAMES, host}) if self.token is None else None
-        app = make_app(Forest(readers), hosts=hosts, token=self.token, ending=lambda: self._server.should_exit)
+        app = make_app(
+            forest,
+            hosts=hosts,
+            token=self.token,
+            ending=lambda: self._server.should_exit,
+            extend=self._beside.add_to if self._beside else None,
+        )
         config = uvicorn.Config(
             app,
             http="h11",  # which bounds the size of headers, as the faster one does not
@@ -54,6 +91,7 @@ class Server:
             timeout_graceful_shutdown=GRACE,
             lifespan="off",
             server_header=False,
+            ws_max_size=MOST_IN_A_MESSAGE,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="torchlurk-serve", daemon=True)
@@ -86,6 +124,8 @@ class Server:
         if self._thread.is_alive():
             self._thread.join(2 * GRACE + 1)
         self._socket.close()
+        if self._beside:
+            self._beside.close()
         for reader in self._readers:
             reader.close()
 
@@ -104,9 +144,10 @@ def serve(
     *,
     open_browser: bool = False,
     until: threading.Event | None = None,
+    model: ModelChoice | None = None,
 ) -> None:
     """Serves until Ctrl-C, which is raised again once everything is closed, or until the event is set."""
-    with Server(studies, host=host, port=port) as server:
+    with Server(studies, host=host, port=port, model=model) as server:
         if port not in (0, server.port):
             say(f"port {port} is taken; {server.port} is free")
         say(f"Torchlurk is at {server.url}   (Ctrl-C ends it)")
@@ -152,6 +193,15 @@ def _holds_model(study: Path) -> bool:
             return bool(reader.runs()) and bool(reader.layers())
     except TorchlurkError:
         return False
+
+
+def _beside(forest: Forest, model: ModelChoice | None) -> Beside | None:
+    """The model, opened; nothing here needs torch where there is none."""
+    if model is None:
+        return None
+    from torchlurk.server.live.beside import open_beside
+
+    return open_beside(forest, model.model, model.weights, model.device, model.class_names)
 
 
 def _listening(host: str, port: int) -> socket.socket:

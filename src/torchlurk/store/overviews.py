@@ -120,6 +120,16 @@ def pictured_examples(reader: Reader, class_index: int, most: int) -> list[tuple
         return [(cells.whole(id, "example.id"), cells.text(path, "example.path")) for id, path in found]
 
 
+def examples_with_pictures(reader: Reader, most: int) -> list[int]:
+    """At most so many examples whose pictures are stored, evenly spread over them, in order."""
+    with reader.reading() as db:
+        found = [
+            cells.whole(one, "example_picture.example")
+            for (one,) in db.execute("SELECT example FROM example_picture ORDER BY example")
+        ]
+    return [found[step * len(found) // min(most, len(found))] for step in range(min(most, len(found)))]
+
+
 def class_sizes(reader: Reader) -> dict[int, int]:
     """How many examples each class has."""
     with reader.reading() as db:

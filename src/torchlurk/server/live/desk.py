@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,7 @@ class Desk:
         self._thread = ThreadPoolExecutor(1, "torchlurk-model")
         self._waiting = 0
         self._open: OrderedDict[str, OpenImage] = OrderedDict()
+        self._lock = threading.Lock()
 
     async def ask(self, work: Callable[[], Result]) -> Result:
         """What `work` gives, done when its turn comes; raises `BusyError` where too much is waiting already."""
@@ -61,28 +63,42 @@ class Desk:
     def open(self, slug: str, pixels: Picture) -> OpenImage:
         """Opens an image, which goes by what it shows; to be called where the model runs."""
         name = hashlib.sha256(slug.encode() + str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
-        if name not in self._open:
+        with self._lock:
+            known = name in self._open
+        if not known:
             bench = self.benches[slug]
-            self._open[name] = OpenImage(name, pixels, bench.inspect(bench.inputs(pixels)))
-            while len(self._open) > MOST_OPEN:
-                self._open.popitem(last=False)
+            made = OpenImage(name, pixels, bench.inspect(bench.inputs(pixels)))
+            with self._lock:
+                self._open[name] = made
+                while len(self._open) > MOST_OPEN:
+                    self._open.popitem(last=False)
         return self.image(name)
 
     def image(self, name: str) -> OpenImage:
         """The open image of that name; raises `UnknownImageError` for one that is not open, or no longer."""
-        found = self._open.get(name)
+        with self._lock:
+            found = self._open.get(name)
+            if found is not None:
+                self._open.move_to_end(name)
         if found is None:
             raise UnknownImageError("this image is not open, or no longer", "open it again")
-        self._open.move_to_end(name)
         return found
 
     def close(self) -> None:
         """Ends the thread, after what it is at."""
         self._thread.shutdown(wait=True, cancel_futures=True)
-        self._open.clear()
+        with self._lock:
+            self._open.clear()
 
 
-def open_desk(forest: Forest, model: str, weights: str | Path | None, *, device: str = "auto") -> Desk:
+def open_desk(
+    forest: Forest,
+    model: str,
+    weights: str | Path | None,
+    *,
+    device: str = "auto",
+    class_names: str | Path | None = None,
+) -> Desk:
     """The model beside those of the studies that were made with it; raises `MismatchError` where none was."""
     loaded = load(model, weights, preprocessing=False)
     own = fingerprint(loaded.module)
@@ -90,7 +106,7 @@ def open_desk(forest: Forest, model: str, weights: str | Path | None, *, device:
     for slug, tree in forest.trees.items():
         run = tree.reader.runs().get("scan")
         if run is not None and run.model_fingerprint == own:
-            benches[slug] = Bench(loaded.module, study=tree.reader, device=device, called=model)
+            benches[slug] = Bench(loaded.module, study=tree.reader, class_names=class_names, device=device, called=model)
     if not benches:
         raise MismatchError(_difference(forest, model), "give the --model and --weights that the study was made with")
     return Desk(benches)

@@ -27,7 +27,7 @@ TILE = 48
 """Pixels of a map's longer side in a sheet, at most."""
 PLAIN_PIXELS = 2**18
 """Up to so many pixels a sheet is sent without loss, for small maps are shown enlarged."""
-FAST, QUALITY = 1, 80
+FAST, QUALITY, SIGNED_QUALITY = 1, 80, 88
 NEUTRAL, HIGHEST = 128, 255
 
 
@@ -90,7 +90,7 @@ def grey(levels: UInt8[np.ndarray, "height width"]) -> tuple[str, bytes]:
 def signed_picture(values: Float[np.ndarray, "height width channel"]) -> tuple[str, bytes]:
     """Signed numbers around neutral grey, no pixel saturated but the few strongest."""
     target = BytesIO()
-    to_image(signed(values)).convert("RGB").save(target, "JPEG", quality=QUALITY, subsampling=0)
+    to_image(signed(values)).convert("RGB").save(target, "JPEG", quality=SIGNED_QUALITY, subsampling=0)
     return "image/jpeg", target.getvalue()
 
 

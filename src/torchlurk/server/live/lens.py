@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 from torchlurk.anatomy import Change, Prediction
-from torchlurk.attribution.rules import Rules, exempt
 from torchlurk.bench import Bench
 from torchlurk.errors import ModelError, OptionError
 from torchlurk.hierarchy.changes import change_map, check_change, check_place, rearranged
 from torchlurk.hierarchy.descent import passage
 from torchlurk.hierarchy.predictions import predictions
 from torchlurk.hierarchy.running import run
+from torchlurk.models.rectifiers import Rules, exempt
 from torchlurk.models.replacing import Before, replacing
 from torchlurk.models.taps import as_found, differentiable, maps
 from torchlurk.records import Layer

@@ -1,0 +1,219 @@
+"""One image: opened by an upload or as an example of the study, then asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import torch
+from fastapi import APIRouter, Path, Query, Request
+from PIL import Image
+from starlette.responses import JSONResponse, Response
+
+from torchlurk.bench import Bench, Picture
+from torchlurk.errors import DataError, NoModelError, OptionError, UnknownImageError
+from torchlurk.hierarchy.descent import PASSAGES
+from torchlurk.hierarchy.inspector import Inspector
+from torchlurk.inputs.decoding import decode_bytes
+from torchlurk.rendering.encoding import decode as decode_stored
+from torchlurk.resources import image_page
+from torchlurk.server.live.asking import AskedBranches, AskedEffects, AskedExample, AskedUses
+from torchlurk.server.live.desk import Desk, OpenImage
+from torchlurk.server.live.drawing import as_plane, in_focus, sheet_of
+from torchlurk.store import overviews
+from torchlurk.units import Unit
+
+Result = TypeVar("Result")
+
+MOST_BYTES = 16 * 2**20
+MOST_PIXELS = 40 * 10**6
+MOST_EXAMPLES = 200
+LONGEST_LIST = 8192
+"""Characters of a list of channels."""
+STRONGEST = 8
+SERVED = {"cache-control": "no-store"}
+
+Slug = Annotated[str, Path(max_length=200)]
+Name = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+
+
+def image_routes(desk: Desk) -> APIRouter:
+    """`/image`: what models there are, an image opened, and what is asked of it."""
+    router = APIRouter(tags=["image"])
+
+    @router.get("/image", summary="The studies beside which their model is open")
+    async def studies() -> Response:
+        """By slug."""
+        return _json({"studies": {slug: {"model": bench.name} for slug, bench in desk.benches.items()}})
+
+    @router.get("/image/{slug}", summary="What can be asked about, and examples to begin with")
+    async def about(slug: Slug) -> Response:
+        """Methods, and the numbers of examples whose pictures the study holds."""
+        bench = bench_of(desk, slug)
+        assert bench.study is not None
+        return _json(
+            {
+                "model": bench.name,
+                "input": list(bench.study.input_shape()),
+                "methods": list(PASSAGES),
+                "examples": overviews.examples_with_pictures(bench.study, MOST_EXAMPLES),
+            }
+        )
+
+    @router.post("/image/{slug}", summary="Open an image: an image file as the body, or JSON {example}")
+    async def open_image(request: Request, slug: Slug) -> Response:
+        """Its name, what the network says of it, and the units of each layer that stand out."""
+        bench = bench_of(desk, slug)
+        pixels = await _pixels(request, bench)
+        return _json(await desk.ask(lambda: _overview(desk.open(slug, pixels))))
+
+    @router.get("/image/{slug}/{name}/picture", summary="The image as the network sees it")
+    async def picture(slug: Slug, name: Name) -> Response:
+        """A PNG, without loss."""
+        shown = desk.image(name).pixels
+        target = BytesIO()
+        Image.fromarray(shown if shown.shape[2] == 3 else shown[:, :, 0]).save(target, "PNG")
+        return Response(target.getvalue(), media_type="image/png", headers=SERVED)
+
+    @router.get("/image/{slug}/{name}/maps", summary="The maps of a layer's units in this image, as one sheet")
+    async def maps(
+        slug: Slug,
+        name: Name,
+        layer: Annotated[str, Query(max_length=512)],
+        channels: Annotated[str, Query(max_length=LONGEST_LIST)] = "",
+    ) -> Response:
+        """All of them, or some in the order asked for, each over its own largest value; `x-torchlurk-*` say how they lie."""
+        return await desk.ask(lambda: _maps(desk.image(name).inspector, layer, channels))
+
+    @router.post("/image/{slug}/{name}/makeups", summary="What nodes are made of")
+    async def makeups(slug: Slug, name: Name, asked: AskedBranches) -> Response:
+        """For each branch its children with their shares."""
+        branches = [one.value() for one in asked.branches]
+
+        def work() -> list[Any]:
+            look = desk.image(name).inspector
+            return [image_page.makeup(one) for one in look.makeups(branches, most=asked.most, method=asked.method)]
+
+        return _json({"makeups": await desk.ask(work)})
+
+    @router.post("/image/{slug}/{name}/pictures", summary="What of the image reaches a root through each branch")
+    async def pictures(slug: Slug, name: Name, asked: AskedBranches) -> Response:
+        """For each branch the square around which its picture is, and the picture."""
+        branches = [one.value() for one in asked.branches]
+
+        def work() -> list[Any]:
+            found = desk.image(name).inspector.pictures(branches, method=asked.method)
+            drawn = [(one, *in_focus(one)) for one in found]
+            return [
+                {**image_page.branch(one.branch), "box": list(one.box), "focus": list(focus), "picture": address}
+                for one, focus, address in drawn
+            ]
+
+        return _json({"method": asked.method, "pictures": await desk.ask(work)})
+
+    @router.post("/image/{slug}/{name}/uses", summary="The units that a unit feeds")
+    async def uses(slug: Slug, name: Name, asked: AskedUses) -> Response:
+        """By layer, those to which it gives most first."""
+        unit, position = Unit.parse(asked.unit), None if asked.position is None else tuple(asked.position)
+        found = await desk.ask(lambda: desk.image(name).inspector.uses(unit, position, most=asked.most))
+        return _json({"unit": str(unit), "uses": image_page.uses(found)})
+
+    @router.post("/image/{slug}/{name}/effects", summary="What deleting or scaling units does")
+    async def effects(slug: Slug, name: Name, asked: AskedEffects) -> Response:
+        """For each case what is watched, and the predictions, before and after."""
+        cases = [[one.value() for one in case] for case in asked.cases]
+        watched = [(Unit.parse(one.unit), tuple(one.position)) for one in asked.watched]
+        found = await desk.ask(lambda: desk.image(name).inspector.effects(cases, watched))
+        return _json({"effects": [image_page.effect(one) for one in found]})
+
+    return router
+
+
+def bench_of(desk: Desk, slug: str) -> Bench:
+    """The model beside the study; raises `NoModelError` where there is none."""
+    if slug not in desk.benches:
+        raise NoModelError(
+            f"no model is open beside '{slug[:100]}'", f"there is one beside {', '.join(desk.benches)}; serve with --model"
+        )
+    return desk.benches[slug]
+
+
+def example_pixels(bench: Bench, example: int) -> Picture:
+    """An example as the network saw it, as far as the study holds its picture; raises `UnknownImageError` where not."""
+    stored = None if bench.study is None else bench.study.picture(example)
+    if stored is None:
+        raise UnknownImageError(f"the study holds no picture of example {example}", "choose another")
+    pixels = np.array(decode_stored(stored[1]))
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def uploaded_pixels(bench: Bench, data: bytes) -> Picture:
+    """An image file's content as the network sees it; raises `DataError` for what is too large, or no image."""
+    try:
+        return bench.pixels(decode_bytes(data, most_pixels=MOST_PIXELS))
+    except DataError as error:
+        raise DataError(f"what was sent {error.message}", "send a JPEG, PNG, WebP or another image file") from error
+
+
+async def _pixels(request: Request, bench: Bench) -> Picture:
+    body = await _body(request)
+    if request.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
+        try:
+            example = AskedExample.model_validate_json(body).example
+        except ValueError as error:
+            raise OptionError('the body is not {"example": number}', "or send an image file") from error
+        return await torch_free(lambda: example_pixels(bench, example))
+    return await torch_free(lambda: uploaded_pixels(bench, body))
+
+
+async def _body(request: Request) -> bytes:
+    """The body, read no further than it may be long."""
+    found = bytearray()
+    async for piece in request.stream():
+        found += piece
+        if len(found) > MOST_BYTES:
+            raise DataError(f"what was sent has more than {MOST_BYTES // 2**20} MiB", "send a smaller image")
+    return bytes(found)
+
+
+async def torch_free(work: Callable[[], Result]) -> Result:
+    """What `work` gives, done beside the model's thread."""
+    from starlette.concurrency import run_in_threadpool
+
+    return await run_in_threadpool(work)
+
+
+def _overview(image: OpenImage) -> dict[str, Any]:
+    look = image.inspector
+    height, width = image.pixels.shape[:2]
+    return {
+        "image": image.name,
+        "size": [width, height],
+        "predictions": image_page.predictions(look.predictions()),
+        "layers": [{"layer": name, "strongest": image_page.responses(look.strongest(name, STRONGEST))} for name in look.layers],
+    }
+
+
+def _maps(look: Inspector, layer: str, channels: str) -> Response:
+    found = as_plane(look.maps(layer))
+    if channels:
+        chosen = [int(one) if one.isascii() and one.isdigit() else len(found) for one in channels.split(",")]
+        if max(chosen) >= len(found):
+            raise OptionError(
+                f"'{channels[:100]}' are no channels of layer '{layer}'", f"it has {len(found)}; numbers from 0, commas between"
+            )
+        found = found[torch.tensor(chosen, device=found.device)]
+    sheet = sheet_of(found, scale="map")
+    headers = {
+        **SERVED,
+        "x-torchlurk-columns": str(sheet.columns),
+        "x-torchlurk-tile": f"{sheet.tile[0]},{sheet.tile[1]}",
+        "x-torchlurk-signed": str(sheet.signed).lower(),
+    }
+    return Response(sheet.data, media_type=sheet.media_type, headers=headers)
+
+
+def _json(document: Any) -> Response:
+    return JSONResponse(document, headers=SERVED)

@@ -1,0 +1,267 @@
+"""Frames in, what is to be seen of them out: the newest wins, and nothing is queued (docs/reference/live.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from fastapi import APIRouter, WebSocket
+from pydantic import ValidationError
+from starlette.websockets import WebSocketDisconnect
+
+from torchlurk.bench import Bench
+from torchlurk.errors import BusyError, DataError, OptionError, StudyError, TorchlurkError
+from torchlurk.hierarchy.descent import PASSAGES
+from torchlurk.resources import image_page
+from torchlurk.resources.documents import number
+from torchlurk.server.live.asking import AskedView
+from torchlurk.server.live.desk import MOST_STREAMS, Desk
+from torchlurk.server.live.drawing import as_plane, sheet_of, signed_picture
+from torchlurk.server.live.image_routes import bench_of, example_pixels, uploaded_pixels
+from torchlurk.server.live.lens import Seen, Wanted, check, look
+
+MOST_FRAME_BYTES = 4 * 2**20
+MOST_VIEW_BYTES = 2**18
+NUMBER = struct.Struct("<I")
+"""What begins a frame: its number, unsigned, little-endian; and an answer: the length of its JSON."""
+REFUSED, TRY_LATER = 1008, 1013
+
+
+@dataclass(slots=True)
+class _Sight:
+    """What one client looks at: its view, the newest frame that has not been shown, and the last that has."""
+
+    bench: Bench
+    view: AskedView = field(default_factory=AskedView)
+    frame: tuple[int, bytes] | None = None
+    shown: tuple[int, torch.Tensor] | None = None
+    example: int | None = None
+    dropped: int = 0
+    again: bool = False
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def arrived(self, data: bytes) -> None:
+        """A frame takes the place of one that was not shown yet."""
+        if self.frame is not None:
+            self.dropped += 1
+        self.frame = (NUMBER.unpack_from(data)[0], data[NUMBER.size :])
+        self.news.set()
+
+    def changed(self, view: AskedView) -> None:
+        """The last frame is shown once more, as it is looked at now."""
+        self.view, self.again = view, True
+        self.news.set()
+
+
+def stream_routes(desk: Desk) -> APIRouter:
+    """`/live/{slug}`."""
+    router = APIRouter()
+
+    @router.websocket("/live/{slug}")
+    async def live(socket: WebSocket, slug: str) -> None:
+        """One client, until it goes."""
+        await socket.accept()
+        try:
+            bench = bench_of(desk, slug)
+            if desk.streams >= MOST_STREAMS:
+                raise BusyError(f"{desk.streams} streams are being shown already", "close another page first")
+        except TorchlurkError as error:
+            await _close(socket, error)
+            return
+        desk.streams += 1
+        try:
+            await _serve(desk, socket, _Sight(bench))
+        finally:
+            desk.streams -= 1
+
+    return router
+
+
+async def _serve(desk: Desk, socket: WebSocket, sight: _Sight) -> None:
+    """Reads and answers side by side, so that neither waits for the other; ends both when either ends."""
+    with suppress(WebSocketDisconnect, RuntimeError):  # it has gone: starlette says so in the one way or the other
+        layers = await desk.ask(lambda: _layers(sight.bench))
+        await socket.send_text(json.dumps({"model": sight.bench.name, "layers": layers, "methods": _methods()}))
+    tasks = [asyncio.create_task(one) for one in (_read(socket, sight), _answer(desk, socket, sight))]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        for found in await asyncio.gather(*tasks, return_exceptions=True):
+            expected = (WebSocketDisconnect, RuntimeError, asyncio.CancelledError)
+            if isinstance(found, BaseException) and not isinstance(found, expected):
+                raise found
+
+
+async def _read(socket: WebSocket, sight: _Sight) -> None:
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        data, text = message.get("bytes"), message.get("text")
+        try:
+            if data is not None:
+                _check_frame(data)
+                sight.arrived(data)
+            elif text is not None:
+                sight.changed(_view(text))
+        except TorchlurkError as error:
+            await socket.send_text(_error(error, None))
+
+
+async def _answer(desk: Desk, socket: WebSocket, sight: _Sight) -> None:
+    while True:
+        await sight.news.wait()
+        sight.news.clear()
+        frame, sight.frame, view = sight.frame, None, sight.view
+        again, sight.again = sight.again, False
+        if frame is None and not again:
+            continue
+        try:
+            answer = await desk.ask(lambda frame=frame, view=view: _see(sight, frame, view))  # type: ignore[misc]
+        except TorchlurkError as error:
+            await socket.send_text(_error(error, None if frame is None else frame[0]))
+            continue
+        if answer is not None:
+            await socket.send_bytes(answer)
+
+
+def _see(sight: _Sight, frame: tuple[int, bytes] | None, view: AskedView) -> bytes | None:
+    """The answer to a frame, or to the last one as it is looked at now; None where there is none yet."""
+    began = time.perf_counter()
+    wanted = view.wanted()
+    inputs = _inputs(sight, frame, view)
+    if inputs is None:
+        check(sight.bench.ready(_any_input(sight.bench)), wanted)  # so that a wrong view is refused at once
+        return None
+    number_of, tensor = inputs
+    ready = time.perf_counter()
+    seen = look(sight.bench, sight.bench.ready(tensor), tensor, wanted)
+    ran = time.perf_counter()
+    header, blobs = _header(sight, view, wanted, seen)
+    header["frame"] = number_of
+    header["dropped"] = sight.dropped
+    spent = (ready - began, ran - ready, time.perf_counter() - ran)
+    header["seconds"] = dict(zip(("decode", "model", "draw"), spent, strict=True))
+    text = json.dumps(header, allow_nan=False).encode()
+    return b"".join([NUMBER.pack(len(text)), text, *blobs])
+
+
+def _inputs(sight: _Sight, frame: tuple[int, bytes] | None, view: AskedView) -> tuple[int, torch.Tensor] | None:
+    bench = sight.bench
+    if frame is not None:
+        sight.shown = (frame[0], bench.inputs(uploaded_pixels(bench, frame[1])))
+        sight.example = None
+    elif view.example is not None and view.example != sight.example:
+        sight.shown = (0, bench.inputs(example_pixels(bench, view.example)))
+        sight.example = view.example
+    return sight.shown
+
+
+def _header(sight: _Sight, view: AskedView, wanted: Wanted, seen: Seen) -> tuple[dict[str, Any], list[bytes]]:
+    """What the answer says, and the pictures behind it, in the order in which they are named."""
+    blobs: list[bytes] = []
+    header: dict[str, Any] = {"predictions": image_page.predictions(seen.predictions), "parts": []}
+
+    def add(name: str, media_type: str, data: bytes) -> None:
+        header["parts"].append({"name": name, "type": media_type, "bytes": len(data)})
+        blobs.append(data)
+
+    if seen.maps is not None:
+        planes = as_plane(seen.maps)
+        header["layer"] = wanted.layer
+        if view.sheet:
+            usual = _usual(sight.bench, wanted.layer) if view.range == "study" else None
+            sheet = sheet_of(planes, scale=view.range, gamma=view.gamma, usual=usual, tile=view.tile)
+            add("sheet", sheet.media_type, sheet.data)
+            header["sheet"] = {
+                "columns": sheet.columns,
+                "tile": list(sheet.tile),
+                "units": len(planes),
+                "signed": sheet.signed,
+                "reach": number(sheet.reach),
+            }
+        if view.unit is not None:
+            channel = _channel(view, len(planes))
+            large = sheet_of(planes[channel : channel + 1], scale="map", gamma=view.gamma, tile=max(planes.shape[1:]))
+            add("map", large.media_type, large.data)
+            header["map"] = {"unit": view.unit, "size": list(large.tile), "signed": large.signed, "reach": number(large.reach)}
+    if seen.projection is not None:
+        values = seen.projection.permute(1, 2, 0).cpu().numpy()
+        add("projection", *signed_picture(values))
+        at = None if seen.at is None else list(seen.at)
+        header["projection"] = {
+            "unit": view.project,
+            "method": view.method,
+            "position": at,
+            "activation": number(seen.activation),
+        }
+    return header, blobs
+
+
+def _channel(view: AskedView, units: int) -> int:
+    layer, _, channel = (view.unit or "").rpartition(":")
+    if layer != view.layer or not channel.isdigit() or int(channel) >= units:
+        raise OptionError(f"'{view.unit}' is no unit of the layer that is looked at", f"{view.layer} has {units} units")
+    return int(channel)
+
+
+def _usual(bench: Bench, layer: str | None) -> torch.Tensor | None:
+    """The largest value of each unit over the study's examples."""
+    if bench.study is None or layer is None:
+        return None
+    try:
+        return torch.from_numpy(bench.study.statistics(layer).max).float()
+    except StudyError:  # not scanned
+        return None
+
+
+def _layers(bench: Bench) -> list[dict[str, Any]]:
+    found = bench.ready(_any_input(bench))
+    return [{"name": one.name, "channels": one.channels, "shape": list(one.shape), "layout": one.layout} for one in found]
+
+
+def _methods() -> list[str]:
+    return [name for name, way in PASSAGES.items() if not way.relevance]
+
+
+def _any_input(bench: Bench) -> torch.Tensor:
+    assert bench.study is not None
+    return torch.zeros(1, *bench.study.input_shape(), device=bench.device)
+
+
+def _view(text: str) -> AskedView:
+    if len(text) > MOST_VIEW_BYTES:
+        raise OptionError(f"the view has more than {MOST_VIEW_BYTES // 2**10} KiB", "ask for less")
+    try:
+        view = AskedView.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise OptionError(f"the view cannot be read: {where}: {first['msg']}"[:300], "see docs/reference/live.md") from error
+    view.wanted()
+    return view
+
+
+def _check_frame(data: bytes) -> None:
+    if len(data) < NUMBER.size:
+        raise DataError("a frame begins with its number, four bytes", "see docs/reference/live.md")
+    if len(data) > MOST_FRAME_BYTES:
+        raise DataError(f"a frame has {len(data):,} bytes, more than {MOST_FRAME_BYTES // 2**20} MiB", "send smaller frames")
+
+
+def _error(error: TorchlurkError, frame: int | None) -> str:
+    return json.dumps({"error": {"kind": error.kind, "message": error.message, "hint": error.hint}, "frame": frame})
+
+
+async def _close(socket: WebSocket, error: TorchlurkError) -> None:
+    with suppress(WebSocketDisconnect, RuntimeError):
+        await socket.send_text(_error(error, None))
+        await socket.close(TRY_LATER if isinstance(error, BusyError) else REFUSED, error.message[:100])
