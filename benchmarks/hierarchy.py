@@ -35,7 +35,10 @@ from torchlurk.scanning.dissection import DETECTS, dissect
 from torchlurk.units import Unit
 
 CASES = 100
-LATE = {"demo": ("block3", "block4.conv1", "block4"), "squeezenet1_1": ("features.11.squeeze", "features.12.expand3x3", "classifier.1")}
+LATE = {
+    "demo": ("block3", "block4.conv1", "block4"),
+    "squeezenet1_1": ("features.11.squeeze", "features.12.expand3x3", "classifier.1"),
+}
 SEED, DISSECTED, PER_CLASS, CHILDREN = 7, 600, 6, 6
 REPEATS = 5
 
@@ -46,13 +49,17 @@ def main() -> None:
     data = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     demo = demo_network()
     world = DemoWorld(2000, SEED)
-    networks: dict[str, tuple[nn.Module, Iterator[Tensor]]] = {"demo": (demo, (drawn(world, [index]) for index in range(CASES)))}
+    networks: dict[str, tuple[nn.Module, Iterator[Tensor]]] = {
+        "demo": (demo, (drawn(world, [index]) for index in range(CASES)))
+    }
     if data is not None:
         squeezenet = load("torchvision:squeezenet1_1", data / "models" / "squeezenet1_1.safetensors")
         files = sorted((data / "imagenette").glob("*/*"))[:: 1000 // CASES]
         assert squeezenet.preprocessing is not None
         networks["squeezenet1_1"] = (squeezenet.module, (photo(file, squeezenet.preprocessing) for file in files))
-    print(f"deleting the strongest child, and a random one of those that are active: what is left of the parent ({CASES} cases)")
+    print(
+        f"deleting the strongest child, and a random one of those that are active: what is left of the parent ({CASES} cases)"
+    )
     for name, (net, images) in networks.items():
         print(f"  {name:<16}{deletions(net, images, LATE[name])}")
     print(f"\n{'children of a class unit that detect one of its parts':<70}{parts(demo, world)}")
@@ -112,9 +119,14 @@ def parts(net: nn.Module, world: DemoWorld) -> str:
         ranked = sorted(made_of.strongest, key=lambda one: -one.contribution)[:CHILDREN]
         hits["own"] += [bool(detects[one.unit.channel] & own[index]) for one in ranked]
         hits["chance"] += [bool(found & own[index]) for found in detects]
-        hits["others"] += [bool(detects[one.unit.channel] & own[other]) for one in ranked for other in range(classes) if other != index]
+        hits["others"] += [
+            bool(detects[one.unit.channel] & own[other]) for one in ranked for other in range(classes) if other != index
+        ]
     shares = {name: float(np.mean(found)) for name, found in hits.items()}
-    return f"{shares['own']:.0%}; any unit of block4 {shares['chance']:.0%}; these children, of another class's parts {shares['others']:.0%}"
+    return (
+        f"{shares['own']:.0%}; any unit of block4 {shares['chance']:.0%};"
+        f" these children, of another class's parts {shares['others']:.0%}"
+    )
 
 
 def parts_of(world: DemoWorld, index: int, classes: int) -> set[str]:

@@ -13,7 +13,20 @@ DOCUMENTS = {
     "{s}/layers/{l}/units/{c}.json": "/data/demo/layers/4/units/3.json",
     "{s}/classes/{k}.json": "/data/demo/classes/3.json",
 }
-PARTS = ["studies", "layers", "stages", "classes", "sheets", "checks", "best", "histogram", "similar", "skips", "units", "graph"]
+PARTS = [
+    "studies",
+    "layers",
+    "stages",
+    "classes",
+    "sheets",
+    "checks",
+    "best",
+    "histogram",
+    "similar",
+    "skips",
+    "units",
+    "graph",
+]
 
 
 def section(heading):
