@@ -2,6 +2,8 @@
 import dagre from "@dagrejs/dagre";
 
 export interface Question {
+  /** Pixels between nodes beside each other. */
+  gap: number;
   nodes: { id: string; width: number; height: number }[];
   edges: [string, string][];
 }
@@ -19,9 +21,9 @@ export interface Layout {
   edges: { from: string; to: string; points: Point[] }[];
 }
 
-export function layout({ nodes, edges }: Question): Layout {
+export function layout({ gap, nodes, edges }: Question): Layout {
   const graph = new dagre.graphlib.Graph();
-  graph.setGraph({ rankdir: "TB", nodesep: 28, ranksep: 34, marginx: 16, marginy: 16, ranker: "tight-tree" });
+  graph.setGraph({ rankdir: "TB", nodesep: gap, ranksep: 34, marginx: gap / 2, marginy: 16, ranker: "tight-tree" });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const node of nodes) graph.setNode(node.id, { width: node.width, height: node.height });
   for (const [from, to] of edges) graph.setEdge(from, to);
