@@ -332,7 +332,7 @@ def test_a_running_analysis_fills_in(tab_of, serving, tmp_path):
     page.evaluate("window.neverReloaded = true")
     expect(page.get_by_role("progressbar", name="scan progress").first).to_be_visible(timeout=20_000)
     expect(page.get_by_text("996 units")).to_be_visible(timeout=120_000)
-    expect(page.get_by_role("progressbar", name="scan progress")).to_have_count(0, timeout=20_000)
+    expect(page.get_by_role("progressbar", name="scan progress")).to_have_count(0, timeout=120_000)
     page.locator(".node.layer a").first.click()
     expect(page.locator(".grid a").first).to_be_visible()
     assert page.evaluate("window.neverReloaded")
