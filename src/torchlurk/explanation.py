@@ -143,10 +143,11 @@ def _root(inspector: Inspector, unit: str | None, position: tuple[int, ...] | No
     """The branch that begins with the unit; without one, with the unit of the class that is predicted."""
     if unit is not None:
         return inspector.branch(unit, position)
-    last = list(inspector.layers.values())[-1]
     predicted = inspector.predictions(1)
-    if predicted and last.channels == inspector.outputs:
-        return inspector.branch(Unit(last.name, predicted[0].index))
+    named = inspector.class_unit(predicted[0].index) if predicted else None
+    if named is not None:
+        return inspector.branch(named)
+    last = list(inspector.layers.values())[-1]
     found = inspector.strongest(last.name, 1)
     if not found:
         raise UnitError(f"no unit of the last layer '{last.name}' is above zero", "name a unit")

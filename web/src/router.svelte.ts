@@ -1,16 +1,16 @@
 /** The address bar holds the whole state of a view: `#/slug/kind/name?view=…`. */
 
-export type Page = "home" | "network" | "layer" | "unit" | "class";
+export type Page = "home" | "network" | "layer" | "unit" | "class" | "image";
 
 export interface Route {
   page: Page;
   study: string;
-  /** A layer's name, a unit's address, a class's index. */
+  /** A layer's name, a unit's address, a class's index, an image's name. */
   name: string;
   query: Record<string, string>;
 }
 
-const PAGES: ReadonlySet<string> = new Set(["layer", "unit", "class"]);
+const PAGES: ReadonlySet<string> = new Set(["layer", "unit", "class", "image"]);
 
 export function parse(hash: string): Route {
   const [path = "", search = ""] = hash.replace(/^#\/?/, "").split("?");
@@ -30,7 +30,7 @@ function decode(part: string): string {
 }
 
 export function link(page: Page, study = "", name = "", query: Record<string, string | undefined> = {}): string {
-  const parts = page === "home" ? [] : page === "network" ? [study] : [study, page, name];
+  const parts = page === "home" ? [] : page === "network" ? [study] : name === "" ? [study, page] : [study, page, name];
   const given = Object.entries(query).filter((one): one is [string, string] => one[1] !== undefined && one[1] !== "");
   const search = new URLSearchParams(given).toString();
   return `#/${parts.map((part) => encodeURIComponent(part).replaceAll("%3A", ":")).join("/")}${search ? `?${search}` : ""}`;

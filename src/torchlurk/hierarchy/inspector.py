@@ -119,21 +119,20 @@ class Inspector:
         standing, percentile = self._standing(layer, tops)
         order = tops if np.isnan(standing).all() else np.nan_to_num(standing, nan=-math.inf)
         ranked = [int(channel) for channel in np.argsort(-np.asarray(order), kind="stable") if tops[channel] > 0][:most]
-        found = []
-        for channel in ranked:
-            position = self._strongest(maps[channel])
-            found.append(
-                Response(
-                    Unit(layer, channel),
-                    float(tops[channel]),
-                    position,
-                    self.box(Unit(layer, channel), position),
-                    float(percentile[channel]),
-                    float(standing[channel]),
-                    maps[channel].float().cpu().numpy(),
-                )
-            )
-        return tuple(found)
+        return tuple(self._response(Unit(layer, channel), maps[channel], standing, percentile) for channel in ranked)
+
+    def response(self, unit: Unit | str) -> Response:
+        """One unit in this image, active or not."""
+        asked = unit if isinstance(unit, Unit) else Unit.parse(unit)
+        check_unit(self._pass(), asked)
+        maps = self.maps(asked.layer)
+        standing, percentile = self._standing(asked.layer, maps.reshape(len(maps), -1).amax(1))
+        return self._response(asked, maps[asked.channel], standing, percentile)
+
+    def class_unit(self, index: int) -> Unit | None:
+        """The unit of the last layer that is the output of that number; None where its units are not the outputs."""
+        last = list(self.layers.values())[-1]
+        return Unit(last.name, index) if last.channels == self.outputs else None
 
     def maps(self, layer: str) -> Float[Tensor, channel * position]:
         """The layer's maps, of several images their mean."""
@@ -329,6 +328,24 @@ class Inspector:
                     )
                 )
         return tuple(found)
+
+    def _response(
+        self,
+        unit: Unit,
+        map: Float[Tensor, " *position"],
+        standing: Float[np.ndarray, " unit"],
+        percentile: Float[np.ndarray, " unit"],
+    ) -> Response:
+        position = self._strongest(map)
+        return Response(
+            unit,
+            float(map.amax()),
+            position,
+            self.box(unit, position),
+            float(percentile[unit.channel]),
+            float(standing[unit.channel]),
+            map.float().cpu().numpy(),
+        )
 
     def _standing(
         self, layer: str, tops: Float[Tensor, " unit"]

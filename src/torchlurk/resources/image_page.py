@@ -7,14 +7,32 @@ from typing import Any
 
 from torchlurk.anatomy import Branch, Contribution, Effect, Feed, Makeup, Prediction, Response, TreeNode, Use
 from torchlurk.resources.documents import number
+from torchlurk.store import overviews
+from torchlurk.store.reading import Reader
+
+
+def gallery(reader: Reader, examples: Sequence[int]) -> list[dict[str, Any]]:
+    """Examples with their pictures' places in the tree of resources."""
+    files = overviews.picture_files(reader, examples)
+    return [
+        {"example": one.index, "path": one.path, "class": one.class_index, "picture": f"pictures/{files[one.index]}"}
+        for one in reader.examples(examples)
+    ]
 
 
 def predictions(found: Iterable[Prediction]) -> list[dict[str, Any]]:
     """Outputs, highest first."""
-    return [
-        {"index": one.index, "label": one.label, "output": number(one.output), "probability": number(one.probability)}
-        for one in found
-    ]
+    return [prediction(one) for one in found]
+
+
+def prediction(found: Prediction) -> dict[str, Any]:
+    """One output."""
+    return {
+        "index": found.index,
+        "label": found.label,
+        "output": number(found.output),
+        "probability": number(found.probability),
+    }
 
 
 def responses(found: Iterable[Response]) -> list[dict[str, Any]]:

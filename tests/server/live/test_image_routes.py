@@ -48,6 +48,28 @@ def test_it_says_beside_which_studies_a_model_is_open(client: Any) -> None:
     assert about["input"] == [3, 96, 96]
     assert "guided" in about["methods"]
     assert about["examples"] == sorted(about["examples"])
+    assert [one["example"] for one in about["gallery"]] == about["examples"]
+
+
+def test_the_gallery_names_pictures_that_are_served(client: Any) -> None:
+    about = client.get("/image/demo")[1]
+    classes = client.get("/data/demo/study.json")[1]["classes"]
+    for one in about["gallery"][:3]:
+        assert client.get(f"/data/demo/{one['picture']}")[0] == 200
+        assert 0 <= one["class"] < len(classes)
+
+
+def test_a_unit_is_told_as_among_the_strongest_and_an_output_leads_to_its_unit(client: Any, thing: bytes) -> None:
+    found = opened(client, thing)
+    for layer in found["layers"][::5]:
+        for strong in layer["strongest"][:2]:
+            status, one, _ = client.get(f"/image/demo/{found['image']}/response?unit={strong['unit']}")
+            assert (status, one) == (200, strong)
+    for prediction in found["predictions"]:
+        assert prediction["unit"] == f"head:{prediction['index']}"
+        one = client.get(f"/image/demo/{found['image']}/response?unit={prediction['unit']}")[1]
+        assert one["activation"] == pytest.approx(prediction["output"], rel=1e-4)
+    assert client.get(f"/image/demo/{found['image']}/response?unit=head:4711")[0] == 400
 
 
 def test_without_a_model_nothing_is_open(study: Path) -> None:

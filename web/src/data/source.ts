@@ -22,6 +22,8 @@ export class DataError extends Error {
 }
 
 export interface Source {
+  /** Whether a server answers, not a host of files; known once a document was read. */
+  served(): boolean;
   studies(): Promise<Card[]>;
   study(slug: string): Promise<Study>;
   layer(slug: string, layer: number): Promise<Layer>;
@@ -41,7 +43,7 @@ const SERVED = "x-torchlurk";
 
 class Documents implements Source {
   private readonly known = new Map<string, Promise<unknown>>();
-  private served: boolean | null = null;
+  private fromServer: boolean | null = null;
   private readonly waiting: (() => void)[] = [];
 
   private read<T>(path: string): Promise<T> {
@@ -68,8 +70,8 @@ class Documents implements Source {
     } catch {
       throw new DataError("the server does not answer", "is it still running? torchlurk serve STUDY starts it");
     }
-    if (this.served === null) {
-      this.served = answer.headers.has(SERVED);
+    if (this.fromServer === null) {
+      this.fromServer = answer.headers.has(SERVED);
       for (const start of this.waiting.splice(0)) start();
     }
     if (answer.ok) return (await answer.json()) as T;
@@ -77,6 +79,9 @@ class Documents implements Source {
     throw new DataError(told?.error?.message ?? `${answer.status} for data/${path}`, told?.error?.hint ?? "");
   }
 
+  served(): boolean {
+    return this.fromServer === true;
+  }
   async studies(): Promise<Card[]> {
     return (await this.read<{ studies: Card[] }>("studies.json")).studies;
   }
@@ -105,7 +110,7 @@ class Documents implements Source {
     let stream: EventSource | null = null;
     let ended = false;
     const start = (): void => {
-      if (ended || this.served !== true) return;
+      if (ended || this.fromServer !== true) return;
       stream = new EventSource("events");
       stream.onopen = () => watcher.connected(true);
       stream.onerror = () => watcher.connected(false);
@@ -119,7 +124,7 @@ class Documents implements Source {
         watcher.changed(change);
       });
     };
-    if (this.served === null) this.waiting.push(start);
+    if (this.fromServer === null) this.waiting.push(start);
     else start();
     return () => {
       ended = true;

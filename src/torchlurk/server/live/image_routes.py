@@ -19,7 +19,7 @@ from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.inputs.decoding import decode_bytes
 from torchlurk.rendering.encoding import decode as decode_stored
 from torchlurk.resources import image_page
-from torchlurk.server.live.asking import AskedBranches, AskedEffects, AskedExample, AskedUses
+from torchlurk.server.live.asking import LONGEST_NAME, AskedBranches, AskedEffects, AskedExample, AskedUses
 from torchlurk.server.live.desk import Desk, OpenImage
 from torchlurk.server.live.drawing import as_plane, in_focus, sheet_of
 from torchlurk.store import overviews
@@ -53,12 +53,14 @@ def image_routes(desk: Desk) -> APIRouter:
         """Methods, and the numbers of examples whose pictures the study holds."""
         bench = bench_of(desk, slug)
         assert bench.study is not None
+        examples = overviews.examples_with_pictures(bench.study, MOST_EXAMPLES)
         return _json(
             {
                 "model": bench.name,
                 "input": list(bench.study.input_shape()),
                 "methods": list(PASSAGES),
-                "examples": overviews.examples_with_pictures(bench.study, MOST_EXAMPLES),
+                "examples": examples,
+                "gallery": image_page.gallery(bench.study, examples),
             }
         )
 
@@ -77,11 +79,18 @@ def image_routes(desk: Desk) -> APIRouter:
         Image.fromarray(shown if shown.shape[2] == 3 else shown[:, :, 0]).save(target, "PNG")
         return Response(target.getvalue(), media_type="image/png", headers=SERVED)
 
+    @router.get("/image/{slug}/{name}/response", summary="One unit in this image")
+    async def response(slug: Slug, name: Name, unit: Annotated[str, Query(max_length=LONGEST_NAME)]) -> Response:
+        """Where it is strongest, what it sees there, and how that is beside what is usual."""
+        asked = Unit.parse(unit)
+        (found,) = image_page.responses([await desk.ask(lambda: desk.image(name).inspector.response(asked))])
+        return _json(found)
+
     @router.get("/image/{slug}/{name}/maps", summary="The maps of a layer's units in this image, as one sheet")
     async def maps(
         slug: Slug,
         name: Name,
-        layer: Annotated[str, Query(max_length=512)],
+        layer: Annotated[str, Query(max_length=LONGEST_NAME)],
         channels: Annotated[str, Query(max_length=LONGEST_LIST)] = "",
     ) -> Response:
         """All of them, or some in the order asked for, each over its own largest value; `x-torchlurk-*` say how they lie."""
@@ -191,9 +200,15 @@ def _overview(image: OpenImage) -> dict[str, Any]:
     return {
         "image": image.name,
         "size": [width, height],
-        "predictions": image_page.predictions(look.predictions()),
+        "predictions": [
+            {**image_page.prediction(one), "unit": _address(look.class_unit(one.index))} for one in look.predictions()
+        ],
         "layers": [{"layer": name, "strongest": image_page.responses(look.strongest(name, STRONGEST))} for name in look.layers],
     }
+
+
+def _address(unit: Unit | None) -> str | None:
+    return None if unit is None else str(unit)
 
 
 def _maps(look: Inspector, layer: str, channels: str) -> Response:

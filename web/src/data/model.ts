@@ -1,0 +1,272 @@
+/** The one door to a model that is open beside a study: it answers questions about an image.
+ *
+ * The server keeps a few images open. One that was closed, or a server that was started again, is no matter: the image is
+ * opened once more and the question asked again.
+ */
+import { DataError } from "./source";
+import type { Box } from "./types";
+
+export interface GalleryExample {
+  example: number;
+  path: string;
+  class: number | null;
+  picture: string;
+}
+
+export interface About {
+  model: string;
+  input: number[];
+  methods: string[];
+  /** Numbers of examples whose pictures the study holds. */
+  examples: number[];
+  gallery: GalleryExample[];
+}
+
+export interface Prediction {
+  index: number;
+  label: string;
+  output: number;
+  probability: number | null;
+}
+
+export interface NamedPrediction extends Prediction {
+  /** The unit of the last layer that is this output. */
+  unit: string | null;
+}
+
+/** A unit in the image, where it is strongest. */
+export interface Response {
+  unit: string;
+  activation: number;
+  position: number[];
+  box: Box | null;
+  percentile: number | null;
+  standing: number | null;
+}
+
+export interface Overview {
+  image: string;
+  size: [number, number];
+  /** How many images it is the mean of. */
+  images?: number;
+  predictions: NamedPrediction[];
+  layers: { layer: string; strongest: Response[] }[];
+}
+
+/** A way down from a unit: the root first. */
+export interface Branch {
+  units: string[];
+  position: number[] | null;
+}
+
+export interface Child {
+  unit: string;
+  contribution: number;
+  share: number;
+  bypasses: boolean;
+  activation: number;
+  position: number[] | null;
+  box: Box | null;
+}
+
+export interface Feed {
+  layer: string;
+  units: number;
+  contribution: number;
+  share: number;
+  bypasses: boolean;
+}
+
+export interface Makeup extends Branch {
+  value: number;
+  rest: number;
+  children: Child[];
+  feeds: Feed[];
+}
+
+export interface PathPicture extends Branch {
+  box: Box;
+  focus: Box;
+  picture: string;
+}
+
+export interface Use {
+  unit: string;
+  contribution: number;
+  activation: number;
+  position: number[];
+  box: Box | null;
+}
+
+export interface Change {
+  unit: string;
+  factor: number;
+  positions?: number[][] | null;
+}
+
+export interface Watched {
+  unit: string;
+  position: number[];
+}
+
+export interface Effect {
+  before: number[];
+  after: number[];
+  predictions: { before: Prediction[]; after: Prediction[] };
+}
+
+export interface Maps {
+  url: string;
+  columns: number;
+  tile: [height: number, width: number];
+  signed: boolean;
+}
+
+/** What is looked at: an example of the study, a class, or an image of one's own. */
+export type Shown = { example: number } | { class: number } | { file: Blob };
+
+/** What one question may hold. */
+export const MOST_AT_ONCE = 64;
+const WAIT = 700;
+const LONGEST_WAIT = 5000;
+const NOBODY = "the server does not answer";
+
+/** An error that the server told, with its kind. */
+export class ModelError extends DataError {
+  constructor(
+    readonly kind: string,
+    message: string,
+    hint: string,
+  ) {
+    super(message, hint);
+  }
+}
+
+async function ask(path: string, given: RequestInit = {}): Promise<globalThis.Response> {
+  let answer: globalThis.Response;
+  try {
+    answer = await fetch(path, given);
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ModelError("Unreachable", NOBODY, "is it still running? torchlurk serve STUDY --model MODEL starts it");
+  }
+  if (answer.ok) return answer;
+  const told = (await answer.json().catch(() => null)) as { error?: { kind?: string; message?: string; hint?: string } } | null;
+  throw new ModelError(told?.error?.kind ?? "", told?.error?.message ?? `${answer.status} for ${path}`, told?.error?.hint ?? "");
+}
+
+function posted(body: unknown): RequestInit {
+  return { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+}
+
+/** What can be asked beside a study; null where no model is open. */
+export async function about(slug: string): Promise<About | null> {
+  const { studies } = (await (await ask("image")).json()) as { studies: Record<string, unknown> };
+  return slug in studies ? ((await (await ask(`image/${slug}`)).json()) as About) : null;
+}
+
+/** An image in a model, open to questions for as long as the page wants. */
+export class OpenImage {
+  private opening: Promise<Overview>;
+  private ended = false;
+
+  /** `troubled` is told when the server is gone (with why) and when it is there again (with null). */
+  constructor(
+    private readonly slug: string,
+    readonly shown: Shown,
+    private readonly troubled: (error: ModelError | null) => void = () => undefined,
+  ) {
+    this.opening = this.patient(() => this.open());
+  }
+
+  overview(): Promise<Overview> {
+    return this.opening;
+  }
+
+  /** No more patience for what is still asked. */
+  close(): void {
+    this.ended = true;
+  }
+
+  async makeups(branches: Branch[], most: number, method: string): Promise<Makeup[]> {
+    return (await this.post<{ makeups: Makeup[] }>("makeups", { branches, most, method })).makeups;
+  }
+
+  async pictures(branches: Branch[], method: string): Promise<PathPicture[]> {
+    return (await this.post<{ pictures: PathPicture[] }>("pictures", { branches, method })).pictures;
+  }
+
+  async uses(unit: string, position: number[] | null, most: number): Promise<Record<string, Use[]>> {
+    return (await this.post<{ uses: Record<string, Use[]> }>("uses", { unit, position, most })).uses;
+  }
+
+  async effects(cases: Change[][], watched: Watched[]): Promise<Effect[]> {
+    return (await this.post<{ effects: Effect[] }>("effects", { cases, watched })).effects;
+  }
+
+  async response(unit: string): Promise<Response> {
+    const answer = await this.again((name) => ask(`image/${this.slug}/${name}/response?unit=${encodeURIComponent(unit)}`));
+    return (await answer.json()) as Response;
+  }
+
+  /** The maps of these channels on one sheet, each over its own largest value. The address is to be revoked. */
+  async maps(layer: string, channels: number[]): Promise<Maps> {
+    const query = new URLSearchParams({ layer, channels: channels.join(",") });
+    const answer = await this.again((name) => ask(`image/${this.slug}/${name}/maps?${query}`));
+    const [height = 1, width = 1] = (answer.headers.get("x-torchlurk-tile") ?? "").split(",").map(Number);
+    return {
+      url: URL.createObjectURL(await answer.blob()),
+      columns: Number(answer.headers.get("x-torchlurk-columns")),
+      tile: [height, width],
+      signed: answer.headers.get("x-torchlurk-signed") === "true",
+    };
+  }
+
+  /** The image as the network sees it. The address is to be revoked. */
+  async picture(): Promise<Blob> {
+    return (await this.again((name) => ask(`image/${this.slug}/${name}/picture`))).blob();
+  }
+
+  private async open(): Promise<Overview> {
+    const body = "file" in this.shown ? { method: "POST", body: this.shown.file, headers: { "content-type": this.shown.file.type || "application/octet-stream" } } : posted(this.shown);
+    return (await (await ask(`image/${this.slug}`, body)).json()) as Overview;
+  }
+
+  private async post<T>(verb: string, body: unknown): Promise<T> {
+    return (await (await this.again((name) => ask(`image/${this.slug}/${name}/${verb}`, posted(body)))).json()) as T;
+  }
+
+  /** Asks; where the image is not open any more, opens it and asks once more. */
+  private again(question: (name: string) => Promise<globalThis.Response>): Promise<globalThis.Response> {
+    return this.patient(async () => {
+      const before = this.opening;
+      const { image } = await before;
+      try {
+        return await question(image);
+      } catch (error) {
+        if (!(error instanceof ModelError && error.kind === "UnknownImage")) throw error;
+        if (this.opening === before) {
+          this.opening = this.open();
+          this.opening.catch(() => (this.opening = before));
+        }
+        return question((await this.opening).image);
+      }
+    });
+  }
+
+  /** Tries until the server answers. */
+  private async patient<T>(work: () => Promise<T>): Promise<T> {
+    for (let wait = WAIT; ; wait = Math.min(2 * wait, LONGEST_WAIT)) {
+      try {
+        const found = await work();
+        this.troubled(null);
+        return found;
+      } catch (error) {
+        if (!(error instanceof ModelError && (error.kind === "Unreachable" || error.kind === "Busy")) || this.ended) throw error;
+        if (error.kind === "Unreachable") this.troubled(error);
+        await new Promise((resolve) => setTimeout(resolve, wait));
+        if (this.ended) throw error;
+      }
+    }
+  }
+}
