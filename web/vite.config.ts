@@ -12,5 +12,5 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   worker: { format: "es" },
-  server: { proxy: { "/data": "http://127.0.0.1:8000", "/events": "http://127.0.0.1:8000" } },
+  server: { proxy: { "/data": "http://127.0.0.1:8000", "/events": "http://127.0.0.1:8000", "/image": "http://127.0.0.1:8000", "/live": { target: "ws://127.0.0.1:8000", ws: true } } },
 });

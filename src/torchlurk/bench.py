@@ -18,7 +18,7 @@ from torchlurk.inputs.preprocessing import display, normalize, prepare
 from torchlurk.models.identity import fingerprint, unwrap
 from torchlurk.models.loading import load
 from torchlurk.models.placement import choose_device, place
-from torchlurk.records import Layer, Preprocessing, Tap
+from torchlurk.records import Box, Layer, Preprocessing, Tap
 from torchlurk.rendering.boxes import crop
 from torchlurk.rendering.encoding import decode as decode_stored
 from torchlurk.store.reading import Reader
@@ -123,6 +123,11 @@ class Bench:
         """The layer of that name, once a pass has been made."""
         assert self._first is not None
         return self._first.layers[name]
+
+    def box(self, unit: Unit, position: tuple[int, ...]) -> Box | None:
+        """What the unit sees of an input from that position; once a pass has been made. None for what is no picture."""
+        assert self._first is not None
+        return self._first.box(unit, position)
 
     @property
     def labels(self) -> list[str] | None:

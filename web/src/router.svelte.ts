@@ -1,6 +1,6 @@
 /** The address bar holds the whole state of a view: `#/slug/kind/name?view=…`. */
 
-export type Page = "home" | "network" | "layer" | "unit" | "class" | "image";
+export type Page = "home" | "network" | "layer" | "unit" | "class" | "image" | "live";
 
 export interface Route {
   page: Page;
@@ -10,7 +10,7 @@ export interface Route {
   query: Record<string, string>;
 }
 
-const PAGES: ReadonlySet<string> = new Set(["layer", "unit", "class", "image"]);
+const PAGES: ReadonlySet<string> = new Set(["layer", "unit", "class", "image", "live"]);
 
 export function parse(hash: string): Route {
   const [path = "", search = ""] = hash.replace(/^#\/?/, "").split("?");

@@ -63,6 +63,12 @@ def conservation(attributions: Float[Tensor, "pair ..."], activations: Float[Ten
     return arrived.where(activations != 0, torch.nan)
 
 
+def handed_on(before: Float[Tensor, "*s"], after: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+    """`after`, whose relevance goes to `before` as it is; for what was changed by hand while a `Propagation` is open."""
+    result: Tensor = _Scaled.apply(before, [after])  # type: ignore[no-untyped-call]
+    return result
+
+
 def _stable(value: Tensor) -> Tensor:
     return value + EPSILON * torch.where(value < 0, -1.0, 1.0).to(value.dtype)
 

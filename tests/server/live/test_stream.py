@@ -54,7 +54,7 @@ def answer(socket: ClientConnection) -> tuple[dict[str, Any], dict[str, bytes]]:
 @contextmanager
 def begun(client: Any, view: dict[str, Any], **given: Any) -> Iterator[ClientConnection]:
     with client.stream(**given) as socket:
-        assert {"model", "layers", "methods"} == set(json.loads(socket.recv(timeout=WAIT)))
+        assert {"model", "layers", "methods", "examples"} == set(json.loads(socket.recv(timeout=WAIT)))
         socket.send(json.dumps(view))
         yield socket
 
@@ -158,7 +158,7 @@ def test_a_bad_frame_is_refused_and_the_stream_goes_on(client: Any, thing: bytes
         "nonsense",
         '{"layer": "nowhere"}',
         '{"project": "block4:99999"}',
-        '{"method": "lrp", "project": "block4:1"}',
+        '{"method": "nothing", "project": "block4:1"}',
         '{"changes": [{"unit": "block4:1", "factor": 1e999}]}',
         '{"gamma": 0}',
         '{"tile": 100000}',
@@ -264,3 +264,87 @@ def test_clients_come_and_go_and_leave_nothing_behind(client: Any, server: Any, 
     module = desk.benches["demo"].module
     assert not any(one._forward_hooks or one._forward_pre_hooks for one in module.modules())
     assert all(torch.equal(one, other) for one, other in zip(module.parameters(), demo_network().parameters(), strict=True))
+
+
+def test_a_prepared_frame_is_taken_pixel_for_pixel_and_only_at_the_networks_size(client: Any, thing: bytes) -> None:
+    with begun(client, {"prepared": True, "predictions": 3}) as socket:
+        socket.send(frame(1, thing))
+        exact = answer(socket)[0]["predictions"]
+        target = io.BytesIO()
+        Image.open(io.BytesIO(thing)).resize((50, 50)).save(target, "PNG")
+        socket.send(frame(2, target.getvalue()))
+        refused, _ = answer(socket)
+    best = torch.softmax(demo_network()(inputs()), 1)[0]
+    assert [one["probability"] for one in exact] == pytest.approx(best.topk(3).values.tolist(), abs=1e-5)
+    assert "is 50x50 and not 96x96" in refused["error"]["message"]
+    assert refused["frame"] == 2
+
+
+def test_an_example_comes_with_its_picture_once_and_frames_do_not_take_its_place(client: Any, thing: bytes) -> None:
+    with client.stream() as socket:
+        examples = json.loads(socket.recv(timeout=WAIT))["examples"]
+        socket.send(frame(1, thing))
+        socket.send(json.dumps({"example": examples[3], "layer": "block4", "input": True}))
+        header, parts = answer(socket)
+        while header.get("example") is None:
+            header, parts = answer(socket)
+        assert header["example"] == examples[3]
+        assert Image.open(io.BytesIO(parts["input"])).size == (96, 96)
+        socket.send(json.dumps({"example": examples[3], "layer": "block3", "input": True}))
+        header, parts = answer(socket)
+    assert header["example"] == examples[3]
+    assert set(parts) == {"sheet"}
+
+
+def test_what_the_network_sees_of_a_file_is_told_where_it_is_asked_for(client: Any) -> None:
+    wide = io.BytesIO()
+    Image.effect_mandelbrot((300, 200), (-2, -1, 1, 1), 20).save(wide, "PNG")
+    with begun(client, {"input": True}) as socket:
+        socket.send(frame(1, wide.getvalue()))
+        _, parts = answer(socket)
+        shown = np.asarray(Image.open(io.BytesIO(parts["input"])))
+        socket.send(json.dumps({"input": True, "prepared": True}))
+        _, again = answer(socket)
+    assert shown.shape == (96, 96, 3)
+    assert shown[48, 48, 0] == pytest.approx(
+        np.asarray(Image.open(wide).resize((96, 96), Image.Resampling.BILINEAR))[48, 48], abs=1
+    )
+    assert again == {}
+
+
+def test_a_sheet_says_of_each_unit_how_strong_it_is(client: Any, thing: bytes) -> None:
+    net = demo_network()
+    maps: list[torch.Tensor] = []
+    net.block3.register_forward_hook(lambda *given: maps.append(given[2].detach()))
+    net(inputs())
+    with begun(client, {"layer": "block3", "tile": 2}) as socket:
+        socket.send(frame(1, thing))
+        header, _ = answer(socket)
+    assert header["sheet"]["peaks"] == pytest.approx(maps[0][0].abs().amax((1, 2)).tolist(), rel=6e-3)
+
+
+@pytest.mark.parametrize("method", ["lrp", "deconv", "guided", "gradient", "guided_neg"])
+def test_the_methods_of_the_stream_are_those_of_an_attribution(client: Any, thing: bytes, method: str) -> None:
+    with begun(client, {"project": "block3:7", "method": method}) as socket:
+        socket.send(frame(1, thing))
+        _, parts = answer(socket)
+    shown = np.asarray(Image.open(io.BytesIO(parts["projection"]))).astype(float)
+    expected = signed(attribute(demo_network(), inputs(), "block3:7", method)[0].permute(1, 2, 0).double().numpy())
+    assert np.corrcoef(shown.ravel(), expected.astype(float).ravel())[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("method", ["lrp", "guided"])
+def test_a_unit_that_is_switched_off_or_scaled_is_still_projected_as_it_was(client: Any, thing: bytes, method: str) -> None:
+    view = {"project": "block3:7", "method": method, "predictions": 1}
+    with begun(client, view) as socket:
+        socket.send(frame(1, thing))
+        before, parts = answer(socket)
+        socket.send(json.dumps(view | {"changes": [{"unit": "block3:7"}]}))
+        after, still = answer(socket)
+        socket.send(json.dumps(view | {"changes": [{"unit": "block1:3", "factor": 0.5}]}))
+        below, other = answer(socket)
+    assert after["projection"] == before["projection"]
+    assert still["projection"] == parts["projection"]
+    assert after["predictions"][0]["output"] != before["predictions"][0]["output"]
+    assert below["projection"]["activation"] != before["projection"]["activation"]
+    assert other["projection"] != parts["projection"]

@@ -65,6 +65,7 @@ export interface Study {
   model: string;
   data: string;
   input: number[];
+  preprocessing: { resize: number[] | null; crop: number[] | null };
   version: string;
   examples: number;
   classes: ClassInfo[];

@@ -15,7 +15,7 @@ function layer(id: number, name: string, of: number, parameters = 10): LayerInfo
 
 function study(nodes: GraphNode[], edges: [number, number][], layers: LayerInfo[] = []): Study {
   return {
-    slug: "s", name: "s", model: "m", data: "d", input: [3, 8, 8], version: "1", examples: 1, classes: [], layers,
+    slug: "s", name: "s", model: "m", data: "d", input: [3, 8, 8], preprocessing: { resize: null, crop: null }, version: "1", examples: 1, classes: [], layers,
     graph: { nodes, edges }, stages: [], methods: [], presets: [], notes: [], skips: { count: 0, first: [] },
   };
 }

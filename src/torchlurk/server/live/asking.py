@@ -18,6 +18,7 @@ MOST_POSITIONS = 4096
 MOST_LISTED = 512
 LONGEST_NAME = 512
 LARGEST_TILE = 256
+MOST_COLUMNS = 4096
 STRONGEST_GAMMA = 10.0
 
 Address = Annotated[str, Field(min_length=3, max_length=LONGEST_NAME, description="a unit, `layer:channel`")]
@@ -103,7 +104,10 @@ class AskedView(_Strict):
     gamma: float = Field(default=1.0, gt=0, le=STRONGEST_GAMMA)
     tile: int = Field(default=TILE, ge=1, le=LARGEST_TILE)
     sheet: StrictBool = True
+    columns: int | None = Field(default=None, ge=1, le=MOST_COLUMNS)
     example: int | None = Field(default=None, ge=0)
+    prepared: StrictBool = False
+    input: StrictBool = False
 
     def wanted(self) -> Wanted:
         """What the model has to do for it."""

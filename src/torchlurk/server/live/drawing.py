@@ -33,7 +33,9 @@ NEUTRAL, HIGHEST = 128, 255
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """All maps of a layer in one grey picture, row by row; `signed` where 128 stands for zero, not 0."""
+    """All maps of a layer in one grey picture, row by row; `signed` where 128 stands for zero, not 0. `peaks` are the largest
+    magnitudes of its units.
+    """
 
     media_type: str
     data: bytes
@@ -41,6 +43,7 @@ class Sheet:
     tile: tuple[int, int]
     signed: bool
     reach: float
+    peaks: tuple[float, ...]
 
 
 def sheet_of(
@@ -50,12 +53,16 @@ def sheet_of(
     gamma: float = 1.0,
     usual: Float[Tensor, " channel"] | None = None,
     tile: int = TILE,
+    columns: int | None = None,
 ) -> Sheet:
-    """The sheet. A map's brightest is its own largest value, the layer's, or the `usual` largest of its unit.
+    """The sheet, as good as square where `columns` are not given.
+
+    A map's brightest is its own largest value, the layer's, or the `usual` largest of its unit.
 
     Of maps with negative values zero is grey. `reach` is the layer's largest magnitude.
     """
     height, width = maps.shape[1:]
+    peaks = maps.abs().amax((1, 2))
     if max(height, width) > tile:
         height, width = max(1, round(height * tile / max(height, width))), max(1, round(width * tile / max(height, width)))
         maps = F.adaptive_avg_pool2d(maps, (height, width))
@@ -67,13 +74,13 @@ def sheet_of(
     if gamma != 1:
         shares = shares.sign() * shares.abs().pow(gamma)
     levels = (NEUTRAL + shares * (HIGHEST - NEUTRAL)) if negative else shares * HIGHEST
-    columns = max(1, math.ceil(math.sqrt(len(maps) * height / width)))
+    columns = min(columns or max(1, math.ceil(math.sqrt(len(maps) * height / width))), max(1, len(maps)))
     rows = -(-len(maps) // columns)
     filled = torch.zeros(rows * columns, height, width, dtype=torch.uint8)
     filled[: len(maps)] = levels.round().to(torch.uint8).cpu()
     grid = filled.view(rows, columns, height, width).permute(0, 2, 1, 3).reshape(rows * height, columns * width)
     media_type, data = grey(grid.numpy())
-    return Sheet(media_type, data, columns, (height, width), negative, reach)
+    return Sheet(media_type, data, columns, (height, width), negative, reach, tuple(peaks.tolist()))
 
 
 def grey(levels: UInt8[np.ndarray, "height width"]) -> tuple[str, bytes]:
@@ -85,6 +92,13 @@ def grey(levels: UInt8[np.ndarray, "height width"]) -> tuple[str, bytes]:
         return "image/png", target.getvalue()
     image.save(target, "JPEG", quality=QUALITY)
     return "image/jpeg", target.getvalue()
+
+
+def exact_picture(pixels: UInt8[np.ndarray, "height width channel"]) -> tuple[str, bytes]:
+    """Grey or colour, without loss."""
+    target = BytesIO()
+    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(target, "PNG", compress_level=FAST)
+    return "image/png", target.getvalue()
 
 
 def signed_picture(values: Float[np.ndarray, "height width channel"]) -> tuple[str, bytes]:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from io import BytesIO
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
 from fastapi import APIRouter, Path, Query, Request
-from PIL import Image
 from starlette.responses import JSONResponse, Response
 
 from torchlurk.bench import Bench, Picture
 from torchlurk.errors import DataError, NoModelError, OptionError, UnknownImageError
 from torchlurk.hierarchy.descent import PASSAGES
 from torchlurk.hierarchy.inspector import Inspector
-from torchlurk.inputs.decoding import decode_bytes
+from torchlurk.inputs.decoding import decode_bytes, eight_bit
 from torchlurk.rendering.encoding import decode as decode_stored
 from torchlurk.resources import image_page
 from torchlurk.server.live.asking import LONGEST_NAME, AskedBranches, AskedEffects, AskedExample, AskedUses
 from torchlurk.server.live.desk import Desk, OpenImage
-from torchlurk.server.live.drawing import as_plane, in_focus, sheet_of
+from torchlurk.server.live.drawing import as_plane, exact_picture, in_focus, sheet_of
 from torchlurk.store import overviews
 from torchlurk.units import Unit
 
@@ -74,10 +72,8 @@ def image_routes(desk: Desk) -> APIRouter:
     @router.get("/image/{slug}/{name}/picture", summary="The image as the network sees it")
     async def picture(slug: Slug, name: Name) -> Response:
         """A PNG, without loss."""
-        shown = desk.image(name).pixels
-        target = BytesIO()
-        Image.fromarray(shown if shown.shape[2] == 3 else shown[:, :, 0]).save(target, "PNG")
-        return Response(target.getvalue(), media_type="image/png", headers=SERVED)
+        media_type, data = exact_picture(desk.image(name).pixels)
+        return Response(data, media_type=media_type, headers=SERVED)
 
     @router.get("/image/{slug}/{name}/response", summary="One unit in this image")
     async def response(slug: Slug, name: Name, unit: Annotated[str, Query(max_length=LONGEST_NAME)]) -> Response:
@@ -164,6 +160,22 @@ def uploaded_pixels(bench: Bench, data: bytes) -> Picture:
         return bench.pixels(decode_bytes(data, most_pixels=MOST_PIXELS))
     except DataError as error:
         raise DataError(f"what was sent {error.message}", "send a JPEG, PNG, WebP or another image file") from error
+
+
+def prepared_pixels(bench: Bench, data: bytes) -> Picture:
+    """The content of an image file that has the network's size already; raises `DataError` where it has another, too."""
+    assert bench.study is not None
+    channels, height, width = bench.study.input_shape()
+    try:
+        image = decode_bytes(data, most_pixels=MOST_PIXELS)
+        if image.size != (width, height):
+            raise DataError(f"is {image.width}x{image.height} and not {width}x{height}, the network's size")
+        pixels = np.array(eight_bit(image, channels))
+    except DataError as error:
+        raise DataError(
+            f"what was sent {error.message}", "send an image file of that size, or do not call it prepared"
+        ) from error
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
 async def _pixels(request: Request, bench: Bench) -> Picture:

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 from torchlurk.anatomy import Change, Prediction
+from torchlurk.attribution.relevance import Propagation, handed_on
 from torchlurk.bench import Bench
-from torchlurk.errors import ModelError, OptionError
+from torchlurk.errors import ModelError
 from torchlurk.hierarchy.changes import change_map, check_change, check_place, rearranged
 from torchlurk.hierarchy.descent import passage
 from torchlurk.hierarchy.predictions import predictions
@@ -38,7 +39,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What there was to see. `at` is where the projected unit is strongest, `activation` how strong."""
+    """What there was to see.
+
+    `at` is where the projected unit is strongest, `activation` how strong: before a change of its own, so that a unit
+    that is switched off can still be seen.
+    """
 
     maps: Float[Tensor, channel * position] | None
     predictions: tuple[Prediction, ...]
@@ -57,8 +62,7 @@ def check(layers: Sequence[Layer], wanted: Wanted) -> None:
     for change in wanted.changes:
         check_place(by_name, change.unit, change.positions or ())
         check_change(change)
-    if passage(wanted.method).relevance:
-        raise OptionError(f"'{wanted.method}' is not for a stream", "choose deconv, guided, gradient or guided_neg")
+    passage(wanted.method)
 
 
 def look(bench: Bench, layers: Sequence[Layer], inputs: Float[Tensor, "1 ..."], wanted: Wanted) -> Seen:
@@ -69,11 +73,14 @@ def look(bench: Bench, layers: Sequence[Layer], inputs: Float[Tensor, "1 ..."], 
     needed = [layer for layer in layers if layer.name in names | {change.unit.layer for change in wanted.changes}]
     last = next((layer.name for layer in reversed(layers) if layer.name in names), None)
     found: dict[str, Tensor] = {}
+    roots: dict[str, Tensor] = {}
 
     def replace(layer: Layer, tensor: Tensor, before: Before | None) -> Tensor:
         if wanted.projected is not None and layer.name == wanted.projected.layer:
-            exempt(tensor, way.at_root)
-        changed = _changed(layer, tensor, wanted.changes)
+            roots[layer.name] = tensor
+            if not way.relevance:
+                exempt(tensor, way.at_root)
+        changed = _changed(layer, tensor, wanted.changes, relevance=way.relevance and torch.is_grad_enabled())
         found[layer.name] = changed
         if layer.name == last:
             torch.set_grad_enabled(False)  # what follows is for the predictions alone
@@ -83,12 +90,13 @@ def look(bench: Bench, layers: Sequence[Layer], inputs: Float[Tensor, "1 ..."], 
     output = None
     with ExitStack() as opened:
         opened.enter_context(_mode(bench, backward=wanted.projected is not None))
-        opened.enter_context(Rules(way.rule) if wanted.projected is not None else nullcontext())
+        if wanted.projected is not None:
+            opened.enter_context(Propagation() if way.relevance else Rules(way.rule))
         leaf.requires_grad_(wanted.projected is not None)
         shallow = wanted.predictions == 0 and bool(needed)
         with replacing(bench.module, needed, replace, stop_after_last=shallow, note=False) as replaced:
             output = run(bench.module, leaf, replaced)
-    projection, at, activation = _project(bench, leaf, found, wanted)
+    projection, at, activation = _project(bench, leaf, roots, wanted)
     shown = found.get(wanted.layer) if wanted.layer is not None else None
     record = next((layer for layer in layers if layer.name == wanted.layer), None)
     return Seen(
@@ -110,25 +118,27 @@ def _mode(bench: Bench, *, backward: bool) -> AbstractContextManager[object]:
     return stack
 
 
-def _changed(layer: Layer, tensor: Tensor, changes: Sequence[Change]) -> Tensor:
+def _changed(layer: Layer, tensor: Tensor, changes: Sequence[Change], *, relevance: bool) -> Tensor:
     own = [change for change in changes if change.unit.layer == layer.name]
     if not own:
         return tensor
-    changed = tensor.clone()
-    arranged = maps(layer, changed)
-    for change in own:
-        change_map(arranged[0, change.unit.channel], change)
-    return rearranged(layer, changed, arranged)
+    with torch.no_grad() if relevance else nullcontext():
+        changed = tensor.clone()
+        arranged = maps(layer, changed)
+        for change in own:
+            change_map(arranged[0, change.unit.channel], change)
+        changed = rearranged(layer, changed, arranged)
+    return handed_on(tensor, changed) if relevance else changed
 
 
 def _project(
-    bench: Bench, leaf: Tensor, found: dict[str, Tensor], wanted: Wanted
+    bench: Bench, leaf: Tensor, roots: dict[str, Tensor], wanted: Wanted
 ) -> tuple[Tensor | None, tuple[int, ...] | None, float | None]:
-    """The gradient, by the method's rule, of the projected unit at its strongest position."""
+    """The gradient by the method's rule, or the relevance, of the projected unit at its strongest position."""
     unit = wanted.projected
     if unit is None:
         return None, None, None
-    activation = found.get(unit.layer)
+    activation = roots.get(unit.layer)
     if activation is None or activation.grad_fn is None:
         raise ModelError(f"no gradient goes from layer '{unit.layer}' back to the image", "choose another layer")
     layer = bench.layer(unit.layer)
@@ -137,5 +147,6 @@ def _project(
         flat = own.detach().flatten()
         at = int((flat == flat.amax()).nonzero()[0, 0])
         chosen = own.reshape(-1)[at]
-    (values,) = torch.autograd.grad(get_gradient_edge(chosen), get_gradient_edge(leaf), torch.ones_like(chosen))
+    signal = chosen.detach() if passage(wanted.method).relevance else torch.ones_like(chosen)
+    (values,) = torch.autograd.grad(get_gradient_edge(chosen), get_gradient_edge(leaf), signal)
     return values[0].float(), layer.position(at), float(flat[at])

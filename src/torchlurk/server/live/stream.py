@@ -15,33 +15,40 @@ from fastapi import APIRouter, WebSocket
 from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect
 
-from torchlurk.bench import Bench
+from torchlurk.bench import Bench, Picture
 from torchlurk.errors import BusyError, DataError, OptionError, StudyError, TorchlurkError
 from torchlurk.hierarchy.descent import PASSAGES
 from torchlurk.resources import image_page
 from torchlurk.resources.documents import number
 from torchlurk.server.live.asking import AskedView
 from torchlurk.server.live.desk import MOST_STREAMS, Desk
-from torchlurk.server.live.drawing import as_plane, sheet_of, signed_picture
-from torchlurk.server.live.image_routes import bench_of, example_pixels, uploaded_pixels
+from torchlurk.server.live.drawing import as_plane, exact_picture, sheet_of, signed_picture
+from torchlurk.server.live.image_routes import MOST_EXAMPLES, bench_of, example_pixels, prepared_pixels, uploaded_pixels
 from torchlurk.server.live.lens import Seen, Wanted, check, look
+from torchlurk.store import overviews
 
 MOST_FRAME_BYTES = 4 * 2**20
 MOST_VIEW_BYTES = 2**18
 NUMBER = struct.Struct("<I")
 """What begins a frame: its number, unsigned, little-endian; and an answer: the length of its JSON."""
 REFUSED, TRY_LATER = 1008, 1013
+PEAK_DIGITS = 3
+"""Significant ones: what a page says of a unit on hover."""
 
 
 @dataclass(slots=True)
 class _Sight:
-    """What one client looks at: its view, the newest frame that has not been shown, and the last that has."""
+    """What one client looks at: its view, the newest frame that has not been shown, and the last that has.
+
+    `example` is the one in place of a frame; `untold` what the network sees of the last, as long as the client was not told.
+    """
 
     bench: Bench
     view: AskedView = field(default_factory=AskedView)
     frame: tuple[int, bytes] | None = None
     shown: tuple[int, torch.Tensor] | None = None
     example: int | None = None
+    untold: Picture | None = None
     dropped: int = 0
     again: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -54,7 +61,10 @@ class _Sight:
         self.news.set()
 
     def changed(self, view: AskedView) -> None:
-        """The last frame is shown once more, as it is looked at now."""
+        """The last frame is shown once more, as it is looked at now; one that waits for another kind of view is not."""
+        if (view.example, view.prepared) != (self.view.example, self.view.prepared) and self.frame is not None:
+            self.frame = None
+            self.dropped += 1
         self.view, self.again = view, True
         self.news.set()
 
@@ -87,7 +97,9 @@ async def _serve(desk: Desk, socket: WebSocket, sight: _Sight) -> None:
     """Reads and answers side by side, so that neither waits for the other; ends both when either ends."""
     with suppress(WebSocketDisconnect, RuntimeError):  # it has gone: starlette says so in the one way or the other
         layers = await desk.ask(lambda: _layers(sight.bench))
-        await socket.send_text(json.dumps({"model": sight.bench.name, "layers": layers, "methods": _methods()}))
+        examples = await desk.ask(lambda: _examples(sight.bench))
+        greeting = {"model": sight.bench.name, "layers": layers, "methods": list(PASSAGES), "examples": examples}
+        await socket.send_text(json.dumps(greeting))
     tasks = [asyncio.create_task(one) for one in (_read(socket, sight), _answer(desk, socket, sight))]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -156,12 +168,13 @@ def _see(sight: _Sight, frame: tuple[int, bytes] | None, view: AskedView) -> byt
 
 def _inputs(sight: _Sight, frame: tuple[int, bytes] | None, view: AskedView) -> tuple[int, torch.Tensor] | None:
     bench = sight.bench
-    if frame is not None:
-        sight.shown = (frame[0], bench.inputs(uploaded_pixels(bench, frame[1])))
-        sight.example = None
-    elif view.example is not None and view.example != sight.example:
-        sight.shown = (0, bench.inputs(example_pixels(bench, view.example)))
-        sight.example = view.example
+    if view.example is not None and view.example != sight.example:
+        sight.untold = example_pixels(bench, view.example)
+        sight.shown, sight.example = (0, bench.inputs(sight.untold)), view.example
+    elif view.example is None and frame is not None:
+        pixels = (prepared_pixels if view.prepared else uploaded_pixels)(bench, frame[1])
+        sight.untold = None if view.prepared else pixels
+        sight.shown, sight.example = (frame[0], bench.inputs(pixels)), None
     return sight.shown
 
 
@@ -174,12 +187,17 @@ def _header(sight: _Sight, view: AskedView, wanted: Wanted, seen: Seen) -> tuple
         header["parts"].append({"name": name, "type": media_type, "bytes": len(data)})
         blobs.append(data)
 
+    if sight.example is not None:
+        header["example"] = sight.example
+    if view.input and sight.untold is not None:
+        add("input", *exact_picture(sight.untold))
+        sight.untold = None
     if seen.maps is not None:
         planes = as_plane(seen.maps)
         header["layer"] = wanted.layer
         if view.sheet:
             usual = _usual(sight.bench, wanted.layer) if view.range == "study" else None
-            sheet = sheet_of(planes, scale=view.range, gamma=view.gamma, usual=usual, tile=view.tile)
+            sheet = sheet_of(planes, scale=view.range, gamma=view.gamma, usual=usual, tile=view.tile, columns=view.columns)
             add("sheet", sheet.media_type, sheet.data)
             header["sheet"] = {
                 "columns": sheet.columns,
@@ -187,6 +205,7 @@ def _header(sight: _Sight, view: AskedView, wanted: Wanted, seen: Seen) -> tuple
                 "units": len(planes),
                 "signed": sheet.signed,
                 "reach": number(sheet.reach),
+                "peaks": [number(float(f"{one:.{PEAK_DIGITS}g}")) for one in sheet.peaks],
             }
         if view.unit is not None:
             channel = _channel(view, len(planes))
@@ -197,10 +216,12 @@ def _header(sight: _Sight, view: AskedView, wanted: Wanted, seen: Seen) -> tuple
         values = seen.projection.permute(1, 2, 0).cpu().numpy()
         add("projection", *signed_picture(values))
         at = None if seen.at is None else list(seen.at)
+        box = None if seen.at is None or wanted.projected is None else sight.bench.box(wanted.projected, seen.at)
         header["projection"] = {
             "unit": view.project,
             "method": view.method,
             "position": at,
+            "box": None if box is None else list(box),
             "activation": number(seen.activation),
         }
     return header, blobs
@@ -228,8 +249,9 @@ def _layers(bench: Bench) -> list[dict[str, Any]]:
     return [{"name": one.name, "channels": one.channels, "shape": list(one.shape), "layout": one.layout} for one in found]
 
 
-def _methods() -> list[str]:
-    return [name for name, way in PASSAGES.items() if not way.relevance]
+def _examples(bench: Bench) -> list[int]:
+    assert bench.study is not None
+    return overviews.examples_with_pictures(bench.study, MOST_EXAMPLES)
 
 
 def _any_input(bench: Bench) -> torch.Tensor:
