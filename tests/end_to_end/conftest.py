@@ -1,8 +1,12 @@
-"""A small folder of pictures, a small model in a file, and the command line as a user calls it."""
+"""A small folder of pictures, a small model in a file, the command line as a user calls it, and a real browser."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import torchlurk as package
+
+APP = Path(package.__file__).parent / "web" / "app" / "index.html"
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MODEL = """
 import torch
 from torch import nn
@@ -94,3 +103,107 @@ def draw(folder: Path, each: int) -> None:
             colour = random.random(3)
             pixels = (wave[..., None] * colour + random.random((24, 24, 3)) * 0.1).clip(0, 1) * 255
             Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{index:03}.png")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A Chromium that is installed; none is downloaded."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
+    found = os.environ.get("TORCHLURK_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip("needs a Chromium on PATH or in TORCHLURK_CHROMIUM")
+    if not APP.exists():
+        pytest.skip("needs the built web app (make test builds it)")
+    # Started by root, as in a container, Chromium refuses its sandbox.
+    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=found, args=sandbox)
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """A page of the browser that remembers what went wrong on it."""
+
+    def __init__(self, page, base):
+        self.page, self.base, self.faults, self.asked = page, base, [], []
+        page.on("console", lambda said: said.type in ("error", "warning") and self.faults.append(f"console: {said.text}"))
+        page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        page.on("requestfailed", self._failed)
+        page.on("response", lambda one: one.status >= 400 and self.faults.append(f"{one.status} for {one.url}"))
+        page.on("request", lambda one: self.asked.append(one.url))
+        page.on("dialog", lambda dialog: (self.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+
+    def _failed(self, request):
+        # What is no longer wanted (an image of a page that was left, the stream of events) is given up by the browser itself.
+        if request.failure != "net::ERR_ABORTED":
+            self.faults.append(f"{request.failure} for {request.url}")
+
+    def open(self, route):
+        self.page.goto("about:blank")
+        self.page.goto(self.base + route)
+        self.page.locator("main h1, main [role=alert]").first.wait_for()
+        return self.page
+
+    def shown(self):
+        return self.page.evaluate("location.hash")
+
+    def serious_faults(self):
+        """What axe finds wrong for people who see or move otherwise."""
+        if not AXE.exists():
+            pytest.skip("needs axe-core (npm ci in web/)")
+        self.page.evaluate(AXE.read_text())
+        found = self.page.evaluate("axe.run().then((all) => all.violations)")
+        return [
+            (one["id"], [node["html"] for node in one["nodes"]][:3])
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
+
+
+@pytest.fixture(scope="session")
+def running():
+    """Runs a command that says where it serves, in a process of its own, for as long as it is used; gives its address."""
+    return serve
+
+
+@contextmanager
+def serve(*arguments, port=0):
+    command = [sys.executable, "-u", "-m", "torchlurk", *map(str, arguments), "--port", str(port)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as process:
+        try:
+            told = []
+            for line in process.stdout:
+                told.append(line)
+                if found := re.search(r"http://\S+", line):
+                    break
+            else:
+                raise AssertionError("".join(told))
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            yield found[0]
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def serving():
+    """Runs commands that serve, until the end of the test."""
+    with ExitStack() as stack:
+        yield lambda *arguments: stack.enter_context(serve(*arguments))
+
+
+@pytest.fixture
+def tab_of(chromium, serving):
+    """Opens a tab on an address; at the end, while the server is still there, nothing may have failed in it."""
+    tabs = []
+
+    def open_tab(base, *, width=1280, theme="light"):
+        context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
+        tabs.append(Tab(context.new_page(), base))
+        return tabs[-1]
+
+    yield open_tab
+    for tab in tabs:
+        tab.page.context.close()
+    assert [fault for tab in tabs for fault in tab.faults] == []

@@ -1,29 +1,20 @@
 """The app in a real browser, as people use it: nothing may fail or complain, whatever they do."""
 
 import json
-import os
-import re
 import shutil
 import subprocess
 import sys
-import threading
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
-
-import torchlurk as package
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
 expect = playwright.expect
 
 pytestmark = pytest.mark.slow
 
-APP = Path(package.__file__).parent / "web" / "app" / "index.html"
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PAGES = ("#/", "#/one", "#/one/layer/block3", "#/one/unit/block4:47", "#/one/class/2")
 UNIT = "block4:47"
 HOSTILE = "<img src=x onerror=alert(1)>&\"'quoted'"
@@ -36,92 +27,6 @@ def wide():
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 2048, 3, stride=8), nn.ReLU()), Preprocessing(mean=(0.5,) * 3, std=(0.25,) * 3)
 """
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """A Chromium that is installed; none is downloaded."""
-    found = os.environ.get("TORCHLURK_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip("needs a Chromium on PATH or in TORCHLURK_CHROMIUM")
-    if not APP.exists():
-        pytest.skip("needs the built web app (make test builds it)")
-    # Started by root, as in a container, Chromium refuses its sandbox.
-    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=found, args=sandbox)
-        yield browser
-        browser.close()
-
-
-class Tab:
-    """A page of the browser that remembers what went wrong on it."""
-
-    def __init__(self, page, base):
-        self.page, self.base, self.faults, self.asked = page, base, [], []
-        page.on("console", lambda said: said.type in ("error", "warning") and self.faults.append(f"console: {said.text}"))
-        page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
-        page.on("requestfailed", self._failed)
-        page.on("response", lambda one: one.status >= 400 and self.faults.append(f"{one.status} for {one.url}"))
-        page.on("request", lambda one: self.asked.append(one.url))
-        page.on("dialog", lambda dialog: (self.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-
-    def _failed(self, request):
-        # What is no longer wanted (an image of a page that was left, the stream of events) is given up by the browser itself.
-        if request.failure != "net::ERR_ABORTED":
-            self.faults.append(f"{request.failure} for {request.url}")
-
-    def open(self, route):
-        self.page.goto("about:blank")
-        self.page.goto(self.base + route)
-        expect(self.page.locator("main h1, main [role=alert]").first).to_be_visible()
-        return self.page
-
-    def shown(self):
-        return self.page.evaluate("location.hash")
-
-
-@contextmanager
-def running(*arguments):
-    """A command that says where it serves, in a process of its own; its address."""
-    command = [sys.executable, "-u", "-m", "torchlurk", *map(str, arguments), "--port", "0"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as process:
-        try:
-            told = []
-            for line in process.stdout:
-                told.append(line)
-                if found := re.search(r"http://\S+", line):
-                    break
-            else:
-                raise AssertionError("".join(told))
-            threading.Thread(target=process.stdout.read, daemon=True).start()
-            yield found[0]
-        finally:
-            process.kill()
-
-
-@pytest.fixture
-def serving():
-    """Runs commands that serve, until the end of the test."""
-    with ExitStack() as stack:
-        yield lambda *arguments: stack.enter_context(running(*arguments))
-
-
-@pytest.fixture
-def tab_of(chromium, serving):
-    """Opens a tab on an address; at the end, while the server is still there, nothing may have failed in it."""
-    tabs = []
-
-    def open_tab(base, *, width=1280, theme="light"):
-        context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
-        tabs.append(Tab(context.new_page(), base))
-        return tabs[-1]
-
-    yield open_tab
-    for tab in tabs:
-        tab.page.context.close()
-    assert [fault for tab in tabs for fault in tab.faults] == []
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +44,7 @@ def studies(torchlurk, chromium, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def served(studies):
+def served(studies, running):
     with running("serve", *studies) as url:
         yield url
 
@@ -307,22 +212,13 @@ def test_a_wrong_address_is_said_in_words(tab):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_is_cut_off_and_axe_finds_nothing_serious(tab_of, served, width, theme):
-    if not AXE.exists():
-        pytest.skip("needs axe-core (npm ci in web/)")
     tab = tab_of(served, width=width, theme=theme)
     for route in (*PAGES, f"#/one/unit/{UNIT}?view=attribution-guided&with=two"):
         page = tab.open(route)
         page.wait_for_load_state("load")
         page.wait_for_timeout(400)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, route
-        page.evaluate(AXE.read_text())
-        found = page.evaluate("axe.run().then((all) => all.violations)")
-        serious = [
-            (one["id"], [node["html"] for node in one["nodes"]][:3])
-            for one in found
-            if one["impact"] in ("serious", "critical")
-        ]
-        assert serious == [], route
+        assert tab.serious_faults() == [], route
 
 
 def test_a_running_analysis_fills_in(tab_of, serving, tmp_path):
