@@ -12,17 +12,24 @@ if TYPE_CHECKING:
     from torchlurk.attribution.backward import attribute
     from torchlurk.explanation import Hierarchy, explain
     from torchlurk.study import Study, analyze, open
+    from torchlurk.synthesis.making import Synthesis
+    from torchlurk.synthesis.reshaping import dream, toward
+    from torchlurk.synthesis.synthesize import synthesize
 
-__all__ = ["Hierarchy", "Study", "analyze", "attribute", "explain", "open"]
+__all__ = ["Hierarchy", "Study", "Synthesis", "analyze", "attribute", "dream", "explain", "open", "synthesize", "toward"]
 __version__ = "1.0.0.dev0"
 
 _HOMES = {
     "Hierarchy": "explanation",
     "Study": "study",
+    "Synthesis": "synthesis.making",
     "analyze": "study",
     "attribute": "attribution.backward",
+    "dream": "synthesis.reshaping",
     "explain": "explanation",
     "open": "study",
+    "synthesize": "synthesis.synthesize",
+    "toward": "synthesis.reshaping",
 }
 
 

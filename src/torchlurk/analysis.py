@@ -27,9 +27,14 @@ from torchlurk.records import Run
 from torchlurk.stages.attribute import AttributeStage
 from torchlurk.stages.scan import ScanStage
 from torchlurk.stages.stage import Settings, Stage, Task, now
+from torchlurk.stages.synthesize import SynthesizeStage
 from torchlurk.store.reading import Reader
 
-STAGES: Mapping[str, Callable[[Task], Stage]] = {"scan": ScanStage, "attribute": AttributeStage}
+STAGES: Mapping[str, Callable[[Task], Stage]] = {
+    "scan": ScanStage,
+    "attribute": AttributeStage,
+    "synthesize": SynthesizeStage,
+}
 """The stages there are, in the order in which they run."""
 
 USUAL_STAGES = ("scan",)

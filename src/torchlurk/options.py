@@ -109,6 +109,27 @@ class AttributeOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class SynthesizeOptions:
+    """Which pictures are made to excite units. More presets may be asked for later; what is there stays."""
+
+    presets: tuple[str, ...] = option(
+        ("lucid",),
+        "Presets, commas between: lucid, maco, yosinski-1 to yosinski-4.",
+        metavar="PRESET,…",
+        commas=True,
+    )
+    steps: int | None = option(None, "Steps of each synthesis; the preset's number for many units if not given.", metavar="N")
+    size: int | None = option(
+        None, "Shorter side of the pictures, in pixels; the input's if not given. Smaller is faster.", metavar="N"
+    )
+
+    def __post_init__(self) -> None:
+        _check(bool(self.presets), "presets", self.presets, "one name or several, commas between")
+        _check(self.steps is None or self.steps > 0, "steps", self.steps, "a positive number")
+        _check(self.size is None or self.size > 0, "size", self.size, "a positive number of pixels")
+
+
+@dataclass(frozen=True, slots=True)
 class ExplainOptions:
     """How one image is explained."""
 

@@ -25,6 +25,7 @@ from torchlurk.options import (
     Interpolation,
     Precision,
     ScanOptions,
+    SynthesizeOptions,
     UnitOptions,
 )
 from torchlurk.records import Class, Exemplar, Graph, InputStatistics, Layer, Run, Skip, Tap, UnitRecord
@@ -266,6 +267,9 @@ def analyze(
     units: Sequence[str] = (),
     methods: Sequence[str] = AttributeOptions().methods,
     exemplars: int = AttributeOptions().exemplars,
+    presets: Sequence[str] = SynthesizeOptions().presets,
+    steps: int | None = None,
+    size: int | None = None,
     precision: Precision = "fp32",
     seed: int = 0,
     sample: int = 1024,
@@ -304,6 +308,7 @@ def analyze(
         ScanOptions(tuple(layers), tap, top, precision, seed, sample),
         UnitOptions(tuple(units)),
         AttributeOptions(tuple(methods), exemplars),
+        SynthesizeOptions(tuple(presets), steps, size),
         ComputeOptions(device, batch_size, workers),
     )
     names = None if isinstance(class_names, str) else class_names

@@ -10,7 +10,7 @@ import click
 from torchlurk.cli.flags import collect, flags
 from torchlurk.cli.progress import watcher
 from torchlurk.cli.summary import summary
-from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, ScanOptions, UnitOptions
+from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, ScanOptions, SynthesizeOptions, UnitOptions
 
 
 @click.command("analyze")
@@ -18,10 +18,10 @@ from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, Sc
 @click.argument("data")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="STUDY", help="The study to write, NAME.lurk.")
 @click.option("--weights", metavar="FILE", help="Weights: .safetensors or a .pt/.pth state_dict; 'random' to try things out.")
-@click.option("--stages", metavar="STAGE,…", help="Which of scan and attribute, commas between.  [default: scan]")
+@click.option("--stages", metavar="STAGE,…", help="Which of scan, attribute and synthesize, commas between.  [default: scan]")
 @click.option("--serve", is_flag=True, help="Open the app meanwhile, and go on until Ctrl-C.")
 @click.option("--port", default=8000, show_default=True, help="The port of --serve; where it is taken, the next free one.")
-@flags(ScanOptions, UnitOptions, AttributeOptions, InputOptions, ComputeOptions)
+@flags(ScanOptions, UnitOptions, AttributeOptions, SynthesizeOptions, InputOptions, ComputeOptions)
 def command(
     model: str, data: str, out: Path, weights: str | None, stages: str | None, serve: bool, port: int, **given: Any
 ) -> None:
@@ -38,6 +38,7 @@ def command(
         collect(ScanOptions, given),
         collect(UnitOptions, given),
         collect(AttributeOptions, given),
+        collect(SynthesizeOptions, given),
         collect(ComputeOptions, given),
     )
     wanted = [stage.strip() for stage in stages.split(",")] if stages else USUAL_STAGES

@@ -37,6 +37,14 @@ def encode(
     return "image/jpeg", target.getvalue()
 
 
+def encode_transparent(picture: UInt8[np.ndarray, "height width rgba"]) -> tuple[MediaType, bytes]:
+    """An RGB picture with its opacity, as (media type, bytes), without loss but for the colour of what cannot be seen."""
+    seen = np.where(picture[:, :, 3:] > 0, picture, np.uint8(0))
+    target = BytesIO()
+    Image.fromarray(seen).save(target, "PNG", compress_level=PNG_COMPRESSION)
+    return "image/png", target.getvalue()
+
+
 def decode(data: bytes, *, most_pixels: int = MOST_PIXELS, alpha: bool = False) -> Image.Image:
     """The picture in PNG or JPEG bytes, grey or RGB; raises `StudyError` where they are no such picture, or too large.
 

@@ -16,7 +16,15 @@ from torchlurk.inputs.feeding import feed, inputs_of
 from torchlurk.inputs.sources import Source
 from torchlurk.jobs import Progress
 from torchlurk.models.placement import place
-from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, Precision, ScanOptions, UnitOptions
+from torchlurk.options import (
+    AttributeOptions,
+    ComputeOptions,
+    InputOptions,
+    Precision,
+    ScanOptions,
+    SynthesizeOptions,
+    UnitOptions,
+)
 from torchlurk.records import Run
 
 
@@ -28,6 +36,7 @@ class Settings:
     scan: ScanOptions = field(default_factory=ScanOptions)
     units: UnitOptions = field(default_factory=UnitOptions)
     attribute: AttributeOptions = field(default_factory=AttributeOptions)
+    synthesize: SynthesizeOptions = field(default_factory=SynthesizeOptions)
     compute: ComputeOptions = field(default_factory=ComputeOptions)
 
 

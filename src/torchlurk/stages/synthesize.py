@@ -1,0 +1,169 @@
+"""The stage `synthesize`: pictures that excite units more than the data do, by presets, and how far to trust them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from torchlurk.errors import ModelError, StudyError
+from torchlurk.models.layers import Survey, choose, survey
+from torchlurk.records import InputStatistics, Layer, Run, StageCount
+from torchlurk.records import Synthesis as Record
+from torchlurk.rendering.encoding import encode, encode_transparent
+from torchlurk.stages.stage import Task, dtype_of, now
+from torchlurk.store import overviews
+from torchlurk.store.reading import Reader
+from torchlurk.store.writing import Writer
+from torchlurk.synthesis.ascent import Ascent
+from torchlurk.synthesis.canvas import canvas, side_of
+from torchlurk.synthesis.evidence import known_from
+from torchlurk.synthesis.making import Synthesis, ascent_of, check_pictures, syntheses
+from torchlurk.synthesis.presets import Preset
+from torchlurk.synthesis.presets import preset as preset_named
+from torchlurk.units import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Units of a layer that lack a picture by a preset."""
+
+    layer: Layer
+    preset: Preset
+    channels: tuple[int, ...]
+
+
+class SynthesizeStage:
+    """Syntheses of units, one layer and preset after the other, each batch stored as it is finished."""
+
+    name = "synthesize"
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._options = task.settings.synthesize
+        self._presets = tuple(dict.fromkeys(preset_named(name) for name in self._options.presets))
+
+    def options(self) -> Mapping[str, Any]:
+        """What decides a picture of a preset; which are made is a matter of what is asked for."""
+        own = {"steps": self._options.steps, "size": self._options.size, "precision": self._task.settings.scan.precision}
+        return {**self._task.data_options(), **own, "seed": self._task.settings.scan.seed}
+
+    def lacking(self, earlier: Run) -> bool:
+        """Whether a unit asked for has no picture by a preset asked for."""
+        with Reader(self._task.out) as reader:
+            return bool(self._wanted(reader))
+
+    def work(self, run: Run, earlier: Run | None) -> None:
+        """Makes what is lacking, a batch of units a transaction."""
+        task = self._task
+        with Writer(task.out) as writer, Reader(task.out) as reader:
+            scan = writer.runs().get("scan")
+            if scan is None or scan.finished is None:
+                raise StudyError(f"the scan of '{task.out}' is not finished", "run the stage scan before")
+            (writer.reopen if earlier and earlier.finished else writer.begin)(run)
+            check_pictures(reader.input_shape())
+            network, exact = task.network(task.settings.scan.precision), task.network("fp32")
+            found = survey(exact, task.first_input(dtype_of(exact)), scan.options.get("tap", "activation"))
+            self._all(_Work(task, network, exact, found, reader, writer))
+            writer.finish(self.name, now())
+
+    def _wanted(self, reader: Reader) -> list[_Wanted]:
+        """What is to be made, in order of execution of the layers."""
+        scanned = overviews.unit_counts(reader)
+        layers = reader.layers()
+        units = [Unit.parse(one) for one in self._task.settings.units.units]
+        names = {one.layer for one in units}
+        chosen = {one.name for one in choose(layers, self._task.settings.scan.layers)}
+        refused = {text.partition(":")[0] for kind, text in reader.notes() if kind == self.name}
+        found = []
+        for number, layer in enumerate(layers):
+            if number not in scanned or layer.name not in (names or chosen):
+                continue
+            made = overviews.layer_syntheses(reader, number)
+            channels = [one.channel for one in units if one.layer == layer.name] or range(layer.channels)
+            for preset in self._presets:
+                lacking = tuple(channel for channel in channels if channel not in made.get(preset.name, {}))
+                if lacking and _refused(layer, preset) not in refused:
+                    found.append(_Wanted(layer, preset, lacking))
+        return found
+
+    def _all(self, work: _Work) -> None:
+        wanted = self._wanted(work.reader)
+        total, done = sum(len(one.channels) for one in wanted), 0
+        self._task.progress.begin(self.name, total)
+        for one in wanted:
+            for some in work.make(one):
+                done += some
+                work.writer.count(self.name, StageCount(done, total))
+                self._task.progress.advance(some)
+        self._task.progress.end()
+
+
+class _Work:
+    """The network, in the precision asked for and exact, and the study."""
+
+    def __init__(self, task: Task, network: nn.Module, exact: nn.Module, found: Survey, reader: Reader, writer: Writer) -> None:
+        self.task, self.network, self.exact, self.found, self.reader, self.writer = task, network, exact, found, reader, writer
+        self._statistics: InputStatistics | None = reader.input_statistics()
+
+    def make(self, wanted: _Wanted) -> Iterator[int]:
+        """Makes the pictures; gives how many were done, again and again. A layer that cannot be reached is noted."""
+        layer, preset = wanted.layer, wanted.preset
+        try:
+            own = self.found.layer(layer.name)
+            ascent = self._ascent(self.network, own, preset)
+            exact = ascent if self.network is self.exact else self._ascent(self.exact, own, preset)
+        except ModelError as error:
+            self.writer.add_note("synthesize", f"{_refused(layer, preset)}: {error.message}")
+            yield len(wanted.channels)
+            return
+        known = known_from(self.reader, layer.name, wanted.channels)
+        seed = self.task.settings.scan.seed
+        with ExitStack() as stack:
+            for readout in dict.fromkeys((ascent.readout, exact.readout)):
+                stack.enter_context(readout.ready())
+            lane: list[Synthesis] = []
+            for index, one in enumerate(syntheses(ascent, wanted.channels, seed, known, measured_by=exact), 1):
+                lane.append(one)
+                if len(lane) == ascent.lane or index == len(wanted.channels):
+                    self._store(lane)
+                    yield len(lane)
+                    lane = []
+
+    def _ascent(self, network: nn.Module, layer: Layer, preset: Preset) -> Ascent:
+        options, preprocessing = self.task.settings.synthesize, self.task.source.preprocessing
+        channels, height, width = self.reader.input_shape()
+        if options.size is not None:
+            height, width = side_of(height, width, options.size)
+        drawn_on = canvas(channels, height, width, self._statistics, self.task.device)
+        return ascent_of(network, layer, preset, drawn_on, preprocessing, options.steps or preset.bulk_steps)
+
+    def _store(self, made: Sequence[Synthesis]) -> None:
+        with self.writer.transaction():
+            for one in made:
+                pixels = one.pixels()
+                picture = encode(pixels) if one.alpha is None else encode_transparent(pixels)
+                name = self.writer.write_picture(*picture)
+                self.writer.write_synthesis(one.unit, _record(one, name))
+
+
+def _record(one: Synthesis, picture: str) -> Record:
+    return Record(
+        preset=one.preset,
+        picture=picture,
+        activation=one.activation,
+        ratio=one.ratio_to_best_exemplar,
+        percentile=one.percentile,
+        robustness=one.robustness,
+        marked=one.marked,
+        seed=one.seed,
+        steps=one.steps,
+    )
+
+
+def _refused(layer: Layer, preset: Preset) -> str:
+    """How the note begins that says that a preset gives no picture of a layer."""
+    return f"layer {layer.name}, {preset.name}"

@@ -1,0 +1,1 @@
+"""What would excite a unit most: pictures made by ascent (activation maximization)."""

@@ -1,0 +1,184 @@
+"""`synthesize`: pictures that would excite units of a model most; and `Synthesizer`, for many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from torchlurk.errors import OptionError
+from torchlurk.models.identity import unwrap
+from torchlurk.models.layers import survey
+from torchlurk.records import InputStatistics, Layer, Preprocessing, Tap
+from torchlurk.store.reading import Reader
+from torchlurk.synthesis.ascent import Ascent
+from torchlurk.synthesis.canvas import canvas
+from torchlurk.synthesis.evidence import Known, known_from
+from torchlurk.synthesis.making import Synthesis, ascent_of, check_channels, check_pictures, measured, syntheses
+from torchlurk.synthesis.objectives import Diversity
+from torchlurk.synthesis.presets import Preset
+from torchlurk.synthesis.presets import preset as preset_named
+from torchlurk.units import Unit
+
+Size = int | tuple[int, int]
+
+USUAL_SIDE = 224
+IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+UNLIKE = 0.5
+"""What it is worth, in parts of what the unit reaches, that two pictures of it have nothing in common."""
+
+
+def synthesize(
+    model: nn.Module,
+    unit: Unit | str,
+    preset: str | Preset = "lucid",
+    *,
+    size: Size | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    study: Any = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    statistics: InputStatistics | None = None,
+    tap: Tap | None = None,
+) -> Synthesis:
+    """A picture that excites the unit as much as `preset` can, with the evidence for it.
+
+    `steps` are the preset's own if not given, and the same seed gives the same picture; the other arguments are those of
+    `Synthesizer`. The model is left as found, also after an error. Raises `UnitError` for a unit that is not there,
+    `OptionError` for a preset, `ModelError` where the model does not take pictures of that size.
+    """
+    wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
+    maker = Synthesizer(model, size=size, study=study, mean=mean, std=std, statistics=statistics, tap=tap)
+    return maker.units(wanted.layer, [wanted.channel], preset, steps=steps, seed=seed)[0]
+
+
+class Synthesizer:
+    """Makes pictures for units of one model.
+
+    `size` is their side (or height and width) in pixels; `mean` and `std` are how the network's input is normalized,
+    `statistics` the data's colours and frequencies, `tap` is as in the scan. What is not given comes from `study` (opened,
+    or its path), which also tells what real examples excite the units to; and without one: 224 pixels, for three channels
+    ImageNet's normalization and colours, for another number none. The model is left as found.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        size: Size | None = None,
+        study: Any = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        statistics: InputStatistics | None = None,
+        tap: Tap | None = None,
+    ) -> None:
+        self.module = unwrap(model)
+        self._reader = _reader(study)
+        self.preprocessing = self._normalization(mean, std)
+        own = None if self._reader is None else self._reader.input_shape()[-2:]
+        height, width = (size, size) if isinstance(size, int) else size or own or (USUAL_SIDE, USUAL_SIDE)
+        self.size = (int(height), int(width))
+        self.statistics = statistics or (None if self._reader is None else self._reader.input_statistics())
+        self.tap: Tap = tap or ("activation" if self._reader is None else _tap(self._reader))
+        parameters = [one for one in self.module.parameters() if one.is_floating_point()]
+        self.device = parameters[0].device if parameters else torch.device("cpu")
+        self._dtype = parameters[0].dtype if parameters else torch.float32
+
+    def units(
+        self,
+        layer: str,
+        channels: Sequence[int] | None = None,
+        preset: str | Preset = "lucid",
+        *,
+        steps: int | None = None,
+        seed: int = 0,
+        start: Float[Tensor, "unit channel height width"] | None = None,
+    ) -> list[Synthesis]:
+        """Syntheses of many units of one layer, all if `channels` is not given, at once; each is as it would be alone.
+
+        `start` are pictures in the 0..1 range to begin with instead of noise. Raises as `synthesize` does.
+        """
+        found = self.layer(layer)
+        which = list(range(found.channels)) if channels is None else list(channels)
+        check_channels(found, which)
+        ascent = self.ascent(found, preset, steps)
+        with ascent.readout.ready():
+            return list(syntheses(ascent, which, seed, self.known(layer, which), start=start))
+
+    def variants(
+        self,
+        unit: Unit | str,
+        count: int = 4,
+        preset: str | Preset = "lucid",
+        *,
+        steps: int | None = None,
+        seed: int = 0,
+        unlike: float = UNLIKE,
+    ) -> list[Synthesis]:
+        """Several pictures of one unit, as unlike each other as may be (Olah et al. 2017, "Diversity").
+
+        `unlike` is what that is worth, in parts of what the unit reaches where nothing else counts.
+        """
+        wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
+        found, way = self.layer(wanted.layer), preset_named(preset)
+        check_channels(found, [wanted.channel])
+        alone = self.ascent(found, way, steps)
+        with alone.readout.ready():
+            reached = alone.together([wanted.channel], [alone.generator(seed, wanted.channel)], None)[0].objective
+            worth = unlike * abs(reached)
+            ascent = self.ascent(found, replace(way, objective=way.objective + worth * Diversity()), steps)
+            generators = [ascent.generator(seed + number, wanted.channel) for number in range(count)]
+            made = ascent.together([wanted.channel] * count, generators, None)
+            known = self.known(wanted.layer, [wanted.channel])
+            return list(measured(ascent, ascent, [(wanted.channel, one) for one in made], seed, known))
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name; raises `UnitError` naming the nearest, `ModelError` where inputs are no pictures."""
+        shape = (self.preprocessing.channels, *self.size)
+        check_pictures(shape)
+        return survey(self.module, torch.zeros(1, *shape, device=self.device, dtype=self._dtype), self.tap).layer(name)
+
+    def ascent(
+        self, layer: Layer, preset: str | Preset, steps: int | None = None, size: tuple[int, int] | None = None
+    ) -> Ascent:
+        """The ascent of a layer's units; raises `ModelError` where it cannot be reached with pictures of this size."""
+        drawn_on = canvas(self.preprocessing.channels, *(size or self.size), self.statistics, self.device)
+        return ascent_of(self.module, layer, preset_named(preset), drawn_on, self.preprocessing, steps)
+
+    def known(self, layer: str, channels: Sequence[int]) -> dict[int, Known]:
+        """What the study knows of these units; nothing without one."""
+        return {} if self._reader is None else known_from(self._reader, layer, channels)
+
+    def _normalization(self, mean: Sequence[float] | None, std: Sequence[float] | None) -> Preprocessing:
+        """What is given, or the study's; else ImageNet's for three channels, none for another number, which the first
+        convolution tells.
+        """
+        if mean is not None:
+            return Preprocessing(mean=tuple(mean), std=tuple(std) if std is not None else (1.0,) * len(mean))
+        if std is not None:
+            raise OptionError("std is given without mean", "give both")
+        if self._reader is not None:
+            return self._reader.preprocessing()
+        first = next((one for one in self.module.modules() if isinstance(one, nn.Conv2d)), None)
+        channels = IMAGENET.channels if first is None else first.in_channels
+        if channels == IMAGENET.channels:
+            return IMAGENET
+        return Preprocessing(mean=(0.0,) * channels, std=(1.0,) * channels)
+
+
+def _reader(study: Any) -> Reader | None:
+    if study is None or isinstance(study, Reader):
+        return study
+    return Reader(Path(study)) if isinstance(study, (str, Path)) else study.reader
+
+
+def _tap(reader: Reader) -> Tap:
+    scan = reader.runs().get("scan")
+    return "activation" if scan is None else scan.options.get("tap", "activation")
