@@ -10,6 +10,10 @@ from torchlurk.cli.progress import watcher
 from torchlurk.cli.summary import summary
 
 
+SYNTHESIZED = ("block1", "block2", "block3", "block4", "head")
+"""Layers whose units get syntheses: the blocks' outputs and the classes. The layers within blocks would take minutes more."""
+
+
 @click.command("demo")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("demo.lurk"), show_default=True, metavar="STUDY", help="Where to."
@@ -18,11 +22,14 @@ from torchlurk.cli.summary import summary
 @click.option("--no-serve", is_flag=True, help="Do not open the app.")
 def command(out: Path, port: int, no_serve: bool) -> None:
     """Analyze the demo, a small network that tells drawn things apart, and open the app on it. Needs no download."""
-    from torchlurk.analysis import STAGES, analyze_model
+    from torchlurk.analysis import analyze_model
+    from torchlurk.options import ScanOptions
     from torchlurk.stages.stage import Settings
 
     def run() -> None:
-        analyze_model("demo", "demo", out, None, tuple(STAGES), Settings(), watcher())
+        analyze_model("demo", "demo", out, None, ("scan", "attribute"), Settings(), watcher())
+        some = Settings(scan=ScanOptions(layers=SYNTHESIZED))
+        analyze_model("demo", "demo", out, None, ("synthesize",), some, watcher())
         click.echo(summary(out))
 
     if no_serve:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from torchlurk.errors import OptionError
+from torchlurk.errors import ModelError, OptionError
 from torchlurk.models.identity import unwrap
 from torchlurk.models.layers import survey
 from torchlurk.records import InputStatistics, Layer, Preprocessing, Tap
@@ -143,7 +143,11 @@ class Synthesizer:
         """The layer of that name; raises `UnitError` naming the nearest, `ModelError` where inputs are no pictures."""
         shape = (self.preprocessing.channels, *self.size)
         check_pictures(shape)
-        return survey(self.module, torch.zeros(1, *shape, device=self.device, dtype=self._dtype), self.tap).layer(name)
+        try:
+            found = survey(self.module, torch.zeros(1, *shape, device=self.device, dtype=self._dtype), self.tap)
+        except ModelError as error:
+            raise ModelError(error.message, "give the size that the network was made for, and mean for each channel") from error
+        return found.layer(name)
 
     def ascent(
         self, layer: Layer, preset: str | Preset, steps: int | None = None, size: tuple[int, int] | None = None
