@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ LEAST_SQUARE = 1e-30
 LEAST_MAGNITUDE = 1e-15
 
 
+@runtime_checkable
 class Climb(Protocol):
     """A way to step uphill."""
 

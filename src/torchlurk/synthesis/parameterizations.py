@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -29,6 +29,7 @@ STANDARD_EPSILON = 1e-4
 """Added to a standard deviation before dividing by it (serre-lab/Horama)."""
 
 
+@runtime_checkable
 class Parameterization(Protocol):
     """A way to write a picture as numbers."""
 

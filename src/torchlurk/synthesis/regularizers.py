@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,7 @@ class Step:
     canvas: Canvas
 
 
+@runtime_checkable
 class Correction(Protocol):
     """A change of the parameters after each step."""
 
@@ -40,6 +41,7 @@ class Correction(Protocol):
         """The parameters, corrected."""
 
 
+@runtime_checkable
 class Penalty(Protocol):
     """Something that costs; it is taken from the objective."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +40,7 @@ class Placement:
         return Placement(self.matrix, self.offset + (self.matrix @ by[:, :, None])[:, :, 0], height, width)
 
 
+@runtime_checkable
 class Transform(Protocol):
     """One random change of where a view looks."""
 
