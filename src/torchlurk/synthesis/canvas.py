@@ -96,6 +96,8 @@ def _resampled(spectrum: Float[Tensor, "channel rows columns"], height: int, wid
     shape[:, 0, 0] = shape[:, 0, min(1, shape.shape[2] - 1)]
     energy = shape.square().mean((1, 2), keepdim=True).sqrt()
     mean = (shape / energy.clamp(min=LEAST_VARIANCE)).mean(0)
+    if mean.shape == (height, width // 2 + 1):
+        return mean
     logs = torch.fft.fftshift(mean.clamp(min=mean.max() * LEAST_VARIANCE + LEAST_VARIANCE).log(), dim=0)
     rows = torch.fft.fftshift(torch.fft.fftfreq(height)) * len(mean) + len(mean) // 2
     columns = torch.fft.rfftfreq(width) * 2 * (mean.shape[1] - 1)
