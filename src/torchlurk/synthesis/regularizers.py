@@ -5,7 +5,6 @@ Corrections 1 to 5 are those of Yosinski et al. 2015 (arXiv 1506.06579, sec. 3),
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -18,6 +17,7 @@ from torchlurk.inputs.preprocessing import HIGHEST
 from torchlurk.synthesis.canvas import Canvas
 
 Pictures = Float[Tensor, "unit channel height width"]
+Parameters = Float[Tensor, "unit ..."]
 
 BLUR_REACH = 4.0
 """How many standard deviations from its middle a Gaussian is cut off, as in SciPy."""
@@ -28,8 +28,8 @@ class Step:
     """What a correction may know: the step's number from 0, the gradient, where the ascent started, and the canvas."""
 
     number: int
-    gradient: Pictures
-    start: Pictures
+    gradient: Parameters
+    start: Parameters
     canvas: Canvas
 
 
@@ -37,7 +37,7 @@ class Step:
 class Correction(Protocol):
     """A change of the parameters after each step."""
 
-    def correct(self, x: Pictures, step: Step) -> Pictures:
+    def correct(self, x: Parameters, step: Step) -> Parameters:
         """The parameters, corrected."""
 
 
@@ -111,11 +111,11 @@ class Within:
     distance: float
     from_start: bool = True
 
-    def correct(self, x: Pictures, step: Step) -> Pictures:
+    def correct(self, x: Parameters, step: Step) -> Parameters:
         """The nearest that is within."""
         origin = step.start if self.from_start else torch.zeros_like(step.start)
         change = x - origin
-        length = torch.stack([row.norm() for row in change]).clamp(min=math.ulp(0.0))
+        length = torch.stack([row.norm() for row in change]).clamp(min=torch.finfo(x.dtype).tiny)
         factor = (self.distance / length).clamp(max=1).view(-1, *(1 for _ in x.shape[1:]))
         return origin + change * factor
 
