@@ -295,7 +295,7 @@ def stretched(pictures: Pictures, canvas: Canvas) -> Pictures:
 def _alpha(opacity: Float[Tensor, "height width"]) -> Float[Tensor, "height width"]:
     """From the sum of gradients to 0..1."""
     highest = torch.quantile(opacity.flatten().to(torch.float32), OPAQUE_PERCENTILE / 100)
-    return (opacity / highest.clamp(min=math.ulp(0.0))).clamp(0, 1)
+    return (opacity / highest.clamp(min=torch.finfo(highest.dtype).tiny)).clamp(0, 1)
 
 
 def _lane(canvas: Canvas, views: Views) -> int:
