@@ -67,6 +67,7 @@ GAP = 4
 WHITE = 255
 
 
+@torch.inference_mode(False)
 def dream(
     model: nn.Module,
     image: Given,
@@ -150,6 +151,7 @@ class Pushed:
         return buffer.getvalue()
 
 
+@torch.inference_mode(False)
 def toward(
     model: nn.Module,
     image: Given,

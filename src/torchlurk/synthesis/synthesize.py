@@ -91,6 +91,7 @@ class Synthesizer:
         self.device = parameters[0].device if parameters else torch.device("cpu")
         self._dtype = parameters[0].dtype if parameters else torch.float32
 
+    @torch.inference_mode(False)
     def units(
         self,
         layer: str,
@@ -112,6 +113,7 @@ class Synthesizer:
         with ascent.readout.ready():
             return list(syntheses(ascent, which, seed, self.known(layer, which), start=start))
 
+    @torch.inference_mode(False)
     def variants(
         self,
         unit: Unit | str,
