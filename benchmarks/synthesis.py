@@ -91,10 +91,8 @@ def measure(renderer: ModuleType | None, name: str, weights: str | None, steps: 
     ours = statistics.median(times["torchlurk"])
     print(f"{name} {layer}, {SIDE} px, {steps} steps:")
     for way in ways:
-        ratio = statistics.median(times[way]) / ours
-        print(
-            f"  {way:20} {statistics.median(times[way]):8.2f} s a unit  {ratio:6.1f} ×  mean activation {statistics.mean(reached[way]):.4g}"
-        )
+        seconds, mean = statistics.median(times[way]), statistics.mean(reached[way])
+        print(f"  {way:20} {seconds:8.2f} s a unit  {seconds / ours:6.1f} ×  mean activation {mean:.4g}", flush=True)
     return renderer is None or statistics.median(times["lucent as it comes"]) / ours >= TIMES_AS_FAST
 
 
@@ -111,9 +109,8 @@ def main() -> int:
     renderer = lucent()
     if renderer is None:
         print("Lucent is not installed (pip install torch-lucent ipython): only our own times")
-    return (
-        0 if all([measure(renderer, one, given.weights, given.steps, given.rounds) for one in given.models.split(",")]) else 1
-    )
+    reached = [measure(renderer, one, given.weights, given.steps, given.rounds) for one in given.models.split(",")]
+    return 0 if all(reached) else 1
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import click
 from torchlurk.cli.progress import watcher
 from torchlurk.cli.summary import summary
 
-
 SYNTHESIZED = ("block1", "block2", "block3", "block4", "head")
 """Layers whose units get syntheses: the blocks' outputs and the classes. The layers within blocks would take minutes more."""
 

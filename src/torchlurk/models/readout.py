@@ -42,13 +42,17 @@ class Readout(nn.Module):
         activation = self.activation(inputs)
         if rule_at_unit is not None:
             exempt(activation, rule_at_unit)
-        arranged = maps(self.layer, activation)
-        if arranged.shape[:2] != (len(inputs), self.layer.channels):
+        return self.arranged(activation, len(inputs))
+
+    def arranged(self, activation: Tensor, count: int) -> Float[Tensor, "batch channel position"]:
+        """What `activation` gave for so many inputs, as `maps` has it."""
+        found = maps(self.layer, activation)
+        if found.shape[:2] != (count, self.layer.channels):
             raise ModelError(
-                f"layer '{self.layer.name}' gave {tuple(arranged.shape)} for {len(inputs)} inputs",
+                f"layer '{self.layer.name}' gave {tuple(found.shape)} for {count} inputs",
                 "give inputs of the size that the layers were found with",
             )
-        return arranged.flatten(2) if arranged.ndim > 2 else arranged.unsqueeze(2)
+        return found.flatten(2) if found.ndim > 2 else found.unsqueeze(2)
 
     def activation(self, inputs: Float[Tensor, "batch ..."]) -> Tensor:
         """The tensor that holds the layer's units, as the model has it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from torchlurk.models.readout import Readout
-from torchlurk.models.rectifiers import Rule, Rules
+from torchlurk.models.rectifiers import Rule, Rules, exempt
 from torchlurk.records import Preprocessing
 from torchlurk.synthesis.canvas import Canvas
 from torchlurk.synthesis.presets import Preset
@@ -48,6 +48,9 @@ OPAQUE_PERCENTILE = 90
 FEW = 3
 """Of each axis one in so many is looked at first where it is asked whether there is any signal."""
 
+CEILINGED = ("relu6", "hardtanh", "hardsigmoid")
+"""Nonlinearities that give no gradient above some value."""
+
 STRETCH_PERCENTILE = 99.8
 HALF_RANGE = 0.5
 
@@ -75,6 +78,7 @@ class Ascent:
         self.views = scaled(preset.views, factor)
         self.size = (canvas.height, canvas.width)
         self.lane = _lane(canvas, self.views)
+        self.capped = readout.layer.nonlinearity in CEILINGED
         self._mean = _channelwise(preprocessing.mean, canvas)
         self._std = _channelwise(preprocessing.std, canvas)
         self._dtype = next((one.dtype for one in readout.module.parameters() if one.is_floating_point()), torch.float32)
@@ -146,8 +150,9 @@ class _Lane:
 
     def _uphill(self, x: Tensor, pictures: Pictures, number: int) -> tuple[Float[Tensor, " unit"], Tensor, Tensor | None]:
         of = self._of
-        with of_redirected(number < of.preset.redirected, len(self._channels) * of.views.count):
-            values = self.values(pictures, number)
+        rule = redirected(len(self._channels) * of.views.count) if number < of.preset.redirected else usual
+        with Rules(rule) if of.capped or rule is not usual else nullcontext():
+            values = self.values(pictures, number, rule)
             wanted = [x, pictures] if of.preset.transparency else [x]
             if not values.requires_grad:
                 return values, torch.zeros_like(x), None
@@ -155,7 +160,7 @@ class _Lane:
         gradient = torch.zeros_like(x) if found[0] is None else found[0]
         return values.detach(), gradient, found[1] if len(found) > 1 else None
 
-    def values(self, pictures: Pictures, number: int) -> Float[Tensor, " unit"]:
+    def values(self, pictures: Pictures, number: int, rule: Rule) -> Float[Tensor, " unit"]:
         """The objective of each picture at a step, less what regularizers cost."""
         of = self._of
         draws = torch.cat([torch.rand(of.views.count, of.views.draws, generator=one) for one in self._generators])
@@ -164,7 +169,10 @@ class _Lane:
             shape = (of.views.count, *views.shape[1:])
             noise = torch.cat([torch.randn(shape, generator=one) for one in self._generators])
             views = views + of.views.noise * noise.to(views.device)
-        maps = of.readout.maps(of.inputs(views)).to(torch.float32)
+        activation = of.readout.activation(of.inputs(views))
+        if of.capped:
+            exempt(activation, opened(activation.detach(), rule))
+        maps = of.readout.arranged(activation, len(views)).to(torch.float32)
         channels = self._channels.repeat_interleave(of.views.count)
         values = of.preset.objective.values(maps, channels, of.readout.layer.shape)
         values = values.view(-1, of.views.count).mean(1)
@@ -248,9 +256,21 @@ class _Mark:
         return self._trouble
 
 
-def of_redirected(wanted: bool, pictures: int) -> AbstractContextManager[object]:
-    """While open, rectifications whose whole gradient is zero for a picture let it through where it would switch them on."""
-    return Rules(redirected(pictures)) if wanted else nullcontext()
+def usual(signal: Float[Tensor, "*s"], slope: Tensor) -> Float[Tensor, "*s"]:
+    """The derivative."""
+    return signal.where(slope, signal.new_zeros(())) if slope.dtype is torch.bool else signal * slope
+
+
+def opened(activation: Float[Tensor, "*s"], rule: Rule) -> Rule:
+    """The rule for a rectification that gave `activation`, with its ceiling taken off.
+
+    A unit that is at the ceiling everywhere would ask for nothing any more, long before the picture is clear.
+    """
+
+    def without_ceiling(signal: Float[Tensor, "*s"], slope: Tensor) -> Float[Tensor, "*s"]:
+        return rule(signal, slope + ((slope == 0) & (activation > 0)))
+
+    return without_ceiling
 
 
 def redirected(pictures: int) -> Rule:
@@ -261,14 +281,13 @@ def redirected(pictures: int) -> Rule:
     """
 
     def rule(signal: Float[Tensor, "*s"], slope: Tensor) -> Float[Tensor, "*s"]:
-        nothing = signal.new_zeros(())
-        plain = signal.where(slope, nothing) if slope.dtype is torch.bool else signal * slope
+        plain = usual(signal, slope)
         if signal.ndim == 0 or signal.shape[0] % pictures:
             return plain
         dead = ~_alive(plain, pictures)
         if not dead.any():
             return plain
-        through = signal.where((slope != 0) | (signal > 0), nothing)
+        through = signal.where((slope != 0) | (signal > 0), signal.new_zeros(()))
         rows = dead.repeat_interleave(signal.shape[0] // pictures).view(-1, *(1 for _ in signal.shape[1:]))
         return through.where(rows, plain)
 

@@ -132,7 +132,7 @@ def _marked(activation: float, known: Known, trouble: str | None) -> str | None:
         return trouble
     if not math.isfinite(activation):
         return "the activation is not finite"
-    if math.isfinite(known.best) and activation <= known.best:
+    if math.isfinite(known.best) and activation < known.best:
         return f"excites the unit less than its best exemplar ({activation:.3g} against {known.best:.3g})"
     if activation <= 0:
         return "the unit could not be excited"
