@@ -457,10 +457,12 @@ class Guarded(nn.Module):
 
 def state(net: nn.Module) -> list[object]:
     found: list[object] = [torch.get_rng_state().tolist()]
-    for one in net.modules():
-        found.append((one.training, len(one._forward_hooks), len(one._forward_pre_hooks), len(one._backward_hooks)))
-    for name, one in net.named_parameters():
-        found.append((name, id(one), one.tolist(), one.requires_grad, None if one.grad is None else one.grad.tolist()))
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+    found.extend((one.training, *(len(getattr(one, kind)) for kind in hooks)) for one in net.modules())
+    found.extend(
+        (name, id(one), one.tolist(), one.requires_grad, None if one.grad is None else one.grad.tolist())
+        for name, one in net.named_parameters()
+    )
     found += [(name, id(one), one.tolist(), one.grad_fn) for name, one in net.named_buffers()]
     return found
 

@@ -296,10 +296,13 @@ def redirected(pictures: int) -> Rule:
 
 def _alive(signal: Float[Tensor, "*s"], pictures: int) -> Bool[Tensor, " picture"]:
     """Which pictures have anything but zero; some numbers mostly tell, so that not all are read."""
-    rows = signal.unflatten(0, (pictures, -1))
+    rows = signal.reshape(pictures, -1, *signal.shape[1:])
     inner = tuple(range(1, rows.ndim))
-    found = rows[(slice(None), *(slice(None, None, FEW) for _ in inner))].any(dim=inner)
-    return found if found.all() else rows.any(dim=inner)
+    found: Tensor = rows[(slice(None), *(slice(None, None, FEW) for _ in inner))].any(dim=inner)
+    if found.all():
+        return found
+    whole: Tensor = rows.any(dim=inner)
+    return whole
 
 
 def stretched(pictures: Pictures, canvas: Canvas) -> Pictures:
