@@ -18,11 +18,12 @@ from captum.attr import NeuronGuidedBackprop
 from torch import Tensor, nn
 
 from torchlurk.attribution.methods import method
-from torchlurk.attribution.window import UnsuitedError, WindowReadout
+from torchlurk.attribution.sides import UnsuitedError
+from torchlurk.attribution.window import WindowReadout
 from torchlurk.models.extras import import_torchvision
 from torchlurk.models.layers import survey
 from torchlurk.models.readout import Readout
-from torchlurk.models.receptive_field import receptive_fields
+from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.records import Layer
 
 LAYERS = {
@@ -34,22 +35,26 @@ LAYERS = {
 SIDE, PAIRS = 224, 16
 
 
-def ours(module: nn.Module, layer: Layer, field: object, inputs: Tensor, channels: Tensor, positions: Tensor) -> list[Tensor]:
-    """The pictures of all pairs, in the input's place."""
+def readout_of(module: nn.Module, layer: Layer, field: ReceptiveField) -> Readout:
+    """On windows where they serve; made once a layer, as Captum's method is."""
     try:
-        window = WindowReadout(module, layer, field, (SIDE, SIDE))
-        with window.ready():
-            found, _ = method("guided")(window, window.cut(inputs, positions), channels, positions)
-        corners = list(zip(*(one.tolist() for one in window.starts(positions)), strict=True))
+        return WindowReadout(module, layer, field, (SIDE, SIDE))
     except UnsuitedError:
-        found, corners = [], []
-        for row in range(len(inputs)):
-            readout = Readout(module, layer)
-            with readout.ready():
-                pair = slice(row, row + 1)
-                found.append(method("guided")(readout, inputs[pair], channels[pair], positions[pair])[0][0])
-            corners.append((0, 0))
-    return [_placed(one, *corner) for one, corner in zip(found, corners, strict=True)]
+        return Readout(module, layer)
+
+
+def ours(readout: Readout, inputs: Tensor, channels: Tensor, positions: Tensor) -> list[Tensor]:
+    """The pictures of all pairs, in the input's place."""
+    every = list(range(len(inputs)))
+    window = readout if isinstance(readout, WindowReadout) else None
+    pictures: dict[int, Tensor] = {}
+    with readout.ready():
+        for rows in window.batches(positions) if window else [[row] for row in every]:
+            given, where = inputs if rows == every else inputs[rows], positions[rows]
+            corners = list(zip(*(one.tolist() for one in window.starts(where)), strict=True)) if window else [(0, 0)]
+            found, _ = method("guided")(readout, window.cut(given, where) if window else given, channels[rows], where)
+            pictures |= {row: _placed(one, *corner) for row, one, corner in zip(rows, found, corners, strict=True)}
+    return [pictures[row] for row in every]
 
 
 def _placed(part: Tensor, y: int, x: int) -> Tensor:
@@ -76,6 +81,7 @@ def measure(name: str, rounds: int) -> bool:
         own = survey(module, inputs[:1], "output").layer(layer.name)
         channels, positions = torch.randint(0, own.channels, (PAIRS,)), torch.randint(0, own.positions, (PAIRS,))
         captum = NeuronGuidedBackprop(module, module.get_submodule(layer.name))
+        readout = readout_of(module, own, fields[layer.name])
         times: dict[str, list[float]] = {"captum": [], "ours": []}
         for _ in range(rounds):
             started = time.thread_time()
@@ -83,7 +89,7 @@ def measure(name: str, rounds: int) -> bool:
             theirs = captum.attribute(inputs[:1].clone().requires_grad_(), (int(channels[0]), y, x))[0]
             times["captum"].append(time.thread_time() - started)
             started = time.thread_time()
-            pictures = ours(module, own, fields[layer.name], inputs, channels, positions)
+            pictures = ours(readout, inputs, channels, positions)
             times["ours"].append((time.thread_time() - started) / PAIRS)
         away = float((pictures[0] - theirs).abs().max() / theirs.abs().max().clamp(min=1e-12))
         ratio = statistics.median(times["captum"]) / statistics.median(times["ours"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,11 +43,40 @@ class ByRule:
         self, readout: Readout, inputs: Inputs, channels: Int[Tensor, " pair"], positions: Int[Tensor, " pair"] | None
     ) -> tuple[Inputs, Float[Tensor, " pair"]]:
         """The attributions and the activations that they are of."""
-        leaf = inputs.detach().clone().requires_grad_()
-        with Rules(self.rule):
-            activations = readout(leaf, channels, positions, self.at_unit)
-            found = readout.back(activations, torch.ones_like(activations), leaf)
-        return found * leaf.detach() if self.times_input else found, activations.detach()
+        (found,), activations = by_rules([self], readout, inputs, channels, positions)
+        return found, activations
+
+
+def by_rules(
+    methods: Sequence[ByRule],
+    readout: Readout,
+    inputs: Inputs,
+    channels: Int[Tensor, " pair"],
+    positions: Int[Tensor, " pair"] | None,
+) -> tuple[list[Inputs], Float[Tensor, " pair"]]:
+    """The attributions by each method and the activations that they are of: one pass forward, one back a method."""
+    way = _Way()
+    leaf = inputs.detach().clone().requires_grad_()
+    made = []
+    with Rules(way.rule):
+        activations = readout(leaf, channels, positions, way.rule_at_unit)
+        for number, way.method in enumerate(methods, start=1):
+            found = readout.back(activations, torch.ones_like(activations), leaf, again=number < len(methods))
+            made.append(found * leaf.detach() if way.method.times_input else found)
+    return made, activations.detach()
+
+
+class _Way:
+    """The rules by which the present pass goes back, whichever they were when the pass went forward."""
+
+    def __init__(self) -> None:
+        self.method = ByRule(rules.gradient)
+
+    def rule(self, signal: Tensor, slope: Tensor) -> Tensor:
+        return self.method.rule(signal, slope)
+
+    def rule_at_unit(self, signal: Tensor, slope: Tensor) -> Tensor:
+        return (self.method.at_unit or self.method.rule)(signal, slope)
 
 
 METHODS: dict[str, Method] = {

@@ -83,16 +83,22 @@ class Readout(nn.Module):
             return places.where(own == own.amax(1, keepdim=True), own.shape[1] - 1).amin(1)
 
     def back(
-        self, activations: Float[Tensor, " pair"], seed: Float[Tensor, " pair"], leaf: Float[Tensor, "pair ..."]
+        self,
+        activations: Float[Tensor, " pair"],
+        seed: Float[Tensor, " pair"],
+        leaf: Float[Tensor, "pair ..."],
+        *,
+        again: bool = False,
     ) -> Float[Tensor, "pair ..."]:
         """What arrives at `leaf`, from which `activations` were computed, when `seed` goes back from them.
 
-        Raises `ModelError` where the model cuts the way off.
+        With `again` the way back stays for another time. Raises `ModelError` where the model cuts the way off.
         """
         found: tuple[Tensor | None, ...] = (None,)
         if activations.requires_grad:
             # Given tensors, `grad` would run outside the open function modes, which checkpoints need once more.
-            found = torch.autograd.grad(get_gradient_edge(activations), get_gradient_edge(leaf), seed, allow_unused=True)
+            edges = get_gradient_edge(activations), get_gradient_edge(leaf)
+            found = torch.autograd.grad(*edges, seed, retain_graph=again, allow_unused=True)
         if found[0] is None:
             raise ModelError(
                 f"no gradient goes from layer '{self.layer.name}' back to the input",

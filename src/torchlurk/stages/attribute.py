@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from torchlurk.attribution import evidence
 from torchlurk.attribution.methods import ByRule
 from torchlurk.attribution.methods import method as method_named
-from torchlurk.attribution.window import UnsuitedError, WindowReadout
-from torchlurk.errors import MissingExtraError, ModelError, StudyError
-from torchlurk.inputs.feeding import feed, inputs_of
+from torchlurk.attribution.sides import UnsuitedError
+from torchlurk.attribution.window import WindowReadout
+from torchlurk.errors import MissingExtraError, ModelError, StudyError, TorchlurkError
 from torchlurk.models.layers import Survey, choose, survey
 from torchlurk.models.readout import Readout
 from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
@@ -27,6 +26,7 @@ from torchlurk.records import Attribution, Box, Exemplar, Layer, MethodCheck, Ru
 from torchlurk.rendering.colour import signed, signed_scale
 from torchlurk.rendering.encoding import encode
 from torchlurk.stages.stage import Task, dtype_of, now
+from torchlurk.stages.views import Examples, View
 from torchlurk.store import overviews
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
@@ -34,6 +34,9 @@ from torchlurk.units import Unit
 
 PAIRS = 36
 """(unit, exemplar) pairs of one pass: their maps fit into memory for any layer."""
+
+WHOLE_AT_ONCE = 4
+"""Whole inputs of one pass on a CPU, whose caches more would not fit into."""
 
 KEPT_RANKS = 1
 """For so many of the strongest exemplars it is measured what the largest attributions alone excite."""
@@ -43,9 +46,6 @@ LOSSLESS_SIDE = 24
 
 CHECKED_UNITS = 6
 """Units of a layer whose pictures are made once more with random weights below."""
-
-INPUTS_KEPT = 256 << 20
-"""Bytes of inputs that are kept at hand: neighbouring units share exemplars."""
 
 CHANGED = 2e-3, 5e-2
 """A recorded activation and the one found now differ by more than rounding, in fp32 and in bf16, if by more than this share."""
@@ -72,6 +72,21 @@ class Pairs:
         for start in range(0, len(self), most):
             piece = slice(start, start + most)
             yield Pairs(self.ranking, self.channels[piece], self.exemplars[piece])
+
+    def at(self, rows: Sequence[int]) -> Pairs:
+        """Some of them."""
+        return Pairs(self.ranking, tuple(self.channels[row] for row in rows), tuple(self.exemplars[row] for row in rows))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What one pass over some pairs gave: their activations, and attributions by each method that goes back by rules."""
+
+    pairs: Pairs
+    view: View
+    whole: View
+    activations: Float[Tensor, " pair"]
+    attributions: Mapping[str, Float[Tensor, "pair channel height width"]]
 
 
 class AttributeStage:
@@ -148,7 +163,7 @@ class _Work:
     ) -> None:
         self.task, self.network, self.found, self.reader, self.writer = task, network, found, reader, writer
         self.tolerance = tolerance
-        self.examples = _Examples(task, dtype_of(network))
+        self.examples = Examples(task, dtype_of(network))
 
     @cached_property
     def filling(self) -> Float[Tensor, " channel"]:
@@ -212,12 +227,14 @@ class _Maker:
         found: dict[int, list[Attribution]] = {channel: [] for channel in methods}
         recalls: dict[int, dict[int, float]] = {channel: {} for channel in methods}
         for ranking in rankings:
-            shown = None if ranking == "max" else most  # what the boxes recall is measured for all
-            chosen = [(channel, one) for channel in methods for one in records[channel].exemplars[ranking][:shown]]
-            if chosen:
-                channels, exemplars = zip(*chosen, strict=True)
-                for pairs in Pairs(ranking, channels, exemplars).cut(PAIRS):
-                    self._pairs(pairs, methods, most, found, recalls)
+            chosen = [(channel, one) for channel in methods for one in records[channel].exemplars[ranking]]
+            pictured = [pair for pair in chosen if pair[1].rank < most]
+            others = [pair for pair in chosen if pair[1].rank >= most and ranking == "max"]  # boxes' recall is for all
+            for some, wanted in ((pictured, methods), (others, {})):
+                if some:
+                    channels, exemplars = zip(*some, strict=True)
+                    for pairs in Pairs(ranking, channels, exemplars).cut(PAIRS):
+                        self._pairs(pairs, wanted, found, recalls)
         for channel in methods:
             unit = Unit(self._layer.name, channel)
             self._work.writer.write_attributions(unit, found[channel])
@@ -227,25 +244,54 @@ class _Maker:
         self,
         pairs: Pairs,
         methods: Mapping[int, tuple[str, ...]],
-        most: int,
         found: dict[int, list[Attribution]],
         recalls: dict[int, dict[int, float]],
     ) -> None:
+        """What there is to know of the pairs, by the methods that their units lack; none where no pictures are wanted."""
+        names = list(dict.fromkeys(name for channel in pairs.channels for name in methods.get(channel, ())))
+        for run in self._runs(pairs, [name for name in names if name not in self._undefined]):
+            same = self._unchanged(run.pairs, run.activations)
+            if pairs.ranking == "max":
+                self._recall(run, same, recalls)
+            for name in names:
+                lacking = (name in methods[channel] for channel in run.pairs.channels)
+                which = [index for index, (fits, lacks) in enumerate(zip(same, lacking, strict=True)) if fits and lacks]
+                if which and name not in self._undefined:
+                    self._picture(name, run, which, found)
+
+    def _runs(self, pairs: Pairs, methods: Sequence[str]) -> list[_Run]:
+        """The pairs in one pass or several, on nothing but their receptive fields where that serves."""
         inputs = self._work.examples.inputs([one.example for one in pairs.exemplars])
-        channels, positions = self._places(pairs)
-        whole = _View.whole(self._readout, inputs, channels, positions)
-        part = self._windows(whole) if pairs.ranking == "max" else None
-        view = part or whole
-        activations = view.activations()
-        same = self._unchanged(pairs, activations)
-        if pairs.ranking == "max":
-            self._recall(pairs, view, activations, same, recalls)
-        for name in dict.fromkeys(name for channel in pairs.channels for name in methods[channel]):
-            shown = (index for index, one in enumerate(pairs.exemplars) if same[index] and one.rank < most)
-            which = [index for index in shown if name in methods[pairs.channels[index]]]
-            if which and name not in self._undefined:
-                suited = view if isinstance(method_named(name), ByRule) else whole
-                self._picture(name, pairs, which, suited.chosen(which), activations[which], found)
+        whole = View.whole(self._readout, inputs, *self._places(pairs))
+        if self._window is not None and whole.positions is not None:
+            batches = self._window.batches(whole.positions)
+            try:
+                return [self._run(pairs, whole, rows, methods, self._window) for rows in batches]
+            except UnsuitedError:
+                self._window = None
+        at_once = len(pairs) if inputs.is_cuda else WHOLE_AT_ONCE
+        every = range(len(pairs))
+        return [self._run(pairs, whole, every[start : start + at_once], methods, None) for start in every[::at_once]]
+
+    def _run(
+        self, pairs: Pairs, whole: View, rows: Sequence[int], methods: Sequence[str], window: WindowReadout | None
+    ) -> _Run:
+        if len(rows) < len(pairs):
+            pairs, whole = pairs.at(rows), whole.chosen(list(rows))
+        view = View.window(window, whole) if window is not None else whole
+        ruled = [name for name in methods if isinstance(method_named(name), ByRule) and name not in self._undefined]
+        if ruled:
+            try:
+                return _Run(pairs, view, whole, *view.by_rules(ruled))
+            except ModelError as error:
+                for name in ruled:
+                    self._refuse(name, error)
+        return _Run(pairs, view, whole, view.activations(), {})
+
+    def _refuse(self, name: str, error: TorchlurkError) -> None:
+        """A method gives no pictures of this layer."""
+        self._undefined.add(name)
+        self._work.writer.add_note("attribute", f"{_undefined(self._layer, name)}: {error.message}")
 
     def _places(self, pairs: Pairs) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"] | None]:
         device = self._work.task.device
@@ -256,18 +302,6 @@ class _Maker:
         flat = [int(np.ravel_multi_index(one.position or (), shape)) if shape else 0 for one in pairs.exemplars]
         return channels, torch.tensor(flat, device=device)
 
-    def _windows(self, whole: _View) -> _View | None:
-        """The same pairs on nothing but their receptive fields; None where that does not serve."""
-        if self._window is None or whole.positions is None:
-            return None
-        view = _View.window(self._window, whole)
-        try:
-            view.activations()
-        except UnsuitedError:
-            self._window = None
-            return None
-        return view
-
     def _unchanged(self, pairs: Pairs, activations: Float[Tensor, " pair"]) -> list[bool]:
         """Whether each exemplar still excites its unit as it did in the scan; where not, it is another picture now."""
         same = []
@@ -277,42 +311,33 @@ class _Maker:
         self._changed += len(same) - sum(same)
         return same
 
-    def _recall(
-        self,
-        pairs: Pairs,
-        view: _View,
-        activations: Float[Tensor, " pair"],
-        same: Sequence[bool],
-        recalls: dict[int, dict[int, float]],
-    ) -> None:
-        """On a window the unit sees nothing but its box already."""
-        scores = torch.tensor([one.score for one in pairs.exemplars], device=activations.device)
-        if view.windowed:
-            left = torch.where(scores > 0, activations / scores, torch.nan)
-        else:
-            left = view.left(view.inside([one.box for one in pairs.exemplars]), self._work.filling, scores)
-        for channel, one, share, sure in zip(pairs.channels, pairs.exemplars, left.tolist(), same, strict=True):
+    def _recall(self, run: _Run, same: Sequence[bool], recalls: dict[int, dict[int, float]]) -> None:
+        """Where the unit sees nothing but its box already, that is all there is to it."""
+        exemplars = run.pairs.exemplars
+        scores = torch.tensor([one.score for one in exemplars], device=run.activations.device)
+        left = torch.where(scores > 0, run.activations / scores, torch.nan)
+        rows = [] if run.view.windowed else [row for row, one in enumerate(exemplars) if not run.view.is_all(one.box)]
+        if rows:
+            some = run.view.chosen(rows)
+            left[rows] = some.left(some.inside([exemplars[row].box for row in rows]), self._work.filling, scores[rows])
+        for channel, one, share, sure in zip(run.pairs.channels, exemplars, left.tolist(), same, strict=True):
             if sure and math.isfinite(share):
                 recalls[channel][one.rank] = share
 
-    def _picture(
-        self,
-        name: str,
-        pairs: Pairs,
-        which: list[int],
-        view: _View,
-        activations: Float[Tensor, " pair"],
-        found: dict[int, list[Attribution]],
-    ) -> None:
-        """The pictures of a method, of the pairs `which`, which `view` has."""
-        try:
-            made = view.attributions(name)
-        except (ModelError, MissingExtraError) as error:
-            self._undefined.add(name)
-            self._work.writer.add_note("attribute", f"{_undefined(self._layer, name)}: {error.message}")
-            return
+    def _picture(self, name: str, run: _Run, which: list[int], found: dict[int, list[Attribution]]) -> None:
+        """The pictures of a method, of the pairs `which` of the run."""
+        pairs = run.pairs
+        if name in run.attributions:
+            view, made = run.view.chosen(which), run.attributions[name][which]
+        else:
+            view = run.whole.chosen(which)
+            try:
+                made = view.attributions(name)
+            except (ModelError, MissingExtraError) as error:
+                self._refuse(name, error)
+                return
         boxes = [pairs.exemplars[index].box if pairs.ranking == "max" else None for index in which]
-        kept = self._kept(pairs, which, view, made, boxes, activations)
+        kept = self._kept(pairs, which, view, made, boxes, run.activations[which])
         pictures = made.permute(0, 2, 3, 1).cpu().numpy()
         for row, index in enumerate(which):
             one, channel = pairs.exemplars[index], pairs.channels[index]
@@ -334,7 +359,7 @@ class _Maker:
         self,
         pairs: Pairs,
         which: list[int],
-        view: _View,
+        view: View,
         made: Float[Tensor, "pair channel height width"],
         boxes: Sequence[Box | None],
         activations: Float[Tensor, " pair"],
@@ -389,96 +414,6 @@ class _Maker:
             if finite:
                 mean = sum(finite) / len(finite)
                 found.append(MethodCheck(name, mean, mean > evidence.ALIKE))
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """Pairs as a readout takes them: whole inputs, or windows of them.
-
-    `corners` (y, x) is where each begins in the input, and `size` the input's (height, width).
-    """
-
-    readout: Readout
-    inputs: Float[Tensor, "pair channel height width"]
-    channels: Int[Tensor, " pair"]
-    positions: Int[Tensor, " pair"] | None
-    corners: tuple[tuple[int, int], ...]
-    size: tuple[int, int]
-    windowed: bool = False
-
-    @classmethod
-    def whole(cls, readout: Readout, inputs: Tensor, channels: Tensor, positions: Tensor | None) -> _View:
-        """The whole inputs."""
-        size = (int(inputs.shape[2]), int(inputs.shape[3]))
-        return cls(readout, inputs, channels, positions, ((0, 0),) * len(inputs), size)
-
-    @classmethod
-    def window(cls, readout: WindowReadout, view: _View) -> _View:
-        """The receptive fields of the pairs of another view."""
-        assert view.positions is not None
-        rows, columns = (one.tolist() for one in readout.starts(view.positions))
-        windows, corners = readout.cut(view.inputs, view.positions), tuple(zip(rows, columns, strict=True))
-        return cls(readout, windows, view.channels, view.positions, corners, view.size, windowed=True)
-
-    def chosen(self, which: Sequence[int]) -> _View:
-        """Some of the pairs."""
-        places = None if self.positions is None else self.positions[which]
-        corners = tuple(self.corners[index] for index in which)
-        return replace(self, inputs=self.inputs[which], channels=self.channels[which], positions=places, corners=corners)
-
-    def activations(self) -> Float[Tensor, " pair"]:
-        """Of each unit at its position, or its mean."""
-        with self.readout.ready(), torch.no_grad():
-            found: Tensor = self.readout(self.inputs, self.channels, self.positions)
-            return found
-
-    def attributions(self, method: str) -> Float[Tensor, "pair channel height width"]:
-        """By a method; raises `ModelError` where it is not defined here."""
-        with self.readout.ready():
-            return method_named(method)(self.readout, self.inputs, self.channels, self.positions)[0].detach().float()
-
-    def inside(self, boxes: Sequence[Box | None]) -> Bool[Tensor, "pair height width"]:
-        """Which pixels lie in the boxes, which are in pixels of the whole input; all of them where there is no box."""
-        whole = (0, 0, self.size[1], self.size[0])
-        moved = [
-            (x0 - x, y0 - y, x1 - x, y1 - y)
-            for (x0, y0, x1, y1), (y, x) in zip((box or whole for box in boxes), self.corners, strict=True)
-        ]
-        height, width = self.inputs.shape[2:]
-        return evidence.inside(torch.tensor(moved, device=self.inputs.device), int(height), int(width))
-
-    def left(
-        self, seen: Bool[Tensor, "pair height width"], filling: Tensor, of: Float[Tensor, " pair"]
-    ) -> Float[Tensor, " pair"]:
-        """The share of activations that is left with these pixels alone; what lies beyond the input stays as it is."""
-        beyond = ~self.inside([None] * len(self.inputs))
-        with self.readout.ready():
-            return evidence.left_of_activation(
-                self.readout, self.inputs, seen | beyond, filling, self.channels, self.positions, of
-            )
-
-
-class _Examples:
-    """Inputs by example, the last used at hand."""
-
-    def __init__(self, task: Task, dtype: torch.dtype) -> None:
-        self._task, self._dtype = task, dtype
-        self._known: OrderedDict[int, Tensor] = OrderedDict()
-
-    def inputs(self, examples: Sequence[int]) -> Float[Tensor, "pair channel height width"]:
-        """The inputs in this order, on the device. Raises `StudyError` for one that cannot be read any more."""
-        lacking = sorted(set(examples) - set(self._known))
-        for batch in feed(self._task.source, lacking, max(1, len(lacking)), self._task.settings.compute.workers):
-            made = inputs_of(batch, self._task.source.preprocessing, torch.device("cpu"), self._dtype)
-            self._known |= {int(example): one for example, one in zip(batch.examples, made, strict=True)}
-            for example, reason in batch.skipped:
-                raise StudyError(f"example {example} was read in the scan, but not now: {reason}", "give the same data again")
-        for example in examples:
-            self._known.move_to_end(example)
-        found = torch.stack([self._known[example] for example in examples]).to(self._task.device)
-        while len(self._known) * found[0].nbytes > INPUTS_KEPT and len(self._known) > 1:
-            self._known.popitem(last=False)
         return found
 
 
