@@ -29,7 +29,7 @@ from torch.nn import functional as F
 import torchlurk
 from torchlurk.models.extras import import_torchvision
 from torchlurk.models.layers import choose, survey
-from torchlurk.models.taps import evaluation, maps, reading
+from torchlurk.models.taps import Rectify, evaluation, maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning import part as scanning
 from torchlurk.scanning.batch_size import choose_batch_size
@@ -117,6 +117,15 @@ class Scanners:
         parts = self.parts[way]
         return lambda layer, tensor: parts[layer.name].add(maps(layer, tensor), self.examples, self.classes)
 
+    def rectify(self, way: str) -> Rectify | None:
+        """As the scan does."""
+        parts = self.parts["ours"]
+        if way != "ours":
+            return None
+        return lambda layer, tensor, ceiling: parts[layer.name].add(
+            maps(layer, tensor), self.examples, self.classes, None, ceiling
+        )
+
 
 WAYS = ("plain", "taps", "naive", "torch", "ours")
 TURNS = (("plain", "taps", "ours"), ("plain", "naive", "torch"))
@@ -180,7 +189,7 @@ def timed_round(
                 started = time.thread_time()
                 module(inputs)
             else:
-                with reading(module, layers, scanners.deliver(way)):
+                with reading(module, layers, scanners.deliver(way), rectify=scanners.rectify(way)):
                     started = time.thread_time()
                     module(inputs)
             taken[way] = time.thread_time() - started

@@ -341,3 +341,77 @@ def test_every_pass_within_one_block_delivers_each_call_anew() -> None:
         for _ in range(3):
             module(IMAGES)
     assert names == ["a", "a#1"] * 3
+
+
+def clamping(found: dict[str, list[Tensor]]) -> Callable[[Layer, Tensor, float], None]:
+    """Does what the module would have done, and keeps the maps under the layer's name."""
+
+    def rectify(layer: Layer, before: Tensor, ceiling: float) -> None:
+        found.setdefault(layer.name, []).append(maps(layer, before.clamp_(0, ceiling)).clone())
+
+    return rectify
+
+
+def rectifying() -> nn.Sequential:
+    in_place = [nn.ReLU(inplace=True), nn.ReLU6(inplace=True)]
+    return nn.Sequential(conv(), in_place[0], conv(4, 5), normalized(5), in_place[1], conv(5, 6), nn.ReLU(), conv(6, 7))
+
+
+def test_an_in_place_relu_is_done_on_the_way_with_the_same_outcome() -> None:
+    net = rectifying().eval()
+    layers = list(choose(survey(net, IMAGES).layers))
+    expected_output, expected = read(net, layers, IMAGES * 9)
+    plain: dict[str, list[Tensor]] = {}
+    fused: dict[str, list[Tensor]] = {}
+    deliver = lambda layer, tensor: plain.setdefault(layer.name, []).append(maps(layer, tensor).clone())  # noqa: E731
+    with torch.inference_mode(), reading(net, layers, deliver, rectify=clamping(fused)):
+        output = net(IMAGES * 9)
+    assert torch.equal(output, expected_output)
+    assert not set(plain) & set(fused)
+    assert set(fused) == {"0", "2"}  # the others are followed by a ReLU that is not in place, or by none
+    for name, one in (plain | fused).items():
+        assert torch.equal(one[0], expected[name][0])
+        assert len(one) == 1
+    assert set(plain | fused) == set(expected)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_stands_in_for_a_relu_goes_again(fails: bool) -> None:
+    net = rectifying().eval()
+    layers = list(choose(survey(net, IMAGES).layers))
+    before = [sorted(vars(one)) for one in net.modules()]
+
+    def rectify(layer: Layer, tensor: Tensor, ceiling: float) -> None:
+        if fails:
+            raise RuntimeError("stop")
+        tensor.clamp_(0, ceiling)
+
+    def run() -> None:
+        with torch.inference_mode(), reading(net, layers, lambda *_: None, rectify=rectify):
+            net(IMAGES)
+
+    if fails:
+        with pytest.raises(RuntimeError, match="stop"):
+            run()
+    else:
+        run()
+    assert [sorted(vars(one)) for one in net.modules()] == before
+
+
+@pytest.mark.parametrize("kind", ["gradients", "own forward", "two layers", "bf16"])
+def test_a_relu_runs_itself_where_no_one_can_stand_in(kind: str) -> None:
+    net, inputs = rectifying().eval(), IMAGES * 9
+    layers = list(survey(net, IMAGES).layers) if kind == "two layers" else list(choose(survey(net, IMAGES).layers))
+    if kind == "own forward":
+        relu = net[1]
+        relu.forward = lambda x: nn.ReLU.forward(relu, x) + 1  # type: ignore[method-assign]
+        relu6 = net[4]
+        relu6.forward = lambda x: nn.ReLU6.forward(relu6, x) + 1  # type: ignore[method-assign]
+    if kind == "bf16":
+        net, inputs = net.to(torch.bfloat16), inputs.to(torch.bfloat16)
+    fused: dict[str, list[Tensor]] = {}
+    with torch.inference_mode():
+        expected = net(inputs)
+    with torch.inference_mode(kind != "gradients"), reading(net, layers, lambda *_: None, rectify=clamping(fused)):
+        assert torch.equal(net(inputs), expected)
+    assert fused == {} if kind != "two layers" else "2" not in fused

@@ -56,6 +56,30 @@ def test_kernels_and_torch_agree(layout: str, kind: torch.dtype, relu: bool, mon
             np.testing.assert_allclose(fused[name], plain[name], rtol=2e-6, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.parametrize("ceiling", [6.0, float("inf")])
+@pytest.mark.parametrize("shape", [(6, 21, 13, 11), (3, 40, 2, 3), (5, 33), (2, 3, 112, 112)], ids=str)
+@pytest.mark.parametrize("fused", [True, False])
+def test_clamped_on_the_way_they_are_as_clamped_before(
+    shape: tuple[int, ...], ceiling: float, fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fused:
+        monkeypatch.setattr(parts_module, "fused", lambda: None)
+    random = torch.Generator().manual_seed(0)
+    units, positions = shape[1], torch.Size(shape[2:]).numel()
+    expected, found = (LayerPart.empty(units, positions, 3, np.arange(0, 60, 7)) for _ in range(2))
+    with ThreadPoolExecutor(2) as pool:
+        for start in range(0, 30, shape[0]):
+            maps = 5 * torch.randn(shape, generator=random)
+            maps[0, 0] = maps[0, 0] if start else torch.nan
+            maps[-1, -1] = torch.inf
+            clamped, examples = maps.clamp(0, ceiling), np.arange(start, start + shape[0])
+            expected.add(clamped, examples, examples // 10, pool)
+            found.add(maps, examples, examples // 10, pool, ceiling)
+            torch.testing.assert_close(maps, clamped, rtol=0, atol=0, equal_nan=True)
+    for name, array in expected.arrays().items():
+        np.testing.assert_array_equal(found.arrays()[name], array, err_msg=name)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_threads_change_not_one_bit(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kernels = pytest.importorskip("torchlurk.scanning.kernels")

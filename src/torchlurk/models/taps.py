@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -19,6 +20,10 @@ ROOT = "model"
 """What a model is called that is itself a layer."""
 
 Deliver = Callable[[Layer, Tensor], None]
+Rectify = Callable[[Layer, Tensor, float], None]
+
+CEILINGS = {nn.ReLU: math.inf, nn.ReLU6: 6.0}
+"""Modules that cut what is below zero off, and what is above this."""
 
 
 @contextmanager
@@ -74,7 +79,14 @@ def differentiable(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def reading(module: nn.Module, layers: Sequence[Layer], deliver: Deliver, *, stop_after_last: bool = False) -> Iterator[None]:
+def reading(
+    module: nn.Module,
+    layers: Sequence[Layer],
+    deliver: Deliver,
+    *,
+    stop_after_last: bool = False,
+    rectify: Rectify | None = None,
+) -> Iterator[None]:
     """Within it, each forward pass of `module` delivers each layer's units, as soon as they exist.
 
     `deliver` gets the layer and the raw tensor (`maps` arranges it), which the model goes on using: it must not
@@ -82,10 +94,14 @@ def reading(module: nn.Module, layers: Sequence[Layer], deliver: Deliver, *, sto
     does not lead through the operations it is read after, delivers nothing in that pass. With `stop_after_last` the
     first pass ends, and the `with` block with it, once all layers have been delivered.
 
+    `rectify` spares memory a journey: where units are read after an in-place ReLU or ReLU6 module, on a CPU in inference mode,
+    it gets the layer, the tensor before it and the ceiling (infinity for ReLU), and must do what the module would have
+    done, clamp the tensor in place, beside what `deliver` does.
+
     Passes must run in the thread that opened the block. Layers inside a `nn.TransformerEncoderLayer` switch its
     fused fast path off, or they would not run at all.
     """
-    reader = _Reader(layers, deliver, stop_after_last)
+    reader = _Reader(layers, deliver, stop_after_last, rectify)
     with ExitStack() as opened:
         for handle in reader.attach(module):
             opened.callback(handle.remove)
@@ -124,12 +140,17 @@ class _Pending:
     def __init__(self, layer: Layer, tensor: Tensor) -> None:
         self.layer, self.tensor, self.hop = layer, tensor, 0
 
+    @property
+    def last(self) -> str | None:
+        """The next hop, if it is the last one."""
+        return self.layer.read_at[-1] if self.hop == len(self.layer.read_at) - 1 else None
+
 
 class _Reader:
     """Counts calls, follows pending tensors and delivers."""
 
-    def __init__(self, layers: Sequence[Layer], deliver: Deliver, stop_after_last: bool) -> None:
-        self.deliver = deliver
+    def __init__(self, layers: Sequence[Layer], deliver: Deliver, stop_after_last: bool, rectify: Rectify | None) -> None:
+        self.deliver, self.rectify = deliver, rectify
         self.left = self.total = len(layers) if stop_after_last else -1
         self.pending: list[_Pending] = []
         self.busy = False
@@ -150,6 +171,8 @@ class _Reader:
             name = path or ("" if ROOT in paths else ROOT)
             if self.needs_mode and isinstance(one, nn.MultiheadAttention):
                 yield from _without_mode(one)
+            if path in self.followed and self.rectify is not None and type(one) in CEILINGS and "forward" not in vars(one):
+                yield _Stead(one, self._clamp(path, one, CEILINGS[type(one)]))
             if path in self.followed:
                 yield one.register_forward_hook(self._hop(path), with_kwargs=True)
             if name in self.by_path:
@@ -195,15 +218,46 @@ class _Reader:
                     self.pending.remove(one)
                     self._deliver(one.layer, result)
 
-    def _deliver(self, layer: Layer, tensor: Tensor) -> None:
+    def _clamp(self, path: str, module: nn.Module, ceiling: float) -> Callable[[Tensor], Tensor]:
+        """What runs in the stead of a rectifying module: with its units' numbers read on the way, where that can be."""
+        usual = module.forward
+
+        def forward(x: Tensor) -> Tensor:
+            found = [one for one in self.pending if one.tensor is x]
+            plain = x.is_cpu and x.dtype is torch.float32 and x.is_contiguous() and torch.is_inference_mode_enabled()
+            if not (module.inplace and plain and len(found) == 1 and found[0].last == path):
+                result: Tensor = usual(x)
+                return result
+            self.pending.remove(found[0])
+            self._deliver(found[0].layer, x, ceiling)
+            return x
+
+        return forward
+
+    def _deliver(self, layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
         self.busy = True
         try:
-            self.deliver(layer, tensor)
+            if ceiling is None or self.rectify is None:
+                self.deliver(layer, tensor)
+            else:
+                self.rectify(layer, tensor, ceiling)
         finally:
             self.busy = False
         self.left -= 1
         if self.left == 0:
             raise _ReadAll(self)
+
+
+class _Stead:
+    """Something else run in the stead of a module, whose hooks still run, until it is removed."""
+
+    def __init__(self, module: nn.Module, forward: Callable[[Tensor], Tensor]) -> None:
+        self._module = module
+        vars(module)["forward"] = forward
+
+    def remove(self) -> None:
+        """The module runs itself again."""
+        del vars(self._module)["forward"]
 
 
 class _Mode(TorchFunctionMode):

@@ -97,11 +97,17 @@ class Scan:
         def deliver(layer: Layer, activation: Tensor) -> None:
             onto.layers[layer.name].add(maps(layer, activation), batch.examples, batch.classes, pool)
 
+        def rectify(layer: Layer, before: Tensor, ceiling: float) -> None:
+            if layer.channel_axis == 1:
+                onto.layers[layer.name].add(before, batch.examples, batch.classes, pool, ceiling)
+            else:
+                deliver(layer, before.clamp_(0, ceiling))
+
         with (
             ThreadPoolExecutor(torch.get_num_threads()) as pool,
             evaluation(self.network),
             torch.inference_mode(),
-            reading(self.network, self.layers, deliver),
+            reading(self.network, self.layers, deliver, rectify=rectify),
         ):
             for batch in feed(self.source, range(shard.start, shard.stop), self.batch_size, self.workers):
                 onto.skipped.update(batch.skipped)

@@ -39,6 +39,7 @@ from torchlurk.scanning.lanes import (
     load,
     number,
     only_last,
+    set_number,
     small_integers,
     smaller,
     smallest,
@@ -65,6 +66,9 @@ WORTH_THREADS = 1 << 18
 
 LAYOUTS_KNOWN = 4096
 """How many shapes and strides of maps are remembered: a few a layer."""
+
+AS_IT_IS = np.float32(-1)
+"""The ceiling of maps that are not clamped."""
 
 NEW_CLASS = -1
 """The answer of a kernel that has done nothing, because an example is of a class that has no place yet."""
@@ -122,8 +126,11 @@ def add_maps(
     classes: Int64[np.ndarray, " batch"],
     running: Int64[np.ndarray, " field"],
     pool: Executor | None,
+    ceiling: float | None = None,
 ) -> int:
     """Take a batch of maps into the running state; returns how many rows were not finite, or `NEW_CLASS`.
+
+    With a ceiling, for maps that it `rectifies`, they are clamped from zero to it where they lie.
 
     Maps with neighbouring positions or neighbouring units side by side in memory are read where they lie.
     """
@@ -136,14 +143,21 @@ def add_maps(
     assert layout is not None
     kernel = _KERNELS[maps.dtype, layout[-1] == 1]
     address, units = maps.data_ptr(), maps.shape[1]
+    most = AS_IT_IS if ceiling is None else np.float32(ceiling)
     threads = torch.get_num_threads() if pool is not None and maps.numel() >= WORTH_THREADS else 1
     if pool is None or threads == 1:
-        return int(kernel(address, layout, 0, units, running, examples, classes))
+        return int(kernel(address, layout, 0, units, running, examples, classes, most))
     edges = [units * index // threads for index in range(threads + 1)]
     lost = list(
-        pool.map(lambda first, last: kernel(address, layout, first, last, running, examples, classes), edges, edges[1:])
+        pool.map(lambda first, last: kernel(address, layout, first, last, running, examples, classes, most), edges, edges[1:])
     )
     return NEW_CLASS if NEW_CLASS in lost else sum(lost)
+
+
+def rectifies(maps: Float[Tensor, "batch unit *positions"]) -> bool:
+    """Whether maps can be clamped on the way: float32 with neighbouring positions side by side."""
+    layout = _layout(maps.shape, maps.stride()) if maps.is_cpu and maps.dtype is torch.float32 else None
+    return layout is not None and bool(layout[-1] == 1)
 
 
 @lru_cache(maxsize=LAYOUTS_KNOWN)
@@ -215,25 +229,25 @@ def _running_of(field):
 
 @no_type_check
 @_compiled
-def _float_rows(address, layout, first, last, running, examples, classes):
-    return _add_rows(floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes)
+def _float_rows(address, layout, first, last, running, examples, classes, most):
+    return _add_rows(floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes, most)
 
 
 @no_type_check
 @_compiled
-def _float_columns(address, layout, first, last, running, examples, classes):
+def _float_columns(address, layout, first, last, running, examples, classes, most):
     return _add_columns(floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes)
 
 
 @no_type_check
 @_compiled
-def _brain_float_rows(address, layout, first, last, running, examples, classes):
-    return _add_rows(brain_floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes)
+def _brain_float_rows(address, layout, first, last, running, examples, classes, most):
+    return _add_rows(brain_floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes, None)
 
 
 @no_type_check
 @_compiled
-def _brain_float_columns(address, layout, first, last, running, examples, classes):
+def _brain_float_columns(address, layout, first, last, running, examples, classes, most):
     return _add_columns(brain_floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes)
 
 
@@ -248,14 +262,17 @@ _KERNELS = {
 
 @no_type_check
 @_compiled
-def _add_rows(memory, layout, first, last, running, examples, classes):
-    """Maps whose positions lie side by side."""
+def _add_rows(memory, layout, first, last, running, examples, classes, most):
+    """Maps whose positions lie side by side; clamped first from zero to `most`, if that is a number."""
     if not _all_known(running, classes):
         return NEW_CLASS
     lost, slots, (high, low, sums, active) = 0, _slots(running, examples), _responses(len(examples))
     pivots, rows = floats(running.pivot), integers(running.rows)
     for unit in range(first, last):
         start = unit * layout.by_unit
+        if most is not None and most >= 0:
+            for row in range(len(examples)):
+                _rectify(memory, start + row * layout.by_example, layout.positions, most)
         if rows[unit] == 0:
             pivots[unit] = _pivot(memory, start, layout.positions, layout.by_position)
         pivot = pivots[unit]
@@ -272,6 +289,20 @@ def _add_rows(memory, layout, first, last, running, examples, classes):
         lost += _enter(memory, start, layout, unit, running, examples, classes, slots, high, low, sums, active)
     _count_classes(first, running, classes)
     return lost
+
+
+@no_type_check
+@_inlined
+def _rectify(memory, start, length, most):
+    """Clamps a row from zero to `most`, as torch does: NaN stays."""
+    least, ceiling, at = everywhere(np.float32(0)), everywhere(most), start
+    while at + WIDTH <= start + length:
+        store(memory, at, smaller(ceiling, larger(least, load(memory, at))))
+        at += WIDTH
+    while at < start + length:
+        value = number(memory, at)
+        set_number(memory, at, np.float32(0) if value < 0 else most if value > most else value)
+        at += 1
 
 
 @no_type_check

@@ -127,6 +127,12 @@ def number(builder: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
     return builder.bitcast(builder.shl(builder.zext(element, _WHOLE), ir.Constant(_WHOLE, 16)), _FLOAT)
 
 
+@_at(types.void, types.float32)
+def set_number(builder: ir.IRBuilder, pointer: ir.Value, value: ir.Value) -> None:
+    """Write one number to float32 memory."""
+    builder.store(value, pointer)
+
+
 @_at(types.void, _lanes)
 def store(builder: ir.IRBuilder, pointer: ir.Value, value: ir.Value) -> None:
     """Write all lanes to float32 memory."""

@@ -64,8 +64,11 @@ class LayerPart:
         examples: Int64[np.ndarray, " batch"],
         classes: Int64[np.ndarray, " batch"],
         pool: Executor | None = None,
+        ceiling: float | None = None,
     ) -> None:
         """Take in the maps of a batch: one example a row, its index and its class (-1 for none).
+
+        With a ceiling they are what comes before a rectification: they are clamped from zero to it, in place.
 
         With a pool, as many of its threads as torch uses share the work on large maps. Raises `ModelError` if the maps
         are of another size than those before.
@@ -77,16 +80,19 @@ class LayerPart:
                 "inputs must be of one size, and the model must not change between passes",
             )
         kernels = fused()
+        if ceiling is not None and (kernels is None or not kernels.rectifies(maps)):
+            maps.clamp_(0, ceiling)
+            ceiling = None
         if kernels is None or not maps.is_cpu:
             self._add_by_torch(reductions.flat(maps), examples, classes)
             return
         if self._running is None:
             self._running = self._addresses(kernels)
-        lost = kernels.add_maps(maps, examples, classes, self._running, pool)
+        lost = kernels.add_maps(maps, examples, classes, self._running, pool, ceiling)
         if lost == kernels.NEW_CLASS:
             self.classes.admit(classes)
             self._running = self._addresses(kernels)
-            lost = kernels.add_maps(maps, examples, classes, self._running, pool)
+            lost = kernels.add_maps(maps, examples, classes, self._running, pool, ceiling)
         if lost and self.classes.broken is None:
             self._note_lost(reductions.flat(maps), classes)
 
