@@ -19,7 +19,7 @@ from torchlurk.models.kernels import input_kernels
 from torchlurk.models.layers import Survey, choose, survey
 from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.options import stored
-from torchlurk.records import Layer, Run, Skip, StageCount
+from torchlurk.records import Layer, Ranking, Run, Skip, StageCount
 from torchlurk.rendering.encoding import encode
 from torchlurk.scanning.batch_size import choose_batch_size
 from torchlurk.scanning.job import Scan, ScanPart
@@ -37,6 +37,11 @@ SAVE_SHARE = 0.02
 
 PICTURES_AT_ONCE = 64
 """How many example pictures go into one transaction."""
+
+MANY_TIES = 0.1
+"""A layer is named where at least this share of its units has nothing but ties among its leaders."""
+
+TIED_LAYERS_NAMED = 5
 
 
 class ScanStage:
@@ -134,12 +139,18 @@ class ScanStage:
         with writer.transaction():
             writer.write_data(self._source.classes, examples, skipped)
             writer.write_input_statistics(part.inputs.finish())
+        tied = {}
         for layer in layers:
             scanned = part.layers[layer.name]
-            writer.write_scan(layer.name, scanned.finish(len(self._source.classes), fields[layer.name].boxes))
+            found = scanned.finish(len(self._source.classes), fields[layer.name].boxes)
+            writer.write_scan(layer.name, found)
+            if ties := tied_share(found.by_max):
+                tied[layer.name] = ties
             if scanned.broken:
                 share = f"{scanned.broken} responses of units to examples are not finite, and left out"
                 writer.add_note("nonfinite", f"layer {layer.name}: {share}")
+        if tied:
+            writer.add_note("ties", _told_of_ties(tied))
 
     def _keep_pictures(self, writer: Writer) -> None:
         """Stores every exemplar's example as the network saw it, once, and no other."""
@@ -153,6 +164,26 @@ class ScanStage:
             )
             self._progress.advance(len(batch) + len(batch.skipped))
         self._progress.end()
+
+
+def tied_share(ranking: Ranking) -> float:
+    """The share of units whose strongest examples all score the same, above zero: which are kept is then by chance.
+
+    0 where it is less than `MANY_TIES`, or where only one example is kept.
+    """
+    first, last = ranking.scores[:, 0], ranking.scores[:, -1]
+    share = float(((first == last) & (first > 0)).mean()) if ranking.scores.shape[1] > 1 else 0.0
+    return share if share >= MANY_TIES else 0.0
+
+
+def _told_of_ties(shares: Mapping[str, float]) -> str:
+    most = sorted(shares, key=lambda name: -shares[name])
+    named = ", ".join(f"{name} ({shares[name]:.0%})" for name in most[:TIED_LAYERS_NAMED])
+    rest = f" and {len(most) - TIED_LAYERS_NAMED} more layers" if len(most) > TIED_LAYERS_NAMED else ""
+    return (
+        f"units whose strongest examples all reach the same value, as at the ceiling of a ReLU6: {named}{rest}; of equals the"
+        " first in the data are shown (--tap output reads units before the nonlinearity)"
+    )
 
 
 class _Saver:
