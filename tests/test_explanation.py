@@ -18,6 +18,7 @@ from torchlurk.bench import Bench
 from torchlurk.cli.explain import command
 from torchlurk.errors import DataError, MismatchError, OptionError, UnitError
 from torchlurk.hierarchy.growing import most_children
+from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.inputs.demo.world import PREPROCESSING, DemoWorld
 from torchlurk.inputs.preprocessing import normalize
 from torchlurk.models.demo import demo_network
@@ -105,6 +106,39 @@ def test_another_model_than_the_studys_is_refused(study: Path) -> None:
         other.head.bias[0] += 1
     with pytest.raises(MismatchError, match="not the model"):
         torchlurk.explain(other, tensor(), study=study)
+
+
+def test_of_several_images_everything_is_the_mean(study: Path, picture: Path) -> None:
+    net = demo_network()
+    world = DemoWorld(IMAGES)
+    both = [normalize(torch.from_numpy(world.read(index).pixels)[None], PREPROCESSING) for index in (3, 11)]
+    found = torchlurk.explain(net, torch.cat(both), "head:2", children=8, depth=1)
+    apart = [look.makeups([look.branch("head:2")], most=512)[0] for look in (Inspector(net, one) for one in both)]
+    with torch.no_grad():
+        probable = net(torch.cat(both)).softmax(1).mean(0)
+    assert found.predictions[0].probability == pytest.approx(float(probable.max()), rel=1e-4)
+    assert found.root.makeup.value == pytest.approx(np.mean([one.value for one in apart]), rel=1e-4)
+    gives = [{one.unit: one.contribution for one in each.strongest} for each in apart]
+    for child in found.root.makeup.strongest:
+        assert child.contribution == pytest.approx(np.mean([each.get(child.unit, 0) for each in gives]), rel=1e-3, abs=1e-5)
+    shown = torchlurk.explain("demo", [picture, Image.fromarray(world.read(11).pixels)], "head:2", study=study, depth=1)
+    assert shown.root.makeup.value == pytest.approx(found.root.makeup.value, rel=1e-3)
+    assert ElementTree.fromstring(shown.svg()).tag.endswith("svg")
+    with pytest.raises(OptionError, match="no image"):
+        torchlurk.explain(net, [])
+
+
+def test_the_command_explains_a_class(study: Path, picture: Path) -> None:
+    def call(*arguments: object) -> object:
+        return CliRunner().invoke(command, [str(study), *map(str, arguments), "--model", "demo", "--json"])
+
+    name = DemoWorld(IMAGES).classes[2].name
+    document = json.loads(call("--class", name, "--depth", 1).output)
+    assert document["predictions"][0]["label"] == DemoWorld(IMAGES).classes[2].label
+    assert document["tree"]["position"] is None
+    assert "has no class 'nothing'" in str(call("--class", "nothing").exception)
+    assert "not both" in str(call(picture, "--class", name).exception)
+    assert "not both" in str(call().exception)
 
 
 def test_what_cannot_be_explained_is_refused_in_words(study: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
-from torchlurk.errors import DataError, MismatchError, OptionError, StudyError, TorchlurkError
+from torchlurk.errors import DataError, MismatchError, OptionError, StudyError, TorchlurkError, UnknownImageError, nearest
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.inputs.class_names import read_labels
 from torchlurk.inputs.decoding import decode
@@ -21,8 +21,12 @@ from torchlurk.models.placement import choose_device, place
 from torchlurk.records import Box, Layer, Preprocessing, Tap
 from torchlurk.rendering.boxes import crop
 from torchlurk.rendering.encoding import decode as decode_stored
+from torchlurk.store.overviews import pictured_examples
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
+
+CLASS_EXAMPLES = 8
+"""Of how many examples a class's mean is, if nothing else is said."""
 
 Picture = UInt8[np.ndarray, "height width channel"]
 
@@ -97,9 +101,32 @@ class Bench:
         return normalize(torch.from_numpy(pixels)[None].to(self.device), self.preprocessing)
 
     def shown(self, inputs: Float[Tensor, "image ..."]) -> Picture:
-        """The first of inputs as a picture."""
-        shown: Picture = display(inputs[:1], self.preprocessing)[0]
+        """Inputs as a picture, several as their mean."""
+        shown: Picture = display(inputs.mean(0, keepdim=True), self.preprocessing)[0]
         return shown
+
+    def example(self, index: int) -> Picture:
+        """An example as the network saw it; raises `UnknownImageError` where the study does not hold its picture."""
+        stored = None if self.study is None else self.study.picture(index)
+        if stored is None:
+            raise UnknownImageError(f"the study holds no picture of example {index}", "choose another")
+        pixels = np.array(decode_stored(stored[1]))
+        return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+    def examples_of(self, named: str | int, most: int = CLASS_EXAMPLES) -> tuple[Picture, ...]:
+        """Examples of a class, given by its index, name or label, whose pictures the study holds; the first `most` of them.
+
+        Raises `OptionError` where there is no such class, `UnknownImageError` where no picture of it is held.
+        """
+        classes = () if self.study is None else self.study.classes()
+        found = [one for one in classes if named in (one.index, one.name, one.label)]
+        if self.study is None or not found:
+            known = nearest(str(named), [name for one in classes for name in (one.name, one.label)])
+            raise OptionError(f"the study has no class '{named}'{known}", "torchlurk serve STUDY lists them")
+        held = pictured_examples(self.study, found[0].index, most)
+        if not held:
+            raise UnknownImageError(f"the study holds no picture of class '{found[0].label}'", "choose another")
+        return tuple(self.example(index) for index, _ in held)
 
     def inspect(self, inputs: Float[Tensor, "image ..."]) -> Inspector:
         """The images, open to questions; what is known of the model from the last ones of that size is used again."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
@@ -26,10 +27,14 @@ from torchlurk.resources import image_page
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 
+Shown = Float[Tensor, "..."] | UInt8[np.ndarray, "height width channel"] | Image.Image | str | Path
+"""An image: as the model takes it, as it sees it before normalization, a picture, or the file of one."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hierarchy:
-    """One image in a network: what it says, which units stand out in each layer, and the tree beneath one of them.
+    """One image in a network, or the mean over several: what it says, which units stand out in each layer, and the tree
+    beneath one of them.
 
     `image` is what the network saw; `exemplars` what the tree's units usually respond to, where a study tells. A notebook
     draws it by itself.
@@ -84,7 +89,7 @@ class Hierarchy:
 
 def explain(
     model: nn.Module | str,
-    image: Float[Tensor, ...] | Image.Image | str | Path,
+    image: Shown | Sequence[Shown],
     unit: Unit | str | None = None,
     *,
     study: Any = None,
@@ -103,7 +108,8 @@ def explain(
     """What one image does in the model, and the tree beneath `unit` at its strongest position there, or at `position`.
 
     Without a unit it is the class that is predicted. `model` is any module (left as found), or a MODEL as on the command
-    line, with `weights`; `image` a tensor as the model takes it, a picture, or a file's path. A `study` (opened, or its
+    line, with `weights`; `image` a tensor as the model takes it, a picture, or a file's path; of several, or of a batch,
+    everything is the mean. A `study` (opened, or its
     path) made with that model adds what units usually respond to; `mean` and `std` say how a tensor was normalized, so that
     it can be shown. The other arguments are those of `torchlurk explain`. Raises a `TorchlurkError` that says what to do.
     """
@@ -119,12 +125,15 @@ def explain(
 
 def explain_on(
     bench: Bench,
-    image: Float[Tensor, ...] | Image.Image | str | Path,
+    image: Shown | Sequence[Shown],
     options: ExplainOptions,
     position: tuple[int, ...] | None = None,
 ) -> Hierarchy:
     """The same on a model that is ready."""
-    inputs = _batch(image) if isinstance(image, Tensor) else bench.inputs(bench.pixels(image))
+    several: Sequence[Any] = image if isinstance(image, (list, tuple)) else [image]
+    if not several:
+        raise OptionError("no image was given", "give one, or several of which the mean is to be shown")
+    inputs = torch.cat([_inputs(bench, one) for one in several])
     inspector = bench.inspect(inputs)
     root = _root(inspector, options.unit, position)
     tree = grow(inspector, root, children=options.children, depth=options.depth, method=options.method)
@@ -154,11 +163,15 @@ def _root(inspector: Inspector, unit: str | None, position: tuple[int, ...] | No
     return inspector.branch(found[0].unit, position)
 
 
-def _batch(image: Tensor) -> Float[Tensor, "1 ..."]:
+def _inputs(bench: Bench, image: Shown) -> Float[Tensor, "image channel height width"]:
+    if not isinstance(image, Tensor):
+        return bench.inputs(image if isinstance(image, np.ndarray) else bench.pixels(image))
     batch = image if image.ndim == 4 else image[None]
-    if batch.ndim != 4 or len(batch) != 1:
-        raise OptionError(f"the image has the shape {tuple(image.shape)}", "give one image: channel height width")
-    return batch
+    if batch.ndim != 4 or not len(batch):
+        raise OptionError(
+            f"the image has the shape {tuple(image.shape)}", "give channel height width, or a batch of such images"
+        )
+    return batch.to(bench.device)
 
 
 def _reader(study: Any) -> tuple[Reader | None, bool]:

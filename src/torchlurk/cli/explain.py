@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from torchlurk.cli.flags import collect, flags
+from torchlurk.errors import OptionError
 from torchlurk.options import ExplainOptions
 
 
 @click.command("explain")
 @click.argument("study", type=click.Path(path_type=Path))
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(path_type=Path), required=False)
+@click.option("--class", "of_class", metavar="NAME", help="In place of IMAGE: the mean over examples of this class.")
 @click.option("--model", required=True, metavar="MODEL", help="The model that the study was made with.")
 @click.option("--weights", metavar="FILE", help="Its weights, as for `torchlurk analyze`.")
 @flags(ExplainOptions)
@@ -23,7 +25,8 @@ from torchlurk.options import ExplainOptions
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 def command(
     study: Path,
-    image: Path,
+    image: Path | None,
+    of_class: str | None,
     model: str,
     weights: str | None,
     class_names: str | None,
@@ -32,18 +35,22 @@ def command(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Show what made a unit what it is in one IMAGE: the tree of the units beneath it, each with its share.
+    """Show what made a unit what it is in one IMAGE, or on average over a class: the tree of the units beneath it, each
+    with its share.
 
     MODEL must be the one that STUDY was made with. Shares are of what each unit is made of, and add up to 100 %.
     """
     options = collect(ExplainOptions, given)
+    if (image is None) == (of_class is None):
+        raise OptionError("give an IMAGE or a --class, and not both", "torchlurk explain STUDY photo.jpg --model MODEL")
     from torchlurk.bench import Bench
     from torchlurk.explanation import document, explain_on
     from torchlurk.store.reading import Reader
 
     with Reader(study) as reader:
         bench = Bench.load(model, weights, study=reader, class_names=class_names, device=device)
-        found = explain_on(bench, image, options)
+        shown = image if image is not None else bench.examples_of(of_class or "")
+        found = explain_on(bench, shown, options)
     if out:
         found.save(out)
         if not as_json:

@@ -59,6 +59,27 @@ def test_the_gallery_names_pictures_that_are_served(client: Any) -> None:
         assert 0 <= one["class"] < len(classes)
 
 
+def test_a_class_is_the_mean_over_its_examples(client: Any, study: Path) -> None:
+    status, found, _ = client.post("/image/demo", {"class": 2})
+    assert status == 200
+    with Reader(study) as reader:
+        bench = Bench.load("demo", study=reader, device="cpu")
+        pictures = bench.examples_of(2)
+        assert found["images"] == len(pictures) > 1
+        look = bench.inspect(torch.cat([bench.inputs(one) for one in pictures]))
+        assert [one["label"] for one in found["predictions"]] == [one.label for one in look.predictions()]
+        assert found["predictions"][0]["label"] == reader.classes()[2].label
+    unit = found["predictions"][0]["unit"]
+    asked = {"branches": [{"units": [unit]}], "most": 4}
+    made = client.post(f"/image/demo/{found['image']}/makeups", asked)[1]["makeups"][0]
+    assert sum(one["share"] for one in made["feeds"]) == pytest.approx(1)
+    assert [one["position"] for one in made["children"]] == [None] * 4
+    drawn = client.post(f"/image/demo/{found['image']}/pictures", {"branches": asked["branches"]})[1]["pictures"][0]
+    assert drawn["picture"].startswith("data:image/")
+    assert client.post(f"/image/demo/{found['image']}/uses", {"unit": unit})[0] == 400
+    assert client.post("/image/demo", {"class": 999})[0] == 400
+
+
 def test_a_unit_is_told_as_among_the_strongest_and_an_output_leads_to_its_unit(client: Any, thing: bytes) -> None:
     found = opened(client, thing)
     for layer in found["layers"][::5]:
@@ -232,7 +253,7 @@ def test_the_model_is_left_as_found_whatever_is_asked(study: Path, thing: bytes)
         desk = open_desk(Forest([reader]), "demo", None, device="cpu")
         module = desk.benches["demo"].module
         before = {name: one.clone() for name, one in module.state_dict().items()}
-        look = desk.open("demo", DemoWorld(24).read(3).pixels).inspector
+        look = desk.open("demo", [DemoWorld(24).read(3).pixels]).inspector
         root = look.branch("block4:1")
         look.pictures([root])
         with pytest.raises(OptionError):

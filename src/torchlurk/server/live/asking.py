@@ -91,6 +91,12 @@ class AskedExample(_Strict):
     example: int = Field(ge=0)
 
 
+class AskedClass(_Strict):
+    """The mean over examples of a class."""
+
+    of: int = Field(ge=0, alias="class")
+
+
 class AskedView(_Strict):
     """What of the frames to come is looked at."""
 

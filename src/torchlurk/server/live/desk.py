@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 
 from torchlurk.bench import Bench, Picture
 from torchlurk.errors import BusyError, MismatchError, TorchlurkError, UnknownImageError
@@ -32,7 +33,7 @@ MOST_STREAMS = 16
 
 @dataclass(frozen=True, slots=True)
 class OpenImage:
-    """An image in the model of a study."""
+    """An image in the model of a study, or several of which everything is the mean; `pixels` is theirs."""
 
     name: str
     pixels: Picture
@@ -60,14 +61,16 @@ class Desk:
         finally:
             self._waiting -= 1
 
-    def open(self, slug: str, pixels: Picture) -> OpenImage:
-        """Opens an image, which goes by what it shows; to be called where the model runs."""
-        name = hashlib.sha256(slug.encode() + str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    def open(self, slug: str, pictures: Sequence[Picture]) -> OpenImage:
+        """Opens an image, which goes by what it shows, or several as one; to be called where the model runs."""
+        stack = np.stack(pictures)
+        name = hashlib.sha256(slug.encode() + str(stack.shape).encode() + stack.tobytes()).hexdigest()
         with self._lock:
             known = name in self._open
         if not known:
             bench = self.benches[slug]
-            made = OpenImage(name, pixels, bench.inspect(bench.inputs(pixels)))
+            inputs = torch.cat([bench.inputs(one) for one in pictures])
+            made = OpenImage(name, stack.mean(0).round().astype(np.uint8), bench.inspect(inputs))
             with self._lock:
                 self._open[name] = made
                 while len(self._open) > MOST_OPEN:

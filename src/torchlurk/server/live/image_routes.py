@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
 from fastapi import APIRouter, Path, Query, Request
+from pydantic import TypeAdapter
 from starlette.responses import JSONResponse, Response
 
 from torchlurk.bench import Bench, Picture
-from torchlurk.errors import DataError, NoModelError, OptionError, UnknownImageError
+from torchlurk.errors import DataError, NoModelError, OptionError
 from torchlurk.hierarchy.descent import PASSAGES
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.inputs.decoding import decode_bytes, eight_bit
-from torchlurk.rendering.encoding import decode as decode_stored
 from torchlurk.resources import image_page
-from torchlurk.server.live.asking import LONGEST_NAME, AskedBranches, AskedEffects, AskedExample, AskedUses
+from torchlurk.server.live.asking import LONGEST_NAME, AskedBranches, AskedClass, AskedEffects, AskedExample, AskedUses
 from torchlurk.server.live.desk import Desk, OpenImage
 from torchlurk.server.live.drawing import as_plane, exact_picture, in_focus, sheet_of
 from torchlurk.store import overviews
@@ -62,12 +62,12 @@ def image_routes(desk: Desk) -> APIRouter:
             }
         )
 
-    @router.post("/image/{slug}", summary="Open an image: an image file as the body, or JSON {example}")
+    @router.post("/image/{slug}", summary="Open an image: an image file as the body, or JSON {example} or {class}")
     async def open_image(request: Request, slug: Slug) -> Response:
         """Its name, what the network says of it, and the units of each layer that stand out."""
         bench = bench_of(desk, slug)
-        pixels = await _pixels(request, bench)
-        return _json(await desk.ask(lambda: _overview(desk.open(slug, pixels))))
+        pictures = await _pictures(request, bench)
+        return _json(await desk.ask(lambda: _overview(desk.open(slug, pictures))))
 
     @router.get("/image/{slug}/{name}/picture", summary="The image as the network sees it")
     async def picture(slug: Slug, name: Name) -> Response:
@@ -145,15 +145,6 @@ def bench_of(desk: Desk, slug: str) -> Bench:
     return desk.benches[slug]
 
 
-def example_pixels(bench: Bench, example: int) -> Picture:
-    """An example as the network saw it, as far as the study holds its picture; raises `UnknownImageError` where not."""
-    stored = None if bench.study is None else bench.study.picture(example)
-    if stored is None:
-        raise UnknownImageError(f"the study holds no picture of example {example}", "choose another")
-    pixels = np.array(decode_stored(stored[1]))
-    return pixels if pixels.ndim == 3 else pixels[:, :, None]
-
-
 def uploaded_pixels(bench: Bench, data: bytes) -> Picture:
     """An image file's content as the network sees it; raises `DataError` for what is too large, or no image."""
     try:
@@ -178,15 +169,20 @@ def prepared_pixels(bench: Bench, data: bytes) -> Picture:
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
-async def _pixels(request: Request, bench: Bench) -> Picture:
+async def _pictures(request: Request, bench: Bench) -> Sequence[Picture]:
+    """What is to be opened: one image, or the examples of a class."""
     body = await _body(request)
-    if request.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
-        try:
-            example = AskedExample.model_validate_json(body).example
-        except ValueError as error:
-            raise OptionError('the body is not {"example": number}', "or send an image file") from error
-        return await torch_free(lambda: example_pixels(bench, example))
-    return await torch_free(lambda: uploaded_pixels(bench, body))
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        return [await torch_free(lambda: uploaded_pixels(bench, body))]
+    try:
+        asked = TypeAdapter(AskedExample | AskedClass).validate_json(body)
+    except ValueError as error:
+        raise OptionError('the body is neither {"example": number} nor {"class": number}', "or send an image file") from error
+    if isinstance(asked, AskedClass):
+        of = asked.of
+        return await torch_free(lambda: bench.examples_of(of))
+    example = asked.example
+    return [await torch_free(lambda: bench.example(example))]
 
 
 async def _body(request: Request) -> bytes:
@@ -212,6 +208,7 @@ def _overview(image: OpenImage) -> dict[str, Any]:
     return {
         "image": image.name,
         "size": [width, height],
+        "images": len(look.inputs),
         "predictions": [
             {**image_page.prediction(one), "unit": _address(look.class_unit(one.index))} for one in look.predictions()
         ],

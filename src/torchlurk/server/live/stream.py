@@ -23,7 +23,7 @@ from torchlurk.resources.documents import number
 from torchlurk.server.live.asking import AskedView
 from torchlurk.server.live.desk import MOST_STREAMS, Desk
 from torchlurk.server.live.drawing import as_plane, exact_picture, sheet_of, signed_picture
-from torchlurk.server.live.image_routes import MOST_EXAMPLES, bench_of, example_pixels, prepared_pixels, uploaded_pixels
+from torchlurk.server.live.image_routes import MOST_EXAMPLES, bench_of, prepared_pixels, uploaded_pixels
 from torchlurk.server.live.lens import Seen, Wanted, check, look
 from torchlurk.store import overviews
 
@@ -169,7 +169,7 @@ def _see(sight: _Sight, frame: tuple[int, bytes] | None, view: AskedView) -> byt
 def _inputs(sight: _Sight, frame: tuple[int, bytes] | None, view: AskedView) -> tuple[int, torch.Tensor] | None:
     bench = sight.bench
     if view.example is not None and view.example != sight.example:
-        sight.untold = example_pixels(bench, view.example)
+        sight.untold = bench.example(view.example)
         sight.shown, sight.example = (0, bench.inputs(sight.untold)), view.example
     elif view.example is None and frame is not None:
         pixels = (prepared_pixels if view.prepared else uploaded_pixels)(bench, frame[1])
