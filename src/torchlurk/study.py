@@ -29,6 +29,7 @@ from torchlurk.options import (
     UnitOptions,
 )
 from torchlurk.records import Class, Exemplar, Graph, InputStatistics, Layer, Run, Skip, Tap, UnitRecord
+from torchlurk.rendering.attributions import Attributed, Rendering, attribution_rows
 from torchlurk.rendering.contact_sheet import contact_sheet
 from torchlurk.rendering.encoding import decode
 from torchlurk.rendering.sprites import layer_sheet
@@ -226,9 +227,30 @@ class UnitView:
         reader, unit = self._study.reader, Unit(self.record.layer.name, self.record.channel)
         return unit_document(self.record, self._study.classes, reader.attributions(unit), reader.syntheses(unit))
 
-    def picture(self) -> Image.Image:
-        """The unit's contact sheet: exemplars with boxes, class bars, responses, statistics."""
-        return contact_sheet(self.record, self._study.classes, self._study.picture, self._study.input_size)
+    def attributions(self, by: str = "max", method: str | None = None) -> tuple[Attributed, ...]:
+        """What in the exemplars `by` "max" or "mean" excited the unit, strongest first, by one method or all there are.
+
+        None where the stage attribute has not run. A notebook draws each beside its image and box.
+        """
+        reader, study = self._study.reader, self._study
+        unit = Unit(self.record.layer.name, self.record.channel)
+        checks = {one.method: one for one in reader.checks(unit.layer)}
+        exemplars = {one.rank: one for one in self.exemplars(by)}
+        found = []
+        for one in reader.attributions(unit):
+            stored = reader.stored_picture(one.picture)
+            if one.ranking == by and method in (None, one.method) and one.rank in exemplars and stored is not None:
+                exemplar = exemplars[one.rank]
+                whole, check = study.picture(exemplar.example), checks.get(one.method)
+                found.append(Attributed(one, exemplar, decode(stored[1]), whole, study.input_size, check))
+        return tuple(found)
+
+    def picture(self, rendering: Rendering = "signed") -> Image.Image:
+        """The unit's contact sheet: exemplars with boxes and attributions, class bars, responses, statistics."""
+        study = self._study
+        found = [one for by in ("max", "mean") if by in self.record.exemplars for one in self.attributions(by)]
+        beneath = attribution_rows(found, rendering=rendering)
+        return contact_sheet(self.record, study.classes, study.picture, study.input_size, beneath=beneath)
 
     def plot(self) -> Figure:
         """The same as a matplotlib figure; raises `MissingExtraError` without matplotlib."""

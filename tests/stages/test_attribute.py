@@ -152,3 +152,19 @@ def test_each_layer_above_the_first_has_its_checks(made, net):
     height, width = study.reader.effective_field("3")
     assert 1 <= height <= 8
     assert 1 <= width <= 8
+
+
+def test_a_study_gives_attributions_with_their_image_and_evidence(made):
+    study = made(stages=("scan", "attribute"))
+    unit = study.unit("3:1")
+    found = unit.attributions()
+    assert {(one.record.rank, one.method) for one in found} == {
+        (r, m) for m in ("deconv", "gradient", "guided") for r in (0, 1)
+    }
+    (strongest, second) = unit.attributions("mean", "guided")
+    assert (strongest.record.rank, second.record.rank) == (0, 1)
+    assert strongest.values.shape == (SIDE, SIDE, 3)
+    assert found[0].exemplar == unit.exemplars("max")[found[0].record.rank]
+    assert found[0].whole is not None
+    sheets = {rendering: unit.picture(rendering).tobytes() for rendering in ("signed", "magnitude", "overlay")}
+    assert len(set(sheets.values())) == 3

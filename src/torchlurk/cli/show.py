@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import click
 from PIL import Image
 
 from torchlurk.errors import StorageError
+from torchlurk.rendering.attributions import Rendering
 from torchlurk.rendering.text import describe
 from torchlurk.store.overviews import of_some_examples
 from torchlurk.study import Study
@@ -19,7 +21,14 @@ from torchlurk.study import Study
 @click.argument("unit")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="PICTURE.png", help="Draw a contact sheet.")
-def command(study: Path, unit: str, as_json: bool, out: Path | None) -> None:
+@click.option(
+    "--rendering",
+    type=click.Choice(get_args(Rendering)),
+    default="signed",
+    show_default=True,
+    help="How the sheet draws attributions: around grey, by magnitude, or as the image that shows through.",
+)
+def command(study: Path, unit: str, as_json: bool, out: Path | None, rendering: Rendering) -> None:
     """Show what STUDY knows of one UNIT, written layer:channel: its exemplars, classes and statistics.
 
     With --out, UNIT may also be a layer: then the sheet shows the box of each unit's strongest example.
@@ -32,7 +41,7 @@ def command(study: Path, unit: str, as_json: bool, out: Path | None) -> None:
         if examples := of_some_examples(opened.reader, found.record.layer.name):
             click.echo(f"the scan goes on: this is of {examples:,} examples so far", err=True)
         if out:
-            _draw(found.picture(), out, quiet=as_json)
+            _draw(found.picture(rendering), out, quiet=as_json)
         if as_json:
             click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
         elif not out:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,12 +77,14 @@ def contact_sheet(
     picture: Picture,
     input_size: tuple[int, int],
     *,
+    beneath: Mapping[str, Sequence[Image.Image]] | None = None,
     theme: Theme = LIGHT,
 ) -> Image.Image:
     """The unit's address and layer, its exemplars with their boxes, its classes, its responses and statistics.
 
     `input_size` is (height, width) of the network's input, whose pixels the boxes are in. At most `COLUMNS`
-    exemplars of each kind are shown. What the record does not hold is left out.
+    exemplars of each kind are shown, above what there is to be put `beneath` that kind. What the record does not hold is
+    left out.
     """
     address = str(Unit(record.layer.name, record.channel))
     top = header(address, wording.layer_facts(record.layer), theme, badge="dead" if record.dead else "")
@@ -93,7 +95,7 @@ def contact_sheet(
             row = _exemplar_row(exemplars, picture, input_size, theme, enlarge=kind == "max")
             marked = "marked on the histogram of responses" if kind == "quantile" and _has_responses(record) else ""
             note = "; ".join(part for part in (_of(min(len(exemplars), COLUMNS), len(exemplars)), row.note, marked) if part)
-            parts.append(titled(title, note, row.image, theme))
+            parts += [titled(title, note, row.image, theme), *(beneath or {}).get(kind, ())]
     charts = _charts(record, classes, theme)
     parts += [charts] if charts is not None else []
     return framed(stacked(parts, SECTION_GAP, theme), MARGIN, theme)
@@ -183,7 +185,7 @@ def _exemplar_row(
         larger = scale / min(TILE / size[0], HIGHEST_TILE / size[1])
         below = f"below, {larger:.2g} times larger" if larger >= ENLARGED_FROM else "below, the box alone"
         note = f"the box is all that the unit sees where it is strongest; {below}"
-    rows.append(_in_columns([_caption(exemplar, theme) for exemplar in shown], theme))
+    rows.append(in_columns([_caption(exemplar, theme) for exemplar in shown], theme))
     return _Row(stacked(rows, GAP, theme), note)
 
 
@@ -206,7 +208,7 @@ def _whole_tiles(
         if shown is not None and exemplar.box is not None and not boxes.is_whole(exemplar.box, size):
             shown = boxes.outline(shown, boxes.scaled(exemplar.box, scale))
         tiles.append(tile(shown, (TILE, height), theme))
-    return _in_columns(tiles, theme)
+    return in_columns(tiles, theme)
 
 
 def _crop_scale(exemplars: Sequence[Exemplar], size: boxes.Size) -> float | None:
@@ -227,7 +229,7 @@ def _crop_tiles(
             part = boxes.resized(part, boxes.times(part.size, min(scale, TILE / max(part.size))))
         crops.append(part)
     height = max((part.height for part in crops if part is not None), default=LOWEST_TILE)
-    return _in_columns([tile(part, (TILE, max(height, LOWEST_TILE)), theme) for part in crops], theme)
+    return in_columns([tile(part, (TILE, max(height, LOWEST_TILE)), theme) for part in crops], theme)
 
 
 def _caption(exemplar: Exemplar, theme: Theme) -> Image.Image:
@@ -250,7 +252,8 @@ def _caption(exemplar: Exemplar, theme: Theme) -> Image.Image:
     return image
 
 
-def _in_columns(tiles: Sequence[Image.Image], theme: Theme) -> Image.Image:
+def in_columns(tiles: Sequence[Image.Image], theme: Theme) -> Image.Image:
+    """Tiles beside each other, where exemplars are."""
     image = Image.new("RGB", (CONTENT, max(one.height for one in tiles)), theme.ground)
     for column, one in enumerate(tiles):
         image.paste(one, (column * (TILE + GAP), 0))
