@@ -94,6 +94,23 @@ def test_windows_of_branching_networks_equal_the_whole(branches, name, large, mo
         torch.testing.assert_close(placed, whole, rtol=1e-5, atol=1e-5 * float(whole.abs().max()))
 
 
+@pytest.mark.parametrize("large", [0, 10**6])
+def test_some_of_the_windows_that_were_cut_together_can_be_run_alone(branches, large, monkeypatch):
+    monkeypatch.setattr(window_module, "LARGE", large)
+    inputs = torch.randn(1, 3, 97, 102, generator=torch.Generator().manual_seed(5))
+    layer = survey(branches, inputs).layer("last")
+    window = WindowReadout(branches, layer, receptive_fields(branches, inputs, [layer])["last"], (97, 102))
+    positions = torch.tensor([0, 1, layer.shape[1] * 9 + 12, layer.positions - 1])
+    channels, given = torch.arange(4), inputs.expand(4, -1, -1, -1)
+    with window.ready(), torch.no_grad():
+        for pairs in window.batches(positions):
+            cut = window.cut(given[pairs], positions[pairs])
+            together = window(cut, channels[pairs], positions[pairs])
+            for row, pair in enumerate(pairs):
+                alone = window(cut[row : row + 1], channels[pair : pair + 1], positions[pair : pair + 1])
+                torch.testing.assert_close(alone[0], together[row])
+
+
 def test_what_lies_outside_the_box_changes_not_one_bit(branches):
     """The window is all that the unit's activation is made from."""
     generator = torch.Generator().manual_seed(4)

@@ -246,7 +246,7 @@ class WindowReadout(Readout):
 
     def batches(self, positions: Int[Tensor, " pair"]) -> list[list[int]]:
         """Which pairs are best run together."""
-        if self._field[0] * self._field[1] <= LARGE or positions.is_cuda:
+        if not self._cuts_off(positions):
             return [list(range(len(positions)))]
         groups: dict[tuple[int, ...], list[int]] = {}
         rows, columns = (one.tolist() for one in self._unclipped(positions))
@@ -277,12 +277,16 @@ class WindowReadout(Readout):
         rows, columns = torch.div(positions, width, rounding_mode="floor"), positions % width
         return self._origin[0] + self._stride[0] * rows, self._origin[1] + self._stride[1] * columns
 
+    def _cuts_off(self, positions: Int[Tensor, " pair"]) -> bool:
+        """Whether windows end at the input's border; the same for any choice of the pairs."""
+        return self._field[0] * self._field[1] > LARGE and not positions.is_cuda
+
     def _sides(self, positions: Int[Tensor, " pair"]) -> Sides:
-        """Of the windows: without what lies beyond the input, if that is as much for all of them."""
+        """Of the windows of pairs that `batches` put together, or of some of them."""
         sides = []
         for start, length, true in zip(self._unclipped(positions), self._field, self._input_size, strict=True):
             before, after = (-start).clamp(min=0), (start + length - true).clamp(min=0)
-            off = [int(one[0]) if bool((one == one[0]).all()) else 0 for one in (before, after)]
+            off = [int(one[0]) if self._cuts_off(positions) else 0 for one in (before, after)]
             sides.append(Side(start + off[0], length - sum(off), true))
         return sides[0], sides[1]
 
