@@ -58,6 +58,8 @@ class Bench:
         self._class_names = class_names
         self._tap, self._layers = _read_as(study, layers)
         self._first: Inspector | None = None
+        # Whether the model takes inputs in any order of memory, as far as is known: one that calls `view` may not.
+        self.any_order = True
 
     @classmethod
     def load(

@@ -106,7 +106,13 @@ def draw(folder: Path, each: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def chromium():
+def browser_flags():
+    """What a test file gives to its Chromium besides."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def chromium(browser_flags):
     """A Chromium that is installed; none is downloaded."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
     found = os.environ.get("TORCHLURK_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -117,7 +123,7 @@ def chromium():
     # Started by root, as in a container, Chromium refuses its sandbox.
     sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=found, args=sandbox)
+        browser = started.chromium.launch(executable_path=found, args=[*sandbox, *browser_flags])
         yield browser
         browser.close()
 
