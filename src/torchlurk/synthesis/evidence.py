@@ -96,13 +96,14 @@ CHANGES: Mapping[str, Callable[[Pictures], Pictures]] = {
 
 
 def activations(ascent: Ascent, pictures: Pictures, channels: Int[Tensor, " unit"]) -> Float[Tensor, " unit"]:
-    """What each picture excites its unit to at its strongest position."""
+    """What each picture excites its unit to at its strongest position; a pass is filled up as those of an ascent are."""
     found = []
     with torch.no_grad():
         for first in range(0, len(pictures), ascent.lane):
-            piece = slice(first, first + ascent.lane)
-            maps = ascent.readout.maps(ascent.inputs(pictures[piece])).to(torch.float32)
-            found.append(maps[torch.arange(len(maps), device=maps.device), channels[piece].to(maps.device)].amax(1))
+            some, own = pictures[first : first + ascent.lane], channels[first : first + ascent.lane]
+            filled = torch.cat([some, some[:1].expand(ascent.lane - len(some), -1, -1, -1)])
+            maps = ascent.readout.maps(ascent.inputs(filled)).to(torch.float32)
+            found.append(maps[torch.arange(len(some), device=maps.device), own.to(maps.device)].amax(1))
     return torch.cat(found)
 
 
@@ -132,8 +133,8 @@ def _marked(activation: float, known: Known, trouble: str | None) -> str | None:
         return trouble
     if not math.isfinite(activation):
         return "the activation is not finite"
-    if math.isfinite(known.best) and activation < known.best:
-        return f"excites the unit less than its best exemplar ({activation:.3g} against {known.best:.3g})"
     if activation <= 0:
         return "the unit could not be excited"
+    if math.isfinite(known.best) and activation < known.best:
+        return f"excites the unit less than its best exemplar ({activation:.3g} against {known.best:.3g})"
     return None
