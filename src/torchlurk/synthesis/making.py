@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
-from torchlurk.errors import ModelError, UnitError
+from torchlurk.errors import ModelError, OptionError, UnitError
 from torchlurk.inputs.preprocessing import HIGHEST
 from torchlurk.models.readout import Readout
 from torchlurk.records import Layer, Preprocessing
@@ -125,8 +125,10 @@ def ascent_of(
     module: nn.Module, layer: Layer, preset: Preset, canvas: Canvas, preprocessing: Preprocessing, steps: int | None
 ) -> Ascent:
     """The ascent of a layer's units on that canvas, tried once: raises `ModelError` where the network cannot take such
-    pictures as far as the layer.
+    pictures as far as the layer, `OptionError` for a number of steps that cannot be.
     """
+    if steps is not None and steps < 1:
+        raise OptionError(f"steps is {steps}", "it may be 1 or more")
     readout = Readout(module, layer)
     ascent = Ascent(readout, preset, canvas, preprocessing, steps or preset.steps)
     grey = torch.full((1, canvas.channels, canvas.height, canvas.width), 0.5, device=canvas.device)
