@@ -213,11 +213,12 @@ def _picture(image: Given, maker: Synthesizer) -> Float[Tensor, "channel height 
 
 
 def _sizes(size: tuple[int, int], scales: int) -> list[tuple[int, int]]:
-    """Heights and widths from coarse to fine; the last is `size`."""
-    return [(round(size[0] / FINER**step), round(size[1] / FINER**step)) for step in range(scales - 1, -1, -1)]
+    """Heights and widths from coarse to fine, without those that leave no pixel; the last is `size`."""
+    found = [(round(size[0] / FINER**step), round(size[1] / FINER**step)) for step in range(scales - 1, -1, -1)]
+    return [one for one in found if min(one) > 0]
 
 
-def _resized(picture: Float[Tensor, "channel height width"], height: int, width: int) -> Float[Tensor, "channel height width"]:
+def _resized(picture: Float[Tensor, "channel _ _"], height: int, width: int) -> Float[Tensor, "channel {height} {width}"]:
     if tuple(picture.shape[1:]) == (height, width):
         return picture
     return F.interpolate(picture[None], (height, width), mode="bilinear", antialias=True, align_corners=False)[0]
