@@ -25,7 +25,7 @@ from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.records import Attribution, Box, Exemplar, Layer, MethodCheck, Run, StageCount
 from torchlurk.rendering.colour import signed, signed_scale
 from torchlurk.rendering.encoding import encode
-from torchlurk.stages.stage import Task, dtype_of, now
+from torchlurk.stages.stage import Task, dtype_of, now, units_named
 from torchlurk.stages.views import Examples, View
 from torchlurk.store import overviews
 from torchlurk.store.reading import Reader
@@ -127,7 +127,7 @@ class AttributeStage:
         """Each layer with those of its units that lack pictures, and by which methods."""
         scanned = overviews.unit_counts(reader)
         layers = reader.layers()
-        units = [Unit.parse(one) for one in self._task.settings.units.units]
+        units = units_named(self._task.settings, layers)
         names = {one.layer for one in units}
         chosen = {one.name for one in choose(layers, self._task.settings.scan.layers)}
         refused = {text for kind, text in reader.notes() if kind == "attribute"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from torchlurk.errors import DataError
+from torchlurk.errors import DataError, UnitError, nearest
 from torchlurk.inputs.feeding import feed, inputs_of
 from torchlurk.inputs.sources import Source
 from torchlurk.jobs import Progress
@@ -25,7 +25,8 @@ from torchlurk.options import (
     SynthesizeOptions,
     UnitOptions,
 )
-from torchlurk.records import Run
+from torchlurk.records import Layer, Run
+from torchlurk.units import Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,23 @@ class Stage(Protocol):
 
     def work(self, run: Run, earlier: Run | None) -> None:
         """Does what is not done yet and marks the run finished."""
+
+
+def units_named(settings: Settings, layers: Sequence[Layer]) -> list[Unit]:
+    """The units asked for by name; raises `UnitError` for one that the layers do not have."""
+    channels = {one.name: one.channels for one in layers}
+    found = [Unit.parse(one) for one in settings.units.units]
+    for unit in found:
+        if unit.layer not in channels:
+            raise UnitError(
+                f"the study has no layer '{unit.layer}'{nearest(unit.layer, channels)}",
+                "name a layer that was scanned",
+            )
+        if unit.channel >= channels[unit.layer]:
+            raise UnitError(
+                f"layer '{unit.layer}' has no channel {unit.channel}", f"it has {channels[unit.layer]}, counted from 0"
+            )
+    return found
 
 
 def now() -> str:

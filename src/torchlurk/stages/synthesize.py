@@ -14,7 +14,7 @@ from torchlurk.models.layers import Survey, choose, survey
 from torchlurk.records import InputStatistics, Layer, Run, StageCount
 from torchlurk.records import Synthesis as Record
 from torchlurk.rendering.encoding import encode, encode_transparent
-from torchlurk.stages.stage import Task, dtype_of, now
+from torchlurk.stages.stage import Task, dtype_of, now, units_named
 from torchlurk.store import overviews
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
@@ -24,7 +24,6 @@ from torchlurk.synthesis.evidence import known_from
 from torchlurk.synthesis.making import Synthesis, ascent_of, check_pictures, syntheses
 from torchlurk.synthesis.presets import Preset
 from torchlurk.synthesis.presets import preset as preset_named
-from torchlurk.units import Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class SynthesizeStage:
         """What is to be made, in order of execution of the layers."""
         scanned = overviews.unit_counts(reader)
         layers = reader.layers()
-        units = [Unit.parse(one) for one in self._task.settings.units.units]
+        units = units_named(self._task.settings, layers)
         names = {one.layer for one in units}
         chosen = {one.name for one in choose(layers, self._task.settings.scan.layers)}
         refused = {text.partition(":")[0] for kind, text in reader.notes() if kind == self.name}
