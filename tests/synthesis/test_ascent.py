@@ -314,6 +314,22 @@ def test_where_a_signal_is_redirected_and_where_not() -> None:
     assert redirected(1)(signal, slope).tolist() == [[0.0, 0.0, 0.0], [0.0, -2.0, 0.0]]
 
 
+def test_a_unit_at_the_ceiling_of_its_own_nonlinearity_goes_on_asking() -> None:
+    """Everywhere at the 6 of a ReLU6, as everywhere below 0, the derivative is zero; only at the ceiling it goes on."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 2, 3, bias=True), nn.ReLU6())
+    without = nn.Sequential(nn.Conv2d(3, 2, 3, bias=True), nn.ReLU())
+    with torch.no_grad():
+        net[0].bias[:] = torch.tensor([50.0, -50.0])
+    without.load_state_dict(net.state_dict())
+    way = replace(LUCID, redirected=0)
+    high, low = made(begun(net, "0", way, 5), [0, 1])
+    (free,) = made(begun(without, "0", way, 5), [0])
+    assert high.trouble is None
+    torch.testing.assert_close(high.picture, free.picture, atol=1e-5, rtol=0)
+    assert low.trouble is not None
+
+
 def test_a_network_with_nan_in_one_unit_marks_that_unit_and_the_others_are_as_they_would_be() -> None:
     sound, broken = network(), network()
     with torch.no_grad():
@@ -353,19 +369,21 @@ def test_a_unit_without_weights_is_marked_and_has_a_picture_all_the_same(name) -
 
 
 def test_a_unit_that_does_not_improve_any_more_is_done_and_the_others_go_on() -> None:
-    """Unit 0 is as it is from the start; the other rises all the time."""
+    """Unit 0 cannot exceed 1 and gets there at once, while Adam goes on from its momentum; unit 1 rises all the time."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2))
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2), nn.Hardtanh(-9, 1))
     with torch.no_grad():
-        net[1].weight[0] = 0
-        net[1].bias[0] = 1
-    steady = Preset("steady", Pixels(0.1), Channel(), Plain(1.0, 0.01), 40, 40, patience=5, redirected=0)
+        net[1].weight[1] *= 0.05
+    steady = Preset("steady", Pixels(0.1), Channel(), Adam(2.0), 40, 40, patience=5, redirected=0)
     found = made(begun(net, "1", steady, 40, size=8), [0, 1])
-    assert found[0].steps == 5
+    assert 5 < found[0].steps < 30
     assert found[1].steps == 40
-    for unit, steps in ((0, 5), (1, 40)):
-        (plain,) = made(begun(net, "1", replace(steady, patience=None), steps, size=8), [unit])
-        assert torch.equal(found[unit].picture, plain.picture)
+    lasting = replace(steady, patience=None)
+    for one, steps in zip(found, (found[0].steps, 40), strict=True):
+        ascent = begun(net, "1", lasting, steps, size=8)
+        expected = made(ascent, [0, 1])[found.index(one)].picture
+        assert torch.equal(one.picture, expected)
+    assert not torch.equal(found[0].picture, made(begun(net, "1", lasting, 40, size=8), [0])[0].picture)
 
 
 def test_a_run_ends_when_all_its_units_are_done() -> None:
