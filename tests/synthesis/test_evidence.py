@@ -193,6 +193,24 @@ def test_what_does_not_look_at_the_picture_stays_as_it_is() -> None:
     assert found == pytest.approx([1, math.nan, 1, math.nan], nan_ok=True)
 
 
+def test_a_change_that_turns_the_unit_off_leaves_nothing_not_less() -> None:
+    """A unit that is the mean brightness less 0.75, on a picture of 0.8: less contrast makes it negative."""
+    net = nn.Sequential(nn.Conv2d(3, 1, SIDE))
+    with torch.no_grad():
+        for channel in range(3):
+            net[0].weight[:, channel] = STD[channel] / (3 * SIDE * SIDE)
+        net[0].bias.fill_(sum(MEAN) / 3 - 0.75)
+    given = torch.full((1, 3, SIDE, SIDE), 0.8)
+    ascent = begun(net, "0")
+    with ascent.readout.ready():
+        plain = activations(ascent, given, torch.tensor([0]))
+        found = robustness(ascent, given, torch.tensor([0]), plain).item()
+    assert plain.item() == pytest.approx(0.05, abs=1e-5)
+    left = [(change(given).mean().item() - 0.75) / 0.05 for change in CHANGES.values()]
+    assert min(left) < -0.5
+    assert found == pytest.approx(sum(max(one, 0) for one in left) / len(left), abs=1e-3)
+
+
 class Pictures:
     def __len__(self) -> int:
         return 9
