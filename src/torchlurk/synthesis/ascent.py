@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ OPAQUE_PERCENTILE = 90
 FEW = 3
 """Of each axis one in so many is looked at first where it is asked whether there is any signal."""
 
-CEILINGED = ("relu6", "hardtanh", "hardsigmoid")
+CEILINGED = ("relu6", "hardtanh")
 """Nonlinearities that give no gradient above some value."""
 
 STRETCH_PERCENTILE = 99.8
@@ -88,9 +88,7 @@ class Ascent:
         normalized = ((pictures - self._mean) / self._std).to(self._dtype)
         return normalized.contiguous(memory_format=torch.channels_last)
 
-    def run(
-        self, channels: Sequence[int], seed: int, start: Pictures | None = None, advance: Callable[[int], None] = lambda _: None
-    ) -> Iterator[Ascended]:
+    def run(self, channels: Sequence[int], seed: int, start: Pictures | None = None) -> Iterator[Ascended]:
         """One picture a channel, in order, as they are finished; `start` are pictures to begin with instead of noise."""
         for first in range(0, len(channels), self.lane):
             some = list(channels[first : first + self.lane])
@@ -99,7 +97,6 @@ class Ascent:
             if given is not None:
                 given = torch.cat([given, given[:1].expand(self.lane - len(some), -1, -1, -1)])
             yield from self.together(filled, [self.generator(seed, one) for one in filled], given)[: len(some)]
-            advance(len(some))
 
     def generator(self, seed: int, channel: int) -> Generator:
         """The random numbers of one unit, on the CPU, so that they are the same for every device."""
@@ -141,7 +138,7 @@ class _Lane:
             x = self._now.detach().requires_grad_()
             pictures = of.preset.parameterization.pictures(x, of.canvas)
             values, gradient, seen = self._uphill(x, pictures, number)
-        self._judge(values.tolist(), [bool(row.any()) for row in gradient], gradient, number)
+        self._judge(values.tolist(), gradient.flatten(1).any(1).tolist(), gradient, number)
         gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
         if seen is not None:
             self._opacity += torch.nan_to_num(seen, nan=0.0, posinf=0.0, neginf=0.0).abs().sum(1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,8 +61,6 @@ class Synthesis:
         return Image.fromarray(pixels) if pixels.shape[2] > max(SHOWN_CHANNELS) else to_image(pixels)
 
     def _repr_png_(self) -> bytes:
-        import io
-
         buffer = io.BytesIO()
         self.picture().save(buffer, "PNG")
         return buffer.getvalue()
@@ -80,10 +79,9 @@ def syntheses(
     *,
     start: Float[Tensor, "unit channel height width"] | None = None,
     measured_by: Ascent | None = None,
-    advance: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Synthesis]:
     """A synthesis for each channel, in order, some at a time. `measured_by` measures the evidence, in another precision."""
-    ascended = ascent.run(channels, seed, start, advance)
+    ascended = ascent.run(channels, seed, start)
     lane: list[tuple[int, Ascended]] = []
     for index, one in enumerate(ascended, 1):
         lane.append((channels[index - 1], one))

@@ -21,10 +21,10 @@ class Preset:
     """A way of making pictures.
 
     `steps` are those of its authors, `bulk_steps` what is enough where thousands of units are done. `made_for` is the shorter
-    side, in pixels, of the pictures that its transforms and blurs were chosen for: on smaller ones they are smaller in
-    proportion. `redirected` is for how many steps a rectification whose whole gradient is zero lets it through. `patience`
-    is after how many steps without improvement a unit is done; None: never before the end. With `transparency` a picture
-    is opaque only where changes mattered. A `stretched` one is shown at full contrast about the mean colour.
+    side, in pixels, of the pictures that its transforms were chosen for: on smaller ones they are smaller in proportion.
+    `redirected` is for how many steps a rectification whose whole gradient is zero lets it through. `patience` is after how
+    many steps without improvement a unit is done; None: never before the end. With `transparency` a picture is opaque only
+    where changes mattered. A `stretched` one is shown at full contrast about the mean colour.
     """
 
     name: str
@@ -42,9 +42,6 @@ class Preset:
     transparency: bool = False
     stretched: bool = False
 
-
-TOOLBOX_SIDE = 227
-"""The input of the network that the four sets were found on (CaffeNet)."""
 
 GENTLE, STEEP = 3.6e-4, 0.025
 """Root mean squares of the gradient, in activation per grey level, with which the toolbox's rates move a picture by what can
@@ -93,7 +90,6 @@ def _yosinski(
         steps=steps,
         bulk_steps=steps,
         corrections=tuple(corrections),
-        made_for=TOOLBOX_SIDE,
         stretched=True,
     )
 

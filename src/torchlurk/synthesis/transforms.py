@@ -7,7 +7,6 @@ centre, x before y. A placement says where in the picture a pixel of the view co
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -195,10 +194,5 @@ def _scaled(one: Transform, factor: float) -> Transform:
     if isinstance(one, Pad):
         return Pad(round(one.pixels * factor))
     if isinstance(one, Jitter):
-        return Jitter(round(one.pixels * factor))
+        return Jitter(2 * round(one.pixels * factor / 2))  # an odd number would put every view half a pixel off
     return one
-
-
-def needed(views: Views, units: int) -> Sequence[int]:
-    """The shape of the uniform random numbers that one step of so many units takes."""
-    return (units * views.count, views.draws)
