@@ -34,7 +34,8 @@ def command(out: Path, port: int, no_serve: bool) -> None:
     if no_serve:
         run()
         return
-    from torchlurk.server.running import serving_meanwhile
+    from torchlurk.server.running import ModelChoice, serving_meanwhile
 
-    with serving_meanwhile(out, port, lambda text: click.echo(text, err=True), open_browser=True):
+    beside = ModelChoice("demo")
+    with serving_meanwhile(out, port, lambda text: click.echo(text, err=True), open_browser=True, model=beside):
         run()

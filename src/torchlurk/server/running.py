@@ -158,8 +158,12 @@ def serve(
 
 
 @contextmanager
-def serving_meanwhile(study: Path, port: int, say: Callable[[str], None], *, open_browser: bool = False) -> Iterator[None]:
-    """Within it, the study is served from the moment when it holds its model; after it, until Ctrl-C."""
+def serving_meanwhile(
+    study: Path, port: int, say: Callable[[str], None], *, open_browser: bool = False, model: ModelChoice | None = None
+) -> Iterator[None]:
+    """Within it, the study is served from the moment when it knows its layers; after it, until Ctrl-C. A `model` is opened
+    beside it.
+    """
     stop = threading.Event()
 
     def later() -> None:
@@ -167,7 +171,7 @@ def serving_meanwhile(study: Path, port: int, say: Callable[[str], None], *, ope
             stop.wait(WAIT_FOR_STUDY)
         if not stop.is_set():
             try:
-                serve([study], "127.0.0.1", port, say, open_browser=open_browser, until=stop)
+                serve([study], "127.0.0.1", port, say, open_browser=open_browser, until=stop, model=model)
             except TorchlurkError as error:
                 say(str(error))
 

@@ -67,6 +67,8 @@ test("a layer is a row below all that it feeds, and no two cards meet", () => {
   expect(row.get("right:7")).toBe(1);
   expect(row.get("stem:3")).toBe(2);
   expect(row.get("stem:0")).toBe(2);
+  const closed = place(grown("head:1", parseTree(""), 4, KNOWN, layers), layers, SIZES);
+  expect(closed.nodes.map((one) => [one.node.unit, one.row])).toContainEqual(["stem:0", 2]);
   const cards = [...drawing.nodes.map((one) => ({ ...one, wide: 100 })), ...drawing.rests.map((one) => ({ ...one, wide: 40 }))];
   for (const a of cards) for (const b of cards) if (a !== b && Math.abs(a.y - b.y) < 80) expect(a.x + a.wide <= b.x || b.x + b.wide <= a.x).toBe(true);
   for (const one of cards) expect(one.x >= 50 && one.x + one.wide <= drawing.width && one.y + 80 <= drawing.height).toBe(true);

@@ -138,7 +138,7 @@ export function place(root: TreeNode, layers: Layers, sizes: Sizes): TreeDrawing
   for (let row = 1; row <= last; row += 1) {
     const blocks = [...placed.values()].sort((a, b) => a.x - b.x || a.row - b.row).flatMap((above) => blockOf(above, row, rowOf, sizes));
     const starts = nearest(
-      blocks.map((block) => ({ wanted: block.parent.x + sizes.card[0] / 2 - block.width / 2, width: block.width })),
+      blocks.map((block) => ({ wanted: wanted(block, row, sizes), width: block.width })),
       sizes.gap[0],
       [left, left + room],
     );
@@ -160,6 +160,12 @@ export function place(root: TreeNode, layers: Layers, sizes: Sizes): TreeDrawing
     rests,
     rows: bands(rowOf, y),
   };
+}
+
+/** Below the node in the middle; what comes past the rows between goes down beside it. */
+function wanted(block: Block, row: number, sizes: Sizes): number {
+  const beside = row > block.parent.row + 1 ? sizes.card[0] + sizes.gap[0] : 0;
+  return block.parent.x + beside + (sizes.card[0] - block.width) / 2;
 }
 
 function remains(node: TreeNode): Rest | null {
@@ -236,15 +242,18 @@ export function nearest(things: { wanted: number; width: number }[], gap: number
   return starts.map((one) => one.at);
 }
 
-/** The row of each layer: below all those that it feeds in this tree. */
+/** The row of each layer: below all those that it feeds in this tree, and, where it comes past others, below those too. */
 function rows(nodes: TreeNode[], layers: Layers): Map<string, number> {
   const found = new Map<string, number>();
-  const unitAt = new Map(nodes.map((node) => [node.path, node.unit]));
-  const downwards = [...nodes].sort((a, b) => layers.id(b.unit) - layers.id(a.unit));
-  for (const node of downwards) {
-    const above = node.path === ROOT ? -1 : (found.get(layerOf(unitAt.get(parent(node.path)) ?? "")) ?? -1);
-    const layer = layerOf(node.unit);
-    found.set(layer, Math.max(found.get(layer) ?? 0, above + 1));
+  const layerAt = new Map(nodes.map((node) => [node.path, layerOf(node.unit)]));
+  const downwards = [...new Set(layerAt.values())].sort((a, b) => layers.id(`${b}:0`) - layers.id(`${a}:0`));
+  let deepest = -1;
+  for (const layer of downwards) {
+    const own = nodes.filter((node) => layerAt.get(node.path) === layer);
+    const above = own.map((node) => (node.path === ROOT ? -1 : (found.get(layerAt.get(parent(node.path)) ?? "") ?? -1)));
+    const row = Math.max(...above, own.some((node) => node.given?.bypasses) ? deepest : -1) + 1;
+    found.set(layer, row);
+    deepest = Math.max(deepest, row);
   }
   return found;
 }
@@ -264,8 +273,16 @@ function bands(rowOf: Map<string, number>, y: (row: number) => number): Row[] {
   return [...found].sort(([a], [b]) => a - b).map(([row, layers]) => ({ y: y(row), layers: layers.sort() }));
 }
 
-/** From the middle below one card to the middle above another. */
-export function curve([x0, y0]: [number, number], [x1, y1]: [number, number]): string {
+/** From the middle below one card to the middle above another; past rows between them in the gap beside the upper one. */
+export function edgePath({ from, to }: Pick<Edge, "from" | "to">, { card, gap }: Sizes): string {
+  const [x0, y0] = [from.x + card[0] / 2, from.y + card[1]];
+  const [x1, y1] = [to.x + card[0] / 2, to.y];
+  if (to.row === from.row + 1) return `M${x0},${y0}${bend(x0, y0, x1, y1)}`;
+  const lane = from.x + card[0] + gap[0] / 2;
+  return `M${x0},${y0}${bend(x0, y0, lane, y0 + gap[1])}V${y1 - gap[1]}${bend(lane, y1 - gap[1], x1, y1)}`;
+}
+
+export function bend(x0: number, y0: number, x1: number, y1: number): string {
   const middle = (y0 + y1) / 2;
-  return `M${x0},${y0}C${x0},${middle} ${x1},${middle} ${x1},${y1}`;
+  return `C${x0},${middle} ${x1},${middle} ${x1},${y1}`;
 }

@@ -2,7 +2,7 @@
 import type { Maps } from "../data/model";
 
 /** How bright the image stays where the unit is silent, out of 255. */
-const DIM = 84;
+const DIM = 66;
 const GREY = 128;
 
 /** The image is lit where the unit is active; `plain` shows the map alone. */
