@@ -223,7 +223,7 @@ def test_files_that_cannot_be_shown_are_refused_in_words_and_the_next_one_is_sho
     drawn(page, SHEET)
     alert = page.get_by_role("alert")
     given(page, "notes.txt", b"not an image at all", "text/plain")
-    expect(alert).to_contain_text("is not an image")
+    expect(alert).to_contain_text("'notes.txt' is not an image")
     given(page, "torn.png", encoded()[:600])
     expect(alert).to_contain_text("damaged")
     given(page, "empty.png", b"")
@@ -266,7 +266,7 @@ def test_images_are_dropped_on_the_page_one_after_the_other(tab):
 
 def test_a_camera_that_is_refused_can_be_allowed_later(tab_of, served):
     page = tab_of(served).open(CAMERA)
-    expect(page.get_by_role("alert")).to_contain_text("the camera was refused")
+    expect(page.get_by_role("alert")).to_contain_text("The camera was refused")
     page.context.grant_permissions(["camera"])
     page.get_by_role("button", name="Camera").click()
     expect(page.get_by_role("alert")).to_have_count(0)
@@ -275,7 +275,7 @@ def test_a_camera_that_is_refused_can_be_allowed_later(tab_of, served):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("NotFoundError", "no camera"), ("NotReadableError", "another program")],
+    [("NotFoundError", "no camera"), ("NotReadableError", "The camera cannot be read")],
 )
 def test_without_a_camera_the_page_says_why_and_goes_on(tab, name, words):
     tab.page.add_init_script(NO_CAMERA.format(name=name))

@@ -44,8 +44,11 @@ export class Session {
   private camera: MediaStream | null = null;
   private wanted: "camera" | "file" | "example" = "example";
   private file: Blob | null = null;
+  /** What the file is called. */
+  private name = "";
   private fresh = false;
   private busy = false;
+  private opening = false;
   private over = false;
 
   constructor(
@@ -64,7 +67,7 @@ export class Session {
       answered: (answer) => this.show(answer),
       refused: (error, frame) => {
         if (frame === null || this.wanted !== "file") this.refused = error;
-        else [this.trouble, this.file] = [error, null];
+        else [this.trouble, this.file] = [{ ...error, message: error.message.replace(/^what was sent/, this.name) }, null];
       },
       state: (state, error) => {
         this.state = state;
@@ -86,7 +89,8 @@ export class Session {
     this.wanted = "camera";
     this.trouble = null;
     this.refused = null;
-    if (this.camera !== null) return;
+    if (this.camera !== null || this.opening) return;
+    this.opening = true;
     try {
       const camera = await openCamera();
       if (this.over || this.wanted !== "camera") {
@@ -102,8 +106,17 @@ export class Session {
       await this.video.play();
       this.follow(camera);
     } catch (error) {
-      this.trouble = error as Told;
+      // What was stopped while it began is no matter: something else was chosen.
+      if (this.wanted === "camera" && !(error instanceof DOMException)) this.trouble = error as Told;
+      else if (this.camera !== null) {
+        this.stopCamera();
+        this.trouble = { kind: "Camera", message: `the camera's picture does not play: ${String(error)}`, hint: "choose Camera again" };
+      }
+    } finally {
+      this.opening = false;
     }
+    // Chosen again while it was being opened for an earlier choice.
+    if (!this.over && this.wanted === "camera" && this.camera === null && this.trouble === null) await this.useCamera();
   }
 
   useExample(): void {
@@ -119,6 +132,7 @@ export class Session {
     this.trouble = null;
     this.refused = null;
     this.stopCamera();
+    this.name = `'${file.name}'`;
     try {
       this.file = await sendable(file);
     } catch (error) {
