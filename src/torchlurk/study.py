@@ -33,6 +33,7 @@ from torchlurk.rendering.attributions import Attributed, Rendering, attribution_
 from torchlurk.rendering.contact_sheet import contact_sheet
 from torchlurk.rendering.encoding import decode
 from torchlurk.rendering.sprites import layer_sheet
+from torchlurk.rendering.syntheses import Synthesized, synthesis_row
 from torchlurk.rendering.wording import top_classes
 from torchlurk.resources.documents import unit_document
 from torchlurk.store.reading import Reader
@@ -245,12 +246,24 @@ class UnitView:
                 found.append(Attributed(one, exemplar, decode(stored[1]), whole, study.input_size, check))
         return tuple(found)
 
+    def syntheses(self, preset: str | None = None) -> tuple[Synthesized, ...]:
+        """Pictures made to excite the unit, by one preset or all there are; none where the stage synthesize has not run."""
+        reader = self._study.reader
+        found = []
+        for one in reader.syntheses(Unit(self.record.layer.name, self.record.channel)):
+            stored = reader.stored_picture(one.picture)
+            if preset in (None, one.preset) and stored is not None:
+                found.append(Synthesized(one, decode(stored[1], alpha=True)))
+        return tuple(found)
+
     def picture(self, rendering: Rendering = "signed") -> Image.Image:
-        """The unit's contact sheet: exemplars with boxes and attributions, class bars, responses, statistics."""
+        """The unit's contact sheet: exemplars with boxes and attributions, syntheses, class bars, responses, statistics."""
         study = self._study
         found = [one for by in ("max", "mean") if by in self.record.exemplars for one in self.attributions(by)]
         beneath = attribution_rows(found, rendering=rendering)
-        return contact_sheet(self.record, study.classes, study.picture, study.input_size, beneath=beneath)
+        syntheses = self.syntheses()
+        made = synthesis_row(syntheses) if syntheses else None
+        return contact_sheet(self.record, study.classes, study.picture, study.input_size, beneath=beneath, made=made)
 
     def plot(self) -> Figure:
         """The same as a matplotlib figure; raises `MissingExtraError` without matplotlib."""

@@ -345,3 +345,13 @@ def test_the_stage_leaves_the_model_as_found(made, net) -> None:
 def test_the_file_is_whole_afterwards(made, tmp_path) -> None:
     made(presets=["lucid", "maco"], layers=["0"], steps=1).close()
     assert not check(tmp_path / "a.lurk").problems
+
+
+def test_a_unit_gives_its_syntheses_and_draws_them(made) -> None:
+    with made(units=("3:2",), presets=("lucid", "yosinski-1")) as study:
+        unit = study.unit("3:2")
+        assert [one.preset for one in unit.syntheses()] == ["lucid", "yosinski-1"]
+        (one,) = unit.syntheses("lucid")
+        assert one.image.size == (SIDE, SIDE)
+        assert unit.picture().height > study.unit("3:3").picture().height
+        assert study.unit("3:3").syntheses() == ()

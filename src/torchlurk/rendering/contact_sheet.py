@@ -78,18 +78,20 @@ def contact_sheet(
     input_size: tuple[int, int],
     *,
     beneath: Mapping[str, Sequence[Image.Image]] | None = None,
+    made: Image.Image | None = None,
     theme: Theme = LIGHT,
 ) -> Image.Image:
     """The unit's address and layer, its exemplars with their boxes, its classes, its responses and statistics.
 
     `input_size` is (height, width) of the network's input, whose pixels the boxes are in. At most `COLUMNS`
-    exemplars of each kind are shown, above what there is to be put `beneath` that kind. What the record does not hold is
-    left out.
+    exemplars of each kind are shown, above what there is to be put `beneath` that kind; what was `made` to excite the unit
+    comes after those by maximum and mean. What the record does not hold is left out.
     """
     address = str(Unit(record.layer.name, record.channel))
     top = header(address, wording.layer_facts(record.layer), theme, badge="dead" if record.dead else "")
     parts = [stacked([top, _statistics(record, theme)], HEADER_GAP, theme)]
     for kind, title in EXEMPLAR_ROWS.items():
+        parts += [made] if made is not None and kind == "quantile" else []
         exemplars = record.exemplars.get(kind, ())
         if exemplars:
             row = _exemplar_row(exemplars, picture, input_size, theme, enlarge=kind == "max")
