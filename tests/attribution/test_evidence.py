@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from torchlurk.attribution import evidence
+from torchlurk.attribution.backward import attribute_pairs
+from torchlurk.inputs.demo.scenery import SCENERY
+from torchlurk.inputs.demo.world import DemoWorld
+from torchlurk.inputs.feeding import feed, inputs_of
+from torchlurk.models.demo import demo_network
 from torchlurk.models.layers import survey
 from torchlurk.models.readout import Readout
+from torchlurk.models.receptive_field import receptive_fields
+from torchlurk.scanning.dissection import dissect
 
 
 def test_a_box_covers_its_pixels_and_no_other():
@@ -103,3 +111,35 @@ def test_an_even_rectangle_is_as_spread_out_as_itself(height, width):
     found = torch.zeros(1, 2, 12, 12)
     found[:, :, 2 : 2 + height, 1 : 1 + width] = 0.5
     assert evidence.spread_of(found)[0].tolist() == pytest.approx([height, width], rel=1e-6)
+
+
+def test_the_share_of_what_was_chosen_that_lies_on_a_mask_is_counted():
+    chosen, mask = torch.zeros(3, 2, 3, dtype=torch.bool), torch.zeros(3, 2, 3, dtype=torch.bool)
+    chosen[0, 0], chosen[1, 1, 2] = True, True
+    mask[:, :, 1:] = True
+    found = evidence.share_on(chosen, mask)
+    assert found[:2].tolist() == pytest.approx([2 / 3, 1])
+    assert found[2].isnan()
+
+
+def test_what_attributions_mark_lies_on_the_part_that_a_unit_of_the_demo_detects():
+    """Chosen by its map's overlap with masks, judged by its pictures; by chance it is the part's share of the box."""
+    world, network = DemoWorld(40, 5), demo_network()
+    layer = next(one for one in survey(network, torch.zeros(1, 3, 96, 96)).layers if one.name == "block3")
+    table = dissect(network, [layer], world)["block3"]
+    unit = next(int(one) for one in table.detectors(0.02) if table.best()[one][0] not in SCENERY)
+    part = table.best()[unit][0]
+    shown = [index for index in range(40) if part in world.masks(index)]
+    (batch,) = feed(world, shown, len(shown), 1)
+    inputs = inputs_of(batch, world.preprocessing, torch.device("cpu"), torch.float32)
+    channels = torch.full((len(shown),), unit)
+    readout = Readout(network, layer)
+    with readout.ready():
+        positions = readout.strongest(inputs, channels)
+        strong = readout(inputs, channels, positions).argsort(descending=True)[:5].tolist()
+    boxes = receptive_fields(network, inputs[:1], [layer])["block3"].boxes(channels[strong].numpy(), positions[strong].numpy())
+    within = evidence.inside(torch.from_numpy(boxes), 96, 96)
+    mask = torch.from_numpy(np.array([world.masks(shown[index])[part] for index in strong]))
+    made, _ = attribute_pairs(network, layer, inputs[strong], channels[strong], positions[strong], "guided")
+    marked = evidence.share_on(evidence.largest(made, within), mask)
+    assert marked.nanmean() > 1.5 * evidence.share_on(within, mask).mean()

@@ -129,3 +129,8 @@ def spread_of(attributions: Float[Tensor, "pair channel height width"]) -> Float
         variance = (along * places.square()).sum(1) / total - mean.square()
         sides.append((12 * variance.clamp(min=0) + 1).sqrt())  # a single pixel is one wide
     return torch.stack(sides, 1)
+
+
+def share_on(chosen: Bool[Tensor, "pair height width"], mask: Bool[Tensor, "pair height width"]) -> Float[Tensor, " pair"]:
+    """The share of the chosen pixels that lie on the mask; NaN where none was chosen."""
+    return (chosen & mask).flatten(1).sum(1) / chosen.flatten(1).sum(1)
