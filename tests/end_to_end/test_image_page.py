@@ -278,6 +278,18 @@ def test_what_cannot_be_opened_is_said_in_clear_words(tab, data, kind, words):
     tab.faults[:] = [one for one in tab.faults if not re.search("status of 4|^4", one)]  # browsers report what is refused
 
 
+def test_a_class_is_looked_at_as_a_whole(tab):
+    page = tab.open("#/demo/image")
+    page.get_by_label("Examples of").select_option(value="2")
+    page.get_by_role("link", name=re.compile("^All of .* at once")).click()
+    hash_is(page, "#/demo/image/class-2")
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("the mean over [2-8] examples"))
+    page.get_by_role("list", name="Predictions").get_by_role("link").first.click()
+    drawn(page)
+    assert nodes(page).count() == 5
+    expect(page.get_by_role("button", name="Check all")).to_have_count(0)
+
+
 def test_the_tree_is_saved_as_a_file_that_needs_nothing_else(tab, tmp_path):
     page = first_example(tab)
     page.get_by_label("typical exemplars").check()
