@@ -76,19 +76,19 @@ def measured(browser: str, camera: Path, address: str, server: psutil.Process) -
         page.wait_for_function("() => /frames/.test(document.querySelector('.pace')?.innerText ?? '')")
         page.wait_for_timeout(1000 * WARM_UP)
         here = psutil.Process()
-        before = busy(server), busy(here)
+        before = busy(server), busy(here) - busy(server)
         shown = []
         for _ in range(round(MEASURED / EVERY)):
             page.wait_for_timeout(1000 * EVERY)
             shown.append([float(one) for one in re.findall(r"[\d.]+", page.locator(".pace").inner_text())])
-        spent = [after - earlier for after, earlier in zip((busy(server), busy(here)), before, strict=True)]
+        spent = [after - earlier for after, earlier in zip((busy(server), busy(here) - busy(server)), before, strict=True)]
         chromium.close()
     rate, latency = (median(one[index] for one in shown) for index in (0, 1))
     return rate, latency, spent[0] / MEASURED, spent[1] / MEASURED, psutil.getloadavg()[0]
 
 
 def busy(process: psutil.Process) -> float:
-    """Seconds of processor time of a process and of those that it started."""
+    """Seconds of processor time of a process and of those that it started; the server is one of ours, as the browser is."""
     spent = 0.0
     for one in (process, *process.children(recursive=True)):
         try:
