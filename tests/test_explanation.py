@@ -144,8 +144,6 @@ def test_the_command_explains_a_class(study: Path, picture: Path) -> None:
 def test_what_cannot_be_explained_is_refused_in_words(study: Path, tmp_path: Path) -> None:
     with pytest.raises(UnitError, match="no layer 'block9'"):
         torchlurk.explain(demo_network(), tensor(), "block9:1")
-    with pytest.raises(OptionError, match="one image"):
-        torchlurk.explain(demo_network(), tensor().repeat(2, 1, 1, 1))
     with pytest.raises(OptionError, match="--depth"):
         torchlurk.explain(demo_network(), tensor(), depth=-1)
     (tmp_path / "no.png").write_text("not a picture")

@@ -144,6 +144,7 @@ def test_the_keyboard_is_enough(tab):
     page.get_by_role("link", name="one").first.focus()
     keys.press("Enter")
     until("#/one")
+    expect(page.get_by_role("combobox", name="Search a layer, a unit or a class")).to_be_visible()
     keys.press("/")
     keys.type(UNIT)
     keys.press("Enter")
