@@ -160,7 +160,7 @@ def test_the_keyboard_is_enough(tab):
     until("#/one/layer/block4")
     expect(page.locator(".grid a").first).to_be_visible()
     keys.press("Shift+ArrowUp")
-    page.wait_for_function("location.hash !== '#/one/layer/block4'")
+    page.wait_for_function("() => location.hash !== '#/one/layer/block4'")
     keys.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
     keys.press("Escape")
