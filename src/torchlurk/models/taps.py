@@ -202,6 +202,11 @@ class _Reader:
         def passed(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
             if not self.pending:
                 return
+            one = self.pending[0]
+            if len(self.pending) == 1 and args and args[0] is one.tensor and type(output) is Tensor:  # nearly always, so quick
+                if one.layer.read_at[one.hop] == path:
+                    self._on(one, output)
+                return
             tensor = output_tensor(output)
             if tensor is not None:
                 plain = args and isinstance(args[0], Tensor)
@@ -213,10 +218,14 @@ class _Reader:
         """Moves what is pending at this hop and is among `given` on to `result`, or delivers it."""
         for one in [one for one in self.pending if one.layer.read_at[one.hop] == hop]:
             if any(_same(tensor, one.tensor) for tensor in given):
-                one.hop, one.tensor = one.hop + 1, result
-                if one.hop == len(one.layer.read_at):
-                    self.pending.remove(one)
-                    self._deliver(one.layer, result)
+                self._on(one, result)
+
+    def _on(self, one: _Pending, result: Tensor) -> None:
+        """Moves one on to what its hop gave, or delivers it."""
+        one.hop, one.tensor = one.hop + 1, result
+        if one.hop == len(one.layer.read_at):
+            self.pending.remove(one)
+            self._deliver(one.layer, result)
 
     def _clamp(self, path: str, module: nn.Module, ceiling: float) -> Callable[[Tensor], Tensor]:
         """What runs in the stead of a rectifying module: with its units' numbers read on the way, where that can be."""

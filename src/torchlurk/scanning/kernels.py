@@ -268,22 +268,26 @@ def _add_rows(memory, layout, first, last, running, examples, classes, most):
         return NEW_CLASS
     lost, slots, (high, low, sums, active) = 0, _slots(running, examples), _responses(len(examples))
     pivots, rows = floats(running.pivot), integers(running.rows)
+    clamped = most is not None and most >= 0
     for unit in range(first, last):
         start = unit * layout.by_unit
-        if most is not None and most >= 0:
-            for row in range(len(examples)):
-                _rectify(memory, start + row * layout.by_example, layout.positions, most)
         if rows[unit] == 0:
+            if clamped:
+                _rectify(memory, start, layout.positions, most)
             pivots[unit] = _pivot(memory, start, layout.positions, layout.by_position)
         pivot = pivots[unit]
         for row in range(len(examples)):
             at = start + row * layout.by_example
+            if clamped and (pivot != 0 or layout.positions < WIDTH):
+                _rectify(memory, at, layout.positions, most)
             if layout.positions < WIDTH:
                 found = _short_row(memory, at, layout.positions, 1, pivot)
-            elif pivot == 0:
-                found = _row(memory, at, layout.positions, None)
-            else:
+            elif pivot != 0:
                 found = _row(memory, at, layout.positions, everywhere(pivot))
+            elif clamped:
+                found = _rectified_row(memory, at, layout.positions, everywhere(most))
+            else:
+                found = _row(memory, at, layout.positions, None)
             high[row], low[row], active[row] = found[0], found[1], found[3]
             sums[0, row], sums[1, row], sums[2, row] = found[2]
         lost += _enter(memory, start, layout, unit, running, examples, classes, slots, high, low, sums, active)
@@ -527,6 +531,50 @@ def _row(memory, start, length, about):
     if about is None:
         offset = whole
     return largest(high), smallest(low), (whole, offset, spread), counted(active)
+
+
+@no_type_check
+@_inlined
+def _rectified_row(memory, start, length, most):
+    """`_rectify` and then `_row` about zero, in one journey; `most` is the ceiling in all lanes."""
+    zero = everywhere(np.float32(0))
+    high, active = zero, uncounted()
+    whole = spread = 0.0
+    at, end = start, start + length - length % WIDTH
+    while at < end:
+        stop = min(at + STRETCH, end)
+        sum_a = sum_b = spread_a = spread_b = zero
+        while at + PAIR <= stop:
+            a = smaller(most, larger(zero, load(memory, at)))
+            b = smaller(most, larger(zero, load(memory, at + WIDTH)))
+            store(memory, at, a)
+            store(memory, at + WIDTH, b)
+            high, active = larger(a, high), count_positive(active, a)
+            high, active = larger(b, high), count_positive(active, b)
+            sum_a, sum_b = add(sum_a, a), add(sum_b, b)
+            spread_a, spread_b = add_square(spread_a, a), add_square(spread_b, b)
+            at += PAIR
+        if at < stop:
+            a = smaller(most, larger(zero, load(memory, at)))
+            store(memory, at, a)
+            high, active = larger(a, high), count_positive(active, a)
+            sum_a, spread_a = add(sum_a, a), add_square(spread_a, a)
+            at += WIDTH
+        if stop == end and length % WIDTH:  # the rest, as the end of a full load
+            a = smaller(most, larger(zero, load(memory, start + length - WIDTH)))
+            store(memory, start + length - WIDTH, a)
+            high = larger(a, high)
+            b = only_last(a, length % WIDTH)
+            active, sum_b, spread_b = count_positive(active, b), add(sum_b, b), add_square(spread_b, b)
+        whole += total(add(sum_a, sum_b))
+        spread += total(add(spread_a, spread_b))
+    low = np.float32(0)
+    if counted(active) == length:  # else there is a zero
+        lows = load(memory, start)
+        for at in range(start, start + length - WIDTH, WIDTH):
+            lows = smaller(load(memory, at), lows)
+        low = smallest(smaller(load(memory, start + length - WIDTH), lows))
+    return largest(high), low, (whole, whole, spread), counted(active)
 
 
 @no_type_check

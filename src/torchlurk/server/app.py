@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import version
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -27,6 +28,9 @@ PACKING = 5
 """How hard, 1 to 9: beyond, time grows and size hardly shrinks."""
 MOST_UPLOADED = 32 << 20
 """Bytes of a request's body."""
+
+ANSWERED_AT_ONCE = 4
+"""Threads that make answers: Python runs one at a time, and more of them only hinder each other."""
 
 BAD_REQUEST = 400
 STATUSES = {StudyError: 409, BusyError: 503, UnknownImageError: 404, NoModelError: 404}
@@ -61,10 +65,12 @@ def make_app(
 
 
 def _add_data(app: FastAPI, forest: Forest, ending: Callable[[], bool]) -> None:
+    turns = CapacityLimiter(ANSWERED_AT_ONCE)
+
     @app.get("/data/{path:path}", summary="A document or picture of a study", tags=["data"])
     async def data(request: Request, path: str) -> Response:
         """`studies.json`, or what is below a study's slug; the same bytes as an export holds."""
-        found = await run_in_threadpool(forest.find, path)
+        found = await run_sync(forest.find, path, limiter=turns)
         if found is None:
             return failure(404, "NotFound", f"nothing is at data/{path[:200]}", "data/studies.json lists the studies")
         return answer(request, found)
