@@ -8,6 +8,7 @@ short stretches, which are added up in float64.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import lru_cache
@@ -126,25 +127,19 @@ def add_maps(
     classes: Int64[np.ndarray, " batch"],
     running: Int64[np.ndarray, " field"],
     pool: Executor | None,
-    ceiling: float | None = None,
+    ready: Ready | None,
 ) -> int:
     """Take a batch of maps into the running state; returns how many rows were not finite, or `NEW_CLASS`.
 
-    With a ceiling, for maps that it `rectifies`, they are clamped from zero to it where they lie.
-
-    Maps with neighbouring positions or neighbouring units side by side in memory are read where they lie.
+    `ready` is how these maps are read where they lie; without, they are copied first.
     """
-    if maps.dtype not in (torch.float32, torch.bfloat16):
-        maps = maps.float()
-    layout = _layout(maps.shape, maps.stride())
-    if layout is None:
-        maps = maps.contiguous()
-        layout = _layout(maps.shape, maps.stride())
-    assert layout is not None
-    kernel = _KERNELS[maps.dtype, layout[-1] == 1]
-    address, units = maps.data_ptr(), maps.shape[1]
-    most = AS_IT_IS if ceiling is None else np.float32(ceiling)
-    threads = torch.get_num_threads() if pool is not None and maps.numel() >= WORTH_THREADS else 1
+    if ready is None:
+        maps = maps.float().contiguous()
+        ready = ready_for(maps.dtype, maps.shape, maps.stride(), None)
+        assert ready is not None
+    kernel, layout, units, most, wide = ready
+    address = maps.data_ptr()
+    threads = torch.get_num_threads() if wide and pool is not None else 1
     if pool is None or threads == 1:
         return int(kernel(address, layout, 0, units, running, examples, classes, most))
     edges = [units * index // threads for index in range(threads + 1)]
@@ -154,13 +149,32 @@ def add_maps(
     return NEW_CLASS if NEW_CLASS in lost else sum(lost)
 
 
-def rectifies(maps: Float[Tensor, "batch unit *positions"]) -> bool:
-    """Whether maps can be clamped on the way: float32 with neighbouring positions side by side."""
-    layout = _layout(maps.shape, maps.stride()) if maps.is_cpu and maps.dtype is torch.float32 else None
-    return layout is not None and bool(layout[-1] == 1)
+class Ready(NamedTuple):
+    """How maps of one kind are read where they lie."""
+
+    kernel: Callable[..., int]
+    layout: Int64[np.ndarray, " field"]
+    units: int
+    most: np.float32
+    wide: bool
 
 
 @lru_cache(maxsize=LAYOUTS_KNOWN)
+def ready_for(dtype: torch.dtype, shape: tuple[int, ...], strides: tuple[int, ...], ceiling: float | None) -> Ready | None:
+    """How maps [batch, unit, *positions] of this kind on a CPU are read; with a ceiling they are clamped on the way, from
+    zero to it, where they lie.
+
+    None where that cannot be: neighbouring positions or neighbouring units must be side by side in memory, and for clamping
+    it must be positions, in float32.
+    """
+    layout = _layout(shape, strides)
+    kernel = None if layout is None else _KERNELS.get((dtype, bool(layout[-1] == 1)))
+    if layout is None or kernel is None or (ceiling is not None and kernel is not _float_rows):
+        return None
+    most = AS_IT_IS if ceiling is None else np.float32(ceiling)
+    return Ready(kernel, layout, shape[1], most, math.prod(shape) >= WORTH_THREADS)
+
+
 def _layout(shape: tuple[int, ...], strides: tuple[int, ...]) -> Int64[np.ndarray, " field"] | None:
     """How maps lie in memory, the fields of `Layout`; None if neither positions nor units are side by side."""
     by_example, by_unit, *inner = strides

@@ -40,6 +40,7 @@ class LayerPart:
     classes: ClassSums
     sample: Sample
     _running: Any = field(default=None, repr=False, compare=False)
+    _ready: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
     def empty(cls, units: int, positions: int, top: int, sample: Int64[np.ndarray, " example"]) -> LayerPart:
@@ -73,28 +74,45 @@ class LayerPart:
         With a pool, as many of its threads as torch uses share the work on large maps. Raises `ModelError` if the maps
         are of another size than those before.
         """
+        kernels = fused()
+        if kernels is None or not maps.is_cpu:
+            self._fits(maps)
+            if ceiling is not None:
+                maps.clamp_(0, ceiling)
+            self._add_by_torch(reductions.flat(maps), examples, classes)
+            return
+        ready = kernels.ready_for(maps.dtype, maps.shape, maps.stride(), ceiling)
+        if ready is None and ceiling is not None:
+            maps.clamp_(0, ceiling)
+            ready = kernels.ready_for(maps.dtype, maps.shape, maps.stride(), None)
+        if ready is None or ready is not self._ready:  # or they have fitted before
+            self._fits(maps)
+            self._ready = ready
+        if self._running is None:
+            self._running = self._addresses(kernels)
+        lost = kernels.add_maps(maps, examples, classes, self._running, pool, ready)
+        if lost == kernels.NEW_CLASS:
+            self._admit(classes, kernels)
+            lost = kernels.add_maps(maps, examples, classes, self._running, pool, ready)
+        if lost and self.classes.broken is None:
+            self._note_lost(reductions.flat(maps), classes)
+
+    def _fits(self, maps: Float[Tensor, "batch unit *positions"]) -> None:
+        """Raises `ModelError` for maps of another size."""
         if maps.shape[1] != self.by_max.strengths.shape[1] or maps.shape[2:].numel() != self.positions:
             raise ModelError(
                 f"a layer's output has {tuple(maps.shape[1:])} channels and positions, where it had "
                 f"{self.by_max.strengths.shape[1]} and {self.positions}",
                 "inputs must be of one size, and the model must not change between passes",
             )
-        kernels = fused()
-        if ceiling is not None and (kernels is None or not kernels.rectifies(maps)):
-            maps.clamp_(0, ceiling)
-            ceiling = None
-        if kernels is None or not maps.is_cpu:
-            self._add_by_torch(reductions.flat(maps), examples, classes)
-            return
-        if self._running is None:
+
+    def _admit(self, classes: Int64[np.ndarray, " batch"], kernels: ModuleType) -> None:
+        """Makes places for new classes."""
+        sums = self.classes
+        before = sums.places.data_ptr(), sums.count.data_ptr()
+        sums.admit(classes)
+        if before != (sums.places.data_ptr(), sums.count.data_ptr()):
             self._running = self._addresses(kernels)
-        lost = kernels.add_maps(maps, examples, classes, self._running, pool, ceiling)
-        if lost == kernels.NEW_CLASS:
-            self.classes.admit(classes)
-            self._running = self._addresses(kernels)
-            lost = kernels.add_maps(maps, examples, classes, self._running, pool, ceiling)
-        if lost and self.classes.broken is None:
-            self._note_lost(reductions.flat(maps), classes)
 
     def _note_lost(self, maps: Float[Tensor, "batch unit position"], classes: Int64[np.ndarray, " batch"]) -> None:
         """Begin to count what each class lost; from then on the kernels do."""
