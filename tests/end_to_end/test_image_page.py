@@ -319,6 +319,20 @@ def test_without_a_model_the_page_says_what_it_needs(tab_of, running, study):
         page.goto("about:blank")
 
 
+def test_two_tabs_look_at_two_images(tab_of, served):
+    roots = ["head:3", "head:12"]
+    pages = [tab_of(served).open(f"#/demo/image/{number}?unit={root}") for number, root in enumerate(roots)]
+    for page in pages:
+        nodes(page).nth(1).locator(".toggle").click()  # both before either has its answer
+    trees = []
+    for page, root in zip(pages, roots, strict=True):
+        expect(page.get_by_role("treeitem", expanded=True)).to_have_count(2)
+        drawn(page)
+        trees.append(told(page))
+        assert trees[-1][0].startswith(f"{root},")
+    assert trees[0] != trees[1]
+
+
 def test_a_server_that_is_started_again_is_asked_again(tab_of, running, study):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -92,6 +92,8 @@ def test_analyze_serves_meanwhile_and_goes_on(start, model, pictures, tmp_path):
         time.sleep(0.2)
     with urllib.request.urlopen(f"{url}data/s/layers/0.json", timeout=30) as answer:
         assert len(json.load(answer)["statistics"]["max"]) == 8
+    with urllib.request.urlopen(f"{url}image", timeout=30) as answer:
+        assert json.load(answer) == {"studies": {"s": {"model": model}}}  # the pages Image and Live have what they need
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE) == 130

@@ -46,8 +46,9 @@ def command(
         analyze_model(model, data, out, weights, wanted, settings, watcher())
         click.echo(summary(out))
         return
-    from torchlurk.server.running import serving_meanwhile
+    from torchlurk.server.running import ModelChoice, serving_meanwhile
 
-    with serving_meanwhile(out, port, lambda text: click.echo(text, err=True)):
+    beside = ModelChoice(model, weights, settings.compute.device)
+    with serving_meanwhile(out, port, lambda text: click.echo(text, err=True), model=beside):
         analyze_model(model, data, out, weights, wanted, settings, watcher())
         click.echo(summary(out))

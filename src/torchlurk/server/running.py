@@ -169,11 +169,15 @@ def serving_meanwhile(
     def later() -> None:
         while not stop.is_set() and not _holds_model(study):
             stop.wait(WAIT_FOR_STUDY)
-        if not stop.is_set():
+        for beside in dict.fromkeys((model, None)):  # the study is worth seeing without its model too
+            if stop.is_set():
+                return
             try:
-                serve([study], "127.0.0.1", port, say, open_browser=open_browser, until=stop, model=model)
+                serve([study], "127.0.0.1", port, say, open_browser=open_browser, until=stop, model=beside)
             except TorchlurkError as error:
                 say(str(error))
+            else:
+                return
 
     thread = threading.Thread(target=later, name="torchlurk-serve-meanwhile", daemon=True)
     thread.start()
