@@ -140,7 +140,7 @@ def measure(name: str, precision: str, examples: int, seconds: float, batch_size
     example = torch.randn(1, 3, SIDE, SIDE, dtype=dtype)
     with torch.inference_mode():
         layers = tuple(one for one in choose(survey(module, example).layers) if one.type in MEASURED)
-        stretch = Stretch(batch_size or choose_batch_size(module, example), dtype)
+        stretch = Stretch(batch_size or choose_batch_size(module, example, layers), dtype)
         scanners = Scanners(layers, examples)
         compile_kernels(scanners, layers, dtype)
         with evaluation(module):
@@ -179,11 +179,10 @@ def timed_rounds(ways: tuple[str, ...], most: int, seconds: float, *subject: Any
 def timed_round(
     module: nn.Module, layers: tuple[Layer, ...], scanners: Scanners, stretch: Stretch, ways: tuple[str, ...], turn: int
 ) -> dict[str, float]:
-    """CPU seconds of one batch for each way; who goes first takes turns."""
+    """CPU seconds of one batch for each way, in random order: what one leaves in caches and heap helps or hinders the next."""
     inputs, scanners.examples, scanners.classes = stretch.batch()
     taken = {}
-    for index in range(len(ways)):
-        way = ways[(index + turn) % len(ways)]
+    for way in np.random.default_rng(turn).permutation(ways).tolist():
         with way_of_scanning(way):
             if way == "plain":
                 started = time.thread_time()

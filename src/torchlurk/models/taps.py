@@ -22,6 +22,9 @@ ROOT = "model"
 Deliver = Callable[[Layer, Tensor], None]
 Rectify = Callable[[Layer, Tensor, float], None]
 
+PLAIN = {nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d}
+"""The modules that networks are full of: nothing looks at their hooks."""
+
 CEILINGS = {nn.ReLU: math.inf, nn.ReLU6: 6.0}
 """Modules that cut what is below zero off, and what is above this."""
 
@@ -173,10 +176,15 @@ class _Reader:
                 yield from _without_mode(one)
             if path in self.followed and self.rectify is not None and type(one) in CEILINGS and "forward" not in vars(one):
                 yield _Stead(one, self._clamp(path, one, CEILINGS[type(one)]))
-            if path in self.followed:
-                yield one.register_forward_hook(self._hop(path), with_kwargs=True)
-            if name in self.by_path:
-                yield one.register_forward_hook(self._output(name, self.by_path[name]))
+            hop = self._hop(path) if path in self.followed else None
+            output = self._output(name, self.by_path[name]) if name in self.by_path else None
+            if (hop or output) and _unhooked(one):
+                yield _Stead(one, _watched(one, hop, output))
+                continue
+            if hop:
+                yield one.register_forward_hook(hop, with_kwargs=True)
+            if output:
+                yield one.register_forward_hook(output)
 
     def _start(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self.pending.clear()
@@ -267,6 +275,26 @@ class _Stead:
     def remove(self) -> None:
         """The module runs itself again."""
         del vars(self._module)["forward"]
+
+
+def _unhooked(module: nn.Module) -> bool:
+    """Whether watching a module's forward shows the same as hooks would, which take a slower way through `nn.Module`."""
+    return type(module) in PLAIN and not (module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+
+
+def _watched(module: nn.Module, hop: Callable[..., None] | None, output: Callable[..., None] | None) -> Callable[..., Any]:
+    """A module's forward that tells what a hook would be told."""
+    usual = module.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        result = usual(*args, **kwargs)
+        if hop:
+            hop(module, args, kwargs, result)
+        if output:
+            output(module, args, result)
+        return result
+
+    return forward
 
 
 class _Mode(TorchFunctionMode):

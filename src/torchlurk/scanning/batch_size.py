@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchlurk.models.taps import evaluation
+from torchlurk.models.taps import evaluation, maps, reading
+from torchlurk.records import Layer
+from torchlurk.scanning.part import LayerPart
 
 CPU_SIZES = (4, 8, 16, 32)
 """On a CPU small batches keep activations in the cache; large ones serve nets with large dense layers."""
@@ -15,37 +19,59 @@ CPU_SIZES = (4, 8, 16, 32)
 CPU_SECONDS = 1.5
 """A trial stops trying larger batches once it has taken this long."""
 
+CPU_TRIED = 0.2
+"""So many seconds of passes of one size, two at least: whatever else the machine does disturbs some of them."""
+
 CPU_LOSS = 1.03
-"""A larger batch may be this much slower an image: what the scan does for each unit, it does once a batch."""
+"""A larger batch may be this much slower an image."""
 
 GPU_LARGEST = 256
 
 
-def choose_batch_size(network: nn.Module, example: Tensor) -> int:
-    """The batch size for scanning `network` on inputs like `example` (a batch of one), on its device."""
+def choose_batch_size(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> int:
+    """The batch size for scanning these layers of `network` on inputs like `example` (a batch of one), on its device."""
     with evaluation(network), torch.inference_mode():
-        return _largest_that_fits(network, example) if example.is_cuda else _fastest(network, example)
+        return _largest_that_fits(network, example) if example.is_cuda else _fastest(network, example, layers)
 
 
-def _fastest(network: nn.Module, example: Tensor) -> int:
-    """The largest size that takes hardly longer an example than the best; sizes are tried while time is left."""
-    started = perf_counter()
-    seconds: dict[int, float] = {}
-    for size in (1, *CPU_SIZES):
-        seconds[size] = _seconds_an_example(network, example.expand(size, *example.shape[1:]).contiguous())
-        if perf_counter() - started > CPU_SECONDS:
-            break
+def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> int:
+    """The largest size that takes hardly longer an example than the best; sizes are tried while time is left.
+
+    What is timed is a scan: what it does for each layer and unit it does once a batch.
+    """
+    none = np.zeros(0, np.int64)
+    parts = {layer.name: LayerPart.empty(layer.channels, layer.positions, 1, none) for layer in layers}
+    batch = example
+
+    def deliver(layer: Layer, activation: Tensor) -> None:
+        parts[layer.name].add(maps(layer, activation), np.arange(len(batch)), np.full(len(batch), -1))
+
+    def rectify(layer: Layer, before: Tensor, ceiling: float) -> None:
+        if layer.channel_axis == 1:
+            parts[layer.name].add(before, np.arange(len(batch)), np.full(len(batch), -1), None, ceiling)
+        else:
+            deliver(layer, before.clamp_(0, ceiling))
+
+    with reading(network, layers, deliver, rectify=rectify):
+        network(batch)  # what is compiled is compiled now
+        seconds: dict[int, float] = {}
+        started = perf_counter()
+        for size in (1, *CPU_SIZES):
+            batch = example.expand(size, *example.shape[1:]).contiguous()
+            seconds[size] = _seconds(network, batch) / size
+            if perf_counter() - started > CPU_SECONDS:
+                break
     return max(size for size, taken in seconds.items() if taken <= CPU_LOSS * min(seconds.values()))
 
 
-def _seconds_an_example(network: nn.Module, batch: Tensor) -> float:
-    """The shorter of two passes, the first of which also warms up."""
-    seconds = []
-    for _ in range(2):
+def _seconds(network: nn.Module, batch: Tensor) -> float:
+    """The shortest of a few passes, the first of which also warms up."""
+    seconds: list[float] = []
+    while len(seconds) < 2 or sum(seconds) < CPU_TRIED:
         started = perf_counter()
         network(batch)
         seconds.append(perf_counter() - started)
-    return min(seconds) / len(batch)
+    return min(seconds)
 
 
 def _largest_that_fits(network: nn.Module, example: Tensor) -> int:

@@ -103,7 +103,7 @@ class ScanStage:
             source=self._source,
             top=self._task.settings.scan.top,
             sample=self._sample(),
-            batch_size=self._task.settings.compute.batch_size or choose_batch_size(network, example),
+            batch_size=self._task.settings.compute.batch_size or choose_batch_size(network, example, layers),
             workers=self._task.settings.compute.workers,
             device=self._task.device,
             dtype=example.dtype,
