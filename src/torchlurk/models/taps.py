@@ -22,7 +22,7 @@ ROOT = "model"
 Deliver = Callable[[Layer, Tensor], None]
 Rectify = Callable[[Layer, Tensor, float], None]
 
-PLAIN = {nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d}
+PLAIN = {nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.ReLU, nn.ReLU6}
 """The modules that networks are full of: nothing looks at their hooks."""
 
 CEILINGS = {nn.ReLU: math.inf, nn.ReLU6: 6.0}
@@ -174,12 +174,12 @@ class _Reader:
             name = path or ("" if ROOT in paths else ROOT)
             if self.needs_mode and isinstance(one, nn.MultiheadAttention):
                 yield from _without_mode(one)
-            if path in self.followed and self.rectify is not None and type(one) in CEILINGS and "forward" not in vars(one):
-                yield _Stead(one, self._clamp(path, one, CEILINGS[type(one)]))
             hop = self._hop(path) if path in self.followed else None
             output = self._output(name, self.by_path[name]) if name in self.by_path else None
             if (hop or output) and _unhooked(one):
-                yield _Stead(one, _watched(one, hop, output))
+                watched = _watched(one, hop, output)
+                clamps = hop and not output and self.rectify is not None and type(one) in CEILINGS
+                yield _Stead(one, self._clamp(path, one, CEILINGS[type(one)], watched) if clamps else watched)
                 continue
             if hop:
                 yield one.register_forward_hook(hop, with_kwargs=True)
@@ -235,16 +235,16 @@ class _Reader:
             self.pending.remove(one)
             self._deliver(one.layer, result)
 
-    def _clamp(self, path: str, module: nn.Module, ceiling: float) -> Callable[[Tensor], Tensor]:
+    def _clamp(
+        self, path: str, module: nn.Module, ceiling: float, watched: Callable[[Tensor], Tensor]
+    ) -> Callable[[Tensor], Tensor]:
         """What runs in the stead of a rectifying module: with its units' numbers read on the way, where that can be."""
-        usual = module.forward
 
         def forward(x: Tensor) -> Tensor:
             found = [one for one in self.pending if one.tensor is x]
             plain = x.is_cpu and x.dtype is torch.float32 and x.is_contiguous() and torch.is_inference_mode_enabled()
             if not (module.inplace and plain and len(found) == 1 and found[0].last == path):
-                result: Tensor = usual(x)
-                return result
+                return watched(x)
             self.pending.remove(found[0])
             self._deliver(found[0].layer, x, ceiling)
             return x
