@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -54,6 +55,14 @@ def texts(root: ElementTree.Element) -> list[str]:
 def test_it_says_addresses_shares_and_predictions() -> None:
     found = texts(drawn())
     assert {"late:1", "early:3", "cat & dog", "90 %", "+50 %", "−25 %"} <= set(found)
+
+
+def test_a_picture_of_nothing_says_so_in_its_place() -> None:
+    seen = node((ROOT,))
+    blank = replace(seen, picture=replace(seen.picture, values=np.zeros_like(seen.picture.values)))
+    for one, words in ((seen, False), (blank, True)):
+        root = ElementTree.fromstring(draw_tree(one, PICTURE, (), lambda unit: ()))
+        assert ({"nothing by", "guided"} <= set(texts(root))) is words
 
 
 def test_names_are_text_and_never_markup() -> None:

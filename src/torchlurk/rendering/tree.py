@@ -28,6 +28,9 @@ from torchlurk.units import Unit
 Exemplars = Callable[[Unit], Sequence[Image.Image]]
 """What a unit is usually excited by, strongest first, cut out; nothing where no study tells."""
 
+ON_GREY: Colour = (255, 255, 255)
+"""Words on a picture that shows nothing."""
+
 AGAINST: Colour = (181, 82, 0)
 """The colour of what speaks against a unit; what speaks for it has the theme's accent. Both are told apart by anyone."""
 
@@ -235,6 +238,9 @@ def _draw_card(
     x0, y0, x1, y1 = focus(node.picture.values)
     picture = to_image(signed(node.picture.values[y0:y1, x0:x1].astype(np.float64)))
     page.picture(x, y, (PICTURE, PICTURE), picture, f"{address} by {node.picture.method}")
+    if not node.picture.values.any():
+        for line, words in enumerate(("nothing by", node.picture.method)):
+            page.write(x + PAD, y + PICTURE / 2 + (line - 1) * LINE, words, colour=ON_GREY, size=SMALL_TEXT)
     page.picture(x + PICTURE + GAP, y, (PICTURE, PICTURE), to_image(image[y0:y1, x0:x1]), "the same place of the image")
     y += PICTURE + GAP
     for number_, exemplar in enumerate(exemplars):
@@ -243,8 +249,6 @@ def _draw_card(
 
 def _facts(node: TreeNode) -> str:
     facts = [f"activation {number(node.activation)}"]
-    if not node.picture.values.any():
-        facts.append(f"nothing by {node.picture.method}")
     if node.contribution is not None:
         facts.append(f"gives {number(node.contribution.contribution)}")
         if node.contribution.bypasses:
