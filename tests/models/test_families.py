@@ -150,7 +150,10 @@ def check_logits(module: nn.Module, inputs: Tensor, layers: tuple[Layer, ...]) -
 
 def state(module: nn.Module) -> tuple[Any, ...]:
     tensors = {name: value.clone() for name, value in module.state_dict().items()}
-    flags = [(one.training, getattr(one, "inplace", None), len(one._forward_hooks)) for one in module.modules()]
+    flags = [
+        (one.training, getattr(one, "inplace", None), len(one._forward_hooks), "forward" in vars(one))
+        for one in module.modules()
+    ]
     return tensors, flags, torch.get_rng_state()
 
 

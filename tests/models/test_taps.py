@@ -273,7 +273,7 @@ def test_the_model_is_left_as_found_after_success_and_after_an_error(functional:
     layers = chosen(module)
 
     def state() -> list[Any]:
-        hooks = [(len(one._forward_hooks), len(one._forward_pre_hooks)) for one in module.modules()]
+        hooks = [(len(one._forward_hooks), len(one._forward_pre_hooks), "forward" in vars(one)) for one in module.modules()]
         return [hooks, [(one.training, getattr(one, "inplace", None)) for one in module.modules()], vars(module[0]).keys()]
 
     before, random = state(), torch.get_rng_state()
