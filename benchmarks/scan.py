@@ -29,7 +29,7 @@ from torch.nn import functional as F
 import torchlurk
 from torchlurk.models.extras import import_torchvision
 from torchlurk.models.layers import choose, survey
-from torchlurk.models.taps import Rectify, evaluation, maps, reading
+from torchlurk.models.taps import evaluation, maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning import part as scanning
 from torchlurk.scanning.batch_size import choose_batch_size
@@ -46,7 +46,7 @@ SIDE, SMALL_SIDE = 224, 32
 FEWEST_ROUNDS, EARLY_ROUNDS, STEADY_ROUNDS, PEER_ROUNDS = 3, 5, 41, 7
 MEMORY_EXAMPLES = (1_000, 10_000)
 
-Deliver = Callable[[Layer, Tensor], None]
+Deliver = Callable[..., None]
 
 
 @dataclass(slots=True)
@@ -115,14 +115,7 @@ class Scanners:
                 layer.name, maps(layer, tensor), torch.from_numpy(self.examples), torch.from_numpy(self.classes)
             )
         parts = self.parts[way]
-        return lambda layer, tensor: parts[layer.name].add(maps(layer, tensor), self.examples, self.classes)
-
-    def rectify(self, way: str) -> Rectify | None:
-        """As the scan does."""
-        parts = self.parts["ours"]
-        if way != "ours":
-            return None
-        return lambda layer, tensor, ceiling: parts[layer.name].add(
+        return lambda layer, tensor, ceiling=None: parts[layer.name].add(
             maps(layer, tensor), self.examples, self.classes, None, ceiling
         )
 
@@ -188,7 +181,8 @@ def timed_round(
                 started = time.thread_time()
                 module(inputs)
             else:
-                with reading(module, layers, scanners.deliver(way), rectify=scanners.rectify(way)):
+                deliver = scanners.deliver(way)
+                with reading(module, layers, deliver, rectify=deliver if way == "ours" else None):
                     started = time.thread_time()
                     module(inputs)
             taken[way] = time.thread_time() - started

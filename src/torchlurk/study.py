@@ -5,7 +5,6 @@ Opening and reading need no torch; `analyze` imports it when called.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -31,7 +30,7 @@ from torchlurk.options import (
 from torchlurk.records import Class, Exemplar, Graph, InputStatistics, Layer, Run, Skip, Tap, UnitRecord
 from torchlurk.rendering.attributions import Attributed, Rendering, attribution_rows
 from torchlurk.rendering.contact_sheet import contact_sheet
-from torchlurk.rendering.encoding import decode
+from torchlurk.rendering.encoding import decode, png
 from torchlurk.rendering.sprites import layer_sheet
 from torchlurk.rendering.syntheses import Synthesized, synthesis_row
 from torchlurk.rendering.wording import top_classes
@@ -176,7 +175,7 @@ class LayerView(Sequence["UnitView"]):
         return layer_sheet(self.record, reader.best(self.name), pictures, self._study.input_size, dead=dead)
 
     def _repr_png_(self) -> bytes:
-        return _png(self.picture())
+        return png(self.picture())
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.record.shape)) or "vector"
@@ -272,16 +271,10 @@ class UnitView:
         return plot_unit(self.record, self._study.classes, self._study.picture)
 
     def _repr_png_(self) -> bytes:
-        return _png(self.picture())
+        return png(self.picture())
 
     def __repr__(self) -> str:
         return f"<Unit {self.address}>"
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def open(path: str | Path) -> Study:

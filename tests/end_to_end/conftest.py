@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -190,6 +191,18 @@ def serve(*arguments, port=0):
             yield found[0]
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """Finds a port that nobody listens on, for a server that is to be started there more than once."""
+
+    def found():
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            return one.getsockname()[1]
+
+    return found
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-import socket
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from urllib.request import Request, urlopen
@@ -333,10 +332,8 @@ def test_two_tabs_look_at_two_images(tab_of, served):
     assert trees[0] != trees[1]
 
 
-def test_a_server_that_is_started_again_is_asked_again(tab_of, running, study):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def test_a_server_that_is_started_again_is_asked_again(tab_of, running, free_port, study):
+    port = free_port()
     options = ("serve", study, "--model", "demo", "--device", "cpu")
     with running(*options, port=port) as url:
         tab = tab_of(url)

@@ -2,7 +2,6 @@
 
 import io
 import re
-import socket
 import time
 
 import numpy as np
@@ -325,10 +324,8 @@ def test_two_tabs_at_once(allowed, served):
     assert shapes[0] != shapes[1]
 
 
-def test_a_server_that_is_started_again_is_found_again(allowed, running, study):
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+def test_a_server_that_is_started_again_is_found_again(allowed, running, free_port, study):
+    port = free_port()
     arguments = ("serve", study, "--model", "demo", "--device", "cpu")
     with running(*arguments, port=port) as url:
         tab = allowed(url)

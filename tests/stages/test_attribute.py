@@ -95,9 +95,8 @@ def test_methods_and_units_are_added_to_what_is_there(made):
     assert study.reader.attributions(Unit("0", 0)) == ()
 
 
-def test_interrupted_it_ends_with_the_same(made, tmp_path, monkeypatch):
+def test_interrupted_it_ends_with_the_same(made, tmp_path, monkeypatch, interrupted):
     from torchlurk.stages import attribute
-    from torchlurk.store.writing import Writer
 
     monkeypatch.setattr(attribute, "PAIRS", 2)
     undisturbed = made(stages=("scan", "attribute"))
@@ -105,17 +104,8 @@ def test_interrupted_it_ends_with_the_same(made, tmp_path, monkeypatch):
     undisturbed.close()
     (tmp_path / "a.lurk").unlink()
     made(stages=("scan",)).close()
-    usual, calls = Writer.write_attributions, iter(range(3))
-
-    def failing(self, unit, found):
-        if next(calls, None) is None:
-            raise KeyboardInterrupt
-        usual(self, unit, found)
-
-    monkeypatch.setattr(Writer, "write_attributions", failing)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted("write_attributions", 3):
         made(stages=("attribute",))
-    monkeypatch.setattr(Writer, "write_attributions", usual)
     study = made(stages=("attribute",))
     assert {unit: study.reader.attributions(unit) for unit in every_unit(study)} == expected
 

@@ -144,21 +144,12 @@ def test_what_is_complete_is_not_made_again(made, monkeypatch) -> None:
     made(units=["0:3"]).close()
 
 
-def test_interrupted_it_ends_with_the_same(made, tmp_path, scanned, monkeypatch) -> None:
+def test_interrupted_it_ends_with_the_same(made, tmp_path, scanned, interrupted) -> None:
     with made(presets=["lucid", "yosinski-1"]) as study:
         expected = stored(study)
     (tmp_path / "a.lurk").write_bytes(scanned)
-    usual, calls = Writer.write_synthesis, iter(range(6 + 18))
-
-    def failing(self, unit, found):
-        if next(calls, None) is None:
-            raise KeyboardInterrupt
-        usual(self, unit, found)
-
-    monkeypatch.setattr(Writer, "write_synthesis", failing)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted("write_synthesis", 6 + 18):
         made(presets=["lucid", "yosinski-1"])
-    monkeypatch.setattr(Writer, "write_synthesis", usual)
     with tl.open(tmp_path / "a.lurk") as study:
         kept = stored(study)
         assert study.runs["synthesize"].finished is None
@@ -168,17 +159,9 @@ def test_interrupted_it_ends_with_the_same(made, tmp_path, scanned, monkeypatch)
         assert study.runs["synthesize"].finished is not None
 
 
-def test_a_batch_of_units_is_stored_as_a_whole_or_not_at_all(made, tmp_path, monkeypatch) -> None:
+def test_a_batch_of_units_is_stored_as_a_whole_or_not_at_all(made, tmp_path, interrupted) -> None:
     """Sixteen units of these pictures run at once: of the twenty of layer 3 the first sixteen are one piece."""
-    usual, calls = Writer.write_synthesis, iter(range(18))
-
-    def failing(self, unit, found):
-        if next(calls, None) is None:
-            raise KeyboardInterrupt
-        usual(self, unit, found)
-
-    monkeypatch.setattr(Writer, "write_synthesis", failing)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted("write_synthesis", 18):
         made(layers=["3"])
     with tl.open(tmp_path / "a.lurk") as study:
         assert sorted(stored(study)) == sorted((f"3:{channel}", "lucid") for channel in range(16))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Literal
 
 import numpy as np
@@ -27,6 +26,7 @@ from torchlurk.rendering.contact_sheet import (
     tile,
     titled,
 )
+from torchlurk.rendering.encoding import png
 from torchlurk.rendering.lettering import fitted, write
 
 Rendering = Literal["signed", "magnitude", "overlay"]
@@ -116,9 +116,7 @@ class Attributed:
         return boxes.crop(_of_size(self.whole, (self.input_size[1], self.input_size[0])), self.box)
 
     def _repr_png_(self) -> bytes:
-        buffer = BytesIO()
-        self.picture().save(buffer, "PNG")
-        return buffer.getvalue()
+        return png(self.picture())
 
 
 def attribution_rows(

@@ -45,6 +45,13 @@ def encode_transparent(picture: UInt8[np.ndarray, "height width rgba"]) -> tuple
     return "image/png", target.getvalue()
 
 
+def png(image: Image.Image) -> bytes:
+    """An image of any mode as a notebook shows it."""
+    target = BytesIO()
+    image.save(target, "PNG")
+    return target.getvalue()
+
+
 def decode(data: bytes, *, most_pixels: int = MOST_PIXELS, alpha: bool = False) -> Image.Image:
     """The picture in PNG or JPEG bytes, grey or RGB; raises `StudyError` where they are no such picture, or too large.
 

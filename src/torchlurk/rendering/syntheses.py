@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from torchlurk.records import Synthesis
 from torchlurk.rendering import boxes, wording
 from torchlurk.rendering.colour import LIGHT, Theme
 from torchlurk.rendering.contact_sheet import CAPTION, CAPTION_LINE, COLUMNS, GAP, SCORE, TILE, in_columns, tile, titled
+from torchlurk.rendering.encoding import png
 from torchlurk.rendering.lettering import fitted, width, write
 
 LARGE = 2 * TILE + GAP
@@ -39,9 +39,7 @@ class Synthesized:
         return Image.alpha_composite(ground, self.image).convert("RGB")
 
     def _repr_png_(self) -> bytes:
-        target = io.BytesIO()
-        self.image.save(target, "PNG")
-        return target.getvalue()
+        return png(self.image)
 
 
 def synthesis_row(found: Sequence[Synthesized], theme: Theme = LIGHT) -> Image.Image:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchlurk.models.taps import evaluation, maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning.part import LayerPart
+from torchlurk.scanning.statistics import NO_CLASS
 
 CPU_SIZES = (4, 8, 16, 32)
 """On a CPU small batches keep activations in the cache; large ones serve nets with large dense layers."""
@@ -43,16 +44,10 @@ def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> in
     parts = {layer.name: LayerPart.empty(layer.channels, layer.positions, 1, none) for layer in layers}
     batch = example
 
-    def deliver(layer: Layer, activation: Tensor) -> None:
-        parts[layer.name].add(maps(layer, activation), np.arange(len(batch)), np.full(len(batch), -1))
+    def deliver(layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
+        parts[layer.name].add(maps(layer, tensor), np.arange(len(batch)), np.full(len(batch), NO_CLASS), None, ceiling)
 
-    def rectify(layer: Layer, before: Tensor, ceiling: float) -> None:
-        if layer.channel_axis == 1:
-            parts[layer.name].add(before, np.arange(len(batch)), np.full(len(batch), -1), None, ceiling)
-        else:
-            deliver(layer, before.clamp_(0, ceiling))
-
-    with reading(network, layers, deliver, rectify=rectify):
+    with reading(network, layers, deliver, rectify=deliver):
         network(batch)  # what is compiled is compiled now
         seconds: dict[int, float] = {}
         started = perf_counter()

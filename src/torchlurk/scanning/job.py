@@ -94,20 +94,14 @@ class Scan:
         """See `torchlurk.jobs.Job`. Examples that cannot be read are skipped, each with its reason."""
         batch: Batch
 
-        def deliver(layer: Layer, activation: Tensor) -> None:
-            onto.layers[layer.name].add(maps(layer, activation), batch.examples, batch.classes, pool)
-
-        def rectify(layer: Layer, before: Tensor, ceiling: float) -> None:
-            if layer.channel_axis == 1:
-                onto.layers[layer.name].add(before, batch.examples, batch.classes, pool, ceiling)
-            else:
-                deliver(layer, before.clamp_(0, ceiling))
+        def deliver(layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
+            onto.layers[layer.name].add(maps(layer, tensor), batch.examples, batch.classes, pool, ceiling)
 
         with (
             ThreadPoolExecutor(torch.get_num_threads()) as pool,
             evaluation(self.network),
             torch.inference_mode(),
-            reading(self.network, self.layers, deliver, rectify=rectify),
+            reading(self.network, self.layers, deliver, rectify=deliver),
         ):
             for batch in feed(self.source, range(shard.start, shard.stop), self.batch_size, self.workers):
                 onto.skipped.update(batch.skipped)

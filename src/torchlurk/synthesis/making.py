@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from torchlurk.errors import ModelError, OptionError, UnitError
 from torchlurk.inputs.preprocessing import HIGHEST
 from torchlurk.models.readout import Readout
 from torchlurk.records import Layer, Preprocessing
-from torchlurk.rendering.encoding import to_image
+from torchlurk.rendering.encoding import png, to_image
 from torchlurk.synthesis.ascent import Ascended, Ascent
 from torchlurk.synthesis.canvas import Canvas
 from torchlurk.synthesis.evidence import Evidence, Known, activations, judged, robustness
@@ -61,9 +60,7 @@ class Synthesis:
         return Image.fromarray(pixels) if pixels.shape[2] > max(SHOWN_CHANNELS) else to_image(pixels)
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.picture().save(buffer, "PNG")
-        return buffer.getvalue()
+        return png(self.picture())
 
 
 def shown(image: Float[Tensor, "channel height width"]) -> Float[Tensor, "shown height width"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from torchlurk.errors import DataError, ModelError, OptionError
 from torchlurk.inputs.decoding import decode
 from torchlurk.inputs.preprocessing import HIGHEST, prepare
 from torchlurk.rendering.colour import signed, signed_scale
-from torchlurk.rendering.encoding import to_image
+from torchlurk.rendering.encoding import png, to_image
 from torchlurk.synthesis.climbing import Adam, Even
 from torchlurk.synthesis.evidence import activations
 from torchlurk.synthesis.making import Synthesis, check_channels, measured, shown
@@ -146,9 +145,7 @@ class Pushed:
         return sheet
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.picture().save(buffer, "PNG")
-        return buffer.getvalue()
+        return png(self.picture())
 
 
 @torch.inference_mode(False)
