@@ -1,4 +1,6 @@
-"""Several methods from one pass forward are what each gives by itself, also where parts of the pass are run again."""
+"""Several methods, and several units of one input, from one pass forward are what each gives by itself, also where parts of
+the pass are run again.
+"""
 
 from __future__ import annotations
 
@@ -41,3 +43,20 @@ def test_methods_of_one_pass_equal_each_alone(again):
             assert torch.equal(activations, same)
     assert len({tuple(one.flatten().tolist()) for one in together}) == len(RULED)
     assert all(one.grad is None for one in net.parameters())
+
+
+@pytest.mark.parametrize("positions", [None, [0, 7, 20, 3, 3]], ids=["means", "positions"])
+def test_units_of_one_input_equal_each_alone(positions):
+    torch.manual_seed(0)
+    net = Net(again=False).eval()
+    inputs, rows = torch.randn(2, 3, 12, 12), torch.tensor([0, 1, 0, 0, 1])
+    readout = Readout(net, survey(net, inputs).layer("last"))
+    channels = torch.tensor([0, 1, 3, 0, 2])
+    places = None if positions is None else torch.tensor(positions)
+    with readout.ready():
+        together, activations = by_rules(list(RULED.values()), readout, inputs, channels, places, rows)
+        for found, (name, way) in zip(together, RULED.items(), strict=True):
+            alone, same = way(readout, inputs[rows], channels, places)
+            torch.testing.assert_close(found, alone, rtol=1e-5, atol=1e-7, msg=name)
+            torch.testing.assert_close(activations, same)
+    assert len({tuple(one.flatten().tolist()) for one in together[0]}) > 2  # some units are not excited there

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from torchlurk.rendering.colour import DARK, LIGHT, NEUTRAL, Colour, Theme, signed
+from torchlurk.rendering.colour import DARK, LIGHT, NEUTRAL, Colour, Theme, signed, signed_scale
 
 
 def contrast(one: Colour, other: Colour) -> float:
@@ -45,3 +45,16 @@ def test_nothing_is_plain_grey_and_a_single_pixel_is_still_seen() -> None:
     lonely = np.zeros((100, 100, 1))
     lonely[3, 4, 0] = -1e-9
     assert signed(lonely)[3, 4, 0] == 0
+
+
+@pytest.mark.parametrize("percentile", [0, 50, 99, 99.5, 100])
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.002], ids=["dense", "half", "sparse"])
+def test_the_scale_is_the_percentile_of_the_magnitudes(percentile, share):
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        values = generator.standard_normal((*generator.integers(1, 60, 2), 3)).astype(np.float32)
+        values[generator.random(values.shape) > share] = 0
+        magnitudes = np.abs(values.astype(np.float64))
+        expected = np.percentile(magnitudes, percentile) or magnitudes.max() or 1.0
+        assert signed_scale(values, percentile) == pytest.approx(expected, rel=1e-12)
+    assert signed_scale(np.zeros((0, 4, 3), np.float32)) == 1.0

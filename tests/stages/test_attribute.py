@@ -13,6 +13,7 @@ from torch import nn
 import torchlurk as tl
 from torchlurk.errors import OptionError, StudyError
 from torchlurk.models.layers import survey
+from torchlurk.stages.pairs import Maker
 from torchlurk.units import Unit
 
 SIDE = 20
@@ -95,10 +96,28 @@ def test_methods_and_units_are_added_to_what_is_there(made):
     assert study.reader.attributions(Unit("0", 0)) == ()
 
 
+def test_exemplars_are_added_to_what_is_there_and_none_are_lost(made):
+    def ranks(exemplars: int) -> set[tuple[str, int]]:
+        with made(stages=("attribute",), exemplars=exemplars, methods=["guided"]) as study:
+            return {(one.ranking, one.rank) for one in study.reader.attributions(Unit("3", 1))}
+
+    made(stages=("scan",)).close()
+    two = {(ranking, rank) for ranking in ("max", "mean") for rank in range(2)}
+    assert ranks(2) == two
+    assert ranks(3) == two | {("max", 2), ("mean", 2)}
+    assert ranks(1) == two | {("max", 2), ("mean", 2)}
+
+
+def test_what_has_all_its_pictures_is_not_done_again(made, monkeypatch):
+    made(stages=("scan", "attribute"), exemplars=9).close()  # more than the four that are kept
+    monkeypatch.setattr(Maker, "__call__", lambda *_: pytest.fail("made again"))
+    made(stages=("attribute",), exemplars=9).close()
+
+
 def test_interrupted_it_ends_with_the_same(made, tmp_path, monkeypatch, interrupted):
     from torchlurk.stages import attribute
 
-    monkeypatch.setattr(attribute, "PAIRS", 2)
+    monkeypatch.setattr(attribute, "UNITS", (1, 1))
     undisturbed = made(stages=("scan", "attribute"))
     expected = {unit: undisturbed.reader.attributions(unit) for unit in every_unit(undisturbed)}
     undisturbed.close()
@@ -108,6 +127,23 @@ def test_interrupted_it_ends_with_the_same(made, tmp_path, monkeypatch, interrup
         made(stages=("attribute",))
     study = made(stages=("attribute",))
     assert {unit: study.reader.attributions(unit) for unit in every_unit(study)} == expected
+
+
+def test_two_workers_make_what_one_makes(made, tmp_path):
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            with made(stages=("scan", "attribute")) as study:
+                found.append({unit: study.reader.attributions(unit) for unit in every_unit(study)})
+                found[-1] |= {
+                    "checks": study.reader.checks("3"),
+                    "recalls": [one.recall for one in study.unit("3:1").exemplars("max")],
+                }
+            (tmp_path / "a.lurk").unlink()
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1]
 
 
 def every_unit(study):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -50,20 +51,51 @@ class ByRule:
 def by_rules(
     methods: Sequence[ByRule],
     readout: Readout,
-    inputs: Inputs,
+    inputs: Float[Tensor, "input ..."],
     channels: Int[Tensor, " pair"],
     positions: Int[Tensor, " pair"] | None,
+    rows: Int[Tensor, " pair"] | None = None,
 ) -> tuple[list[Inputs], Float[Tensor, " pair"]]:
-    """The attributions by each method and the activations that they are of: one pass forward, one back a method."""
+    """The attributions by each method and the activations that they are of: one pass forward, and back a method as many as
+    there are pairs of one input.
+
+    `rows` says of which input each pair is; without, each is of its own.
+    """
     way = _Way()
     leaf = inputs.detach().clone().requires_grad_()
-    made = []
+    turns = _turns(rows.tolist()) if rows is not None else [list(range(len(channels)))]
+    made, left = [], len(methods) * len(turns)
     with Rules(way.rule):
-        activations = readout(leaf, channels, positions, way.rule_at_unit)
-        for number, way.method in enumerate(methods, start=1):
-            found = readout.back(activations, torch.ones_like(activations), leaf, again=number < len(methods))
-            made.append(found * leaf.detach() if way.method.times_input else found)
+        activations = readout(leaf, channels, positions, way.rule_at_unit, rows)
+        for way.method in methods:
+            pictures = []
+            for turn in turns:
+                left -= 1
+                seed = torch.zeros_like(activations)
+                seed[turn] = 1
+                found = readout.back(activations, seed, leaf, again=left > 0)
+                found = found * leaf.detach() if way.method.times_input else found
+                pictures.append(found if rows is None else found[rows[turn]])
+            made.append(pictures[0] if len(turns) == 1 else torch.cat(pictures)[_places(turns)])
     return made, activations.detach()
+
+
+def _places(turns: Sequence[Sequence[int]]) -> list[int]:
+    """Where each pair stands among the turns."""
+    order = [pair for turn in turns for pair in turn]
+    return sorted(range(len(order)), key=order.__getitem__)
+
+
+def _turns(rows: Sequence[int]) -> list[list[int]]:
+    """Pairs that go back together: of each input at most one."""
+    turns: list[list[int]] = []
+    seen: Counter[int] = Counter()
+    for pair, row in enumerate(rows):
+        if seen[row] == len(turns):
+            turns.append([])
+        turns[seen[row]].append(pair)
+        seen[row] += 1
+    return turns
 
 
 class _Way:

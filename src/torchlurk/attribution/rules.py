@@ -18,9 +18,9 @@ def deconv(signal: Float[Tensor, "*s"], slope: Shaped[Tensor, "*s"]) -> Float[Te
 
 def guided(signal: Float[Tensor, "*s"], slope: Shaped[Tensor, "*s"]) -> Float[Tensor, "*s"]:
     """Lets through what is positive from above, times the slope (Springenberg et al. 2014, arXiv 1412.6806, sec. 3.4)."""
-    return signal.clamp(min=0) * slope
+    return signal.clamp(min=0).mul_(slope)
 
 
 def guided_neg(signal: Float[Tensor, "*s"], slope: Shaped[Tensor, "*s"]) -> Float[Tensor, "*s"]:
     """Lets through what is negative from above, times the slope (cnn_treevis)."""
-    return signal.clamp(max=0) * slope
+    return signal.clamp(max=0).mul_(slope)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Int
-from torch import Tensor
+import numpy as np
+from jaxtyping import Bool, Int64
 
 
 class UnsuitedError(Exception):
@@ -15,16 +14,20 @@ class UnsuitedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a part of a map: for each pair where it begins, how long it is, and how long the true map is."""
+    """One side of a part of a map: for each pair where it begins, how long it is, and how long the true map is.
 
-    start: Int[Tensor, " pair"]
+    Reckoned with NumPy: each operation of torch would go through the function modes that are open around it.
+    """
+
+    start: Int64[np.ndarray, " pair"]
     length: int
     true: int
 
-    def within(self) -> Tensor:
+    def within(self) -> Bool[np.ndarray, "pair place"]:
         """For each pair and place, whether it lies on the true map."""
-        places = self.start[:, None] + torch.arange(self.length, device=self.start.device)
-        return (places >= 0) & (places < self.true)
+        places = self.start[:, None] + np.arange(self.length)
+        found: Bool[np.ndarray, "pair place"] = (places >= 0) & (places < self.true)
+        return found
 
     @property
     def at_start(self) -> bool:
@@ -50,7 +53,7 @@ class Side:
             true -= 1
         before = padding if self.at_start else 0
         after = max(0, (true - 1) * stride - padding + reach - self.true) if self.at_end else 0
-        first = -torch.div(before - self.start - padding, stride, rounding_mode="floor")
+        first = -((before - self.start - padding) // stride)
         skips = first * stride - padding - self.start + before
         skip = int(skips[0])
         if not bool((skips == skip).all()):
@@ -68,8 +71,8 @@ class Side:
         """The part that both have, and how much of this side comes before it."""
         if self.true != other.true:
             raise UnsuitedError("maps of different size meet")
-        before = torch.maximum(self.start, other.start) - self.start
-        after = torch.minimum(self.start + self.length, other.start + other.length) - torch.maximum(self.start, other.start)
+        before = np.maximum(self.start, other.start) - self.start
+        after = np.minimum(self.start + self.length, other.start + other.length) - np.maximum(self.start, other.start)
         skip, length = int(before[0]), int(after[0])
         if not bool((before == skip).all() and (after == length).all()) or length < 1:
             raise UnsuitedError("windows of two branches do not fit together")

@@ -8,12 +8,13 @@ the true map is set to what their padding would be, or bias and nonlinearity wou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
@@ -244,6 +245,11 @@ class WindowReadout(Readout):
         ends = np.minimum(starts + self._field[axis], self._input_size[axis])
         return float((ends - np.maximum(starts, 0)).mean())
 
+    @property
+    def pixels(self) -> int:
+        """Of the largest window."""
+        return math.prod(min(one, most) for one, most in zip(self._field, self._input_size, strict=True))
+
     def batches(self, positions: Int[Tensor, " pair"]) -> list[list[int]]:
         """Which pairs are best run together."""
         if not self._cuts_off(positions):
@@ -255,7 +261,7 @@ class WindowReadout(Readout):
             groups.setdefault((*(min(one, 0) for one in start), *(max(one, 0) for one in ends)), []).append(index)
         return list(groups.values())
 
-    def starts(self, positions: Int[Tensor, " pair"]) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"]]:
+    def starts(self, positions: Int[Tensor, " pair"]) -> tuple[Int64[np.ndarray, " pair"], Int64[np.ndarray, " pair"]]:
         """The first row and column of each window, as `cut` makes them; negative where it begins before the input."""
         rows, columns = self._sides(positions)
         return rows.start, columns.start
@@ -272,9 +278,8 @@ class WindowReadout(Readout):
             windows[index, :, y0 - y : y1 - y, x0 - x : x1 - x] = inputs[index, :, y0:y1, x0:x1]
         return windows.contiguous(memory_format=torch.channels_last)
 
-    def _unclipped(self, positions: Int[Tensor, " pair"]) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"]]:
-        width = self.layer.shape[1]
-        rows, columns = torch.div(positions, width, rounding_mode="floor"), positions % width
+    def _unclipped(self, positions: Int[Tensor, " pair"]) -> tuple[Int64[np.ndarray, " pair"], Int64[np.ndarray, " pair"]]:
+        rows, columns = np.divmod(positions.cpu().numpy(), self.layer.shape[1])
         return self._origin[0] + self._stride[0] * rows, self._origin[1] + self._stride[1] * columns
 
     def _cuts_off(self, positions: Int[Tensor, " pair"]) -> bool:
@@ -285,7 +290,7 @@ class WindowReadout(Readout):
         """Of the windows of pairs that `batches` put together, or of some of them."""
         sides = []
         for start, length, true in zip(self._unclipped(positions), self._field, self._input_size, strict=True):
-            before, after = (-start).clamp(min=0), (start + length - true).clamp(min=0)
+            before, after = np.maximum(-start, 0), np.maximum(start + length - true, 0)
             off = [int(one[0]) if self._cuts_off(positions) else 0 for one in (before, after)]
             sides.append(Side(start + off[0], length - sum(off), true))
         return sides[0], sides[1]
@@ -296,17 +301,20 @@ class WindowReadout(Readout):
         channels: Int[Tensor, " pair"],
         positions: Int[Tensor, " pair"] | None = None,
         rule_at_unit: Rule | None = None,
+        rows: Int[Tensor, " pair"] | None = None,
     ) -> Float[Tensor, " pair"]:
-        """The activations at these positions, from their windows."""
+        """The activations at these positions, from their windows, one each."""
         assert positions is not None
+        assert rows is None
         activation, own = self._run(inputs, self._sides(positions))
         if rule_at_unit is not None:
             exempt(activation, rule_at_unit)
-        width = self.layer.shape[1]
-        y, x = torch.div(positions, width, rounding_mode="floor") - own[0].start, positions % width - own[1].start
-        if not bool(((y >= 0) & (y < own[0].length) & (x >= 0) & (x < own[1].length)).all()):
+        height, width = np.divmod(positions.cpu().numpy(), self.layer.shape[1])
+        y, x = height - own[0].start, width - own[1].start
+        if not ((y >= 0) & (y < own[0].length) & (x >= 0) & (x < own[1].length)).all():
             raise UnsuitedError("the position lies outside its window")
-        return activation[torch.arange(len(inputs), device=channels.device), channels, y, x]
+        place = (torch.from_numpy(one).to(channels.device) for one in (y, x))
+        return activation[(torch.arange(len(inputs), device=channels.device), channels, *place)]
 
     def _run(self, inputs: Tensor, sides: Sides) -> tuple[Tensor, Sides]:
         found: list[tuple[Tensor, Sides]] = []
@@ -330,7 +338,8 @@ def _masked(x: Tensor, sides: Sides, outside: float) -> Tensor:
     """The part, with `outside` beyond the true map."""
     if all(side.inside for side in sides):
         return x
-    within = sides[0].within()[:, None, :, None] & sides[1].within()[:, None, None, :]
+    both = sides[0].within()[:, None, :, None] & sides[1].within()[:, None, None, :]
+    within = torch.from_numpy(both).to(x.device)
     # Products and sums, for a choice by truth values takes several times as long.
     return x * within.to(x.dtype) if outside == 0 else x + torch.zeros_like(within, dtype=x.dtype).masked_fill(~within, outside)
 

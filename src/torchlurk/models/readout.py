@@ -65,13 +65,19 @@ class Readout(nn.Module):
 
     def forward(
         self,
-        inputs: Float[Tensor, "pair ..."],
+        inputs: Float[Tensor, "input ..."],
         channels: Int[Tensor, " pair"],
         positions: Int[Tensor, " pair"] | None = None,
         rule_at_unit: Rule | None = None,
+        rows: Int[Tensor, " pair"] | None = None,
     ) -> Float[Tensor, " pair"]:
-        """The activations; of the mean over positions without `positions`, which are row-major indices."""
-        own = self.maps(inputs, rule_at_unit)[torch.arange(len(inputs), device=channels.device), channels]
+        """The activations; of the mean over positions without `positions`, which are row-major indices.
+
+        `rows` says of which input each pair is; without, each is of its own.
+        """
+        if rows is None:
+            rows = torch.arange(len(inputs), device=channels.device)
+        own = self.maps(inputs, rule_at_unit)[rows, channels]
         return own.mean(1) if positions is None else own.gather(1, positions[:, None])[:, 0]
 
     def strongest(self, inputs: Float[Tensor, "batch ..."], channels: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
@@ -86,10 +92,10 @@ class Readout(nn.Module):
         self,
         activations: Float[Tensor, " pair"],
         seed: Float[Tensor, " pair"],
-        leaf: Float[Tensor, "pair ..."],
+        leaf: Float[Tensor, "input ..."],
         *,
         again: bool = False,
-    ) -> Float[Tensor, "pair ..."]:
+    ) -> Float[Tensor, "input ..."]:
         """What arrives at `leaf`, from which `activations` were computed, when `seed` goes back from them.
 
         With `again` the way back stays for another time. Raises `ModelError` where the model cuts the way off.

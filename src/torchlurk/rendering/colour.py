@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ Colour = tuple[int, int, int]
 
 NEUTRAL = 128
 ROBUST_PERCENTILE = 99.5
+SOME = 16
+"""One in so many numbers tells roughly how large they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,21 @@ def signed_scale(values: Float[np.ndarray, "height width channel"], percentile: 
     """The magnitude that `signed` draws as white: a high percentile, so that a few extreme pixels do not leave the rest grey;
     the largest where that is zero, and 1 where all are.
     """
-    magnitudes = np.abs(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64))
-    reach = float(np.percentile(magnitudes, percentile)) if magnitudes.size else 0.0
-    return reach or float(magnitudes.max(initial=0.0)) or 1.0
+    magnitudes = np.abs(_finite(values)).ravel()
+    if not magnitudes.size:
+        return 1.0
+    # As np.percentile reckons it, but among the largest alone, above what a few of the numbers say: in a fifth of the time.
+    place = (magnitudes.size - 1) * percentile / 100
+    some = magnitudes[::SOME]
+    bound = np.partition(some, len(some) * 9 // 10)[len(some) * 9 // 10]
+    largest = magnitudes[magnitudes >= bound]
+    place -= magnitudes.size - len(largest)
+    if place < 0:
+        largest, place = magnitudes, place + magnitudes.size - len(largest)
+    below, above = math.floor(place), math.ceil(place)
+    largest.partition((below, above))
+    low, high = float(largest[below]), float(largest[above])
+    return low + (high - low) * (place - below) or float(largest.max()) or 1.0
 
 
 def signed(
@@ -63,13 +78,17 @@ def signed(
     Without `scale` it is the given percentile of the magnitudes, so that a few extreme pixels do not leave the rest
     grey. All zeros give plain grey; what is not finite counts as zero.
     """
-    finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64)
-    magnitudes = np.abs(finite)
-    reach = scale if scale is not None else float(np.percentile(magnitudes, percentile)) if finite.size else 0.0
-    if reach <= 0:  # a picture that is zero nearly everywhere still has its few pixels
-        reach = float(magnitudes.max(initial=0.0)) or 1.0
-    shares = np.clip(finite / reach, -1.0, 1.0)
-    levels: UInt8[np.ndarray, "height width channel"] = np.round(
-        NEUTRAL + np.where(shares < 0, NEUTRAL, 255 - NEUTRAL) * shares
-    ).astype(np.uint8)
+    reach = scale if scale is not None and scale > 0 else signed_scale(values, percentile)
+    shares = _finite(values) / reach
+    np.clip(shares, -1.0, 1.0, out=shares)
+    below = np.minimum(shares, 0)
+    shares *= 255 - NEUTRAL  # and below zero one more, for there is one more level there
+    shares += below
+    shares += NEUTRAL + 0.5  # the conversion rounds down
+    levels: UInt8[np.ndarray, "height width channel"] = shares.astype(np.uint8)
     return levels
+
+
+def _finite(values: Float[np.ndarray, "height width channel"]) -> Float[np.ndarray, "height width channel"]:
+    """The same, with zero for what is not finite."""
+    return values if np.isfinite(values).all() else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

@@ -3,90 +3,45 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from torchlurk.attribution import evidence
-from torchlurk.attribution.methods import ByRule
 from torchlurk.attribution.methods import method as method_named
-from torchlurk.attribution.sides import UnsuitedError
-from torchlurk.attribution.window import WindowReadout
-from torchlurk.errors import MissingExtraError, ModelError, StudyError, TorchlurkError
+from torchlurk.errors import ModelError, StudyError
 from torchlurk.models.layers import Survey, choose, survey
 from torchlurk.models.readout import Readout
 from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
-from torchlurk.records import Attribution, Box, Exemplar, Layer, MethodCheck, Run, StageCount
-from torchlurk.rendering.colour import signed, signed_scale
-from torchlurk.rendering.encoding import encode
+from torchlurk.records import Attribution, Exemplar, Layer, MethodCheck, Run, StageCount
+from torchlurk.stages.pairs import Maker, Pairs, Pictured, Piece, Ranking, Scene
 from torchlurk.stages.stage import Task, dtype_of, now, units_named
-from torchlurk.stages.views import Examples, View
+from torchlurk.stages.views import Examples
+from torchlurk.stages.workers import Workers
 from torchlurk.store import overviews
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 from torchlurk.units import Unit
 
-PAIRS = 36
-"""(unit, exemplar) pairs of one pass: their maps fit into memory for any layer."""
+UNITS = 16, 128
+"""So many units of a layer are made at once and written in one transaction: fewest to begin with, and at most."""
 
-WHOLE_AT_ONCE = 4
-"""Whole inputs of one pass on a CPU, whose caches more would not fit into."""
-
-KEPT_RANKS = 1
-"""For so many of the strongest exemplars it is measured what the largest attributions alone excite."""
-
-LOSSLESS_SIDE = 24
-"""Attributions are many and noisy: beyond so many pixels a side JPEG takes a quarter of the room and time."""
+SECONDS = 15.0, 45.0
+"""Units that took less than the first are twice as many next time, half as many if they took more than the second: more
+find company whose windows are alike, and what an interruption costs stays small.
+"""
 
 CHECKED_UNITS = 6
 """Units of a layer whose pictures are made once more with random weights below."""
 
 CHANGED = 2e-3, 5e-2
 """A recorded activation and the one found now differ by more than rounding, in fp32 and in bf16, if by more than this share."""
-
-QUALITY = 75
-"""Of those JPEGs."""
-
-Ranked = Literal["max", "mean"]
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Units of one layer, each with one of its exemplars."""
-
-    ranking: Ranked
-    channels: tuple[int, ...]
-    exemplars: tuple[Exemplar, ...]
-
-    def __len__(self) -> int:
-        return len(self.channels)
-
-    def cut(self, most: int) -> Iterator[Pairs]:
-        """The same in pieces."""
-        for start in range(0, len(self), most):
-            piece = slice(start, start + most)
-            yield Pairs(self.ranking, self.channels[piece], self.exemplars[piece])
-
-    def at(self, rows: Sequence[int]) -> Pairs:
-        """Some of them."""
-        return Pairs(self.ranking, tuple(self.channels[row] for row in rows), tuple(self.exemplars[row] for row in rows))
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What one pass over some pairs gave: their activations, and attributions by each method that goes back by rules."""
-
-    pairs: Pairs
-    view: View
-    whole: View
-    activations: Float[Tensor, " pair"]
-    attributions: Mapping[str, Float[Tensor, "pair channel height width"]]
 
 
 class AttributeStage:
@@ -119,12 +74,13 @@ class AttributeStage:
             (writer.reopen if earlier and earlier.finished else writer.begin)(run)
             network = task.network("fp32")
             found = survey(network, task.first_input(dtype_of(network)), scan.options.get("tap", "activation"))
-            work = _Work(task, network, found, reader, writer, tolerance=CHANGED[scan.options.get("precision") == "bf16"])
-            self._all_layers(work)
+            with Workers(network, task.device) as workers:
+                tolerance = CHANGED[scan.options.get("precision") == "bf16"]
+                self._all_layers(_Work(task, workers, found, reader, writer, tolerance=tolerance))
             writer.finish(self.name, now())
 
     def _wanted(self, reader: Reader) -> list[tuple[Layer, dict[int, tuple[str, ...]]]]:
-        """Each layer with those of its units that lack pictures, and by which methods."""
+        """Each layer with those of its units that lack pictures of some exemplars asked for, and by which methods."""
         scanned = overviews.unit_counts(reader)
         layers = reader.layers()
         units = units_named(self._task.settings, layers)
@@ -136,9 +92,10 @@ class AttributeStage:
             if number not in scanned or layer.name not in (names or chosen):
                 continue
             methods = [one for one in self._options.methods if _undefined(layer, one) not in _begun(refused)]
+            most = min(self._options.exemplars, overviews.exemplars_kept(reader, number))
             done = overviews.attributed(reader, number)
             channels = [one.channel for one in units if one.layer == layer.name] or range(layer.channels)
-            lacking = {channel: tuple(one for one in methods if (channel, one) not in done) for channel in channels}
+            lacking = {channel: tuple(one for one in methods if done.get((channel, one), 0) < most) for channel in channels}
             found.append((layer, {channel: some for channel, some in lacking.items() if some}))
         return found
 
@@ -159,15 +116,24 @@ class _Work:
     """What the layers have in common: the network, its inputs, the study."""
 
     def __init__(
-        self, task: Task, network: nn.Module, found: Survey, reader: Reader, writer: Writer, *, tolerance: float
+        self, task: Task, workers: Workers, found: Survey, reader: Reader, writer: Writer, *, tolerance: float
     ) -> None:
-        self.task, self.network, self.found, self.reader, self.writer = task, network, found, reader, writer
-        self.tolerance = tolerance
-        self.examples = Examples(task, dtype_of(network))
+        self.task, self.workers, self.found, self.reader, self.writer = task, workers, found, reader, writer
+        self._tolerance = tolerance
+
+    @property
+    def network(self) -> nn.Module:
+        """The one that was given."""
+        return self.workers.networks[0]
 
     @cached_property
-    def filling(self) -> Float[Tensor, " channel"]:
-        """The data's mean colour, as the network sees it."""
+    def scene(self) -> Scene:
+        """What all pairs have in common."""
+        height, width = self.reader.input_shape()[-2:]
+        examples = Examples(self.task, dtype_of(self.network))
+        return Scene(examples, self._filling(), (height, width), self._tolerance, self.task.device)
+
+    def _filling(self) -> Float[Tensor, " channel"]:
         known = self.reader.input_statistics()
         preprocessing = self.task.source.preprocessing
         mean = np.zeros(len(preprocessing.mean)) if known is None else known.mean
@@ -180,14 +146,6 @@ class _Work:
         example = self.task.first_input(dtype_of(self.network))
         return receptive_fields(self.network, example, self.found.layers)
 
-    def window(self, layer: Layer) -> WindowReadout | None:
-        """For working on receptive fields alone; None where the whole input must be taken."""
-        height, width = self.reader.input_shape()[-2:]
-        try:
-            return WindowReadout(self.network, layer, self.fields[layer.name], (height, width))
-        except UnsuitedError:
-            return None
-
     def layer(self, layer: Layer, units: Mapping[int, tuple[str, ...]], most: int) -> Iterator[int]:
         """Makes the pictures of these units; gives how many units were done, again and again."""
         try:
@@ -196,183 +154,82 @@ class _Work:
             self.writer.add_note("attribute", f"layer {layer.name}: {error.message}")
             yield len(units)
             return
-        maker = _Maker(self, own)
-        at_once = max(1, PAIRS // max(1, most))
-        channels = sorted(units)
-        for start in range(0, len(channels), at_once):
-            some = channels[start : start + at_once]
-            with self.writer.transaction():
-                maker.units({channel: units[channel] for channel in some}, most)
+        pictures = _Pictures(self, own)
+        left, at_once = sorted(units), UNITS[0]
+        while left:
+            some, left = left[:at_once], left[at_once:]
+            started = time.monotonic()
+            pictures.make({channel: units[channel] for channel in some}, most)
+            taken = time.monotonic() - started
+            if taken < SECONDS[0]:
+                at_once = min(2 * at_once, UNITS[1])
+            elif taken > SECONDS[1]:
+                at_once = max(1, at_once // 2)
             yield len(some)
         with self.writer.transaction():
-            maker.conclude(list(dict.fromkeys(one for methods in units.values() for one in methods)))
+            pictures.conclude(list(dict.fromkeys(one for methods in units.values() for one in methods)))
 
 
-class _Maker:
-    """Makes the pictures of one layer."""
+class _Pictures:
+    """The pictures of one layer: made by many, written here."""
 
     def __init__(self, work: _Work, layer: Layer) -> None:
         self._work, self._layer = work, layer
-        self._readout = Readout(work.network, layer)
-        self._window = work.window(layer)
         self._undefined: set[str] = set()
+        reach = work.fields[layer.name]
+        self._makers = [Maker(work.scene, network, layer, reach, self._undefined) for network in work.workers.networks]
         self._changed = 0
         self._checked: list[tuple[int, Exemplar]] = []
         self._spreads: list[Tensor] = []
 
-    def units(self, methods: Mapping[int, tuple[str, ...]], most: int) -> None:
-        """All pictures of a few units."""
-        records = {channel: self._work.reader.unit(Unit(self._layer.name, channel)) for channel in methods}
-        rankings: tuple[Ranked, ...] = ("max", "mean") if self._layer.shape else ("max",)
-        found: dict[int, list[Attribution]] = {channel: [] for channel in methods}
+    def make(self, methods: Mapping[int, tuple[str, ...]], most: int) -> None:
+        """All pictures of a few units, by the methods that each lacks, written in one transaction."""
+        found: dict[int, list[Pictured]] = {channel: [] for channel in methods}
         recalls: dict[int, dict[int, float]] = {channel: {} for channel in methods}
+        refused: dict[str, str] = {}
+        for made in self._work.workers.each(self._makers, self._pieces(methods, most)):
+            refused |= {name: error.message for name, error in made.refused.items()}
+            self._changed += made.changed
+            self._spreads += made.spreads
+            for one in made.pictures:
+                found[one.channel].append(one)
+            for channel, rank, share in made.recalls:
+                recalls[channel][rank] = share
+        writer = self._work.writer
+        with writer.transaction():
+            for name, reason in refused.items():
+                writer.add_note("attribute", f"{_undefined(self._layer, name)}: {reason}")
+            for channel, pictures in found.items():
+                unit = Unit(self._layer.name, channel)
+                writer.write_attributions(unit, [self._stored(one) for one in pictures])
+                writer.write_recall(unit, recalls[channel])
+                self._check_later(pictures)
+
+    def _pieces(self, methods: Mapping[int, tuple[str, ...]], most: int) -> list[Piece]:
+        """What is to be done for the units; what is known of boxes is for all exemplars, pictures for the strongest `most`."""
+        records = {channel: self._work.reader.unit(Unit(self._layer.name, channel)) for channel in methods}
+        rankings: tuple[Ranking, ...] = ("max", "mean") if self._layer.shape else ("max",)
+        pieces = []
         for ranking in rankings:
-            chosen = [(channel, one) for channel in methods for one in records[channel].exemplars[ranking]]
-            pictured = [pair for pair in chosen if pair[1].rank < most]
-            others = [pair for pair in chosen if pair[1].rank >= most and ranking == "max"]  # boxes' recall is for all
+            every = [(channel, one) for channel in methods for one in records[channel].exemplars[ranking]]
+            pictured = [pair for pair in every if pair[1].rank < most]
+            others = [pair for pair in every if pair[1].rank >= most and ranking == "max"]
             for some, wanted in ((pictured, methods), (others, {})):
                 if some:
                     channels, exemplars = zip(*some, strict=True)
-                    for pairs in Pairs(ranking, channels, exemplars).cut(PAIRS):
-                        self._pairs(pairs, wanted, found, recalls)
-        for channel in methods:
-            unit = Unit(self._layer.name, channel)
-            self._work.writer.write_attributions(unit, found[channel])
-            self._work.writer.write_recall(unit, recalls[channel])
+                    pairs = Pairs(ranking, channels, exemplars)
+                    pieces += [Piece(piece, wanted) for piece in self._makers[0].pieces(pairs)]
+        return pieces
 
-    def _pairs(
-        self,
-        pairs: Pairs,
-        methods: Mapping[int, tuple[str, ...]],
-        found: dict[int, list[Attribution]],
-        recalls: dict[int, dict[int, float]],
-    ) -> None:
-        """What there is to know of the pairs, by the methods that their units lack; none where no pictures are wanted."""
-        names = list(dict.fromkeys(name for channel in pairs.channels for name in methods.get(channel, ())))
-        for run in self._runs(pairs, [name for name in names if name not in self._undefined]):
-            same = self._unchanged(run.pairs, run.activations)
-            if pairs.ranking == "max":
-                self._recall(run, same, recalls)
-            for name in names:
-                lacking = (name in methods[channel] for channel in run.pairs.channels)
-                which = [index for index, (fits, lacks) in enumerate(zip(same, lacking, strict=True)) if fits and lacks]
-                if which and name not in self._undefined:
-                    self._picture(name, run, which, found)
+    def _stored(self, one: Pictured) -> Attribution:
+        picture = self._work.writer.write_picture(one.media, one.data)
+        return Attribution(one.ranking, one.exemplar.rank, one.method, one.box, picture, one.scale, one.kept)
 
-    def _runs(self, pairs: Pairs, methods: Sequence[str]) -> list[_Run]:
-        """The pairs in one pass or several, on nothing but their receptive fields where that serves."""
-        inputs = self._work.examples.inputs([one.example for one in pairs.exemplars])
-        whole = View.whole(self._readout, inputs, *self._places(pairs))
-        if self._window is not None and whole.positions is not None:
-            batches = self._window.batches(whole.positions)
-            try:
-                return [self._run(pairs, whole, rows, methods, self._window) for rows in batches]
-            except UnsuitedError:
-                self._window = None
-        at_once = len(pairs) if inputs.is_cuda else WHOLE_AT_ONCE
-        every = range(len(pairs))
-        return [self._run(pairs, whole, every[start : start + at_once], methods, None) for start in every[::at_once]]
-
-    def _run(
-        self, pairs: Pairs, whole: View, rows: Sequence[int], methods: Sequence[str], window: WindowReadout | None
-    ) -> _Run:
-        if len(rows) < len(pairs):
-            pairs, whole = pairs.at(rows), whole.chosen(list(rows))
-        view = View.window(window, whole) if window is not None else whole
-        ruled = [name for name in methods if isinstance(method_named(name), ByRule) and name not in self._undefined]
-        if ruled:
-            try:
-                return _Run(pairs, view, whole, *view.by_rules(ruled))
-            except ModelError as error:
-                for name in ruled:
-                    self._refuse(name, error)
-        return _Run(pairs, view, whole, view.activations(), {})
-
-    def _refuse(self, name: str, error: TorchlurkError) -> None:
-        """A method gives no pictures of this layer."""
-        self._undefined.add(name)
-        self._work.writer.add_note("attribute", f"{_undefined(self._layer, name)}: {error.message}")
-
-    def _places(self, pairs: Pairs) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"] | None]:
-        device = self._work.task.device
-        channels = torch.tensor(pairs.channels, device=device)
-        if pairs.ranking == "mean":
-            return channels, None
-        shape = self._layer.shape
-        flat = [int(np.ravel_multi_index(one.position or (), shape)) if shape else 0 for one in pairs.exemplars]
-        return channels, torch.tensor(flat, device=device)
-
-    def _unchanged(self, pairs: Pairs, activations: Float[Tensor, " pair"]) -> list[bool]:
-        """Whether each exemplar still excites its unit as it did in the scan; where not, it is another picture now."""
-        same = []
-        for one, activation in zip(pairs.exemplars, activations.tolist(), strict=True):
-            scale = max(abs(one.score), 1e-3)
-            same.append(abs(activation - one.score) <= self._work.tolerance * scale)
-        self._changed += len(same) - sum(same)
-        return same
-
-    def _recall(self, run: _Run, same: Sequence[bool], recalls: dict[int, dict[int, float]]) -> None:
-        """Where the unit sees nothing but its box already, that is all there is to it."""
-        exemplars = run.pairs.exemplars
-        scores = torch.tensor([one.score for one in exemplars], device=run.activations.device)
-        left = torch.where(scores > 0, run.activations / scores, torch.nan)
-        rows = [] if run.view.windowed else [row for row, one in enumerate(exemplars) if not run.view.is_all(one.box)]
-        if rows:
-            some = run.view.chosen(rows)
-            left[rows] = some.left(some.inside([exemplars[row].box for row in rows]), self._work.filling, scores[rows])
-        for channel, one, share, sure in zip(run.pairs.channels, exemplars, left.tolist(), same, strict=True):
-            if sure and math.isfinite(share):
-                recalls[channel][one.rank] = share
-
-    def _picture(self, name: str, run: _Run, which: list[int], found: dict[int, list[Attribution]]) -> None:
-        """The pictures of a method, of the pairs `which` of the run."""
-        pairs = run.pairs
-        if name in run.attributions:
-            view, made = run.view.chosen(which), run.attributions[name][which]
-        else:
-            view = run.whole.chosen(which)
-            try:
-                made = view.attributions(name)
-            except (ModelError, MissingExtraError) as error:
-                self._refuse(name, error)
-                return
-        boxes = [pairs.exemplars[index].box if pairs.ranking == "max" else None for index in which]
-        kept = self._kept(pairs, which, view, made, boxes, run.activations[which])
-        pictures = made.permute(0, 2, 3, 1).cpu().numpy()
-        for row, index in enumerate(which):
-            one, channel = pairs.exemplars[index], pairs.channels[index]
-            box = boxes[row] or (0, 0, view.size[1], view.size[0])
-            y, x = view.corners[row]
-            cut = pictures[row, box[1] - y : box[3] - y, box[0] - x : box[2] - x]
-            scale = signed_scale(cut)
-            levels = signed(_shown(cut), scale=scale)
-            picture = self._work.writer.write_picture(*encode(levels, lossless_side=LOSSLESS_SIDE, quality=QUALITY))
-            found[channel].append(Attribution(pairs.ranking, one.rank, name, box, picture, scale, kept[row]))
-        if name == "gradient" and pairs.ranking == "max":
-            self._spreads.append(evidence.spread_of(made))
-        if pairs.ranking == "max" and len(self._checked) < CHECKED_UNITS:
-            known = {channel for channel, _ in self._checked}
-            fresh = [i for i in which if pairs.exemplars[i].rank == 0 and pairs.channels[i] not in known]
-            self._checked += [(pairs.channels[i], pairs.exemplars[i]) for i in fresh][: CHECKED_UNITS - len(self._checked)]
-
-    def _kept(
-        self,
-        pairs: Pairs,
-        which: list[int],
-        view: View,
-        made: Float[Tensor, "pair channel height width"],
-        boxes: Sequence[Box | None],
-        activations: Float[Tensor, " pair"],
-    ) -> list[float]:
-        """What the largest attributions alone excite, of the strongest exemplars; NaN for the others."""
-        shares = [math.nan] * len(which)
-        rows = [row for row, index in enumerate(which) if pairs.exemplars[index].rank < KEPT_RANKS]
-        if rows:
-            some = view.chosen(rows)
-            seen = evidence.largest(made[rows], some.inside([boxes[row] for row in rows]))
-            for row, share in zip(rows, some.left(seen, self._work.filling, activations[rows]).tolist(), strict=True):
-                shares[row] = share
-        return shares
+    def _check_later(self, pictures: Sequence[Pictured]) -> None:
+        """The first few units are looked at once more with random weights."""
+        if len(self._checked) < CHECKED_UNITS:
+            strongest = (one for one in pictures if one.ranking == "max" and one.exemplar.rank == 0)
+            self._checked += [(one.channel, one.exemplar) for one in strongest][:1]
 
     def conclude(self, methods: Sequence[str]) -> None:
         """What is said of the layer as a whole: the effective field, and how the methods do with random weights below."""
@@ -395,15 +252,15 @@ class _Maker:
 
     def _checks(self, paths: Sequence[str], methods: Sequence[str]) -> list[MethodCheck]:
         generator = torch.Generator().manual_seed(self._work.task.settings.scan.seed)
-        other = Readout(evidence.shuffled(self._work.network, paths, generator), self._layer)
+        network = self._work.network
+        readouts = [Readout(one, self._layer) for one in (network, evidence.shuffled(network, paths, generator))]
         channels, exemplars = zip(*self._checked, strict=True)
-        pairs = Pairs("max", channels, exemplars)
-        inputs = self._work.examples.inputs([one.example for one in exemplars])
-        where = self._places(pairs)
+        inputs = self._work.scene.examples.inputs([one.example for one in exemplars])
+        where = self._makers[0].places(Pairs("max", channels, exemplars))
         found = []
         for name in methods:
             pictures = []
-            for readout in (self._readout, other):
+            for readout in readouts:
                 with readout.ready():
                     pictures.append(method_named(name)(readout, inputs, *where)[0].detach())
             alike = [
@@ -415,11 +272,6 @@ class _Maker:
                 mean = sum(finite) / len(finite)
                 found.append(MethodCheck(name, mean, mean > evidence.ALIKE))
         return found
-
-
-def _shown(values: Float[np.ndarray, "height width channel"]) -> Float[np.ndarray, "height width channel"]:
-    """Channels as a picture has them: three, or one."""
-    return values if values.shape[2] in (1, 3) else values.sum(axis=2, keepdims=True)
 
 
 def _undefined(layer: Layer, method: str) -> str:

@@ -161,10 +161,20 @@ def _distinct(reader: Reader, table: str, column: str, layer: int | None) -> lis
         return [cells.text(one, f"{table}.{column}") for (one,) in found]
 
 
-def attributed(reader: Reader, layer: int) -> set[tuple[int, str]]:
-    """The channels of a layer that have attributions, each with the method."""
+def attributed(reader: Reader, layer: int) -> dict[tuple[int, str], int]:
+    """By channel of a layer and method, of how many exemplars there are attributions."""
     with reader.reading() as db:
-        return set(db.execute("SELECT DISTINCT channel, method FROM attribution WHERE layer = ?", (layer,)))
+        found = db.execute(
+            "SELECT channel, method, MAX(rank) + 1 FROM attribution WHERE layer = ? GROUP BY channel, method", (layer,)
+        )
+        return {(channel, method): ranks for channel, method, ranks in found}
+
+
+def exemplars_kept(reader: Reader, layer: int) -> int:
+    """How many exemplars by max of a unit of the layer are kept, at most."""
+    with reader.reading() as db:
+        (most,) = db.execute("SELECT MAX(rank) + 1 FROM exemplar WHERE layer = ? AND ranking = 'max'", (layer,)).fetchone()
+        return int(most or 0)
 
 
 def best_attributions(reader: Reader, layer: int, method: str) -> dict[int, str]:
