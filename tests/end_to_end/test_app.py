@@ -208,6 +208,8 @@ def test_a_wrong_address_is_said_in_words(tab):
     expect(page.get_by_role("alert")).to_contain_text("No layer 'block9'")
     page = tab.open("#/one/unit/block4:4711")
     expect(page.get_by_role("alert")).to_contain_text("No unit 'block4:4711'")
+    page = tab.open("#/one/class/4711")
+    expect(page.get_by_role("alert")).to_contain_text("No class '4711'")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
