@@ -20,6 +20,8 @@ ADDRESS = re.compile(r"(http://127\.0\.0\.1:\d+/)")
 def start(tmp_path):
     """Starts a command in the background; returns it and a way to wait for the address that it prints."""
     running = []
+    # What runs the tests in the background may ignore Ctrl-C, and what it starts would do so too.
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def begin(*arguments):
         log = tmp_path / f"log{len(running)}.txt"
@@ -34,6 +36,7 @@ def start(tmp_path):
         return process, log
 
     yield begin
+    signal.signal(signal.SIGINT, usual)
     for process in running:
         process.kill()
         process.wait()

@@ -131,7 +131,8 @@ class _Work:
         """What all pairs have in common."""
         height, width = self.reader.input_shape()[-2:]
         examples = Examples(self.task, dtype_of(self.network))
-        return Scene(examples, self._filling(), (height, width), self._tolerance, self.task.device)
+        workers = len(self.workers.networks)
+        return Scene(examples, self._filling(), (height, width), self._tolerance, self.task.device, workers)
 
     def _filling(self) -> Float[Tensor, " channel"]:
         known = self.reader.input_statistics()

@@ -29,7 +29,10 @@ AT_ONCE = 36
 """(unit, exemplar) pairs of one pass on a GPU, or on small windows: their maps fit into memory for any layer."""
 
 PIXELS = 4 * 224 * 224
-"""Of the inputs of one pass on a CPU, whose caches more would not fit into."""
+"""Of the inputs of one pass on a CPU: what more than that gains is lost to its caches."""
+
+PIXELS_IN_ALL = 16 * 224 * 224
+"""Of the inputs of all passes that run at one time on a CPU: their maps share its memory."""
 
 SHARING = 6
 """Pairs of one whole input that share a pass forward, for their pictures must all find room."""
@@ -116,6 +119,8 @@ class Scene:
     """Of the inputs."""
     tolerance: float
     device: torch.device
+    workers: int
+    """Passes that run at one time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +192,9 @@ class Maker:
             yield [row for rows in shares[start : start + most] for row in rows]
 
     def _at_once(self, pixels: int) -> int:
-        on_gpu = self._scene.device.type != "cpu"
-        return AT_ONCE if on_gpu else min(AT_ONCE, max(1, PIXELS // pixels))
+        if self._scene.device.type != "cpu":
+            return AT_ONCE
+        return min(AT_ONCE, max(1, min(PIXELS, PIXELS_IN_ALL // self._scene.workers) // pixels))
 
     def _runs(self, pairs: Pairs, methods: Sequence[str], made: Made) -> list[_Run]:
         """The pairs in one pass or several, on nothing but their receptive fields where that serves."""
