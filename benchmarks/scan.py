@@ -29,7 +29,9 @@ from torch.nn import functional as F
 import torchlurk
 from torchlurk.models.extras import import_torchvision
 from torchlurk.models.layers import choose, survey
+from torchlurk.models.placement import place
 from torchlurk.models.taps import evaluation, maps, reading
+from torchlurk.options import Precision
 from torchlurk.records import Layer
 from torchlurk.scanning import part as scanning
 from torchlurk.scanning.batch_size import choose_batch_size
@@ -125,11 +127,11 @@ TURNS = (("plain", "taps", "ours"), ("plain", "naive", "torch"))
 """Who takes turns with whom: what the peers leave in the caches is not what a scan finds there."""
 
 
-def measure(name: str, precision: str, examples: int, seconds: float, batch_size: int | None) -> dict[str, Any]:
+def measure(name: str, precision: Precision, examples: int, seconds: float, batch_size: int | None) -> dict[str, Any]:
     """CPU milliseconds an image of the plain pass, and each way's overhead in percent, early and steady."""
     torch.manual_seed(0)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    module = getattr(import_torchvision().models, name)(weights=None).eval().to(dtype)
+    module = place(getattr(import_torchvision().models, name)(weights=None).eval(), torch.device("cpu"), precision)
     example = torch.randn(1, 3, SIDE, SIDE, dtype=dtype)
     with torch.inference_mode():
         layers = tuple(one for one in choose(survey(module, example).layers) if one.type in MEASURED)

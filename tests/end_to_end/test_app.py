@@ -179,6 +179,18 @@ def test_the_keyboard_is_enough(tab):
     until("#/")
 
 
+def test_two_keys_in_one_breath_are_two_steps(tab):
+    page = tab.open(f"#/one/unit/{UNIT}")
+    page.evaluate("""() => {
+        window.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
+        window.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", shiftKey: true }));
+    }""")
+    expect(page.get_by_role("heading", level=1)).to_have_text("block4:38")
+    assert tab.shown() == "#/one/unit/block4:38"
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("block4:48")
+
+
 def test_deep_links_open_and_the_back_button_goes_back(tab):
     page = tab.open(f"#/one/unit/{UNIT}?view=attribution-guided")
     expect(page.get_by_role("button", name="guided")).to_have_attribute("aria-pressed", "true")

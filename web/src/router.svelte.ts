@@ -38,11 +38,16 @@ export function link(page: Page, study = "", name = "", query: Record<string, st
 
 class Router {
   route = $state<Route>(parse(location.hash));
+  #parsed = location.hash;
 
   constructor() {
-    addEventListener("hashchange", () => {
-      this.route = parse(location.hash);
-    });
+    addEventListener("hashchange", () => this.#follow());
+  }
+
+  #follow(): void {
+    if (location.hash === this.#parsed) return;
+    this.#parsed = location.hash;
+    this.route = parse(location.hash);
   }
 
   /** Another view of the same page: the back button leads to the page before, not through every choice. */
@@ -50,11 +55,13 @@ class Router {
     const { page, study, name } = this.route;
     const all = { ...this.route.query, ...query };
     history.replaceState(null, "", link(page, study, name, all));
-    this.route = parse(location.hash);
+    this.#follow();
   }
 
+  /** At once, not when the browser tells of it: a second key pressed before that steps from here. */
   go(to: string): void {
     location.hash = to;
+    this.#follow();
   }
 }
 
