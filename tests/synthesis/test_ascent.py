@@ -344,13 +344,29 @@ def test_a_network_with_nan_in_one_unit_marks_that_unit_and_the_others_are_as_th
         assert found[unit].picture.isfinite().all()
 
 
-def test_nan_in_weights_is_marked_and_pictures_stay_pictures() -> None:
-    broken = network()
+@pytest.mark.parametrize("channels", [range(8), [5], [4, 5]])
+def test_a_network_with_nan_in_the_weights_of_one_unit_marks_that_unit_alone(channels) -> None:
+    sound, broken = network(), network()
     with torch.no_grad():
         broken[3].weight[5, 0, 0, 0] = math.nan
-    found = made(begun(broken, "3", LUCID, steps=6), range(8))
-    assert found[5].trouble is not None
-    assert all(one.picture.isfinite().all() for one in found)
+    expected = made(begun(sound, "3", LUCID, steps=6), channels)
+    for unit, one, other in zip(channels, made(begun(broken, "3", LUCID, steps=6), channels), expected, strict=True):
+        assert one.picture.isfinite().all()
+        if unit == 5:
+            assert one.trouble == "the activation or its gradient is not finite at step 0"
+        else:
+            assert one.trouble is None
+            assert torch.equal(one.picture, other.picture)
+
+
+def test_an_objective_of_other_channels_has_them_all() -> None:
+    """Less of channel 9 while channel 2 grows: as if each pass computed the whole layer."""
+    net = network()
+    found = made(begun(net, "3", replace(LUCID, objective=Channel() - 0.5 * Channel(9)), steps=4), [2])
+    net[3].register_forward_hook(lambda *_: None)  # so that all channels are computed
+    (whole,) = made(begun(net, "3", replace(LUCID, objective=Channel() - 0.5 * Channel(9)), steps=4), [2])
+    assert torch.equal(found[0].picture, whole.picture)
+    assert not torch.equal(whole.picture, made(begun(net, "3", LUCID, steps=4), [2])[0].picture)
 
 
 @pytest.mark.parametrize("name", WAYS)

@@ -179,7 +179,7 @@ class _Reader:
             if (hop or output) and _unhooked(one):
                 watched = _watched(one, hop, output)
                 clamps = hop and not output and self.rectify is not None and type(one) in CEILINGS
-                yield _Stead(one, self._clamp(path, one, CEILINGS[type(one)], watched) if clamps else watched)
+                yield Stead(one, self._clamp(path, one, CEILINGS[type(one)], watched) if clamps else watched)
                 continue
             if hop:
                 yield one.register_forward_hook(hop, with_kwargs=True)
@@ -265,7 +265,7 @@ class _Reader:
             raise _ReadAll(self)
 
 
-class _Stead:
+class Stead:
     """Something else run in the stead of a module, whose hooks still run, until it is removed."""
 
     def __init__(self, module: nn.Module, forward: Callable[[Tensor], Tensor]) -> None:

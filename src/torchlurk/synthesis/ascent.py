@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 
 from torchlurk.models.readout import Readout
 from torchlurk.models.rectifiers import Rule, Rules, exempt
+from torchlurk.models.sparing import sparing
 from torchlurk.records import Preprocessing
 from torchlurk.synthesis.canvas import Canvas
 from torchlurk.synthesis.presets import Preset
@@ -107,9 +108,11 @@ class Ascent:
     def together(self, channels: Sequence[int], generators: Sequence[Generator], start: Pictures | None) -> list[Ascended]:
         """The pictures of these channels, in one batch, each with the random numbers of its own generator."""
         lane = _Lane(self, channels, generators, start)
-        for number in range(self.steps):
-            if not lane.step(number):
-                break
+        readout = self.readout
+        with sparing(readout.module, readout.layer, channels) if self.preset.objective.own else nullcontext():
+            for number in range(self.steps):
+                if not lane.step(number):
+                    break
         return lane.finished()
 
 

@@ -28,6 +28,11 @@ class Objective(ABC):
     def values(self, maps: Maps, channels: Int[Tensor, " picture"], shape: tuple[int, ...]) -> Values:
         """From the maps of a layer of `shape`, of which each picture is meant to excite one of `channels`."""
 
+    @property
+    def own(self) -> bool:
+        """Whether it looks at each picture's own channel alone."""
+        return False
+
     def __add__(self, other: Objective) -> Objective:
         return Sum(self, other)
 
@@ -54,6 +59,11 @@ class Sum(Objective):
         """The sum of both."""
         return self.left.values(maps, channels, shape) + self.right.values(maps, channels, shape)
 
+    @property
+    def own(self) -> bool:
+        """Whether both do."""
+        return self.left.own and self.right.own
+
 
 @dataclass(frozen=True, slots=True)
 class Multiple(Objective):
@@ -66,6 +76,11 @@ class Multiple(Objective):
         """The multiple."""
         return self.objective.values(maps, channels, shape) * self.factor
 
+    @property
+    def own(self) -> bool:
+        """Whether that does."""
+        return self.objective.own
+
 
 @dataclass(frozen=True, slots=True)
 class Channel(Objective):
@@ -76,6 +91,11 @@ class Channel(Objective):
     def values(self, maps: Maps, channels: Int[Tensor, " picture"], shape: tuple[int, ...]) -> Values:
         """Activations."""
         return _own(maps, channels, self.channel).mean(1)
+
+    @property
+    def own(self) -> bool:
+        """Unless another is named."""
+        return self.channel is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +108,11 @@ class Neuron(Objective):
     def values(self, maps: Maps, channels: Int[Tensor, " picture"], shape: tuple[int, ...]) -> Values:
         """Activations."""
         return _own(maps, channels, self.channel)[:, centre(shape) if self.position is None else self.position]
+
+    @property
+    def own(self) -> bool:
+        """Unless another is named."""
+        return self.channel is None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
