@@ -17,11 +17,15 @@ from torchlurk.scanning.statistics import NO_CLASS
 CPU_SIZES = (4, 8, 16, 32)
 """On a CPU small batches keep activations in the cache; large ones serve nets with large dense layers."""
 
-CPU_SECONDS = 1.5
-"""A trial stops trying larger batches once it has taken this long."""
+CPU_SECONDS = 2.0
+"""A trial tries no further size once it has taken this long, and none once more after twice as long."""
 
 CPU_TRIED = 0.2
 """So many seconds of passes of one size, two at least: whatever else the machine does disturbs some of them."""
+
+CPU_NEAR = 1.4
+"""Where a size takes this much longer an example than the best, none larger is tried; the others are tried once more, for a
+moment's disturbance meets one of them alone."""
 
 CPU_LOSS = 1.15
 """A larger batch may be this much slower an image: two sizes that take turns at being the faster differ by up to that much."""
@@ -44,6 +48,11 @@ def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> in
     parts = {layer.name: LayerPart.empty(layer.channels, layer.positions, 1, none) for layer in layers}
     batch = example
 
+    def batched(size: int) -> Tensor:
+        nonlocal batch
+        batch = example.expand(size, *example.shape[1:]).contiguous()
+        return batch
+
     def deliver(layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
         parts[layer.name].add(maps(layer, tensor), np.arange(len(batch)), np.full(len(batch), NO_CLASS), None, ceiling)
 
@@ -52,10 +61,12 @@ def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> in
         seconds: dict[int, float] = {}
         started = perf_counter()
         for size in (1, *CPU_SIZES):
-            batch = example.expand(size, *example.shape[1:]).contiguous()
-            seconds[size] = _seconds(network, batch) / size
-            if perf_counter() - started > CPU_SECONDS:
+            seconds[size] = _seconds(network, batched(size)) / size
+            if perf_counter() - started > CPU_SECONDS or seconds[size] > CPU_NEAR * min(seconds.values()):
                 break
+        near = [size for size, taken in seconds.items() if taken <= CPU_NEAR * min(seconds.values())]
+        for size in near if perf_counter() - started <= 2 * CPU_SECONDS else ():
+            seconds[size] = min(seconds[size], _seconds(network, batched(size)) / size)
     return max(size for size, taken in seconds.items() if taken <= CPU_LOSS * min(seconds.values()))
 
 
