@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from torchlurk.models.nonlinearities import Function, nonlinearity, operand, operation_name
+from torchlurk.models.normalizations import normalized
 
 Rule = Callable[[Tensor, Tensor], Tensor]
 """From the signal that comes from above, and the slope f'(x) of the rectification, what goes on below."""
@@ -37,6 +38,8 @@ PRODUCTS = frozenset({"mul", "multiply"})
 
 class Rules(TorchFunctionMode):
     """While open, in this thread, gradients go back through rectifications by `rule`.
+
+    Batch normalizations in evaluation mode go back as factors, which is quicker and the same.
 
     Keep it open during the backward pass too: checkpointed models run parts of their forward again then. TorchScript
     and autograd functions of the model's own are not seen and keep their gradient.
@@ -60,6 +63,9 @@ class Rules(TorchFunctionMode):
             outcome = call.outcome() if call is not None else None
             if call is not None and outcome is not None:
                 return _swapped(call.operand, outcome, self.rule, kwargs.get("out"))
+            factors = normalized(func, args, kwargs)
+            if factors is not None:
+                return factors
         result = func(*args, **kwargs)
         self._note_gate(func, args, kwargs, result)
         return result
