@@ -36,6 +36,8 @@ def command(study: Path) -> None:
 def _state(stage: StageState) -> str:
     if stage.finished:
         return f"{stage.stage}: done ({stage.finished})"
+    if not stage.shards:
+        return f"{stage.stage}: begun; analyze continues it"
     return f"{stage.stage}: {stage.examples:,} of {stage.all_examples:,} examples done; analyze continues it"
 
 
