@@ -23,6 +23,7 @@ from torch.autograd.function import once_differentiable
 from torchlurk.errors import ModelError
 from torchlurk.models.channels import COPIES, REARRANGEMENTS
 from torchlurk.models.nonlinearities import Function, operand, operation_name
+from torchlurk.models.normalizations import factors
 from torchlurk.models.readout import Readout
 from torchlurk.models.recording import tensors_in
 from torchlurk.models.rectifiers import Rules
@@ -224,9 +225,7 @@ class Propagation(Rules):
         assert linear.weight is not None
         with torch.no_grad():
             value = func(*args, **kwargs)
-            scale = (call.arguments["running_var"] + call.arguments["eps"]).rsqrt()
-            if call.arguments["weight"] is not None:
-                scale = scale * call.arguments["weight"]
+            scale = factors(*(call.arguments[name] for name in ("running_var", "weight", "eps")))
             weight = linear.weight * scale.reshape(-1, *[1] * (linear.weight.ndim - 1))
         return _Share.apply(x, replace(linear, weight=weight, value=value))  # type: ignore[no-untyped-call,no-any-return]
 

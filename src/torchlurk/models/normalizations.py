@@ -37,10 +37,15 @@ def _normalized(
         return None
     with torch.no_grad():
         value = F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-        factor = (running_var + eps).rsqrt()
-        factor = factor if weight is None else factor * weight
-    found: Tensor = _Factors.apply(input, _Given(value, factor))  # type: ignore[no-untyped-call]
+        given = _Given(value, factors(running_var, weight, eps))
+    found: Tensor = _Factors.apply(input, given)  # type: ignore[no-untyped-call]
     return found
+
+
+def factors(running_var: Float[Tensor, " channel"], weight: Tensor | None, eps: float) -> Float[Tensor, " channel"]:
+    """What a batch normalization by running statistics multiplies each channel by."""
+    scale = (running_var + eps).rsqrt()
+    return scale if weight is None else scale * weight
 
 
 @dataclass(frozen=True, slots=True)

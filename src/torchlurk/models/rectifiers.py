@@ -63,9 +63,9 @@ class Rules(TorchFunctionMode):
             outcome = call.outcome() if call is not None else None
             if call is not None and outcome is not None:
                 return _swapped(call.operand, outcome, self.rule, kwargs.get("out"))
-            factors = normalized(func, args, kwargs)
-            if factors is not None:
-                return factors
+            value = normalized(func, args, kwargs)
+            if value is not None:
+                return value
         result = func(*args, **kwargs)
         self._note_gate(func, args, kwargs, result)
         return result

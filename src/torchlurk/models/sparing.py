@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from torchlurk.models.taps import ROOT, Stead
+from torchlurk.models.taps import Stead, submodules, untouched
 from torchlurk.records import Layer
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -31,8 +32,7 @@ def sparing(module: nn.Module, layer: Layer, channels: Sequence[int]) -> Iterato
     computed as ever.
     """
     path, _, number = layer.name.partition("#")
-    modules = dict(module.named_modules())
-    one = modules.get("" if path == ROOT and ROOT not in modules else path)
+    one = {name: one for _, name, one in submodules(module)}.get(path)
     if one is None or not _by_rows(one):
         yield
         return
@@ -56,9 +56,8 @@ def sparing(module: nn.Module, layer: Layer, channels: Sequence[int]) -> Iterato
 
 def _by_rows(module: nn.Module) -> bool:
     """Whether each channel has a row of weights of its own, and nothing looks on."""
-    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
-        return False
-    return type(module) is nn.Linear or (type(module) in CONVOLUTIONS and cast(nn.Conv2d, module).groups == 1)
+    plain = type(module) is nn.Linear or (type(module) in CONVOLUTIONS and cast(nn.Conv2d, module).groups == 1)
+    return plain and untouched(module)
 
 
 class _Some:
@@ -88,5 +87,6 @@ class _Some:
 def _filled(channels: Sequence[int], count: int) -> list[int]:
     """The channels in order, and as many others as make their number a multiple."""
     own = set(channels)
-    lacking = min(-len(channels) % ABREAST + len(channels), count) - len(own)
-    return sorted(own | set(islice((one for one in range(count) if one not in own), lacking)))
+    wanted = min(math.ceil(len(channels) / ABREAST) * ABREAST, count)
+    others = (one for one in range(count) if one not in own)
+    return sorted([*own, *islice(others, wanted - len(own))])

@@ -169,9 +169,7 @@ class _Reader:
     def attach(self, module: nn.Module) -> Iterator[Any]:
         """The handles of the hooks, one after the other as they are set."""
         yield module.register_forward_pre_hook(self._start)
-        paths = dict(module.named_modules())
-        for path, one in paths.items():
-            name = path or ("" if ROOT in paths else ROOT)
+        for path, name, one in submodules(module):
             if self.needs_mode and isinstance(one, nn.MultiheadAttention):
                 yield from _without_mode(one)
             hop = self._hop(path) if path in self.followed else None
@@ -277,9 +275,21 @@ class Stead:
         del vars(self._module)["forward"]
 
 
+def submodules(module: nn.Module) -> Iterator[tuple[str, str, nn.Module]]:
+    """All modules, each with its path and what layers call it, which differ for the model itself."""
+    paths = dict(module.named_modules())
+    for path, one in paths.items():
+        yield path, path or ("" if ROOT in paths else ROOT), one
+
+
+def untouched(module: nn.Module) -> bool:
+    """Whether nobody has set hooks or another forward on a module."""
+    return not (module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+
+
 def _unhooked(module: nn.Module) -> bool:
     """Whether watching a module's forward shows the same as hooks would, which take a slower way through `nn.Module`."""
-    return type(module) in PLAIN and not (module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+    return type(module) in PLAIN and untouched(module)
 
 
 def _watched(module: nn.Module, hop: Callable[..., None] | None, output: Callable[..., None] | None) -> Callable[..., Any]:

@@ -48,10 +48,10 @@ def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> in
     parts = {layer.name: LayerPart.empty(layer.channels, layer.positions, 1, none) for layer in layers}
     batch = example
 
-    def batched(size: int) -> Tensor:
+    def tried(size: int) -> float:
         nonlocal batch
         batch = example.expand(size, *example.shape[1:]).contiguous()
-        return batch
+        return _seconds(network, batch) / size
 
     def deliver(layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
         parts[layer.name].add(maps(layer, tensor), np.arange(len(batch)), np.full(len(batch), NO_CLASS), None, ceiling)
@@ -61,12 +61,12 @@ def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> in
         seconds: dict[int, float] = {}
         started = perf_counter()
         for size in (1, *CPU_SIZES):
-            seconds[size] = _seconds(network, batched(size)) / size
+            seconds[size] = tried(size)
             if perf_counter() - started > CPU_SECONDS or seconds[size] > CPU_NEAR * min(seconds.values()):
                 break
         near = [size for size, taken in seconds.items() if taken <= CPU_NEAR * min(seconds.values())]
-        for size in near if perf_counter() - started <= 2 * CPU_SECONDS else ():
-            seconds[size] = min(seconds[size], _seconds(network, batched(size)) / size)
+        if perf_counter() - started <= 2 * CPU_SECONDS:
+            seconds |= {size: min(seconds[size], tried(size)) for size in near}
     return max(size for size, taken in seconds.items() if taken <= CPU_LOSS * min(seconds.values()))
 
 

@@ -16,6 +16,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from torchlurk.models.taps import untouched
+
 MOST = 8
 """Workers: each holds the maps of what it is at."""
 
@@ -78,13 +80,7 @@ def _separable(network: nn.Module) -> bool:
     Hooks and forwards set from outside belong to whoever set them; scripted modules are not plain Python; of recurrent
     ones a setting is changed that is the whole process's.
     """
-    return not any(
-        one._forward_hooks
-        or one._forward_pre_hooks
-        or "forward" in vars(one)
-        or isinstance(one, (nn.RNNBase, torch.jit.ScriptModule))
-        for one in network.modules()
-    )
+    return not any(not untouched(one) or isinstance(one, (nn.RNNBase, torch.jit.ScriptModule)) for one in network.modules())
 
 
 def _twin(network: nn.Module) -> nn.Module:
