@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from torchlurk import compiled
 from torchlurk.scanning import part as parts_module
 from torchlurk.scanning.part import LayerPart
 
@@ -104,10 +105,10 @@ def test_without_numba_plain_torch_does_it(monkeypatch: pytest.MonkeyPatch) -> N
 
     for name in [name for name in sys.modules if name.split(".")[0] == "numba" or name == "torchlurk.scanning.kernels"]:
         monkeypatch.delitem(sys.modules, name)
-    parts_module.fused.cache_clear()
+    compiled.module.cache_clear()
     monkeypatch.setattr(builtins, "__import__", refusing)
     try:
         assert parts_module.fused() is None
         assert scanned([torch.ones(3, 2, 4)]).by_max.ranking().examples[0, :3].tolist() == [0, 1, 2]
     finally:
-        parts_module.fused.cache_clear()
+        compiled.module.cache_clear()

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from torchlurk.attribution.convolution import convolved
 from torchlurk.attribution.sides import Side, Sides, UnsuitedError
 from torchlurk.errors import ModelError
 from torchlurk.models.nonlinearities import nonlinearity, operand, operation_name
+from torchlurk.models.phases import convolved
 from torchlurk.models.readout import Readout
 from torchlurk.models.receptive_field import ReceptiveField
 from torchlurk.models.rectifiers import Rule, exempt

@@ -7,21 +7,19 @@ short stretches, which are added up in float64.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import lru_cache
-from typing import Any, NamedTuple, no_type_check
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from numba import njit
 from torch import Tensor
 
-from torchlurk.scanning.exemplars import MAGNITUDE, MOST_EXAMPLES
-from torchlurk.scanning.lanes import (
+from torchlurk.compiled.functions import compiled, inlined
+from torchlurk.compiled.lanes import (
     WIDTH,
     add,
     add_square,
@@ -50,6 +48,7 @@ from torchlurk.scanning.lanes import (
     total,
     uncounted,
 )
+from torchlurk.scanning.exemplars import MAGNITUDE, MOST_EXAMPLES
 from torchlurk.scanning.reductions import FAR
 
 STRETCH = 512
@@ -192,26 +191,14 @@ def _layout(shape: tuple[int, ...], strides: tuple[int, ...]) -> Int64[np.ndarra
     return np.array(Layout(positions, by_example, by_unit, by_position), np.int64)
 
 
-def _compiled(function: Callable[..., Any], inlined: bool = False) -> Any:
-    dispatcher = njit(nogil=True, error_model="numpy", forceinline=inlined)(function)
-    with contextlib.suppress(RuntimeError):  # nowhere to keep compiled code: it is compiled anew each time
-        dispatcher.enable_caching()
-    return dispatcher
-
-
-def _inlined(function: Callable[..., Any]) -> Any:
-    """Compiled into its callers: handing the whole of `Running` over, unit by unit, costs more than the work does."""
-    return _compiled(function, inlined=True)
-
-
 @no_type_check
-@_compiled
+@compiled
 def _layout_of(field):
     return Layout(field[0], field[1], field[2], field[3])
 
 
 @no_type_check
-@_compiled
+@compiled
 def _running_of(field):
     """`Running(*field)`, which the compiler cannot do with an array."""
     return Running(
@@ -242,25 +229,25 @@ def _running_of(field):
 
 
 @no_type_check
-@_compiled
+@compiled
 def _float_rows(address, layout, first, last, running, examples, classes, most):
     return _add_rows(floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes, most)
 
 
 @no_type_check
-@_compiled
+@compiled
 def _float_columns(address, layout, first, last, running, examples, classes, most):
     return _add_columns(floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes)
 
 
 @no_type_check
-@_compiled
+@compiled
 def _brain_float_rows(address, layout, first, last, running, examples, classes, most):
     return _add_rows(brain_floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes, None)
 
 
 @no_type_check
-@_compiled
+@compiled
 def _brain_float_columns(address, layout, first, last, running, examples, classes, most):
     return _add_columns(brain_floats(address), _layout_of(layout), first, last, _running_of(running), examples, classes)
 
@@ -275,7 +262,7 @@ _KERNELS = {
 
 
 @no_type_check
-@_compiled
+@compiled
 def _add_rows(memory, layout, first, last, running, examples, classes, most):
     """Maps whose positions lie side by side; clamped first from zero to `most`, if that is a number."""
     if not _all_known(running, classes):
@@ -310,7 +297,7 @@ def _add_rows(memory, layout, first, last, running, examples, classes, most):
 
 
 @no_type_check
-@_inlined
+@inlined
 def _rectify(memory, start, length, most):
     """Clamps a row from zero to `most`, as torch does: NaN stays."""
     least, ceiling, at = everywhere(np.float32(0)), everywhere(most), start
@@ -324,7 +311,7 @@ def _rectify(memory, start, length, most):
 
 
 @no_type_check
-@_compiled
+@compiled
 def _add_columns(memory, layout, first, last, running, examples, classes):
     """Maps whose units lie side by side, sixteen at a time."""
     if not _all_known(running, classes):
@@ -356,7 +343,7 @@ def _add_columns(memory, layout, first, last, running, examples, classes):
 
 
 @no_type_check
-@_compiled
+@compiled
 def _all_known(running, classes):
     """Whether each example's class, if it has one, has a place."""
     places = integers(running.class_places)
@@ -367,14 +354,14 @@ def _all_known(running, classes):
 
 
 @no_type_check
-@_compiled
+@compiled
 def _responses(many):
     """Room for so many rows: maximum, minimum, the three sums of `_row`, count of active."""
     return np.empty(many, np.float32), np.empty(many, np.float32), np.empty((3, many)), np.empty(many, np.int64)
 
 
 @no_type_check
-@_compiled
+@compiled
 def _pivot(memory, start, length, step):
     """`reductions.pivots`, of one map."""
     value = number(memory, start)
@@ -386,7 +373,7 @@ def _pivot(memory, start, length, step):
 
 
 @no_type_check
-@_inlined
+@inlined
 def _enter(memory, start, layout, unit, running, examples, classes, slots, high, low, sums, active):
     """What a unit did on a batch enters the running state; returns how many of its rows were not finite.
 
@@ -422,7 +409,7 @@ def _enter(memory, start, layout, unit, running, examples, classes, slots, high,
 
 
 @no_type_check
-@_inlined
+@inlined
 def _enter_leaders(memory, start, layout, running, unit, example, high, mean):
     """An example that is stronger than the weakest leader takes its place."""
     max_strengths, mean_strengths = integers(running.max_strengths), integers(running.mean_strengths)
@@ -437,7 +424,7 @@ def _enter_leaders(memory, start, layout, running, unit, example, high, mean):
 
 
 @no_type_check
-@_inlined
+@inlined
 def _enter_moments(running, unit, finite, lost, offset, spread, actives, high, low):
     """The counts and sums of the rows of a batch."""
     integers(running.rows)[unit] += finite
@@ -451,7 +438,7 @@ def _enter_moments(running, unit, finite, lost, offset, spread, actives, high, l
 
 
 @no_type_check
-@_inlined
+@inlined
 def _enter_class(running, place, unit, high, mean):
     """The sums of some examples of one class."""
     if high != 0 or mean != 0:
@@ -461,7 +448,7 @@ def _enter_class(running, place, unit, high, mean):
 
 
 @no_type_check
-@_compiled
+@compiled
 def _count_classes(first, running, classes):
     """The examples of each class, with the first unit, as threads share the units."""
     if first == 0:
@@ -472,7 +459,7 @@ def _count_classes(first, running, classes):
 
 
 @no_type_check
-@_compiled
+@compiled
 def _slots(running, examples):
     """Where in the sorted sample each example is; -1 for those not in it."""
     slots = np.empty(len(examples), np.int64)
@@ -482,7 +469,7 @@ def _slots(running, examples):
 
 
 @no_type_check
-@_compiled
+@compiled
 def _slot(running, example):
     """Where in the sorted sample an example is; -1 if it is not in it."""
     examples, low, high = integers(running.sample_examples), 0, running.sample_size
@@ -496,7 +483,7 @@ def _slot(running, example):
 
 
 @no_type_check
-@_inlined
+@inlined
 def _row(memory, start, length, about):
     """Maximum, minimum, (sum, sum and sum of squares about the pivot) and count of active, of eight or more neighbours.
 
@@ -548,7 +535,7 @@ def _row(memory, start, length, about):
 
 
 @no_type_check
-@_inlined
+@inlined
 def _rectified_row(memory, start, length, most):
     """`_rectify` and then `_row` about zero, in one journey; `most` is the ceiling in all lanes."""
     zero = everywhere(np.float32(0))
@@ -592,7 +579,7 @@ def _rectified_row(memory, start, length, most):
 
 
 @no_type_check
-@_inlined
+@inlined
 def _short_row(memory, start, length, step, pivot):
     """`_row` of any numbers `step` apart, one after another."""
     high = low = number(memory, start)
@@ -608,7 +595,7 @@ def _short_row(memory, start, length, step, pivot):
 
 
 @no_type_check
-@_compiled
+@compiled
 def _columns(memory, start, length, step, pivots, left, high, low, sums, active, to):
     """`_row` of sixteen units at once, whose positions are `step` apart, into the places from `to` on."""
     about_a, about_b, zero = load(pivots, left), load(pivots, left + WIDTH), everywhere(np.float32(0))
@@ -639,7 +626,7 @@ def _columns(memory, start, length, step, pivots, left, high, low, sums, active,
 
 
 @no_type_check
-@_compiled
+@compiled
 def _strength(score, example):
     """`exemplars.strength` of one example."""
     ordered = bits(np.float32(score + np.float32(0)))
@@ -649,7 +636,7 @@ def _strength(score, example):
 
 
 @no_type_check
-@_compiled
+@compiled
 def _insert(strengths, positions, units, top, unit, strength, position):
     """Put a newcomer in its place; the weakest falls out."""
     rank = top - 1
@@ -662,7 +649,7 @@ def _insert(strengths, positions, units, top, unit, strength, position):
 
 
 @no_type_check
-@_compiled
+@compiled
 def _first_equal(memory, start, layout, value):
     """The first position of a map that has a value that is known to be there."""
     wanted, index = everywhere(value), 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields, replace
@@ -15,6 +13,7 @@ import torch
 from jaxtyping import Float, Int32, Int64, Shaped
 from torch import Tensor
 
+from torchlurk import compiled
 from torchlurk.errors import ModelError
 from torchlurk.records import LayerScan, Ranking
 from torchlurk.scanning import reductions
@@ -229,15 +228,9 @@ class LayerPart:
         return replace(ranking, positions=positions, boxes=found)
 
 
-@functools.cache
 def fused() -> ModuleType | None:
     """The kernels that do everything in one pass, where Numba is installed and may compile."""
-    try:
-        from numba import config
-
-        return None if config.DISABLE_JIT else importlib.import_module("torchlurk.scanning.kernels")
-    except ImportError:
-        return None
+    return compiled.module("torchlurk.scanning.kernels")
 
 
 _COMPONENTS: dict[str, Any] = {

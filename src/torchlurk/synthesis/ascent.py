@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
+from torchlurk.models.quick import Quick
 from torchlurk.models.readout import Readout
 from torchlurk.models.rectifiers import Rule, Rules, exempt
 from torchlurk.models.sparing import sparing
@@ -80,6 +81,7 @@ class Ascent:
         self.size = (canvas.height, canvas.width)
         self.lane = _lane(canvas, self.views)
         self.capped = readout.layer.nonlinearity in CEILINGED
+        self._quick = Quick(readout.module)
         self._mean = _channelwise(preprocessing.mean, canvas)
         self._std = _channelwise(preprocessing.std, canvas)
         self._dtype = next((one.dtype for one in readout.module.parameters() if one.is_floating_point()), torch.float32)
@@ -109,7 +111,8 @@ class Ascent:
         """The pictures of these channels, in one batch, each with the random numbers of its own generator."""
         lane = _Lane(self, channels, generators, start)
         readout = self.readout
-        with sparing(readout.module, readout.layer, channels) if self.preset.objective.own else nullcontext():
+        spared = sparing(readout.module, readout.layer, channels) if self.preset.objective.own else nullcontext()
+        with spared, self._quick.ready():
             for number in range(self.steps):
                 if not lane.step(number):
                     break
@@ -141,8 +144,10 @@ class _Lane:
             x = self._now.detach().requires_grad_()
             pictures = of.preset.parameterization.pictures(x, of.canvas)
             values, gradient, seen = self._uphill(x, pictures, number)
-        self._judge(values.tolist(), gradient.flatten(1).any(1).tolist(), gradient, number)
-        gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
+        steepest = gradient.flatten(1).abs().amax(1)
+        self._judge(values.tolist(), steepest.tolist(), number)
+        if not steepest.isfinite().all():
+            gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
         if seen is not None:
             self._opacity += torch.nan_to_num(seen, nan=0.0, posinf=0.0, neginf=0.0).abs().sum(1)
         self._climbed(gradient, number)
@@ -180,19 +185,18 @@ class _Lane:
             values = values - penalty.cost(pictures)
         return values
 
-    def _judge(self, values: Sequence[float], moved: Sequence[bool], gradient: Tensor, number: int) -> None:
+    def _judge(self, values: Sequence[float], steepest: Sequence[float], number: int) -> None:
         """Notes which pictures are done: not finite, or no better for long."""
-        finite = torch.stack([row.isfinite().all() for row in gradient]).tolist()
-        for index, (mark, value) in enumerate(zip(self._marks, values, strict=True)):
-            if mark.running and not self._noted(mark, value, number, finite[index], moved[index]):
+        for index, (mark, value, slope) in enumerate(zip(self._marks, values, steepest, strict=True)):
+            if mark.running and not self._noted(mark, value, slope, number):
                 self._kept[index] = self._now[index]
 
-    def _noted(self, mark: _Mark, value: float, number: int, finite: bool, moved: bool) -> bool:
-        """Notes a step of one unit; whether it goes on."""
-        if not (math.isfinite(value) and finite):
+    def _noted(self, mark: _Mark, value: float, slope: float, number: int) -> bool:
+        """Notes a step of one unit, with the largest number of its gradient; whether it goes on."""
+        if not (math.isfinite(value) and math.isfinite(slope)):
             mark.stop(number, f"the activation or its gradient is not finite at step {number}")
         else:
-            mark.note(value, number, moved, self._of.preset.patience)
+            mark.note(value, number, slope > 0, self._of.preset.patience)
         return mark.running
 
     def _climbed(self, gradient: Tensor, number: int) -> None:

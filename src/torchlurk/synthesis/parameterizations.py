@@ -168,7 +168,8 @@ def decorrelated(coloured: Pictures, canvas: Canvas) -> Pictures:
 
 def _mixed(matrix: Float[Tensor, "channel channel2"], pictures: Pictures) -> Pictures:
     """Every pixel's channels times a matrix: sums of whole pictures, so that a batch never changes the rounding."""
-    rows = [sum(weight * pictures[:, source] for source, weight in enumerate(row)) for row in matrix]
+    planes = pictures.unbind(1)  # once: what comes back from each is put together once
+    rows = [sum(weight * plane for weight, plane in zip(row, planes, strict=True)) for row in matrix]
     return torch.stack([row for row in rows if isinstance(row, Tensor)], dim=1)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from torchlurk.errors import ModelError, OptionError
 from torchlurk.models.identity import unwrap
-from torchlurk.models.layers import survey
+from torchlurk.models.layers import Survey, survey
 from torchlurk.records import InputStatistics, Layer, Preprocessing, Tap
 from torchlurk.store.reading import Reader
 from torchlurk.synthesis.ascent import Ascent
@@ -90,6 +90,7 @@ class Synthesizer:
         parameters = [one for one in self.module.parameters() if one.is_floating_point()]
         self.device = parameters[0].device if parameters else torch.device("cpu")
         self._dtype = parameters[0].dtype if parameters else torch.float32
+        self._surveys: dict[tuple[int, int], Survey] = {}
 
     @torch.inference_mode(False)
     def units(
@@ -143,13 +144,17 @@ class Synthesizer:
 
     def layer(self, name: str) -> Layer:
         """The layer of that name; raises `UnitError` naming the nearest, `ModelError` where inputs are no pictures."""
+        if self.size not in self._surveys:
+            self._surveys[self.size] = self._surveyed()
+        return self._surveys[self.size].layer(name)
+
+    def _surveyed(self) -> Survey:
         shape = (self.preprocessing.channels, *self.size)
         check_pictures(shape)
         try:
-            found = survey(self.module, torch.zeros(1, *shape, device=self.device, dtype=self._dtype), self.tap)
+            return survey(self.module, torch.zeros(1, *shape, device=self.device, dtype=self._dtype), self.tap)
         except ModelError as error:
             raise ModelError(error.message, "give the size that the network was made for, and mean for each channel") from error
-        return found.layer(name)
 
     def ascent(
         self, layer: Layer, preset: str | Preset, steps: int | None = None, size: tuple[int, int] | None = None

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from torchlurk.attribution.convolution import by_phases, convolved
+from torchlurk.models.phases import by_phases, convolved
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [((11, 11), 4), ((3, 5), 2), ((2, 3), 3), ((1, 1), 2), ((7, 7), 2)])

@@ -1,4 +1,4 @@
-"""Eight float32 at once: a SIMD register as a value of compiled code, for `kernels`.
+"""Eight float32 at once: a SIMD register as a value of compiled code.
 
 Compilers do not vectorize a maximum that must respect NaN, nor a sum whose order is fixed. Here both are written
 as operations on eight lanes, which LLVM turns into whatever registers the machine has.
@@ -182,6 +182,13 @@ def subtract(builder: ir.IRBuilder, left: ir.Value, right: ir.Value) -> ir.Value
 def add_square(builder: ir.IRBuilder, total: ir.Value, value: ir.Value) -> ir.Value:
     """A running total and the square of a value, in one rounding where the machine has it."""
     return builder.fadd(total, builder.fmul(value, value, flags=("contract",)), flags=("contract",))
+
+
+@_operation(_lanes, _lanes, types.float32, _lanes)
+def add_times(builder: ir.IRBuilder, total: ir.Value, factor: ir.Value, value: ir.Value) -> ir.Value:
+    """A running total and a value times a number, in one rounding where the machine has it."""
+    product = builder.fmul(_broadcast(builder, factor, _FLOATS), value, flags=("contract",))
+    return builder.fadd(total, product, flags=("contract",))
 
 
 @_operation(_lanes, _lanes, _lanes)

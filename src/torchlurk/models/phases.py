@@ -55,11 +55,25 @@ def by_phases(
     signal: Float[Tensor, "pair filter h2 w2"], weight: Float[Tensor, "filter channel h w"], stride: int, size: tuple[int, int]
 ) -> Float[Tensor, "pair channel height width"]:
     """What arrives at an input of `size` (height, width) when `signal` goes back through the convolution."""
+    phases, padding = phases_of(weight, stride)
+    return joined(F.conv2d(signal, phases, None, 1, padding), stride, size)
+
+
+def phases_of(
+    weight: Float[Tensor, "filter channel h w"], stride: int
+) -> tuple[Float[Tensor, "phase filter rows columns"], tuple[int, int]]:
+    """The convolution, with stride one, that makes all phases of a signal, and its padding."""
     filters, channels, *kernel = weight.shape
     steps = [-(-side // stride) for side in kernel]
     even = F.pad(weight, (0, steps[1] * stride - kernel[1], 0, steps[0] * stride - kernel[0]))
     split = even.reshape(filters, channels, steps[0], stride, steps[1], stride).permute(1, 3, 5, 0, 2, 4)
-    phases = split.reshape(channels * stride * stride, filters, *steps).flip(2, 3)
-    found = F.pixel_shuffle(F.conv2d(signal, phases, None, 1, (steps[0] - 1, steps[1] - 1)), stride)
+    return split.reshape(channels * stride * stride, filters, *steps).flip(2, 3), (steps[0] - 1, steps[1] - 1)
+
+
+def joined(
+    phases: Float[Tensor, "pair phase rows columns"], stride: int, size: tuple[int, int]
+) -> Float[Tensor, "pair channel height width"]:
+    """The input that phases are of, of `size` (height, width)."""
+    found = F.pixel_shuffle(phases, stride)
     missing = size[0] - found.shape[2], size[1] - found.shape[3]
     return F.pad(found, (0, max(0, missing[1]), 0, max(0, missing[0])))[:, :, : size[0], : size[1]]
