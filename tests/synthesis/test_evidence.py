@@ -181,6 +181,17 @@ def test_robustness_is_the_mean_share_that_is_left_under_changes_that_were_not_t
         assert found[one].item() == pytest.approx(sum(shares) / len(shares), rel=1e-4)
 
 
+def test_robustness_is_the_same_to_the_last_bit_alone_and_among_others() -> None:
+    ascent = begun(network(), "2")
+    pictures = torch.rand(40, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
+    channels = torch.arange(40) % 8
+    with ascent.readout.ready():
+        plain = activations(ascent, pictures, channels)
+        together = robustness(ascent, pictures, channels, plain)
+        alone = [robustness(ascent, pictures[[one]], channels[[one]], plain[[one]]) for one in range(40)]
+    assert torch.equal(together, torch.cat(alone))
+
+
 def test_what_does_not_look_at_the_picture_stays_as_it_is() -> None:
     net = network()
     with torch.no_grad():
