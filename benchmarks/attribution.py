@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torchlurk.attribution.methods import method
 from torchlurk.attribution.sides import UnsuitedError
 from torchlurk.attribution.window import WindowReadout
-from torchlurk.models.extras import import_torchvision
-from torchlurk.models.layers import survey
-from torchlurk.models.readout import Readout
-from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.models.loading.extras import import_torchvision
+from torchlurk.models.survey.layers import survey
+from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Layer
 
 LAYERS = {

@@ -16,8 +16,8 @@ import torch
 
 from torchlurk.inputs.demo.scenery import SCENERY
 from torchlurk.inputs.demo.world import DemoWorld
-from torchlurk.models.demo import SIDE, DemoNetwork, demo_network
-from torchlurk.models.layers import survey
+from torchlurk.models.loading.demo import SIDE, DemoNetwork, demo_network
+from torchlurk.models.survey.layers import survey
 from torchlurk.records import Layer
 from torchlurk.scanning.dissection import Dissection, dissect
 

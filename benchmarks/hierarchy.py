@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from torchlurk.anatomy import INPUT, Branch, Change
 from torchlurk.hierarchy.inspector import Inspector
-from torchlurk.inputs.decoding import decode
 from torchlurk.inputs.demo.scenery import SCENERY
 from torchlurk.inputs.demo.world import PREPROCESSING, DemoWorld
-from torchlurk.inputs.preprocessing import normalize, prepare
-from torchlurk.models.demo import SIDE, demo_network
-from torchlurk.models.layers import survey
-from torchlurk.models.loading import load
+from torchlurk.inputs.pictures.decoding import decode
+from torchlurk.inputs.pictures.preprocessing import normalize, prepare
+from torchlurk.models.loading.demo import SIDE, demo_network
+from torchlurk.models.loading.load import load
+from torchlurk.models.survey.layers import survey
 from torchlurk.scanning.dissection import DETECTS, dissect
 from torchlurk.units import Unit
 

@@ -21,10 +21,10 @@ from torchlurk.attribution.backward import attribute_pairs
 from torchlurk.inputs.demo.scenery import SCENERY
 from torchlurk.inputs.demo.world import DemoWorld
 from torchlurk.inputs.feeding import Batch, feed, inputs_of
-from torchlurk.models.demo import SIDE, demo_network
-from torchlurk.models.layers import survey
-from torchlurk.models.receptive_field import receptive_fields
-from torchlurk.models.taps import evaluation, maps, reading
+from torchlurk.models.loading.demo import SIDE, demo_network
+from torchlurk.models.survey.layers import survey
+from torchlurk.models.survey.receptive_field import receptive_fields
+from torchlurk.models.taps.reading import evaluation, maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning.dissection import dissect
 

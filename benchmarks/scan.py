@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import torchlurk
-from torchlurk.models.extras import import_torchvision
-from torchlurk.models.layers import choose, survey
-from torchlurk.models.placement import place
-from torchlurk.models.taps import evaluation, maps, reading
+from torchlurk.models.loading.extras import import_torchvision
+from torchlurk.models.loading.placement import place
+from torchlurk.models.survey.layers import choose, survey
+from torchlurk.models.taps.reading import evaluation, maps, reading
 from torchlurk.options import Precision
 from torchlurk.records import Layer
 from torchlurk.scanning import part as scanning

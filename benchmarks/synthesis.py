@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchlurk.models.extras import import_torchvision
+from torchlurk.models.loading.extras import import_torchvision
 from torchlurk.synthesis.synthesize import Synthesizer
 
 LAYERS = {"alexnet": "features.6", "vgg16": "features.14"}

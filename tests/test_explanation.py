@@ -14,14 +14,14 @@ from PIL import Image
 
 import torchlurk
 from torchlurk.anatomy import INPUT
-from torchlurk.bench import Bench
 from torchlurk.cli.explain import command
 from torchlurk.errors import DataError, MismatchError, OptionError, UnitError
-from torchlurk.hierarchy.growing import most_children
 from torchlurk.hierarchy.inspector import Inspector
+from torchlurk.hierarchy.tree_builder import most_children
 from torchlurk.inputs.demo.world import PREPROCESSING, DemoWorld
-from torchlurk.inputs.preprocessing import normalize
-from torchlurk.models.demo import demo_network
+from torchlurk.inputs.pictures.preprocessing import normalize
+from torchlurk.model_session import ModelSession
+from torchlurk.models.loading.demo import demo_network
 from torchlurk.store.reading import Reader
 
 IMAGES = 24
@@ -150,4 +150,4 @@ def test_what_cannot_be_explained_is_refused_in_words(study: Path, tmp_path: Pat
     with pytest.raises(DataError, match="is not an image"):
         torchlurk.explain("demo", tmp_path / "no.png", study=study)
     with Reader(study) as reader, pytest.raises(DataError, match="made on"):
-        Bench.load("demo", study=reader).inspect(torch.zeros(1, 3, 40, 40))
+        ModelSession.load("demo", study=reader).inspect(torch.zeros(1, 3, 40, 40))

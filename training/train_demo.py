@@ -22,7 +22,7 @@ from jaxtyping import Float, Int, UInt8
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-import torchlurk.models.demo as demo
+import torchlurk.models.loading.demo as demo
 from torchlurk.inputs.demo.pictures import draw
 from torchlurk.inputs.demo.things import NAMES
 

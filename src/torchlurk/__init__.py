@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from torchlurk.attribution.backward import attribute
     from torchlurk.explanation import Hierarchy, explain
     from torchlurk.study import Study, analyze, open
-    from torchlurk.synthesis.making import Synthesis
-    from torchlurk.synthesis.reshaping import dream, toward
+    from torchlurk.synthesis.from_image import dream, toward
+    from torchlurk.synthesis.results import Synthesis
     from torchlurk.synthesis.synthesize import synthesize
 
 __all__ = ["Hierarchy", "Study", "Synthesis", "analyze", "attribute", "dream", "explain", "open", "synthesize", "toward"]

@@ -15,13 +15,13 @@ from torch import nn
 
 import torchlurk
 from torchlurk.errors import MismatchError, ModelError, OptionError
-from torchlurk.inputs.datasets import open_dataset
-from torchlurk.inputs.sources import open_source
+from torchlurk.inputs.source import open_source
+from torchlurk.inputs.sources.datasets import open_dataset
 from torchlurk.jobs import Progress
-from torchlurk.models.identity import fingerprint, unwrap
-from torchlurk.models.layers import Survey, survey
-from torchlurk.models.loading import LoadedModel, load
-from torchlurk.models.placement import choose_device
+from torchlurk.models.loading.identity import fingerprint, unwrap
+from torchlurk.models.loading.load import LoadedModel, load
+from torchlurk.models.loading.placement import choose_device
+from torchlurk.models.survey.layers import Survey, survey
 from torchlurk.options import InputOptions
 from torchlurk.records import Run
 from torchlurk.stages.attribute import AttributeStage

@@ -19,7 +19,7 @@ INPUT = "input"
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
+class UnitPath:
     """A way down from a unit: the unit at `position` (None: where it is strongest), then the chosen one of each layer below."""
 
     units: tuple[Unit, ...]
@@ -35,9 +35,9 @@ class Branch:
         """The node that it leads to."""
         return self.units[-1]
 
-    def to(self, child: Unit) -> Branch:
+    def to(self, child: Unit) -> UnitPath:
         """One step further down."""
-        return Branch((*self.units, child), self.position)
+        return UnitPath((*self.units, child), self.position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Makeup:
     contributions of the largest magnitude, `feeds` all of them by layer.
     """
 
-    branch: Branch
+    branch: UnitPath
     value: float
     rest: float
     strongest: tuple[Contribution, ...]
@@ -151,7 +151,7 @@ class PathPicture:
     `box` is the smallest that holds all of it.
     """
 
-    branch: Branch
+    branch: UnitPath
     method: str
     values: Float32[np.ndarray, "height width channel"]
     box: Box
@@ -161,7 +161,7 @@ class PathPicture:
 class TreeNode:
     """A node of the tree beneath a unit; `contribution` is what it gives to its parent, None for the root."""
 
-    branch: Branch
+    branch: UnitPath
     activation: float
     position: tuple[int, ...] | None
     box: Box | None

@@ -14,15 +14,15 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
-from torchlurk.anatomy import Branch, Prediction, Response, TreeNode
-from torchlurk.bench import Bench
+from torchlurk.anatomy import Prediction, Response, TreeNode, UnitPath
 from torchlurk.errors import OptionError, StorageError, UnitError
-from torchlurk.hierarchy.growing import grow
 from torchlurk.hierarchy.inspector import Inspector
+from torchlurk.hierarchy.tree_builder import grow
+from torchlurk.model_session import ModelSession
 from torchlurk.options import ExplainOptions
 from torchlurk.records import Preprocessing
+from torchlurk.rendering.labels import number, percent
 from torchlurk.rendering.tree import draw_tree
-from torchlurk.rendering.wording import number, percent
 from torchlurk.resources import image_page
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
@@ -124,7 +124,7 @@ def explain(
 
 
 def explain_on(
-    bench: Bench,
+    bench: ModelSession,
     image: Shown | Sequence[Shown],
     options: ExplainOptions,
     position: tuple[int, ...] | None = None,
@@ -148,7 +148,7 @@ def explain_on(
     )
 
 
-def _root(inspector: Inspector, unit: str | None, position: tuple[int, ...] | None) -> Branch:
+def _root(inspector: Inspector, unit: str | None, position: tuple[int, ...] | None) -> UnitPath:
     """The branch that begins with the unit; without one, with the unit of the class that is predicted."""
     if unit is not None:
         return inspector.branch(unit, position)
@@ -163,7 +163,7 @@ def _root(inspector: Inspector, unit: str | None, position: tuple[int, ...] | No
     return inspector.branch(found[0].unit, position)
 
 
-def _inputs(bench: Bench, image: Shown) -> Float[Tensor, "image channel height width"]:
+def _inputs(bench: ModelSession, image: Shown) -> Float[Tensor, "image channel height width"]:
     if not isinstance(image, Tensor):
         return bench.inputs(image if isinstance(image, np.ndarray) else bench.pixels(image))
     batch = image if image.ndim == 4 else image[None]
@@ -192,11 +192,11 @@ def _bench(
     class_names: str | Path | None,
     layers: tuple[str, ...],
     device: str,
-) -> Bench:
+) -> ModelSession:
     if isinstance(model, str):
-        return Bench.load(model, weights, study=study, class_names=class_names, layers=layers, device=device)
+        return ModelSession.load(model, weights, study=study, class_names=class_names, layers=layers, device=device)
     preprocessing = Preprocessing(mean=tuple(mean), std=tuple(std)) if mean is not None and std is not None else None
-    return Bench(model, study=study, preprocessing=preprocessing, class_names=class_names, layers=layers, device=device)
+    return ModelSession(model, study=study, preprocessing=preprocessing, class_names=class_names, layers=layers, device=device)
 
 
 def document(found: Hierarchy) -> str:

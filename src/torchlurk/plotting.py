@@ -13,7 +13,7 @@ from PIL import Image
 
 from torchlurk.errors import MissingExtraError
 from torchlurk.records import Box, Class, Layer, Ranking, UnitRecord
-from torchlurk.rendering import boxes, wording
+from torchlurk.rendering import boxes, labels
 from torchlurk.rendering.charts import BINS
 from torchlurk.rendering.colour import LIGHT, Colour
 from torchlurk.rendering.contact_sheet import EXEMPLAR_ROWS, Picture
@@ -83,9 +83,9 @@ def plot_unit(record: UnitRecord, classes: Sequence[Class], picture: Picture, *,
             left = MARGIN + column * (TILE + GAP)
             axes = _axes(figure, left, top + TITLE, TILE, tile)
             _show(axes, pictures[exemplar.example], exemplar.box)
-            below = f"{exemplar.rank + 1}   {wording.number(exemplar.score)}"
-            below += "" if exemplar.recall is None else f"   recall {wording.percent(exemplar.recall)}"
-            caption = f"{below}\n{shortened(wording.exemplar_name(exemplar), NAME_COLUMNS)}"
+            below = f"{exemplar.rank + 1}   {labels.number(exemplar.score)}"
+            below += "" if exemplar.recall is None else f"   recall {labels.percent(exemplar.recall)}"
+            caption = f"{below}\n{shortened(labels.exemplar_name(exemplar), NAME_COLUMNS)}"
             _write(figure, left, top + TITLE + tile + GAP / 2, caption, SMALL)
     width = (across + GAP) / max(1, len(charts))
     for column, kind in enumerate(charts):
@@ -130,7 +130,7 @@ def plot_layer(
 
 
 def _chart_kinds(record: UnitRecord, classes: Sequence[Class]) -> list[str]:
-    kinds = [kind for kind in ("max", "mean") if kind in record.classes and wording.top_classes(record.classes[kind], classes)]
+    kinds = [kind for kind in ("max", "mean") if kind in record.classes and labels.top_classes(record.classes[kind], classes)]
     return [*kinds, "sample"] if np.isfinite(record.sample).any() else kinds
 
 
@@ -174,8 +174,8 @@ def _write(
 def _header(figure: Figure, record: UnitRecord) -> None:
     address = str(Unit(record.layer.name, record.channel)) + ("   dead" if record.dead else "")
     _write(figure, MARGIN, MARGIN, address, LARGE, family="monospace")
-    _write(figure, MARGIN, MARGIN + LINE * 1.1, "  ·  ".join(wording.layer_facts(record.layer)), MEDIUM, colour=LIGHT.muted)
-    values = "     ".join(f"{name} {value}" for name, value in wording.statistics(record.statistics))
+    _write(figure, MARGIN, MARGIN + LINE * 1.1, "  ·  ".join(labels.layer_facts(record.layer)), MEDIUM, colour=LIGHT.muted)
+    values = "     ".join(f"{name} {value}" for name, value in labels.statistics(record.statistics))
     _write(figure, MARGIN, MARGIN + LINE * 2, values, MEDIUM)
 
 
@@ -198,7 +198,7 @@ def _show(axes: Axes, image: Image.Image | None, box: Box | None) -> None:
 
 
 def _class_bars(axes: Axes, record: UnitRecord, kind: str, classes: Sequence[Class]) -> None:
-    top = wording.top_classes(record.classes[kind], classes)
+    top = labels.top_classes(record.classes[kind], classes)
     rows = np.arange(len(top))
     axes.barh(rows, [value for _, value in top], color=_rgb(LIGHT.accent))
     axes.set_yticks(rows, [shortened(one.label, LABEL_COLUMNS) for one, _ in top], fontsize=SMALL, parse_math=False)

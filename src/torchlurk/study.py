@@ -31,9 +31,9 @@ from torchlurk.records import Class, Exemplar, Graph, InputStatistics, Layer, Ru
 from torchlurk.rendering.attributions import Attributed, Rendering, attribution_rows
 from torchlurk.rendering.contact_sheet import contact_sheet
 from torchlurk.rendering.encoding import decode, png
+from torchlurk.rendering.labels import top_classes
 from torchlurk.rendering.sprites import layer_sheet
 from torchlurk.rendering.syntheses import Synthesized, synthesis_row
-from torchlurk.rendering.wording import top_classes
 from torchlurk.resources.documents import unit_document
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit

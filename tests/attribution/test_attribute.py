@@ -16,8 +16,8 @@ import torchlurk
 from torchlurk.attribution.backward import attribute, attribute_pairs
 from torchlurk.attribution.methods import METHODS
 from torchlurk.errors import MissingExtraError, ModelError, OptionError, UnitError
-from torchlurk.models.extras import import_torchvision
-from torchlurk.models.layers import survey
+from torchlurk.models.loading.extras import import_torchvision
+from torchlurk.models.survey.layers import survey
 
 REAL = torch.float64
 RECTIFYING = {"deconv": lambda g, on: g.clamp(min=0), "guided": lambda g, on: g.clamp(min=0) * on}

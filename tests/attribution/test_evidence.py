@@ -14,10 +14,10 @@ from torchlurk.attribution.backward import attribute_pairs
 from torchlurk.inputs.demo.scenery import SCENERY
 from torchlurk.inputs.demo.world import DemoWorld
 from torchlurk.inputs.feeding import feed, inputs_of
-from torchlurk.models.demo import demo_network
-from torchlurk.models.layers import survey
-from torchlurk.models.readout import Readout
-from torchlurk.models.receptive_field import receptive_fields
+from torchlurk.models.loading.demo import demo_network
+from torchlurk.models.survey.layers import survey
+from torchlurk.models.survey.receptive_field import receptive_fields
+from torchlurk.models.taps.readout import Readout
 from torchlurk.scanning.dissection import dissect
 
 

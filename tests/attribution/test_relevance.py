@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchlurk.attribution.backward import attribute, attribute_pairs
 from torchlurk.attribution.relevance import EPSILON, conservation
 from torchlurk.errors import ModelError
-from torchlurk.models.layers import survey
+from torchlurk.models.survey.layers import survey
 
 REAL = torch.float64
 

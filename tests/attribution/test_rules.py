@@ -14,7 +14,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.utils.checkpoint import checkpoint
 
 from torchlurk.attribution.rules import deconv, gradient, guided, guided_neg
-from torchlurk.models.rectifiers import Rule, Rules, exempt
+from torchlurk.models.taps.backward_rules import Rule, Rules, exempt
 
 Slope = Callable[[float], float]
 Spelling = Callable[[Tensor], Tensor]

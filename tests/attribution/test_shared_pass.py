@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from torchlurk.attribution.methods import METHODS, ByRule, by_rules
-from torchlurk.models.layers import survey
-from torchlurk.models.readout import Readout
+from torchlurk.models.survey.layers import survey
+from torchlurk.models.taps.readout import Readout
 
 RULED = {name: one for name, one in METHODS.items() if isinstance(one, ByRule)}
 

@@ -12,10 +12,10 @@ from torchlurk.attribution import window as window_module
 from torchlurk.attribution.methods import method
 from torchlurk.attribution.sides import UnsuitedError
 from torchlurk.attribution.window import WindowReadout
-from torchlurk.models.extras import import_torchvision
-from torchlurk.models.layers import choose, survey
-from torchlurk.models.readout import Readout
-from torchlurk.models.receptive_field import receptive_fields
+from torchlurk.models.loading.extras import import_torchvision
+from torchlurk.models.survey.layers import choose, survey
+from torchlurk.models.survey.receptive_field import receptive_fields
+from torchlurk.models.taps.readout import Readout
 
 
 class Branches(nn.Module):

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchlurk.anatomy import INPUT, Branch, Change, Makeup
+from torchlurk.anatomy import INPUT, Change, Makeup, UnitPath
 from torchlurk.errors import OptionError, UnitError
 from torchlurk.hierarchy.inspector import Inspector
-from torchlurk.models.extras import import_torchvision
+from torchlurk.models.loading.extras import import_torchvision
 from torchlurk.units import Unit
 
 REAL = torch.float64
@@ -202,8 +202,8 @@ def test_many_nodes_asked_at_once_are_as_asked_one_by_one() -> None:
 def test_several_images_give_the_mean_of_each_alone() -> None:
     net, both = chain(), image(16, 2).to(REAL)
     unit = Unit("5", 2)
-    (mean,) = Inspector(net, both).makeups([Branch((unit,))], most=EVERY)
-    alone = [Inspector(net, both[row : row + 1]).makeups([Branch((unit,))], most=EVERY)[0] for row in (0, 1)]
+    (mean,) = Inspector(net, both).makeups([UnitPath((unit,))], most=EVERY)
+    alone = [Inspector(net, both[row : row + 1]).makeups([UnitPath((unit,))], most=EVERY)[0] for row in (0, 1)]
     assert mean.value == pytest.approx((alone[0].value + alone[1].value) / 2)
     for one in mean.strongest:
         parts = [other.contribution for makeup in alone for other in makeup.strongest if other.unit == one.unit]
@@ -305,7 +305,7 @@ def test_questions_that_cannot_be_answered_say_so() -> None:
     with pytest.raises(UnitError, match="no position"):
         inspector.branch("5:0", (40, 0))
     with pytest.raises(UnitError, match="does not directly feed"):
-        inspector.makeups([Branch((Unit("5", 0), Unit("0", 0)), (0, 0))])
+        inspector.makeups([UnitPath((Unit("5", 0), Unit("0", 0)), (0, 0))])
     with pytest.raises(OptionError, match="no pictures along a path"):
         inspector.makeups([inspector.branch("5:0")], method="magic")
     with pytest.raises(OptionError, match="finite"):

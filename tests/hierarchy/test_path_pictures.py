@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import torchlurk
-from torchlurk.anatomy import Branch
+from torchlurk.anatomy import UnitPath
 from torchlurk.hierarchy.descent import PASSAGES
 from torchlurk.hierarchy.inspector import Inspector
-from torchlurk.models.demo import demo_network
+from torchlurk.models.loading.demo import demo_network
 from torchlurk.units import Unit
 
 REAL = torch.float64
@@ -81,7 +81,7 @@ def chain() -> nn.Sequential:
     ).to(REAL)
 
 
-def written_out(net: nn.Sequential, x: Tensor, root: Branch, units: list[Unit], method: str) -> Tensor:
+def written_out(net: nn.Sequential, x: Tensor, root: UnitPath, units: list[Unit], method: str) -> Tensor:
     """cnn_treevis: at each layer only the chosen channel's gradient goes on, times all magnitudes over those kept."""
     rule = RULES[method]
     with torch.no_grad():
@@ -114,7 +114,7 @@ def test_deeper_nodes_follow_the_rule_written_out(method: str, depth: int) -> No
     for first in range(6):
         for second in range(5) if depth == 2 else [None]:
             units = [Unit("3", first)] + ([Unit("0", second)] if second is not None else [])
-            branch = Branch((root.root, *units), root.position)
+            branch = UnitPath((root.root, *units), root.position)
             (picture,) = inspector.pictures([branch], method=method)
             expected = written_out(net, x, root, units, method)
             assert close(picture.values, expected)

@@ -13,15 +13,15 @@ from PIL import Image
 from torchlurk.errors import OptionError
 from torchlurk.inputs.demo import palette, parts
 from torchlurk.inputs.demo.canvas import PLAIN, Canvas
-from torchlurk.inputs.demo.dice import Dice
 from torchlurk.inputs.demo.parts import PARTS, PATTERNS
 from torchlurk.inputs.demo.pictures import LABELS, Picture, draw
 from torchlurk.inputs.demo.places import PLACES
+from torchlurk.inputs.demo.rng import Dice
 from torchlurk.inputs.demo.scenery import SCENERY, SIDE
 from torchlurk.inputs.demo.shapes import arch, box, curve, ellipse, polygon, ribbon, smooth
 from torchlurk.inputs.demo.things import NAMES, THINGS
 from torchlurk.inputs.demo.world import DemoWorld
-from torchlurk.inputs.sources import Source
+from torchlurk.inputs.source import Source
 from torchlurk.records import Preprocessing
 
 SEED = 11

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from torchlurk.errors import DataError
-from torchlurk.inputs.datasets import DatasetSource
 from torchlurk.inputs.feeding import BATCHES_AHEAD, PIECE, check_repeatable, default_workers, feed, inputs_of
-from torchlurk.inputs.preprocessing import normalize
-from torchlurk.inputs.sources import ExampleList, Item
+from torchlurk.inputs.pictures.preprocessing import normalize
+from torchlurk.inputs.source import ExampleList, Item
+from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.records import Preprocessing
 
 WAY = Preprocessing(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from torchlurk.anatomy import Branch, Contribution, Makeup, PathPicture, Prediction, TreeNode
+from torchlurk.anatomy import Contribution, Makeup, PathPicture, Prediction, TreeNode, UnitPath
 from torchlurk.rendering.tree import CARD_WIDTH, draw_tree, focus
 from torchlurk.units import Unit
 
@@ -18,7 +18,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def node(
     units: tuple[Unit, ...], share: float | None = None, children: tuple[TreeNode, ...] = (), bypasses: bool = False
 ) -> TreeNode:
-    branch = Branch(units, (1, 1))
+    branch = UnitPath(units, (1, 1))
     values = np.zeros((40, 40, 3), np.float32)
     values[10:20, 5:15] = 1.0
     given = None if share is None else Contribution(units[-1], 2 * share, share, bypasses, 3.0, (1, 1), (5, 10, 15, 20))

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from torchlurk.models.layers import survey
+from torchlurk.models.survey.layers import survey
 from torchlurk.scanning.batch_size import CPU_SIZES, choose_batch_size
 
 

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchlurk.errors import DataError, ModelError, OptionError
-from torchlurk.inputs.sources import ExampleList, Item
-from torchlurk.models.layers import survey
-from torchlurk.models.receptive_field import receptive_fields
+from torchlurk.inputs.source import ExampleList, Item
+from torchlurk.models.survey.layers import survey
+from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.records import Class, Layer, Preprocessing, Skip
 from torchlurk.scanning.dissection import Dissection, dissect
 from torchlurk.scanning.overlaps import Grid, Levels, Overlaps, blend, centres

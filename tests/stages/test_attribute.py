@@ -11,9 +11,9 @@ from PIL import Image
 from torch import nn
 
 import torchlurk as tl
+from torchlurk.attribution.batches import Attributor
 from torchlurk.errors import OptionError, StudyError
-from torchlurk.models.layers import survey
-from torchlurk.stages.pairs import Maker
+from torchlurk.models.survey.layers import survey
 from torchlurk.units import Unit
 
 SIDE = 20
@@ -110,7 +110,7 @@ def test_exemplars_are_added_to_what_is_there_and_none_are_lost(made):
 
 def test_what_has_all_its_pictures_is_not_done_again(made, monkeypatch):
     made(stages=("scan", "attribute"), exemplars=9).close()  # more than the four that are kept
-    monkeypatch.setattr(Maker, "__call__", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(Attributor, "__call__", lambda *_: pytest.fail("made again"))
     made(stages=("attribute",), exemplars=9).close()
 
 
@@ -151,7 +151,7 @@ def every_unit(study):
 
 
 def test_data_that_has_changed_is_noticed_and_not_shown(made, monkeypatch):
-    from torchlurk.inputs.datasets import DatasetSource
+    from torchlurk.inputs.sources.datasets import DatasetSource
 
     known = made(stages=("scan",)).runs["scan"].data_fingerprint
     monkeypatch.setattr(DatasetSource, "fingerprint", lambda self: known)

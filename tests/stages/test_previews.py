@@ -8,8 +8,8 @@ from torch import nn
 
 from torchlurk.analysis import analyze_model
 from torchlurk.jobs import Silence
-from torchlurk.models.kernels import input_kernels
-from torchlurk.models.layers import survey
+from torchlurk.models.survey.input_filters import input_kernels
+from torchlurk.models.survey.layers import survey
 from torchlurk.options import ComputeOptions, InputOptions, ScanOptions
 from torchlurk.stages import previews, scan
 from torchlurk.stages.stage import Settings

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import torchlurk as tl
 from torchlurk.errors import MismatchError, ModelError, OptionError, StudyError, UnitError
-from torchlurk.models.placement import place
+from torchlurk.models.loading.placement import place
 from torchlurk.rendering.encoding import encode
 from torchlurk.store.checking import check
 from torchlurk.store.writing import Writer

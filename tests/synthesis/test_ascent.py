@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchlurk.models.layers import survey
+from torchlurk.models.survey.layers import survey
 from torchlurk.records import Preprocessing
 from torchlurk.synthesis import ascent as ascents
 from torchlurk.synthesis.ascent import Ascended, Ascent, redirected, stretched
 from torchlurk.synthesis.canvas import canvas
-from torchlurk.synthesis.climbing import Adam, Plain
 from torchlurk.synthesis.objectives import Channel
+from torchlurk.synthesis.optimizers import Adam, GradientStep
 from torchlurk.synthesis.parameterizations import Fourier, Pixels
 from torchlurk.synthesis.presets import LUCID, MACO, PRESETS, Preset
 from torchlurk.synthesis.regularizers import TotalVariation, Within
@@ -183,7 +183,7 @@ def test_a_linear_unit_under_a_norm_bound_gets_its_weights_direction(kind) -> No
     torch.manual_seed(0)
     last = nn.Linear(3 * 64, 5) if kind == "linear" else nn.Conv2d(3, 5, 8)
     net = nn.Sequential(nn.Flatten(), last) if kind == "linear" else nn.Sequential(last)
-    ascent = begun(net, "1" if kind == "linear" else "0", bounded(Plain(1000, 1.0), 200.0), 60, size=8, std=(0.3,) * 3)
+    ascent = begun(net, "1" if kind == "linear" else "0", bounded(GradientStep(1000, 1.0), 200.0), 60, size=8, std=(0.3,) * 3)
     for unit, one in enumerate(made(ascent, range(5))):
         w = last.weight[unit].detach().reshape(3, 8, 8)
         found = (one.picture.double() - torch.tensor(IMAGENET).view(3, 1, 1)) * 255 / 200
@@ -205,7 +205,7 @@ def test_with_adam_too_once_its_steps_are_small() -> None:
 def test_a_negative_objective_goes_the_other_way() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2))
-    way = replace(bounded(Plain(1000, 1.0), 200.0), objective=-Channel())
+    way = replace(bounded(GradientStep(1000, 1.0), 200.0), objective=-Channel())
     (one,) = made(begun(net, "1", way, 60, size=8, std=(0.3,) * 3), [1])
     w = net[1].weight[1].detach().reshape(3, 8, 8)
     found = (one.picture.double() - torch.tensor(IMAGENET).view(3, 1, 1)) * 255 / 200
@@ -402,7 +402,7 @@ def test_a_run_ends_when_all_its_units_are_done() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2))
     with torch.no_grad():
         net[1].weight.zero_()
-    steady = Preset("steady", Pixels(0.1), Channel(), Plain(1.0, 0.01), 500, 500, patience=5, redirected=0)
+    steady = Preset("steady", Pixels(0.1), Channel(), GradientStep(1.0, 0.01), 500, 500, patience=5, redirected=0)
     ascent = begun(net, "1", steady, 500, size=8)
     net[0].register_forward_pre_hook(lambda *_: passes.append(1))
     made(ascent, [0, 1])

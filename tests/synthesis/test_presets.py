@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from torchlurk.errors import OptionError
-from torchlurk.synthesis.climbing import Adam, NAdam, Plain, Progress
 from torchlurk.synthesis.objectives import Channel, Neuron
+from torchlurk.synthesis.optimizers import Adam, GradientStep, NAdam, TargetStep
 from torchlurk.synthesis.parameterizations import Fourier, Phase, Pixels
 from torchlurk.synthesis.presets import LUCID, PRESETS, preset
 from torchlurk.synthesis.regularizers import Blur, Clip, Decay, SmallContribution, SmallNorm
@@ -43,10 +43,10 @@ def test_the_four_sets_of_yosinski_are_as_in_their_table(name) -> None:
     assert (one.steps, one.bulk_steps) == (steps, steps)
     assert (one.parameterization, one.objective, one.views) == (Pixels(10.0), Neuron(), Views())
     if rate[0] == "progress":
-        assert isinstance(one.climb, Progress)
+        assert isinstance(one.climb, TargetStep)
         assert (one.climb.most, one.climb.desired) == rate[1:]
     else:
-        assert isinstance(one.climb, Plain)
+        assert isinstance(one.climb, GradientStep)
         assert one.climb.rate == rate[1]
 
 

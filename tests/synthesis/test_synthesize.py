@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 import torchlurk as tl
 from torchlurk.errors import ModelError, OptionError, UnitError
-from torchlurk.models.extras import import_torchvision
+from torchlurk.models.loading.extras import import_torchvision
 from torchlurk.records import InputStatistics
-from torchlurk.synthesis.climbing import Adam, Plain
 from torchlurk.synthesis.objectives import Channel, Diversity, Neuron
+from torchlurk.synthesis.optimizers import Adam, GradientStep
 from torchlurk.synthesis.parameterizations import Fourier, Pixels
 from torchlurk.synthesis.presets import LUCID, MACO, PRESETS, Preset
 from torchlurk.synthesis.synthesize import IMAGENET, Synthesizer
@@ -208,7 +208,7 @@ def test_variants_of_a_unit_are_less_alike_than_by_chance() -> None:
 
 
 def test_the_start_may_be_given() -> None:
-    still = Preset("still", Pixels(), Channel(), Plain(0.0, 1.0), 2, 2)
+    still = Preset("still", Pixels(), Channel(), GradientStep(0.0, 1.0), 2, 2)
     given = torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     found = Synthesizer(network(), size=SIDE).units("3", [1, 2], still, start=given)
     for one, start in zip(found, given, strict=True):

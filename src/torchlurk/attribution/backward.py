@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.errors import OptionError, UnitError
-from torchlurk.models.identity import unwrap
-from torchlurk.models.layers import survey
-from torchlurk.models.readout import Readout
+from torchlurk.models.loading.identity import unwrap
+from torchlurk.models.survey.layers import survey
+from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Layer, Tap
 from torchlurk.units import Unit
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from torchlurk.models.readout import Readout
+from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Graph, Layer
 
 KEPT_SHARE = 0.1

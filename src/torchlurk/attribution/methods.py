@@ -14,8 +14,8 @@ from torchlurk.attribution import rules
 from torchlurk.attribution.captum_methods import CaptumMethod
 from torchlurk.attribution.relevance import relevance
 from torchlurk.errors import OptionError, nearest
-from torchlurk.models.readout import Readout
-from torchlurk.models.rectifiers import Rule, Rules
+from torchlurk.models.taps.backward_rules import Rule, Rules
+from torchlurk.models.taps.readout import Readout
 
 Inputs = Float[Tensor, "pair ..."]
 Method = Callable[[Readout, Inputs, Int[Tensor, " pair"], Int[Tensor, " pair"] | None], tuple[Inputs, Float[Tensor, " pair"]]]

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from torchlurk.errors import ModelError
-from torchlurk.models.channels import COPIES, REARRANGEMENTS
-from torchlurk.models.nonlinearities import Function, operand, operation_name
-from torchlurk.models.normalizations import factors
-from torchlurk.models.readout import Readout
-from torchlurk.models.recording import tensors_in
-from torchlurk.models.rectifiers import Rules
+from torchlurk.models.survey.channel_axis import COPIES, REARRANGEMENTS
+from torchlurk.models.survey.recording import tensors_in
+from torchlurk.models.taps.backward_rules import Rules
+from torchlurk.models.taps.nonlinearities import Function, operand, operation_name
+from torchlurk.models.taps.normalizations import factors
+from torchlurk.models.taps.readout import Readout
 
 EPSILON = 1e-6
 """What keeps a share of nothing finite."""

@@ -21,12 +21,12 @@ from torch.overrides import TorchFunctionMode
 
 from torchlurk.attribution.sides import Side, Sides, UnsuitedError
 from torchlurk.errors import ModelError
-from torchlurk.models.nonlinearities import nonlinearity, operand, operation_name
-from torchlurk.models.phases import convolved
-from torchlurk.models.readout import Readout
-from torchlurk.models.receptive_field import ReceptiveField
-from torchlurk.models.rectifiers import Rule, exempt
-from torchlurk.models.taps import reading
+from torchlurk.models.acceleration.strided_backward import convolved
+from torchlurk.models.survey.receptive_field import ReceptiveField
+from torchlurk.models.taps.backward_rules import Rule, exempt
+from torchlurk.models.taps.nonlinearities import nonlinearity, operand, operation_name
+from torchlurk.models.taps.reading import reading
+from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Layer
 
 UNCHANGED = {"batch_norm", "dropout", "feature_dropout", "alpha_dropout", "contiguous", "clone", "detach", "to", "float"}

@@ -43,12 +43,12 @@ def command(
     options = collect(ExplainOptions, given)
     if (image is None) == (of_class is None):
         raise OptionError("give an IMAGE or a --class, and not both", "torchlurk explain STUDY photo.jpg --model MODEL")
-    from torchlurk.bench import Bench
     from torchlurk.explanation import document, explain_on
+    from torchlurk.model_session import ModelSession
     from torchlurk.store.reading import Reader
 
     with Reader(study) as reader:
-        bench = Bench.load(model, weights, study=reader, class_names=class_names, device=device)
+        bench = ModelSession.load(model, weights, study=reader, class_names=class_names, device=device)
         shown = image if image is not None else bench.examples_of(of_class or "")
         found = explain_on(bench, shown, options)
     if out:

@@ -12,7 +12,7 @@ from PIL import Image
 from torchlurk.errors import StorageError
 from torchlurk.rendering.attributions import Rendering
 from torchlurk.rendering.text import describe
-from torchlurk.store.overviews import of_some_examples
+from torchlurk.store.queries import of_some_examples
 from torchlurk.study import Study
 
 

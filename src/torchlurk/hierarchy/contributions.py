@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from torchlurk.anatomy import Branch
+from torchlurk.anatomy import UnitPath
 from torchlurk.attribution.rules import gradient
 from torchlurk.hierarchy.segments import Segments
 
@@ -31,7 +31,7 @@ class Parts:
     activations: dict[str, Tensor]
 
 
-def parts(segments: Segments, branches: Sequence[Branch], weights: Sequence[Tensor]) -> list[Parts]:
+def parts(segments: Segments, branches: Sequence[UnitPath], weights: Sequence[Tensor]) -> list[Parts]:
     """For the last unit of each branch, in rows as `Maps` has them: the contributions to its weighted mean over positions.
 
     `weights` say how much each of its positions counts; their magnitudes are made to add up to 1, unless all are zero.

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from torchlurk.anatomy import INPUT, Branch
+from torchlurk.anatomy import INPUT, UnitPath
 from torchlurk.attribution import rules
 from torchlurk.attribution.methods import METHODS, ByRule
 from torchlurk.attribution.relevance import relevance
 from torchlurk.errors import OptionError, UnitError, nearest
 from torchlurk.hierarchy.segments import Fed, Maps, Segments
-from torchlurk.models.rectifiers import Rule
+from torchlurk.models.taps.backward_rules import Rule
 from torchlurk.units import Unit
 
 
@@ -58,7 +58,7 @@ class Arrival:
 
 
 def descend(
-    segments: Segments, branches: Sequence[Branch], positions: Sequence[tuple[int, ...]], way: Passage, *, to_input: bool
+    segments: Segments, branches: Sequence[UnitPath], positions: Sequence[tuple[int, ...]], way: Passage, *, to_input: bool
 ) -> Arrival:
     """Down branches, each with its root at that position of its map: several in turn in each input of the pass.
 
@@ -97,7 +97,7 @@ def _at_sums(
     segments: Segments,
     layer: str,
     signal: Maps | None,
-    branches: Sequence[Branch],
+    branches: Sequence[UnitPath],
     positions: Sequence[tuple[int, ...]],
     way: Passage,
 ) -> Maps | None:
@@ -115,7 +115,7 @@ def _at_sums(
     return found
 
 
-def _next(branch: Branch, layer: str) -> Unit | None:
+def _next(branch: UnitPath, layer: str) -> Unit | None:
     """The unit that the branch goes on to from this layer; None where it ends in it, or does not come by."""
     for above, below in zip(branch.units, branch.units[1:], strict=False):
         if above.layer == layer:
@@ -135,7 +135,7 @@ def _keep(found: Fed, row: int, unit: Unit, *, enlarge: bool) -> None:
     found[unit.layer][row, unit.channel] = kept
 
 
-def _check(segments: Segments, branches: Sequence[Branch]) -> None:
+def _check(segments: Segments, branches: Sequence[UnitPath]) -> None:
     for branch in branches:
         for unit in branch.units:
             check_unit(segments, unit)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from torchlurk.anatomy import (
     INPUT,
-    Branch,
     Change,
     Contribution,
     Effect,
@@ -24,6 +23,7 @@ from torchlurk.anatomy import (
     PathPicture,
     Prediction,
     Response,
+    UnitPath,
     Use,
 )
 from torchlurk.errors import OptionError
@@ -33,9 +33,9 @@ from torchlurk.hierarchy.descent import Arrival, Passage, check_unit, descend, p
 from torchlurk.hierarchy.predictions import predictions
 from torchlurk.hierarchy.segments import Segments
 from torchlurk.hierarchy.uses import given
-from torchlurk.models.identity import unwrap
-from torchlurk.models.layers import choose, survey
-from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.models.loading.identity import unwrap
+from torchlurk.models.survey.layers import choose, survey
+from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.records import Box, Layer, Tap
 from torchlurk.units import Unit
 
@@ -139,13 +139,13 @@ class Inspector:
         check_unit(self._pass(), Unit(layer, 0))
         return self._pass().activations(layer).mean(0)
 
-    def branch(self, unit: Unit | str, position: tuple[int, ...] | None = None) -> Branch:
+    def branch(self, unit: Unit | str, position: tuple[int, ...] | None = None) -> UnitPath:
         """The branch that begins with the unit, at that position or where it is strongest."""
         root = unit if isinstance(unit, Unit) else Unit.parse(unit)
         check_place(self.layers, root, () if position is None else (position,))
         if position is None and len(self.inputs) == 1:
             position = self._strongest(self.maps(root.layer)[root.channel])
-        return Branch((root,), position)
+        return UnitPath((root,), position)
 
     def activation(self, unit: Unit, position: tuple[int, ...] | None = None) -> float:
         """The unit's activation there, or where it is strongest; the mean over images of several."""
@@ -164,7 +164,7 @@ class Inspector:
         x0, y0, x1, y1 = self.fields[unit.layer].boxes(np.array([unit.channel]), np.array([flat]))[0].tolist()
         return x0, y0, x1, y1
 
-    def makeups(self, branches: Sequence[Branch], *, most: int = 8, method: str = METHOD) -> tuple[Makeup, ...]:
+    def makeups(self, branches: Sequence[UnitPath], *, most: int = 8, method: str = METHOD) -> tuple[Makeup, ...]:
         """What the last unit of each branch is made of, its `most` largest contributions listed; all in one batch.
 
         `method` decides how a branch of several units leads down, so which positions of the last one count, and how
@@ -182,7 +182,7 @@ class Inspector:
                 found.append(self._makeup(segments, branch, every[number * images : (number + 1) * images], most))
         return tuple(found)
 
-    def pictures(self, branches: Sequence[Branch], *, method: str = METHOD) -> tuple[PathPicture, ...]:
+    def pictures(self, branches: Sequence[UnitPath], *, method: str = METHOD) -> tuple[PathPicture, ...]:
         """For each branch what of the image reaches its root through its units alone; all in one batch.
 
         Of a branch of one unit it is `torchlurk.attribute`'s picture. Of several images, the mean.
@@ -240,11 +240,11 @@ class Inspector:
             self._open[relevance] = Segments(self.module, self._layers, self.inputs, relevance=relevance)
         return self._open[relevance]
 
-    def _chunks(self, branches: Sequence[Branch]) -> list[Sequence[Branch]]:
+    def _chunks(self, branches: Sequence[UnitPath]) -> list[Sequence[UnitPath]]:
         size = max(1, MOST_ROWS // len(self.inputs))
         return [branches[start : start + size] for start in range(0, len(branches), size)]
 
-    def _rows(self, segments: Segments, branches: Sequence[Branch]) -> tuple[list[Branch], list[tuple[int, ...]]]:
+    def _rows(self, segments: Segments, branches: Sequence[UnitPath]) -> tuple[list[UnitPath], list[tuple[int, ...]]]:
         """A branch and the position of its root for each row of the pass: for each branch, all images."""
         rows = [branch for branch in branches for _ in self.inputs]
         positions = []
@@ -254,13 +254,13 @@ class Inspector:
             positions.append(self._strongest(own) if branch.position is None else branch.position)
         return rows, positions
 
-    def _arrival(self, way: Passage, branches: Sequence[Branch]) -> Arrival:
+    def _arrival(self, way: Passage, branches: Sequence[UnitPath]) -> Arrival:
         segments = self._pass(relevance=way.relevance)
         rows, positions = self._rows(segments, branches)
         return descend(segments, rows, positions, way, to_input=True)
 
     def _weights(
-        self, segments: Segments, rows: Sequence[Branch], positions: Sequence[tuple[int, ...]], way: Passage
+        self, segments: Segments, rows: Sequence[UnitPath], positions: Sequence[tuple[int, ...]], way: Passage
     ) -> list[Tensor]:
         """How much each position of each last unit counts: of a root the one position alone, active or not."""
         weights: list[Tensor] = [torch.zeros(0)] * len(rows)
@@ -274,7 +274,7 @@ class Inspector:
                 weights[row][positions[row]] = 1
         return weights
 
-    def _makeup(self, segments: Segments, branch: Branch, every: Sequence[Parts], most: int) -> Makeup:
+    def _makeup(self, segments: Segments, branch: UnitPath, every: Sequence[Parts], most: int) -> Makeup:
         """The mean over images of what a node is made of."""
         names = segments.feeders(branch.last.layer)
         bypassing = segments.bypassing(branch.last.layer)

@@ -15,9 +15,9 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from torchlurk.errors import DataError
-from torchlurk.inputs.datasets import DatasetSource
-from torchlurk.inputs.preprocessing import normalize
-from torchlurk.inputs.sources import Item, Source, same, spread
+from torchlurk.inputs.pictures.preprocessing import normalize
+from torchlurk.inputs.source import Item, Source, same, spread
+from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.records import Preprocessing
 
 BATCHES_AHEAD = 2

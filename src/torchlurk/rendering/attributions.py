@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32
 from PIL import Image, ImageDraw, ImageFilter
 
 from torchlurk.records import Attribution, Exemplar, MethodCheck
-from torchlurk.rendering import boxes, wording
+from torchlurk.rendering import boxes, labels
 from torchlurk.rendering.colour import LIGHT, NEUTRAL, ROBUST_PERCENTILE, Theme
 from torchlurk.rendering.contact_sheet import (
     CAPTION,
@@ -27,7 +27,7 @@ from torchlurk.rendering.contact_sheet import (
     titled,
 )
 from torchlurk.rendering.encoding import png
-from torchlurk.rendering.lettering import fitted, write
+from torchlurk.rendering.typography import fitted, write
 
 Rendering = Literal["signed", "magnitude", "overlay"]
 """Around neutral grey; grey where it is nothing to white where it is large; the image, as far as the magnitude goes."""
@@ -103,9 +103,9 @@ class Attributed:
 
     def evidence(self) -> list[str]:
         """In words: how strong the exemplar is, what the box and the largest attributions alone excite, and the check."""
-        said = [f"activation {wording.number(self.exemplar.score)}"]
+        said = [f"activation {labels.number(self.exemplar.score)}"]
         if self.exemplar.recall is not None:
-            said.append(f"recall {wording.percent(self.exemplar.recall)}")
+            said.append(f"recall {labels.percent(self.exemplar.recall)}")
         if not math.isnan(self.record.kept):
             said.append(_kept(self.record.kept))
         return said + ([_checked(self.check)] if self.check is not None else [])
@@ -160,11 +160,11 @@ def _caption(one: Attributed | None, theme: Theme) -> Image.Image:
 
 
 def _kept(share: float) -> str:
-    return f"top tenth keeps {wording.percent(share)}"
+    return f"top tenth keeps {labels.percent(share)}"
 
 
 def _checked(check: MethodCheck) -> str:
-    said = f"similarity {wording.number(round(check.similarity, 2))} with random weights below"
+    said = f"similarity {labels.number(round(check.similarity, 2))} with random weights below"
     return f"shows the image, not the unit: {said}" if check.marked else said
 
 

@@ -10,8 +10,8 @@ from jaxtyping import Float32, Float64, Int64
 from PIL import Image, ImageDraw
 
 from torchlurk.rendering.colour import LIGHT, Theme
-from torchlurk.rendering.lettering import Style, fitted, width, write
-from torchlurk.rendering.wording import number, round_number
+from torchlurk.rendering.labels import number, round_number
+from torchlurk.rendering.typography import Style, fitted, width, write
 
 LABEL = Style("text", 13)
 TICK = Style("text", 12)

@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from torchlurk.records import Class, Exemplar, UnitRecord
-from torchlurk.rendering import boxes, wording
+from torchlurk.rendering import boxes, labels
 from torchlurk.rendering.charts import bar_chart, histogram
 from torchlurk.rendering.colour import LIGHT, Theme
-from torchlurk.rendering.lettering import Style, fitted, width, write
+from torchlurk.rendering.typography import Style, fitted, width, write
 from torchlurk.units import Unit
 
 Picture = Callable[[int], Image.Image | None]
@@ -88,7 +88,7 @@ def contact_sheet(
     comes after those by maximum and mean. What the record does not hold is left out.
     """
     address = str(Unit(record.layer.name, record.channel))
-    top = header(address, wording.layer_facts(record.layer), theme, badge="dead" if record.dead else "")
+    top = header(address, labels.layer_facts(record.layer), theme, badge="dead" if record.dead else "")
     parts = [stacked([top, _statistics(record, theme)], HEADER_GAP, theme)]
     for kind, title in EXEMPLAR_ROWS.items():
         parts += [made] if made is not None and kind == "quantile" else []
@@ -241,15 +241,15 @@ def _caption(exemplar: Exemplar, theme: Theme) -> Image.Image:
     line = CAPTION_LINE - 6
     rank = str(exemplar.rank + 1)
     write(draw, (0, line), rank, CAPTION, theme.muted)
-    score = wording.number(exemplar.score)
+    score = labels.number(exemplar.score)
     write(draw, (width(rank, CAPTION) + CAPTION_SPACE, line), score, SCORE, theme.ink)
     if exemplar.recall is not None:
         room = TILE - width(rank, CAPTION) - width(score, SCORE) - 2 * CAPTION_SPACE
-        recall = wording.percent(exemplar.recall)
+        recall = labels.percent(exemplar.recall)
         spelled = f"recall {recall}"
         shown = spelled if width(spelled, CAPTION) <= room else recall
         write(draw, (TILE, line), shown, CAPTION, theme.muted, align="right")
-    name = fitted(wording.exemplar_name(exemplar), CAPTION, TILE, lose="end" if exemplar.class_label else "middle")
+    name = fitted(labels.exemplar_name(exemplar), CAPTION, TILE, lose="end" if exemplar.class_label else "middle")
     write(draw, (0, line + CAPTION_LINE), name, CAPTION, theme.ink)
     return image
 
@@ -266,7 +266,7 @@ def _charts(record: UnitRecord, classes: Sequence[Class], theme: Theme) -> Image
     """Bar charts of the classes and the histogram beside each other; None where the record has none of them."""
     charts = []
     for kind, name in (("max", "maximum"), ("mean", "mean")):
-        top = wording.top_classes(record.classes[kind], classes) if kind in record.classes else []
+        top = labels.top_classes(record.classes[kind], classes) if kind in record.classes else []
         if top:
             bars = bar_chart([(one.label, value) for one, value in top], CHART_WIDTH, theme=theme)
             charts.append(titled(f"Classes by mean of the {name}", _of(len(top), len(classes)), bars, theme))
@@ -297,7 +297,7 @@ def _responses(record: UnitRecord, height: int, theme: Theme) -> Image.Image:
     note = f"maximum on {finite.size:,} images"
     zeros = int((finite == 0).sum())
     if 0 < zeros < finite.size:
-        note += f"; {wording.percent(zeros / finite.size)} at 0 not drawn"
+        note += f"; {labels.percent(zeros / finite.size)} at 0 not drawn"
     return titled("Responses", note, body, theme)
 
 
@@ -307,7 +307,7 @@ def _statistics(record: UnitRecord, theme: Theme) -> Image.Image:
     draw = ImageDraw.Draw(image)
     for line in (0, STATISTIC_HEIGHT - 1):
         draw.line((0, line, CONTENT, line), fill=theme.line)
-    for column, (name, value) in enumerate(wording.statistics(record.statistics)):
+    for column, (name, value) in enumerate(labels.statistics(record.statistics)):
         left = column * CONTENT // STATISTIC_COLUMNS
         write(draw, (left, STATISTIC_NAME_BASELINE), name, NOTE, theme.muted)
         write(draw, (left, STATISTIC_VALUE_BASELINE), value, STATISTIC, theme.ink)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from torchlurk.records import Box, Layer, Ranking
-from torchlurk.rendering import boxes, wording
+from torchlurk.rendering import boxes, labels
 from torchlurk.rendering.colour import LIGHT, Theme
 from torchlurk.rendering.contact_sheet import CONTENT, MARGIN, Picture, framed, header, stacked, tile
-from torchlurk.rendering.lettering import Style, write
+from torchlurk.rendering.typography import Style, write
 
 SIDE = 64
 LAYER_COLUMNS = 18
@@ -84,7 +84,7 @@ def layer_sheet(
         label = f"{channel} dead" if channel in silent else str(channel)
         write(draw, (left, top + SIDE + CHANNEL_BASELINE), label, CHANNEL, theme.muted)
     counted = f"{layer.channels:,} units" + (f", {len(silent):,} dead" if silent else "")
-    heading = header(layer.name, [counted, "the box of each unit's strongest example", *wording.layer_facts(layer)], theme)
+    heading = header(layer.name, [counted, "the box of each unit's strongest example", *labels.layer_facts(layer)], theme)
     return framed(stacked([heading, grid], HEADER_GAP, theme), MARGIN, theme)
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from torchlurk.records import Synthesis
-from torchlurk.rendering import boxes, wording
+from torchlurk.rendering import boxes, labels
 from torchlurk.rendering.colour import LIGHT, Theme
 from torchlurk.rendering.contact_sheet import CAPTION, CAPTION_LINE, COLUMNS, GAP, SCORE, TILE, in_columns, tile, titled
 from torchlurk.rendering.encoding import png
-from torchlurk.rendering.lettering import fitted, width, write
+from torchlurk.rendering.typography import fitted, width, write
 
 LARGE = 2 * TILE + GAP
 """A synthesis has the room of two columns of exemplars."""
@@ -57,7 +57,7 @@ def _column(one: Synthesized, theme: Theme) -> Image.Image:
     image.paste(tile(shown, (LARGE, shown.height), theme), (0, 0))
     draw, line = ImageDraw.Draw(image), shown.height + CAPTION_LINE
     write(draw, (0, line), one.preset, SCORE, theme.ink)
-    write(draw, (width(one.preset, SCORE) + GAP, line), wording.number(one.record.activation), CAPTION, theme.ink)
+    write(draw, (width(one.preset, SCORE) + GAP, line), labels.number(one.record.activation), CAPTION, theme.ink)
     write(draw, (0, line + CAPTION_LINE), fitted(told(one.record), CAPTION, LARGE), CAPTION, theme.muted)
     return image
 
@@ -68,7 +68,7 @@ def told(one: Synthesis) -> str:
         return one.marked
     parts = []
     if math.isfinite(one.ratio):
-        parts.append(f"{wording.number(one.ratio)}× the best example")
+        parts.append(f"{labels.number(one.ratio)}× the best example")
     if math.isfinite(one.robustness):
-        parts.append(f"{wording.percent(one.robustness)} when moved")
+        parts.append(f"{labels.percent(one.robustness)} when moved")
     return ", ".join(parts)

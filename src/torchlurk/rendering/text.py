@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Sequence
 
 from torchlurk.records import Class, Exemplar, UnitRecord
-from torchlurk.rendering import wording
-from torchlurk.rendering.lettering import ELLIPSIS, clean
+from torchlurk.rendering import labels
+from torchlurk.rendering.typography import ELLIPSIS, clean
 from torchlurk.units import Unit
 
 COLUMNS = 80
@@ -23,14 +23,14 @@ EIGHTHS = "▏▎▍▌▋▊▉█"
 def describe(record: UnitRecord, classes: Sequence[Class], *, columns: int = COLUMNS, most_classes: int = MOST_CLASSES) -> str:
     """The unit's layer, statistics, exemplars and strongest classes, no line wider than `columns`; no control codes."""
     address = str(Unit(record.layer.name, record.channel)) + ("   dead: never above zero" if record.dead else "")
-    facts = textwrap.wrap(" · ".join(wording.layer_facts(record.layer)), columns)
+    facts = textwrap.wrap(" · ".join(labels.layer_facts(record.layer)), columns)
     blocks = [[address, *facts], _statistics(record, columns)]
     for kind, title in (("max", "Strongest by maximum"), ("mean", "Strongest by mean")):
         exemplars = record.exemplars.get(kind, ())
         if exemplars:
             blocks.append([title, *_exemplars(exemplars, columns)])
     for kind, name in (("max", "maximum"), ("mean", "mean")):
-        top = wording.top_classes(record.classes[kind], classes, most=most_classes) if kind in record.classes else []
+        top = labels.top_classes(record.classes[kind], classes, most=most_classes) if kind in record.classes else []
         if top:
             of = f" ({len(top)} of {len(classes):,})" if len(top) < len(classes) else ""
             bars = _bars([(one.label, value) for one, value in top], columns)
@@ -77,7 +77,7 @@ def _padded(text: str, columns: int, *, right: bool = False) -> str:
 
 def _statistics(record: UnitRecord, columns: int) -> list[str]:
     """Name and value in as many columns as there is room for."""
-    pairs = wording.statistics(record.statistics)
+    pairs = labels.statistics(record.statistics)
     names = max(len(name) for name, _ in pairs)
     values = max(len(value) for _, value in pairs)
     cells = [f"{name:<{names}}{GAP}{value:>{values}}" for name, value in pairs]
@@ -89,8 +89,8 @@ def _exemplars(exemplars: Sequence[Exemplar], columns: int) -> list[str]:
     """A table; columns that no exemplar fills are left out, and the name takes what room is left."""
     table = {
         "#": [str(one.rank + 1) for one in exemplars],
-        "score": [wording.number(one.score) for one in exemplars],
-        "recall": ["" if one.recall is None else wording.percent(one.recall) for one in exemplars],
+        "score": [labels.number(one.score) for one in exemplars],
+        "recall": ["" if one.recall is None else labels.percent(one.recall) for one in exemplars],
         "position": ["" if not one.position else ",".join(map(str, one.position)) for one in exemplars],
         "box": ["" if one.box is None else " ".join(map(str, one.box)) for one in exemplars],
         "example": [str(one.example) for one in exemplars],
@@ -108,7 +108,7 @@ def _exemplars(exemplars: Sequence[Exemplar], columns: int) -> list[str]:
 
 def _bars(bars: Sequence[tuple[str, float]], columns: int) -> list[str]:
     """Label, bar and value; bars begin at zero, or at the smallest value where any is negative."""
-    values = [wording.number(value) for _, value in bars]
+    values = [labels.number(value) for _, value in bars]
     value_columns = max(map(len, values))
     label_columns = min(math.floor(LABEL_SHARE * columns), max(display_columns(clean(label)) for label, _ in bars))
     room = max(1, min(BAR_COLUMNS, columns - label_columns - value_columns - 2 * len(GAP)))

@@ -21,8 +21,8 @@ from torchlurk.records import Box
 from torchlurk.rendering.boxes import fit, resized
 from torchlurk.rendering.colour import LIGHT, Colour, Theme, signed
 from torchlurk.rendering.encoding import encode, to_image
+from torchlurk.rendering.labels import number, percent
 from torchlurk.rendering.text import shortened
-from torchlurk.rendering.wording import number, percent
 from torchlurk.units import Unit
 
 Exemplars = Callable[[Unit], Sequence[Image.Image]]

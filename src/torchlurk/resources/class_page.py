@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.records import Class, Layer
+from torchlurk.resources.cache import Remembered
 from torchlurk.resources.documents import number
-from torchlurk.resources.remembering import Remembered
-from torchlurk.store import overviews
+from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 
 EXAMPLES, UNITS = 60, 12
@@ -24,13 +24,13 @@ def class_document(reader: Reader, one: Class, layers: Sequence[tuple[int, Layer
     """`value` is the mean over the class's examples of the per-example max; `contrast` how far that lies above the mean of the
     other classes, in standard deviations over classes.
     """
-    examples = overviews.pictured_examples(reader, one.index, EXAMPLES)
-    files = overviews.picture_files(reader, (index for index, _ in examples))
+    examples = queries.pictured_examples(reader, one.index, EXAMPLES)
+    files = queries.picture_files(reader, (index for index, _ in examples))
     return {
         "index": one.index,
         "name": one.name,
         "label": one.label,
-        "count": overviews.class_sizes(reader).get(one.index, 0),
+        "count": queries.class_sizes(reader).get(one.index, 0),
         "examples": [{"example": index, "path": path, "picture": f"pictures/{files[index]}"} for index, path in examples],
         "layers": [
             {"layer": index, "name": layer.name, "units": _strongest(reader, index, layer.name, one.index, remembered)}

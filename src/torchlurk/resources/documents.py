@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.records import Attribution, Class, Exemplar, Graph, Layer, Synthesis, UnitRecord
-from torchlurk.rendering.wording import top_classes
+from torchlurk.rendering.labels import top_classes
 
 STATISTICS = ("mean", "std", "max", "min", "fraction_active", "selectivity")
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from torchlurk.anatomy import Branch, Contribution, Effect, Feed, Makeup, Prediction, Response, TreeNode, Use
+from torchlurk.anatomy import Contribution, Effect, Feed, Makeup, Prediction, Response, TreeNode, UnitPath, Use
 from torchlurk.resources.documents import number
-from torchlurk.store import overviews
+from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 
 
 def gallery(reader: Reader, examples: Sequence[int]) -> list[dict[str, Any]]:
     """Examples with their pictures' places in the tree of resources."""
-    files = overviews.picture_files(reader, examples)
+    files = queries.picture_files(reader, examples)
     return [
         {"example": one.index, "path": one.path, "class": one.class_index, "picture": f"pictures/{files[one.index]}"}
         for one in reader.examples(examples)
@@ -50,7 +50,7 @@ def responses(found: Iterable[Response]) -> list[dict[str, Any]]:
     ]
 
 
-def branch(found: Branch) -> dict[str, Any]:
+def branch(found: UnitPath) -> dict[str, Any]:
     """A way down, as it is asked for and as it is answered."""
     return {"units": [str(unit) for unit in found.units], "position": _list(found.position)}
 

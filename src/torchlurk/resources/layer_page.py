@@ -10,7 +10,7 @@ import numpy as np
 from torchlurk.records import Layer
 from torchlurk.resources import sheets
 from torchlurk.resources.documents import STATISTICS, number
-from torchlurk.store import overviews
+from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 
 DIGITS = 6
@@ -19,9 +19,9 @@ DIGITS = 6
 
 def views(reader: Reader, layer: int) -> list[str]:
     """What tiles can show: natural pictures first, synthetic ones last."""
-    kernels = ["kernel"] if layer in overviews.kernel_layers(reader) else []
-    attributions = [f"attribution-{method}" for method in overviews.methods(reader, layer)]
-    return ["box", "whole", *kernels, *attributions, *(f"synthesis-{preset}" for preset in overviews.presets(reader, layer))]
+    kernels = ["kernel"] if layer in queries.kernel_layers(reader) else []
+    attributions = [f"attribution-{method}" for method in queries.methods(reader, layer)]
+    return ["box", "whole", *kernels, *attributions, *(f"synthesis-{preset}" for preset in queries.presets(reader, layer))]
 
 
 def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
     return {
         "id": index,
         "name": layer.name,
-        "provisional": overviews.provisional(reader).get(index),
+        "provisional": queries.provisional(reader).get(index),
         "statistics": {name: _column(getattr(statistics, name)) for name in STATISTICS},
         "best_class": favourites,
         "second_class": second,
@@ -68,9 +68,9 @@ def _unmade(reader: Reader, index: int, channels: int, view: str) -> list[int]:
     kind, _, name = view.partition("-")
     made: Collection[int] = range(channels)
     if kind == "attribution":
-        made = overviews.best_attributions(reader, index, name)
+        made = queries.best_attributions(reader, index, name)
     elif kind == "synthesis":
-        made = overviews.layer_syntheses(reader, index)[name]
+        made = queries.layer_syntheses(reader, index)[name]
     return [channel for channel in range(channels) if channel not in made]
 
 
@@ -89,7 +89,7 @@ def _favourites(reader: Reader, layer: Layer) -> tuple[list[int], list[int], lis
 
 def _syntheses(reader: Reader, index: int, channels: int) -> dict[str, Any]:
     found = {}
-    for preset, by_channel in overviews.layer_syntheses(reader, index).items():
+    for preset, by_channel in queries.layer_syntheses(reader, index).items():
         rows = [by_channel.get(channel) for channel in range(channels)]
         found[preset] = {
             "activation": [None if row is None else number(row.activation) for row in rows],

@@ -10,7 +10,7 @@ import numpy as np
 from torchlurk.errors import StudyError
 from torchlurk.records import Graph, Layer, Run, StageCount
 from torchlurk.resources.relations import layer_nodes
-from torchlurk.store import overviews
+from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 
 COVER = 6
@@ -23,7 +23,7 @@ SKIPS = 100
 def card(reader: Reader, slug: str) -> dict[str, Any]:
     """What the list of studies says of one."""
     layers, runs = reader.layers(), reader.runs()
-    counts = overviews.unit_counts(reader)
+    counts = queries.unit_counts(reader)
     scan = runs.get("scan")
     return {
         "slug": slug,
@@ -49,13 +49,13 @@ def troubled(reader: Reader, slug: str, trouble: str) -> dict[str, Any]:
 
 def study_document(reader: Reader, slug: str) -> dict[str, Any]:
     """What all pages of a study need: layers, graph, classes, stages. Raises `StudyError` while there is no model yet."""
-    runs, layers, counts = reader.runs(), reader.layers(), overviews.unit_counts(reader)
+    runs, layers, counts = reader.runs(), reader.layers(), queries.unit_counts(reader)
     scan = runs.get("scan")
     if scan is None:
         raise StudyError(f"'{reader.path}' holds no scan yet", "start or continue the analysis")
-    sizes, graph = overviews.class_sizes(reader), reader.graph()
+    sizes, graph = queries.class_sizes(reader), reader.graph()
     nodes = layer_nodes(graph, layers)
-    kernels, provisional = overviews.kernel_layers(reader), overviews.provisional(reader)
+    kernels, provisional = queries.kernel_layers(reader), queries.provisional(reader)
     skips = reader.skips()
     return {
         "slug": slug,
@@ -77,8 +77,8 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
         ],
         "graph": _graph(graph),
         "stages": stages(reader),
-        "methods": overviews.methods(reader),
-        "presets": overviews.presets(reader),
+        "methods": queries.methods(reader),
+        "presets": queries.presets(reader),
         "notes": [list(note) for note in reader.notes()],
         "skips": {"count": len(skips), "first": [[one.path, one.reason] for one in skips[:SKIPS]]},
     }
@@ -136,5 +136,5 @@ def _cover(reader: Reader, layers: tuple[Layer, ...], counts: dict[int, tuple[in
     examples = list(dict.fromkeys(int(one) for one in best if one >= 0))
     spread = np.linspace(0, len(examples) - 1, min(COVER, len(examples))).round().astype(int)
     chosen = [examples[index] for index in spread]
-    files = overviews.picture_files(reader, chosen)
+    files = queries.picture_files(reader, chosen)
     return [f"pictures/{files[one]}" for one in chosen if one in files]

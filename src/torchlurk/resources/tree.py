@@ -16,12 +16,12 @@ from torchlurk.errors import StudyError, UnitError
 from torchlurk.records import Layer
 from torchlurk.rendering.encoding import MOST_PIXELS
 from torchlurk.resources import sheets
+from torchlurk.resources.cache import Memory, Result
 from torchlurk.resources.class_page import class_document
 from torchlurk.resources.layer_page import layer_document, views
-from torchlurk.resources.remembering import Memory, Result
 from torchlurk.resources.study_page import card, study_document, troubled
 from torchlurk.resources.unit_page import Surroundings, unit_page
-from torchlurk.store import overviews
+from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 
@@ -81,7 +81,7 @@ class StudyTree:
     def paths(self) -> Iterator[str]:
         """All paths at which something is, once each."""
         yield "study.json"
-        scanned = overviews.unit_counts(self.reader)
+        scanned = queries.unit_counts(self.reader)
         for number in range(len(self.layers())):
             if number in scanned:
                 yield f"layers/{number}.json"
@@ -89,7 +89,7 @@ class StudyTree:
                 for view in views(self.reader, number):
                     yield from (f"sheets/{number}-{view}-{n}.jpg" for n in range(sheets.sheets_of(scanned[number][0])))
         yield from (f"classes/{one.index}.json" for one in self.reader.classes())
-        yield from (f"pictures/{name}" for name in overviews.all_picture_files(self.reader))
+        yield from (f"pictures/{name}" for name in queries.all_picture_files(self.reader))
 
     def card(self) -> dict[str, Any]:
         """What the list of studies says of this one; of a damaged one, what the trouble is."""
@@ -106,11 +106,11 @@ class StudyTree:
     def _remembered(self, key: tuple[str, ...], make: Callable[[], Result]) -> Result:
         """See `Remembered`: what the scan has found is what everything remembered is made from."""
         with self.reader.reading():
-            return self._memory.get(key, overviews.scan_stamp(self.reader, *key[1:2]), make)
+            return self._memory.get(key, queries.scan_stamp(self.reader, *key[1:2]), make)
 
     def _picture(self, name: str, ending: str) -> Resource | None:
         found = self.reader.stored_picture(name)
-        if found is None or overviews.ENDINGS[found[0]] != ending:
+        if found is None or queries.ENDINGS[found[0]] != ending:
             return None
         return Resource(*found, lasting=True)
 
@@ -126,9 +126,9 @@ class StudyTree:
         if kind == "kernel":
             return sheets.kernels(self._kernels(layer))
         if kind == "attribution":
-            return sheets.stored(self.reader, overviews.best_attributions(self.reader, index, name))
+            return sheets.stored(self.reader, queries.best_attributions(self.reader, index, name))
         if kind == "synthesis":
-            found = overviews.layer_syntheses(self.reader, index)[name]
+            found = queries.layer_syntheses(self.reader, index)[name]
             return sheets.stored(self.reader, {channel: one.picture for channel, one in found.items()})
         best = self._remembered(("best", layer.name), lambda: self.reader.best(layer.name))
         return sheets.exemplars(self.reader, best, self._input_size(), whole=kind == "whole")
@@ -162,14 +162,14 @@ class StudyTree:
         classes = self.reader.classes()
         if int(index) >= len(classes):
             return None
-        scanned = overviews.unit_counts(self.reader)
+        scanned = queries.unit_counts(self.reader)
         layers = [(number, one) for number, one in enumerate(self.layers()) if number in scanned]
         return _json(class_document(self.reader, classes[int(index)], layers, self._remembered))
 
     def _scanned(self, index: int) -> Layer | None:
         """The layer of that number, if its units are known."""
         layers = self.layers()
-        return layers[index] if index < len(layers) and overviews.is_scanned(self.reader, index) else None
+        return layers[index] if index < len(layers) and queries.is_scanned(self.reader, index) else None
 
 
 class Forest:

@@ -11,11 +11,11 @@ import numpy as np
 from torchlurk.errors import StudyError
 from torchlurk.records import Class, Layer, UnitRecord
 from torchlurk.rendering.charts import bins
-from torchlurk.rendering.wording import top_classes
+from torchlurk.rendering.labels import top_classes
+from torchlurk.resources.cache import Remembered
 from torchlurk.resources.documents import number, unit_document
 from torchlurk.resources.relations import Standardized, most_alike, neighbours, standardized
-from torchlurk.resources.remembering import Remembered
-from torchlurk.store import overviews
+from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 
@@ -62,7 +62,7 @@ def unit_page(reader: Reader, unit: Unit, index: int, around: Surroundings) -> d
     return document | {
         "id": index,
         "dead": record.dead,
-        "provisional": overviews.provisional(reader).get(index),
+        "provisional": queries.provisional(reader).get(index),
         "exemplars": document["exemplars"] | {"quantile": _quantiles(reader, record)},
         "classes": {kind: _classes(record, classes, kind) for kind in ("max", "mean")},
         "histogram": {"edges": edges.tolist(), "counts": counts.tolist(), "zeros": int((record.sample == 0).sum())},
@@ -82,13 +82,13 @@ def unit_page(reader: Reader, unit: Unit, index: int, around: Surroundings) -> d
 def _with_pictures(reader: Reader, document: dict[str, Any], record: UnitRecord) -> None:
     """Names, beside every example and record of a picture, the file that holds it."""
     shown = {one.example: one for kind in ("max", "mean") for one in record.exemplars[kind]}
-    files = overviews.picture_files(reader, shown)
+    files = queries.picture_files(reader, shown)
     for kind in ("max", "mean"):
         for entry in document["exemplars"][kind]:
             one = shown[entry["example"]]
             entry |= {"path": one.path, "class": one.class_label, "picture": _path(files.get(one.example))}
     images = [entry for kind in ("attributions", "syntheses") for entry in document["images"][kind]]
-    stored = overviews.files_of(reader, (entry["picture"] for entry in images))
+    stored = queries.files_of(reader, (entry["picture"] for entry in images))
     for entry in images:
         entry["picture"] = _path(stored.get(entry["picture"]))
 
@@ -99,7 +99,7 @@ def _path(file: str | None) -> str | None:
 
 def _quantiles(reader: Reader, record: UnitRecord) -> list[dict[str, Any]]:
     found = record.exemplars["quantile"]
-    files = overviews.picture_files(reader, (one.example for one in found))
+    files = queries.picture_files(reader, (one.example for one in found))
     return [
         {
             "level": round((one.rank + 1) / (len(found) + 1), 3),

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from torchlurk.errors import DataError, ModelError, OptionError
 from torchlurk.inputs.feeding import Batch, feed, inputs_of
-from torchlurk.inputs.sources import Source
-from torchlurk.models.receptive_field import receptive_fields
-from torchlurk.models.taps import evaluation, maps, reading
+from torchlurk.inputs.source import Source
+from torchlurk.models.survey.receptive_field import receptive_fields
+from torchlurk.models.taps.reading import evaluation, maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning.overlaps import Grid, Levels, Overlaps
 

@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor, nn
 
-from torchlurk.inputs.datasets import DatasetSource
 from torchlurk.inputs.feeding import Batch, feed, inputs_of
-from torchlurk.inputs.sources import Source
-from torchlurk.inputs.statistics import InputSums
+from torchlurk.inputs.pictures.statistics import InputSums
+from torchlurk.inputs.source import Source
+from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.jobs import Progress, Shard
-from torchlurk.models.taps import evaluation, maps, reading
+from torchlurk.models.taps.reading import evaluation, maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning.part import LayerPart
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
 from torch import Tensor
 
 from torchlurk.errors import ModelError
-from torchlurk.models.receptive_field import ReceptiveField
+from torchlurk.models.survey.receptive_field import ReceptiveField
 
 Maps = Float[Tensor, "example unit height width"]
 

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from torchlurk.errors import TorchlurkError
 from torchlurk.resources.study_page import stages
 from torchlurk.resources.tree import StudyTree
-from torchlurk.store import overviews
+from torchlurk.store import queries
 
 BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_CHANGES = 5.0
@@ -37,7 +37,7 @@ class Watch:
 
     def look(self) -> list[tuple[str, dict[str, Any]]]:
         """The events since the last look."""
-        state = overviews.state(self._tree.reader.path)
+        state = queries.state(self._tree.reader.path)
         waiting = self._waiting and monotonic() - self._told_all > SECONDS_BETWEEN_CHANGES
         if state == self._state and not waiting:
             return []
@@ -70,8 +70,8 @@ class Watch:
     def _changes(self) -> list[tuple[str, dict[str, Any]]]:
         """Which layers have other results of the scan; all of them, now and then, where another stage has gone on."""
         reader = self._tree.reader
-        provisional = overviews.provisional(reader)
-        scanned = {layer: provisional.get(layer) for layer in overviews.unit_counts(reader)}
+        provisional = queries.provisional(reader)
+        scanned = {layer: provisional.get(layer) for layer in queries.unit_counts(reader)}
         later = tuple((run["stage"], run["done"], run["finished"]) for run in stages(reader) if run["stage"] != "scan")
         before, self._scanned = self._scanned, scanned
         went_on = later != self._later and monotonic() - self._told_all > SECONDS_BETWEEN_CHANGES

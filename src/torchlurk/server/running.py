@@ -207,7 +207,7 @@ def _beside(forest: Forest, model: ModelChoice | None) -> Beside | None:
     """The model, opened; nothing here needs torch where there is none."""
     if model is None:
         return None
-    from torchlurk.server.live.beside import open_beside
+    from torchlurk.server.live.model_server import open_beside
 
     return open_beside(forest, model.model, model.weights, model.device, model.class_names)
 

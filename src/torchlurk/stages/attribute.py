@@ -14,17 +14,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from torchlurk.attribution import evidence
+from torchlurk.attribution.batches import Attributor, Context, Pairs, Pictured, Piece, Ranking
 from torchlurk.attribution.methods import method as method_named
+from torchlurk.attribution.views import Examples
 from torchlurk.errors import ModelError, StudyError
-from torchlurk.models.layers import Survey, choose, survey
-from torchlurk.models.readout import Readout
-from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.models.survey.layers import Survey, choose, survey
+from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Attribution, Exemplar, Layer, MethodCheck, Run, StageCount
-from torchlurk.stages.pairs import Maker, Pairs, Pictured, Piece, Ranking, Scene
 from torchlurk.stages.stage import Task, dtype_of, now, units_named
-from torchlurk.stages.views import Examples
 from torchlurk.stages.workers import Workers
-from torchlurk.store import overviews
+from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 from torchlurk.units import Unit
@@ -81,7 +81,7 @@ class AttributeStage:
 
     def _wanted(self, reader: Reader) -> list[tuple[Layer, dict[int, tuple[str, ...]]]]:
         """Each layer with those of its units that lack pictures of some exemplars asked for, and by which methods."""
-        scanned = overviews.unit_counts(reader)
+        scanned = queries.unit_counts(reader)
         layers = reader.layers()
         units = units_named(self._task.settings, layers)
         names = {one.layer for one in units}
@@ -92,8 +92,8 @@ class AttributeStage:
             if number not in scanned or layer.name not in (names or chosen):
                 continue
             methods = [one for one in self._options.methods if _undefined(layer, one) not in _begun(refused)]
-            most = min(self._options.exemplars, overviews.exemplars_kept(reader, number))
-            done = overviews.attributed(reader, number)
+            most = min(self._options.exemplars, queries.exemplars_kept(reader, number))
+            done = queries.attributed(reader, number)
             channels = [one.channel for one in units if one.layer == layer.name] or range(layer.channels)
             lacking = {channel: tuple(one for one in methods if done.get((channel, one), 0) < most) for channel in channels}
             found.append((layer, {channel: some for channel, some in lacking.items() if some}))
@@ -127,12 +127,12 @@ class _Work:
         return self.workers.networks[0]
 
     @cached_property
-    def scene(self) -> Scene:
+    def scene(self) -> Context:
         """What all pairs have in common."""
         height, width = self.reader.input_shape()[-2:]
         examples = Examples(self.task, dtype_of(self.network))
         workers = len(self.workers.networks)
-        return Scene(examples, self._filling(), (height, width), self._tolerance, self.task.device, workers)
+        return Context(examples, self._filling(), (height, width), self._tolerance, self.task.device, workers)
 
     def _filling(self) -> Float[Tensor, " channel"]:
         known = self.reader.input_statistics()
@@ -178,7 +178,7 @@ class _Pictures:
         self._work, self._layer = work, layer
         self._undefined: set[str] = set()
         reach = work.fields[layer.name]
-        self._makers = [Maker(work.scene, network, layer, reach, self._undefined) for network in work.workers.networks]
+        self._makers = [Attributor(work.scene, network, layer, reach, self._undefined) for network in work.workers.networks]
         self._changed = 0
         self._checked: list[tuple[int, Exemplar]] = []
         self._spreads: list[Tensor] = []

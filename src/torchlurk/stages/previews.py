@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from time import monotonic
 
 from torchlurk.inputs.feeding import feed
-from torchlurk.inputs.preprocessing import display
-from torchlurk.inputs.sources import Source
-from torchlurk.models.receptive_field import ReceptiveField
+from torchlurk.inputs.pictures.preprocessing import display
+from torchlurk.inputs.source import Source
+from torchlurk.models.survey.receptive_field import ReceptiveField
 from torchlurk.records import Layer
 from torchlurk.rendering.encoding import encode
 from torchlurk.scanning.job import ScanPart

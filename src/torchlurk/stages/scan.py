@@ -12,12 +12,12 @@ from torch import nn
 
 from torchlurk.engines.local import LocalEngine
 from torchlurk.inputs.feeding import check_repeatable, feed
-from torchlurk.inputs.preprocessing import display
-from torchlurk.inputs.sources import Source
+from torchlurk.inputs.pictures.preprocessing import display
+from torchlurk.inputs.source import Source
 from torchlurk.jobs import Shard, joined, remaining
-from torchlurk.models.kernels import input_kernels
-from torchlurk.models.layers import Survey, choose, survey
-from torchlurk.models.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.models.survey.input_filters import input_kernels
+from torchlurk.models.survey.layers import Survey, choose, survey
+from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.options import stored
 from torchlurk.records import Layer, Ranking, Run, Skip, StageCount
 from torchlurk.rendering.encoding import encode

@@ -13,9 +13,9 @@ from torch import nn
 
 from torchlurk.errors import DataError, UnitError, nearest
 from torchlurk.inputs.feeding import feed, inputs_of
-from torchlurk.inputs.sources import Source
+from torchlurk.inputs.source import Source
 from torchlurk.jobs import Progress
-from torchlurk.models.placement import place
+from torchlurk.models.loading.placement import place
 from torchlurk.options import (
     AttributeOptions,
     ComputeOptions,

@@ -10,20 +10,20 @@ from typing import Any
 from torch import nn
 
 from torchlurk.errors import ModelError, StudyError
-from torchlurk.models.layers import Survey, choose, survey
+from torchlurk.models.survey.layers import Survey, choose, survey
 from torchlurk.records import InputStatistics, Layer, Run, StageCount
 from torchlurk.records import Synthesis as Record
 from torchlurk.rendering.encoding import encode, encode_transparent
 from torchlurk.stages.stage import Task, dtype_of, now, units_named
-from torchlurk.store import overviews
+from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 from torchlurk.synthesis.ascent import Ascent
 from torchlurk.synthesis.canvas import canvas, side_of
 from torchlurk.synthesis.evidence import known_from
-from torchlurk.synthesis.making import Synthesis, ascent_of, check_pictures, syntheses
 from torchlurk.synthesis.presets import Preset
 from torchlurk.synthesis.presets import preset as preset_named
+from torchlurk.synthesis.results import Synthesis, ascent_of, check_pictures, syntheses
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class SynthesizeStage:
 
     def _wanted(self, reader: Reader) -> list[_Wanted]:
         """What is to be made, in order of execution of the layers."""
-        scanned = overviews.unit_counts(reader)
+        scanned = queries.unit_counts(reader)
         layers = reader.layers()
         units = units_named(self._task.settings, layers)
         names = {one.layer for one in units}
@@ -81,7 +81,7 @@ class SynthesizeStage:
         for number, layer in enumerate(layers):
             if number not in scanned or layer.name not in (names or chosen):
                 continue
-            made = overviews.layer_syntheses(reader, number)
+            made = queries.layer_syntheses(reader, number)
             channels = [one.channel for one in units if one.layer == layer.name] or range(layer.channels)
             for preset in self._presets:
                 lacking = tuple(channel for channel in channels if channel not in made.get(preset.name, {}))

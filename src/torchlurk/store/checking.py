@@ -16,9 +16,11 @@ from pathlib import Path
 from PIL import Image
 
 from torchlurk.records import Layer
-from torchlurk.store import cells, rows
-from torchlurk.store.cells import DamageError
-from torchlurk.store.findings import (
+from torchlurk.store import columns, rows
+from torchlurk.store.columns import DamageError
+from torchlurk.store.progress import piece_sizes
+from torchlurk.store.reading import Reader
+from torchlurk.store.results import (
     load_attributions,
     load_checks,
     load_counts,
@@ -26,8 +28,6 @@ from torchlurk.store.findings import (
     load_kernels,
     load_syntheses,
 )
-from torchlurk.store.progress import piece_sizes
-from torchlurk.store.reading import Reader
 
 MOST_LINES = 20
 """Problems told of one kind; damage rarely comes alone."""
@@ -104,7 +104,7 @@ def _records(db: sqlite3.Connection) -> Iterator[str]:
         if key == "preprocessing":
             rows.to_preprocessing(value)
         elif key == "input_shape":
-            cells.whole_numbers(value, "meta.input_shape")
+            columns.whole_numbers(value, "meta.input_shape")
         else:
             yield f"meta has an unknown key '{key}'"
     for row in db.execute("SELECT count, shape, mean, covariance, spectrum FROM input_statistics"):
@@ -147,7 +147,7 @@ def _blobs(db: sqlite3.Connection) -> Iterator[str]:
         ("class_profile", "mean", classes),
         ("response", "sample", sample),
     ):
-        bytes = width * cells.NARROW.itemsize
+        bytes = width * columns.NARROW.itemsize
         wrong = db.execute(
             f"SELECT name, channel FROM {table} JOIN layer ON layer.id = layer"
             f" WHERE typeof({column}) <> 'blob' OR length({column}) <> ?",
@@ -188,7 +188,7 @@ def _order(db: sqlite3.Connection) -> Iterator[str]:
 def _places(db: sqlite3.Connection) -> Iterator[str]:
     """Positions are in the unit's map, boxes in the input."""
     found = db.execute("SELECT value FROM meta WHERE key = 'input_shape'").fetchone()
-    shape = cells.whole_numbers(found[0], "meta.input_shape") if found else ()
+    shape = columns.whole_numbers(found[0], "meta.input_shape") if found else ()
     height, width = shape[-2:] if len(shape) == 3 else (2**62, 2**62)
     for id, layer in _layers(db):
         outside = db.execute(

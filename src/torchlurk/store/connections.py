@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from torchlurk.errors import StorageError, StudyError, nearest
-from torchlurk.store.cells import DamageError
+from torchlurk.store.columns import DamageError
 from torchlurk.store.schema import APPLICATION_ID, PAGE_SIZE, VERSION, foreign_objects
 
 PATIENCE = 10.0

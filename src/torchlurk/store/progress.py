@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from torchlurk.jobs import Shard
-from torchlurk.store import cells
-from torchlurk.store.cells import DamageError
+from torchlurk.store import columns
+from torchlurk.store.columns import DamageError
 
 PIECE = 1 << 20
 """Bytes of a piece. One that has not changed since the last time is not written again."""
@@ -40,12 +40,12 @@ def _store_shards(db: sqlite3.Connection, stage: str, done: Sequence[Shard]) -> 
 
 
 def _store_array(db: sqlite3.Connection, stage: str, name: str, values: np.ndarray) -> None:
-    if not cells.DTYPE.fullmatch(values.dtype.str):
+    if not columns.DTYPE.fullmatch(values.dtype.str):
         raise ValueError(f"the progress '{name}' holds {values.dtype}, not plain numbers")
     db.execute(
         "INSERT INTO progress_array VALUES (?, ?, ?, ?)"
         " ON CONFLICT (stage, name) DO UPDATE SET dtype = excluded.dtype, shape = excluded.shape",
-        (stage, name, values.dtype.str, cells.to_json(values.shape)),
+        (stage, name, values.dtype.str, columns.to_json(values.shape)),
     )
     found = db.execute("SELECT piece, sha256 FROM progress_piece WHERE stage = ? AND name = ?", (stage, name))
     before = dict(found.fetchall())
@@ -81,7 +81,7 @@ def forget_progress(db: sqlite3.Connection, stage: str) -> None:
 def load_progress(db: sqlite3.Connection, stage: str) -> tuple[list[Shard], dict[str, np.ndarray]] | None:
     """The progress of a stage, None where there is none; raises `DamageError` where it is not as it was stored."""
     found = db.execute("SELECT start, stop FROM progress_shard WHERE stage = ? ORDER BY start, stop", (stage,))
-    done = [Shard(cells.whole(start, "a shard"), cells.whole(stop, "a shard")) for start, stop in found]
+    done = [Shard(columns.whole(start, "a shard"), columns.whole(stop, "a shard")) for start, stop in found]
     arrays = db.execute("SELECT name, dtype, shape FROM progress_array WHERE stage = ? ORDER BY name", (stage,)).fetchall()
     if not done and not arrays:
         return None
@@ -92,7 +92,7 @@ def piece_sizes(db: sqlite3.Connection) -> Iterator[tuple[str, str, int, int]]:
     """For each array of any progress: stage, name, the bytes its shape demands, the bytes stored."""
     for stage, name, kind, shape in db.execute("SELECT stage, name, dtype, shape FROM progress_array"):
         what = f"the progress '{name}'"
-        wanted = math.prod(cells.whole_numbers(shape, what)) * cells.dtype(kind, what).itemsize
+        wanted = math.prod(columns.whole_numbers(shape, what)) * columns.dtype(kind, what).itemsize
         yield stage, name, wanted, _stored(db, stage, name)
 
 
@@ -103,7 +103,7 @@ def _stored(db: sqlite3.Connection, stage: str, name: str) -> int:
 
 def _load_array(db: sqlite3.Connection, stage: str, name: str, dtype: Any, shape: Any) -> np.ndarray:
     what = f"the progress '{name}'"
-    kind, extent = cells.dtype(dtype, what), cells.whole_numbers(shape, what)
+    kind, extent = columns.dtype(dtype, what), columns.whole_numbers(shape, what)
     size = math.prod(extent) * kind.itemsize
     if _stored(db, stage, name) != size:  # before memory is taken for it
         raise DamageError(f"{what} is incomplete")

@@ -32,10 +32,10 @@ from torchlurk.records import (
     UnitRecord,
     UnitStatistics,
 )
-from torchlurk.store import cells, rows
-from torchlurk.store.cells import DamageError
+from torchlurk.store import columns, rows
+from torchlurk.store.columns import DamageError
 from torchlurk.store.connections import code_of, missing, not_a_study, open_reading, translated, version_of
-from torchlurk.store.findings import (
+from torchlurk.store.results import (
     load_attributions,
     load_checks,
     load_counts,
@@ -167,7 +167,7 @@ class Reader:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of the network's input, without the batch; raises `StudyError` where it is not written yet."""
         with self.reading() as db:
-            return cells.whole_numbers(self._meta(db, "input_shape"), "meta.input_shape")
+            return columns.whole_numbers(self._meta(db, "input_shape"), "meta.input_shape")
 
     def _meta(self, db: sqlite3.Connection, key: str) -> Any:
         found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -181,9 +181,9 @@ class Reader:
             found = db.execute("SELECT id, name, label FROM class ORDER BY id")
             return tuple(
                 Class(
-                    cells.whole(id, "class.id", least=number, below=number + 1),  # numbered from 0, as profiles have them
-                    cells.text(name, "class.name"),
-                    cells.text(label, "class.label"),
+                    columns.whole(id, "class.id", least=number, below=number + 1),  # numbered from 0, as profiles have them
+                    columns.text(name, "class.name"),
+                    columns.text(label, "class.label"),
                 )
                 for number, (id, name, label) in enumerate(found)
             )
@@ -198,8 +198,8 @@ class Reader:
         if found is None:
             raise StudyError(f"'{self.path}' has no example {index}", "examples are numbered from 0")
         path, class_index = found
-        known = None if class_index is None else cells.whole(class_index, "example.class")
-        return Example(index, cells.text(path, "example.path"), known)
+        known = None if class_index is None else columns.whole(class_index, "example.class")
+        return Example(index, columns.text(path, "example.path"), known)
 
     def example_count(self) -> int:
         """How many examples the data has."""
@@ -210,13 +210,13 @@ class Reader:
         """What was passed over in the data, in the order in which it was met."""
         with self.reading() as db:
             found = db.execute("SELECT path, reason FROM skip ORDER BY id")
-            return tuple(Skip(cells.text(path, "skip.path"), cells.text(reason, "skip.reason")) for path, reason in found)
+            return tuple(Skip(columns.text(path, "skip.path"), columns.text(reason, "skip.reason")) for path, reason in found)
 
     def notes(self) -> tuple[tuple[str, str], ...]:
         """What a reader of the results should know, as (kind, text)."""
         with self.reading() as db:
             found = db.execute("SELECT kind, text FROM note ORDER BY id")
-            return tuple((cells.text(kind, "note.kind"), cells.text(text, "note.text")) for kind, text in found)
+            return tuple((columns.text(kind, "note.kind"), columns.text(text, "note.text")) for kind, text in found)
 
     def unit(self, unit: Unit) -> UnitRecord:
         """Everything known of a unit; raises `UnitError` where there is no such unit, `StudyError` where its layer is not
@@ -229,8 +229,8 @@ class Reader:
                     f"layer '{layer.name}' has no channel {unit.channel}", f"it has channels 0 to {layer.channels - 1}"
                 )
             where = (id, unit.channel)
-            columns = ", ".join(rows.STATISTICS)
-            values = db.execute(f"SELECT {columns} FROM unit WHERE layer = ? AND channel = ?", where).fetchone()
+            wanted = ", ".join(rows.STATISTICS)
+            values = db.execute(f"SELECT {wanted} FROM unit WHERE layer = ? AND channel = ?", where).fetchone()
             if values is None:
                 raise self._not_scanned(db, layer.name)
             classes, sample = _count(db, "class"), _count(db, "sample")
@@ -241,14 +241,14 @@ class Reader:
                 layer=layer,
                 channel=unit.channel,
                 statistics={
-                    name: cells.real(value, f"unit.{name}") for name, value in zip(rows.STATISTICS, values, strict=True)
+                    name: columns.real(value, f"unit.{name}") for name, value in zip(rows.STATISTICS, values, strict=True)
                 },
                 exemplars=_exemplars(db.execute(EXEMPLARS, where), layer),
                 classes={
-                    "max": cells.narrow(maximum, classes, "class_profile.max"),
-                    "mean": cells.narrow(mean, classes, "class_profile.mean"),
+                    "max": columns.narrow(maximum, classes, "class_profile.max"),
+                    "mean": columns.narrow(mean, classes, "class_profile.mean"),
                 },
-                sample=cells.narrow(response and response[0], sample, "response.sample"),
+                sample=columns.narrow(response and response[0], sample, "response.sample"),
             )
 
     def _layer(self, db: sqlite3.Connection, name: str) -> tuple[int, Layer]:
@@ -267,9 +267,9 @@ class Reader:
     def statistics(self, layer: str) -> UnitStatistics:
         """The statistics of all units of a layer; raises as `unit` does."""
         with self.reading() as db:
-            columns = ", ".join(rows.STATISTICS)
-            found = self._of_layer(db, layer, f"SELECT channel, {columns} FROM unit")
-            values = np.array([[cells.real(one, "unit's statistics") for one in row[1:]] for row in found], np.float64)
+            wanted = ", ".join(rows.STATISTICS)
+            found = self._of_layer(db, layer, f"SELECT channel, {wanted} FROM unit")
+            values = np.array([[columns.real(one, "unit's statistics") for one in row[1:]] for row in found], np.float64)
             by_name = values.reshape(len(found), len(rows.STATISTICS)).T
             return UnitStatistics(*(np.ascontiguousarray(column) for column in by_name))
 
@@ -281,9 +281,9 @@ class Reader:
             examples, scores = np.full((units, 1), -1, np.int64), np.full((units, 1), np.nan, np.float32)
             positions, boxes = np.full((units, 1), -1, np.int32), np.full((units, 1, 4), -1, np.int32)
             for channel, example, score, position, *box in db.execute(BEST, (id,)):
-                unit = cells.whole(channel, "exemplar.channel", least=0, below=units)
-                examples[unit] = cells.whole(example, "exemplar.example", least=0)
-                scores[unit] = cells.real(score, "exemplar.score")
+                unit = columns.whole(channel, "exemplar.channel", least=0, below=units)
+                examples[unit] = columns.whole(example, "exemplar.example", least=0)
+                scores[unit] = columns.real(score, "exemplar.score")
                 positions[unit] = _flat(position, found)
                 boxes[unit] = _box(box)
             return Ranking(scores, examples, positions, boxes)
@@ -301,20 +301,20 @@ class Reader:
             return sample
 
     def _matrices(
-        self, db: sqlite3.Connection, layer: str, table: str, columns: tuple[str, ...], width: int
+        self, db: sqlite3.Connection, layer: str, table: str, wanted: tuple[str, ...], width: int
     ) -> tuple[Float32[np.ndarray, "unit k"], ...]:
-        """Blob columns of all units of a layer, each a row of `width` numbers."""
+        """Blob wanted of all units of a layer, each a row of `width` numbers."""
         units = len(self._of_layer(db, layer, f"SELECT channel FROM {table}"))
-        if len(columns) * units * width * cells.NARROW.itemsize > _size(db):  # before memory is taken for it
+        if len(wanted) * units * width * columns.NARROW.itemsize > _size(db):  # before memory is taken for it
             raise DamageError(f"{table} claims more than the file holds")
-        found = tuple(np.empty((units, width), np.float32) for _ in columns)
+        found = tuple(np.empty((units, width), np.float32) for _ in wanted)
         query = (
-            f"SELECT channel, {', '.join(columns)} FROM {table}"
+            f"SELECT channel, {', '.join(wanted)} FROM {table}"
             " WHERE layer = (SELECT id FROM layer WHERE name = ?) ORDER BY channel"
         )
         for channel, *blobs in db.execute(query, (layer,)):
-            for matrix, blob, column in zip(found, blobs, columns, strict=True):
-                matrix[channel] = cells.narrow(blob, width, f"{table}.{column}")
+            for matrix, blob, column in zip(found, blobs, wanted, strict=True):
+                matrix[channel] = columns.narrow(blob, width, f"{table}.{column}")
         return found
 
     def _of_layer(self, db: sqlite3.Connection, name: str, query: str) -> list[tuple[Any, ...]]:
@@ -330,7 +330,7 @@ class Reader:
         """The examples of the sample, in the order of `samples`."""
         with self.reading() as db:
             found = db.execute("SELECT example FROM sample ORDER BY position")
-            return np.array([cells.whole(example, "sample.example") for (example,) in found], np.int64)
+            return np.array([columns.whole(example, "sample.example") for (example,) in found], np.int64)
 
     def picture(self, example: int) -> tuple[str, bytes] | None:
         """An example as the network saw it, as (media type, bytes); None where it is not stored."""
@@ -343,7 +343,7 @@ class Reader:
             media_type, data = found
             if not isinstance(data, bytes):
                 raise DamageError("picture.data is not a blob")
-            return cells.one_of(media_type, MEDIA_TYPES, "picture.media_type"), data
+            return columns.one_of(media_type, MEDIA_TYPES, "picture.media_type"), data
 
     def stored_picture(self, name: str) -> tuple[str, bytes] | None:
         """A picture by the SHA-256 that records name it by, as (media type, bytes); None where it is not stored."""
@@ -435,26 +435,26 @@ def _some(names: list[str], most: int = 5) -> str:
 def _exemplars(found: Iterable[tuple[Any, ...]], layer: Layer) -> dict[str, tuple[Exemplar, ...]]:
     exemplars: dict[str, list[Exemplar]] = {ranking: [] for ranking in RANKINGS}
     for ranking, rank, example, path, label, score, position, *box, recall in found:
-        name = cells.one_of(ranking, RANKINGS, "exemplar.ranking")
+        name = columns.one_of(ranking, RANKINGS, "exemplar.ranking")
         exemplars[name].append(
             Exemplar(
-                rank=cells.whole(rank, "exemplar.rank", least=0),
-                example=cells.whole(example, "exemplar.example", least=0),
-                path=cells.text(path, "an exemplar's path"),
-                class_label=cells.optional_text(label, "an exemplar's class"),
-                score=cells.real(score, "exemplar.score"),
+                rank=columns.whole(rank, "exemplar.rank", least=0),
+                example=columns.whole(example, "exemplar.example", least=0),
+                path=columns.text(path, "an exemplar's path"),
+                class_label=columns.optional_text(label, "an exemplar's class"),
+                score=columns.real(score, "exemplar.score"),
                 position=None if position is None else layer.position(_flat(position, layer)),
                 box=None if box[0] is None else _box(box),
-                recall=None if recall is None else cells.real(recall, "exemplar.recall"),
+                recall=None if recall is None else columns.real(recall, "exemplar.recall"),
             )
         )
     return {name: tuple(ranked) for name, ranked in exemplars.items()}
 
 
 def _flat(position: object, layer: Layer) -> int:
-    return cells.whole(position, "exemplar.position", least=0, below=max(layer.positions, 1))
+    return columns.whole(position, "exemplar.position", least=0, below=max(layer.positions, 1))
 
 
 def _box(sides: list[Any]) -> tuple[int, int, int, int]:
-    x0, y0, x1, y1 = (cells.whole(side, "an exemplar's box") for side in sides)
+    x0, y0, x1, y1 = (columns.whole(side, "an exemplar's box") for side in sides)
     return x0, y0, x1, y1

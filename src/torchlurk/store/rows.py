@@ -22,8 +22,8 @@ from torchlurk.records import (
     Run,
     UnitStatistics,
 )
-from torchlurk.store import cells
-from torchlurk.store.cells import DamageError
+from torchlurk.store import columns
+from torchlurk.store.columns import DamageError
 from torchlurk.store.schema import RANKINGS
 
 LAYOUTS: tuple[str, ...] = get_args(Layout)
@@ -43,11 +43,11 @@ def from_run(run: Run) -> tuple[Any, ...]:
     """A row of `run`."""
     return (
         run.stage,
-        cells.writable(run.model),
+        columns.writable(run.model),
         run.model_fingerprint,
-        cells.writable(run.data),
+        columns.writable(run.data),
         run.data_fingerprint,
-        cells.to_json(dict(run.options)),
+        columns.to_json(dict(run.options)),
         run.seed,
         run.version,
         run.started,
@@ -59,7 +59,7 @@ def same_run(left: Run, right: Run) -> bool:
     """Whether both give the same results: the model's and the data's fingerprint, options and seed are equal."""
 
     def decides(run: Run) -> tuple[Any, ...]:
-        return run.model_fingerprint, run.data_fingerprint, cells.to_json(dict(run.options)), run.seed
+        return run.model_fingerprint, run.data_fingerprint, columns.to_json(dict(run.options)), run.seed
 
     return decides(left) == decides(right)
 
@@ -74,20 +74,20 @@ def runs(db: sqlite3.Connection) -> dict[str, Run]:
 
 def _run(row: tuple[Any, ...]) -> Run:
     stage, model, model_fingerprint, data, data_fingerprint, options, seed, version, started, finished = row
-    chosen = cells.from_json(options, "run.options")
+    chosen = columns.from_json(options, "run.options")
     if not isinstance(chosen, dict):
         raise DamageError("run.options is not a JSON object")
     return Run(
-        stage=cells.text(stage, "run.stage"),
-        model=cells.text(model, "run.model"),
-        model_fingerprint=cells.text(model_fingerprint, "run.model_fingerprint"),
-        data=cells.text(data, "run.data"),
-        data_fingerprint=cells.text(data_fingerprint, "run.data_fingerprint"),
+        stage=columns.text(stage, "run.stage"),
+        model=columns.text(model, "run.model"),
+        model_fingerprint=columns.text(model_fingerprint, "run.model_fingerprint"),
+        data=columns.text(data, "run.data"),
+        data_fingerprint=columns.text(data_fingerprint, "run.data_fingerprint"),
         options=chosen,
-        seed=cells.whole(seed, "run.seed"),
-        version=cells.text(version, "run.version"),
-        started=cells.text(started, "run.started"),
-        finished=cells.optional_text(finished, "run.finished"),
+        seed=columns.whole(seed, "run.seed"),
+        version=columns.text(version, "run.version"),
+        started=columns.text(started, "run.started"),
+        finished=columns.optional_text(finished, "run.finished"),
     )
 
 
@@ -99,13 +99,13 @@ def from_layer(id: int, layer: Layer) -> tuple[Any, ...]:
         layer.type,
         layer.layout,
         layer.channels,
-        cells.to_json(layer.shape),
+        columns.to_json(layer.shape),
         layer.channel_axis,
         layer.parameters,
-        None if layer.receptive_field is None else cells.to_json(layer.receptive_field),
-        None if layer.stride is None else cells.to_json(layer.stride),
+        None if layer.receptive_field is None else columns.to_json(layer.receptive_field),
+        None if layer.stride is None else columns.to_json(layer.stride),
         layer.nonlinearity,
-        cells.to_json(layer.read_after),
+        columns.to_json(layer.read_after),
         int(layer.by_default),
     )
 
@@ -125,84 +125,84 @@ def layer_of(row: tuple[Any, ...]) -> tuple[int, Layer]:
     """A row of `layer` as its id and record."""
     (id, name, type, layout, channels, shape, axis, parameters, field, stride, nonlinearity, after, by_default) = row
     layer = Layer(
-        name=cells.text(name, "layer.name"),
-        type=cells.text(type, "layer.type"),
-        layout=cells.one_of(layout, LAYOUTS, "layer.layout"),
-        channels=cells.whole(channels, "layer.channels", least=0, below=MOST_CHANNELS),
-        shape=cells.whole_numbers(shape, "layer.shape"),
-        channel_axis=cells.whole(axis, "layer.channel_axis"),
-        parameters=cells.whole(parameters, "layer.parameters", least=0),
-        receptive_field=cells.pair(field, "layer.receptive_field"),
-        stride=cells.pair(stride, "layer.stride"),
-        nonlinearity=cells.optional_text(nonlinearity, "layer.nonlinearity"),
-        read_after=cells.words(after, "layer.read_after"),
-        by_default=bool(cells.whole(by_default, "layer.by_default")),
+        name=columns.text(name, "layer.name"),
+        type=columns.text(type, "layer.type"),
+        layout=columns.one_of(layout, LAYOUTS, "layer.layout"),
+        channels=columns.whole(channels, "layer.channels", least=0, below=MOST_CHANNELS),
+        shape=columns.whole_numbers(shape, "layer.shape"),
+        channel_axis=columns.whole(axis, "layer.channel_axis"),
+        parameters=columns.whole(parameters, "layer.parameters", least=0),
+        receptive_field=columns.pair(field, "layer.receptive_field"),
+        stride=columns.pair(stride, "layer.stride"),
+        nonlinearity=columns.optional_text(nonlinearity, "layer.nonlinearity"),
+        read_after=columns.words(after, "layer.read_after"),
+        by_default=bool(columns.whole(by_default, "layer.by_default")),
     )
     if layer.positions >= MOST_POSITIONS:
         raise DamageError("layer.shape is too large")
-    return cells.whole(id, "layer.id"), layer
+    return columns.whole(id, "layer.id"), layer
 
 
 def graph(db: sqlite3.Connection) -> Graph:
     """The graph, nodes and edges in the order in which they were given."""
     nodes = tuple(
         Node(
-            id=cells.whole(id, "node.id"),
-            kind=cells.one_of(kind, NODE_KINDS, "node.kind"),
-            name=cells.text(name, "node.name"),
-            module=cells.text(module, "node.module"),
-            type=cells.text(type, "node.type"),
-            shape=cells.whole_numbers(shape, "node.shape"),
+            id=columns.whole(id, "node.id"),
+            kind=columns.one_of(kind, NODE_KINDS, "node.kind"),
+            name=columns.text(name, "node.name"),
+            module=columns.text(module, "node.module"),
+            type=columns.text(type, "node.type"),
+            shape=columns.whole_numbers(shape, "node.shape"),
         )
         for id, kind, name, module, type, shape in db.execute(
             "SELECT id, kind, name, module, type, shape FROM node ORDER BY rank"
         )
     )
     edges = db.execute("SELECT source, target FROM edge ORDER BY id")
-    return Graph(nodes, tuple((cells.whole(s, "edge.source"), cells.whole(t, "edge.target")) for s, t in edges))
+    return Graph(nodes, tuple((columns.whole(s, "edge.source"), columns.whole(t, "edge.target")) for s, t in edges))
 
 
 def from_preprocessing(preprocessing: Preprocessing) -> str:
     """The value of `meta.preprocessing`."""
-    return cells.to_json(asdict(preprocessing))
+    return columns.to_json(asdict(preprocessing))
 
 
 def to_preprocessing(value: object) -> Preprocessing:
     """The preprocessing of a value of `meta.preprocessing`."""
     what = "meta.preprocessing"
-    found = cells.from_json(value, what)
+    found = columns.from_json(value, what)
     if not isinstance(found, dict) or set(found) != {"resize", "crop", "interpolation", "mean", "std"}:
         raise DamageError(f"{what} has other fields than it must")
     resize, crop = found["resize"], found["crop"]
-    sides = None if resize is None else cells.whole_numbers(cells.to_json(resize), what)
+    sides = None if resize is None else columns.whole_numbers(columns.to_json(resize), what)
     return Preprocessing(
         resize=sides,
-        crop=None if crop is None else cells.pair(cells.to_json(crop), what),
-        interpolation=cells.one_of(found["interpolation"], INTERPOLATIONS, what),
-        mean=cells.numbers(found["mean"], what),
-        std=cells.numbers(found["std"], what),
+        crop=None if crop is None else columns.pair(columns.to_json(crop), what),
+        interpolation=columns.one_of(found["interpolation"], INTERPOLATIONS, what),
+        mean=columns.numbers(found["mean"], what),
+        std=columns.numbers(found["std"], what),
     )
 
 
 def from_input_statistics(statistics: InputStatistics) -> tuple[Any, ...]:
     """The row of `input_statistics`."""
     arrays = (statistics.mean, statistics.covariance, statistics.spectrum)
-    blobs = (np.ascontiguousarray(one, cells.WIDE).tobytes() for one in arrays)
-    return (0, statistics.count, cells.to_json(statistics.spectrum.shape), *blobs)
+    blobs = (np.ascontiguousarray(one, columns.WIDE).tobytes() for one in arrays)
+    return (0, statistics.count, columns.to_json(statistics.spectrum.shape), *blobs)
 
 
 def to_input_statistics(row: tuple[Any, ...]) -> InputStatistics:
     """The record of a row (count, shape, mean, covariance, spectrum)."""
     count, shape, mean, covariance, spectrum = row
-    extent = cells.whole_numbers(shape, "input_statistics.shape")
+    extent = columns.whole_numbers(shape, "input_statistics.shape")
     if len(extent) != 3:
         raise DamageError("input_statistics.shape is not channel, height, frequency")
     channels = extent[0]
     return InputStatistics(
-        count=cells.whole(count, "input_statistics.count", least=0),
-        mean=cells.wide(mean, (channels,), "input_statistics.mean"),
-        covariance=cells.wide(covariance, (channels, channels), "input_statistics.covariance"),
-        spectrum=cells.wide(spectrum, extent, "input_statistics.spectrum"),
+        count=columns.whole(count, "input_statistics.count", least=0),
+        mean=columns.wide(mean, (channels,), "input_statistics.mean"),
+        covariance=columns.wide(covariance, (channels, channels), "input_statistics.covariance"),
+        spectrum=columns.wide(spectrum, extent, "input_statistics.spectrum"),
     )
 
 

@@ -33,11 +33,11 @@ from torchlurk.records import (
     StageCount,
     Synthesis,
 )
-from torchlurk.store import cells, rows
+from torchlurk.store import columns, rows
 from torchlurk.store.connections import PATIENCE, code_of, open_writing, translated, version_of
-from torchlurk.store.findings import store_attributions, store_check, store_count, store_picture, store_synthesis
 from torchlurk.store.locking import Lock
 from torchlurk.store.progress import forget_progress, load_progress, store_progress
+from torchlurk.store.results import store_attributions, store_check, store_count, store_picture, store_synthesis
 from torchlurk.store.schema import VERSION, upgrade
 from torchlurk.units import Unit
 
@@ -245,11 +245,11 @@ class Writer:
             nodes = enumerate(graph.nodes)
             self._many(
                 rows.insert("node", 7),
-                ((n.id, rank, n.kind, n.name, n.module, n.type, cells.to_json(n.shape)) for rank, n in nodes),
+                ((n.id, rank, n.kind, n.name, n.module, n.type, columns.to_json(n.shape)) for rank, n in nodes),
             )
             self._many("INSERT INTO edge (source, target) VALUES (?, ?)", graph.edges)
             self._set_meta("preprocessing", rows.from_preprocessing(preprocessing))
-            self._set_meta("input_shape", cells.to_json(input_shape))
+            self._set_meta("input_shape", columns.to_json(input_shape))
 
     def _set_meta(self, key: str, value: str) -> None:
         self._db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
@@ -263,13 +263,13 @@ class Writer:
         def told() -> Iterator[tuple[int, str, int | None]]:
             for one in examples:
                 given.append(one.index)
-                yield one.index, cells.writable(one.path), one.class_index
+                yield one.index, columns.writable(one.path), one.class_index
 
         with self.transaction():
             self._many(
                 "INSERT INTO class VALUES (?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET name = excluded.name, label = excluded.label",
-                ((one.index, cells.writable(one.name), cells.writable(one.label)) for one in classes),
+                ((one.index, columns.writable(one.name), columns.writable(one.label)) for one in classes),
             )
             self._many(
                 "INSERT INTO example VALUES (?, ?, ?)"
@@ -290,14 +290,14 @@ class Writer:
         with self.transaction():
             self._many(
                 "INSERT OR IGNORE INTO skip (path, reason) VALUES (?, ?)",
-                ((cells.writable(one.path), cells.writable(one.reason)) for one in skipped),
+                ((columns.writable(one.path), columns.writable(one.reason)) for one in skipped),
             )
 
     def add_note(self, kind: str, text: str) -> None:
         """Adds something that a reader of the results should know; the same note stays once."""
         with self.transaction():
             self._db.execute(
-                "INSERT OR IGNORE INTO note (kind, text) VALUES (?, ?)", (cells.writable(kind), cells.writable(text))
+                "INSERT OR IGNORE INTO note (kind, text) VALUES (?, ?)", (columns.writable(kind), columns.writable(text))
             )
 
     def write_sample(self, examples: Int64[np.ndarray, " s"]) -> None:
@@ -324,9 +324,9 @@ class Writer:
             for table in ("exemplar", "response", "class_profile", "unit"):
                 self._db.execute(f"DELETE FROM {table} WHERE layer = ?", (id,))
             self._many(rows.insert("unit", 8), rows.of_units(id, scan.statistics))
-            maxima, means = cells.narrow_rows(scan.class_max), cells.narrow_rows(scan.class_mean)
+            maxima, means = columns.narrow_rows(scan.class_max), columns.narrow_rows(scan.class_mean)
             self._many(rows.insert("class_profile", 4), zip(repeat(id), range(channels), maxima, means, strict=False))
-            samples = cells.narrow_rows(scan.sample)
+            samples = columns.narrow_rows(scan.sample)
             self._many(rows.insert("response", 3), zip(repeat(id), range(channels), samples, strict=False))
             self._many(rows.insert("exemplar", 12), rows.of_exemplars(id, scan))
             self._db.execute("DELETE FROM provisional WHERE layer = ?", (id,))
@@ -336,7 +336,11 @@ class Writer:
     def write_kernels(self, layer: str, weights: Float32[np.ndarray, "unit channel height width"]) -> None:
         """Records the weights of a convolution that reads the input directly."""
         with self.transaction():
-            row = (self._layer_id(layer), cells.to_json(weights.shape), np.ascontiguousarray(weights, cells.NARROW).tobytes())
+            row = (
+                self._layer_id(layer),
+                columns.to_json(weights.shape),
+                np.ascontiguousarray(weights, columns.NARROW).tobytes(),
+            )
             self._db.execute("INSERT OR REPLACE INTO kernel VALUES (?, ?, ?)", row)
 
     def _check_axes(self, layer: str, scan: LayerScan, channels: int) -> None:

@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from torchlurk.models.quick import Quick
-from torchlurk.models.readout import Readout
-from torchlurk.models.rectifiers import Rule, Rules, exempt
-from torchlurk.models.sparing import sparing
+from torchlurk.models.acceleration.fast_convolutions import Quick
+from torchlurk.models.taps.backward_rules import Rule, Rules, exempt
+from torchlurk.models.taps.partial_layer import sparing
+from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Preprocessing
 from torchlurk.synthesis.canvas import Canvas
 from torchlurk.synthesis.presets import Preset

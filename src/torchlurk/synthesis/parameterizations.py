@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from torchlurk.inputs.preprocessing import HIGHEST
+from torchlurk.inputs.pictures.preprocessing import HIGHEST
 from torchlurk.synthesis.canvas import Canvas, frequencies
 
 Pictures = Float[Tensor, "unit channel height width"]

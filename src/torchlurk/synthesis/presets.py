@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torchlurk.errors import OptionError, nearest
-from torchlurk.synthesis.climbing import Adam, Climb, NAdam, Plain, Progress
 from torchlurk.synthesis.objectives import Channel, Neuron, Objective
+from torchlurk.synthesis.optimizers import Adam, Climb, GradientStep, NAdam, TargetStep
 from torchlurk.synthesis.parameterizations import Fourier, Parameterization, Phase, Pixels
 from torchlurk.synthesis.regularizers import Blur, Clip, Correction, Decay, Penalty, SmallContribution, SmallNorm
 from torchlurk.synthesis.transforms import Crop, Jitter, Pad, Rotate, Scale, Views
@@ -99,10 +99,10 @@ PRESETS: Mapping[str, Preset] = {
     for one in (
         LUCID,
         MACO,
-        _yosinski(1, Progress(100, 2.0, GENTLE), 500, blur=0.5, norm=50),
-        _yosinski(2, Plain(100, STEEP), 750, decay=0.3, norm=20),
-        _yosinski(3, Plain(100, STEEP), 1000, decay=0.0001, blur=1.0),
-        _yosinski(4, Progress(1e8, 2.0, GENTLE), 1000, blur=0.5, contribution=90),
+        _yosinski(1, TargetStep(100, 2.0, GENTLE), 500, blur=0.5, norm=50),
+        _yosinski(2, GradientStep(100, STEEP), 750, decay=0.3, norm=20),
+        _yosinski(3, GradientStep(100, STEEP), 1000, decay=0.0001, blur=1.0),
+        _yosinski(4, TargetStep(1e8, 2.0, GENTLE), 1000, blur=0.5, contribution=90),
     )
 }
 """All presets by name."""

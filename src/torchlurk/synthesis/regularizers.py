@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from torchlurk.inputs.preprocessing import HIGHEST
+from torchlurk.inputs.pictures.preprocessing import HIGHEST
 from torchlurk.synthesis.canvas import Canvas
 
 Pictures = Float[Tensor, "unit channel height width"]

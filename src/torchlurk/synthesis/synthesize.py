@@ -12,17 +12,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError, OptionError
-from torchlurk.models.identity import unwrap
-from torchlurk.models.layers import Survey, survey
+from torchlurk.models.loading.identity import unwrap
+from torchlurk.models.survey.layers import Survey, survey
 from torchlurk.records import InputStatistics, Layer, Preprocessing, Tap
 from torchlurk.store.reading import Reader
 from torchlurk.synthesis.ascent import Ascent
 from torchlurk.synthesis.canvas import canvas
 from torchlurk.synthesis.evidence import Known, known_from
-from torchlurk.synthesis.making import Synthesis, ascent_of, check_channels, check_pictures, measured, syntheses
 from torchlurk.synthesis.objectives import Diversity
 from torchlurk.synthesis.presets import Preset
 from torchlurk.synthesis.presets import preset as preset_named
+from torchlurk.synthesis.results import Synthesis, ascent_of, check_channels, check_pictures, measured, syntheses
 from torchlurk.units import Unit
 
 Size = int | tuple[int, int]

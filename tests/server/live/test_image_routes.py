@@ -12,17 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
-from torchlurk.anatomy import Branch
-from torchlurk.bench import Bench
+from torchlurk.anatomy import UnitPath
 from torchlurk.errors import MismatchError, OptionError
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.inputs.demo.world import PREPROCESSING, DemoWorld
-from torchlurk.inputs.preprocessing import normalize
-from torchlurk.models.demo import demo_network
+from torchlurk.inputs.pictures.preprocessing import normalize
+from torchlurk.model_session import ModelSession
+from torchlurk.models.loading.demo import demo_network
 from torchlurk.resources import image_page
 from torchlurk.resources.tree import Forest
-from torchlurk.server.live.desk import MOST_OPEN, open_desk
 from torchlurk.server.live.image_routes import MOST_BYTES
+from torchlurk.server.live.model_worker import MOST_OPEN, open_desk
 from torchlurk.server.running import ModelChoice, Server
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
@@ -36,7 +36,7 @@ def opened(client: Any, thing: bytes) -> dict[str, Any]:
 
 def inspector(study: Path) -> Inspector:
     with Reader(study) as reader:
-        bench = Bench.load("demo", study=reader, device="cpu")
+        bench = ModelSession.load("demo", study=reader, device="cpu")
         found = bench.inspect(normalize(torch.from_numpy(DemoWorld(24).read(3).pixels)[None], PREPROCESSING))
         _ = found.predictions(), [found.strongest(layer) for layer in found.layers]
     return found
@@ -63,7 +63,7 @@ def test_a_class_is_the_mean_over_its_examples(client: Any, study: Path) -> None
     status, found, _ = client.post("/image/demo", {"class": 2})
     assert status == 200
     with Reader(study) as reader:
-        bench = Bench.load("demo", study=reader, device="cpu")
+        bench = ModelSession.load("demo", study=reader, device="cpu")
         pictures = bench.examples_of(2)
         assert found["images"] == len(pictures) > 1
         look = bench.inspect(torch.cat([bench.inputs(one) for one in pictures]))
@@ -111,7 +111,7 @@ def test_an_upload_is_answered_as_python_answers(client: Any, thing: bytes, stud
     assert [layer["layer"] for layer in found["layers"]] == list(look.layers)
     unit = found["layers"][-2]["strongest"][0]
     branch = {"units": [unit["unit"]], "position": unit["position"]}
-    plain = Branch((Unit.parse(unit["unit"]),), tuple(unit["position"]))
+    plain = UnitPath((Unit.parse(unit["unit"]),), tuple(unit["position"]))
     status, answer, _ = client.post(f"/image/demo/{found['image']}/makeups", {"branches": [branch, branch], "most": 5})
     assert status == 200
     (expected,) = look.makeups([plain], most=5)

@@ -21,10 +21,10 @@ from websockets.sync.client import ClientConnection, connect
 
 from torchlurk.attribution.backward import attribute
 from torchlurk.inputs.demo.world import PREPROCESSING, DemoWorld
-from torchlurk.inputs.preprocessing import normalize
-from torchlurk.models.demo import demo_network
+from torchlurk.inputs.pictures.preprocessing import normalize
+from torchlurk.models.loading.demo import demo_network
 from torchlurk.rendering.colour import signed
-from torchlurk.server.live.desk import MOST_STREAMS
+from torchlurk.server.live.model_worker import MOST_STREAMS
 from torchlurk.server.live.stream import MOST_FRAME_BYTES
 
 WAIT = 30.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torchlurk.inputs.demo import palette, parts
 from torchlurk.inputs.demo.canvas import Canvas
-from torchlurk.inputs.demo.dice import Dice
 from torchlurk.inputs.demo.palette import Colour, contrasting, lit, mix, shaded
+from torchlurk.inputs.demo.rng import Dice
 from torchlurk.inputs.demo.scenery import Scene
 from torchlurk.inputs.demo.shapes import Points, curve, ellipse, polygon, ribbon, smooth
 

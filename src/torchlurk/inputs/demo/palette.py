@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torchlurk.inputs.demo.dice import Dice
+from torchlurk.inputs.demo.rng import Dice
 
 Colour = tuple[int, int, int]
 

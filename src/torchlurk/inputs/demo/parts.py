@@ -9,8 +9,8 @@ import numpy as np
 
 from torchlurk.inputs.demo import palette
 from torchlurk.inputs.demo.canvas import PLAIN, Canvas
-from torchlurk.inputs.demo.dice import Dice
 from torchlurk.inputs.demo.palette import Colour, lit, shaded
+from torchlurk.inputs.demo.rng import Dice
 from torchlurk.inputs.demo.shapes import Points, arch, box, drop, ellipse, line, polygon, ribbon, smooth
 
 PARTS = (

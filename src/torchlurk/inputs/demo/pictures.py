@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from torchlurk.inputs.demo.canvas import Canvas
-from torchlurk.inputs.demo.dice import Dice
 from torchlurk.inputs.demo.parts import PARTS, PATTERNS
 from torchlurk.inputs.demo.places import PLACES
+from torchlurk.inputs.demo.rng import Dice
 from torchlurk.inputs.demo.scenery import SCENERY, SIDE, Scene, ripples, shadow
 from torchlurk.inputs.demo.things import NAMES, THINGS, Thing
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from torchlurk.inputs.demo import palette, parts
 from torchlurk.inputs.demo.canvas import PLAIN, Canvas
-from torchlurk.inputs.demo.dice import Dice
 from torchlurk.inputs.demo.palette import Colour, contrasting, lit, mix, shaded, varied
+from torchlurk.inputs.demo.rng import Dice
 from torchlurk.inputs.demo.scenery import Scene
 from torchlurk.inputs.demo.shapes import box, curve, ellipse, polygon, ribbon, smooth
 

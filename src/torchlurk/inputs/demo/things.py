@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torchlurk.inputs.demo import animals, buildings, craft, plants, small_animals, vehicles
+from torchlurk.inputs.demo import animals, boats_and_aircraft, buildings, plants, small_animals, vehicles
 from torchlurk.inputs.demo.canvas import Canvas
-from torchlurk.inputs.demo.dice import Dice
+from torchlurk.inputs.demo.rng import Dice
 from torchlurk.inputs.demo.scenery import Scene
 
 
@@ -34,7 +34,7 @@ TRACKS = {"meadow": 4, "street": 1.5, "snow": 2, "beach": 0.7, "paper": 3}
 AIR = {"clouds": 3, "meadow": 1.5, "street": 0.7, "beach": 1, "paper": 2, "snow": 0.5}
 
 THINGS: Mapping[str, Thing] = {
-    "airplane": Thing(craft.airplane, {**AIR, "clouds": 4}, sizes=(30, 43), tilt=16),
+    "airplane": Thing(boats_and_aircraft.airplane, {**AIR, "clouds": 4}, sizes=(30, 43), tilt=16),
     "bee": Thing(small_animals.bee, {"meadow": 4, "clouds": 1, "paper": 3, "street": 0.5}, sizes=(27, 41), tilt=20),
     "bicycle": Thing(vehicles.bicycle, LAND, foot=0.95, reach=1.05, sizes=(32, 43)),
     "bus": Thing(vehicles.bus, {**LAND, "street": 4}, foot=1.0, sizes=(32, 44)),
@@ -49,8 +49,8 @@ THINGS: Mapping[str, Thing] = {
     "mushroom": Thing(plants.mushroom, GARDEN, foot=0.5, sizes=(33, 46)),
     "owl": Thing(animals.owl, {"meadow": 2.5, "snow": 2, "street": 1, "paper": 3}, foot=0.5, sizes=(34, 46)),
     "rabbit": Thing(animals.rabbit, GARDEN, foot=0.55, reach=0.75, sizes=(33, 42)),
-    "rocket": Thing(craft.rocket, {"space": 4, "clouds": 2, "meadow": 0.7, "paper": 2.5}, sizes=(29, 39), tilt=38),
-    "sailboat": Thing(craft.sailboat, {"sea": 6, "beach": 0.7, "paper": 2.5}, foot=0.9, sizes=(30, 40), tilt=7),
+    "rocket": Thing(boats_and_aircraft.rocket, {"space": 4, "clouds": 2, "meadow": 0.7, "paper": 2.5}, sizes=(29, 39), tilt=38),
+    "sailboat": Thing(boats_and_aircraft.sailboat, {"sea": 6, "beach": 0.7, "paper": 2.5}, foot=0.9, sizes=(30, 40), tilt=7),
     "snail": Thing(small_animals.snail, GARDEN, foot=0.95, reach=1.08, sizes=(32, 43)),
     "train": Thing(vehicles.train, TRACKS, foot=1.05, reach=1.1, sizes=(31, 41)),
     "tree": Thing(plants.tree, {**GARDEN, "street": 1.2, "beach": 1.2}, foot=0.5, reach=0.85, sizes=(34, 46)),

@@ -13,8 +13,8 @@ from torchlurk.errors import OptionError
 from torchlurk.inputs.demo.pictures import LABELS, VERSION, Picture, draw
 from torchlurk.inputs.demo.scenery import SIDE
 from torchlurk.inputs.demo.things import NAMES
-from torchlurk.inputs.preprocessing import prepare
-from torchlurk.inputs.sources import DEMO, ExampleList, Item, spread
+from torchlurk.inputs.pictures.preprocessing import prepare
+from torchlurk.inputs.source import DEMO, ExampleList, Item, spread
 from torchlurk.records import Class, Example, Preprocessing, Skip
 
 IMAGES = 1200

@@ -11,16 +11,16 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import TypeAdapter
 from starlette.responses import JSONResponse, Response
 
-from torchlurk.bench import Bench, Picture
 from torchlurk.errors import DataError, NoModelError, OptionError
 from torchlurk.hierarchy.descent import PASSAGES
 from torchlurk.hierarchy.inspector import Inspector
-from torchlurk.inputs.decoding import decode_bytes, eight_bit
+from torchlurk.inputs.pictures.decoding import decode_bytes, eight_bit
+from torchlurk.model_session import ModelSession, Picture
 from torchlurk.resources import image_page
-from torchlurk.server.live.asking import LONGEST_NAME, AskedBranches, AskedClass, AskedEffects, AskedExample, AskedUses
-from torchlurk.server.live.desk import Desk, OpenImage
 from torchlurk.server.live.drawing import as_plane, exact_picture, in_focus, sheet_of
-from torchlurk.store import overviews
+from torchlurk.server.live.model_worker import ModelWorker, OpenImage
+from torchlurk.server.live.requests import LONGEST_NAME, AskedBranches, AskedClass, AskedEffects, AskedExample, AskedUses
+from torchlurk.store import queries
 from torchlurk.units import Unit
 
 Result = TypeVar("Result")
@@ -37,7 +37,7 @@ Slug = Annotated[str, Path(max_length=200)]
 Name = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 
 
-def image_routes(desk: Desk) -> APIRouter:
+def image_routes(desk: ModelWorker) -> APIRouter:
     """`/image`: what models there are, an image opened, and what is asked of it."""
     router = APIRouter(tags=["image"])
 
@@ -51,7 +51,7 @@ def image_routes(desk: Desk) -> APIRouter:
         """Methods, and the numbers of examples whose pictures the study holds."""
         bench = bench_of(desk, slug)
         assert bench.study is not None
-        examples = overviews.examples_with_pictures(bench.study, MOST_EXAMPLES)
+        examples = queries.examples_with_pictures(bench.study, MOST_EXAMPLES)
         return _json(
             {
                 "model": bench.name,
@@ -136,7 +136,7 @@ def image_routes(desk: Desk) -> APIRouter:
     return router
 
 
-def bench_of(desk: Desk, slug: str) -> Bench:
+def bench_of(desk: ModelWorker, slug: str) -> ModelSession:
     """The model beside the study; raises `NoModelError` where there is none."""
     if slug not in desk.benches:
         raise NoModelError(
@@ -145,7 +145,7 @@ def bench_of(desk: Desk, slug: str) -> Bench:
     return desk.benches[slug]
 
 
-def uploaded_pixels(bench: Bench, data: bytes) -> Picture:
+def uploaded_pixels(bench: ModelSession, data: bytes) -> Picture:
     """An image file's content as the network sees it; raises `DataError` for what is too large, or no image."""
     try:
         return bench.pixels(decode_bytes(data, most_pixels=MOST_PIXELS))
@@ -153,7 +153,7 @@ def uploaded_pixels(bench: Bench, data: bytes) -> Picture:
         raise DataError(f"what was sent {error.message}", "send a JPEG, PNG, WebP or another image file") from error
 
 
-def prepared_pixels(bench: Bench, data: bytes) -> Picture:
+def prepared_pixels(bench: ModelSession, data: bytes) -> Picture:
     """The content of an image file that has the network's size already; raises `DataError` where it has another, too."""
     assert bench.study is not None
     channels, height, width = bench.study.input_shape()
@@ -169,7 +169,7 @@ def prepared_pixels(bench: Bench, data: bytes) -> Picture:
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
-async def _pictures(request: Request, bench: Bench) -> Sequence[Picture]:
+async def _pictures(request: Request, bench: ModelSession) -> Sequence[Picture]:
     """What is to be opened: one image, or the examples of a class."""
     body = await _body(request)
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":

@@ -15,17 +15,17 @@ from fastapi import APIRouter, WebSocket
 from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect
 
-from torchlurk.bench import Bench, Picture
 from torchlurk.errors import BusyError, DataError, OptionError, StudyError, TorchlurkError
 from torchlurk.hierarchy.descent import PASSAGES
+from torchlurk.model_session import ModelSession, Picture
 from torchlurk.resources import image_page
 from torchlurk.resources.documents import number
-from torchlurk.server.live.asking import AskedView
-from torchlurk.server.live.desk import MOST_STREAMS, Desk
 from torchlurk.server.live.drawing import as_plane, exact_picture, sheet_of, signed_picture
+from torchlurk.server.live.frame import Seen, Wanted, check, look
 from torchlurk.server.live.image_routes import MOST_EXAMPLES, bench_of, prepared_pixels, uploaded_pixels
-from torchlurk.server.live.lens import Seen, Wanted, check, look
-from torchlurk.store import overviews
+from torchlurk.server.live.model_worker import MOST_STREAMS, ModelWorker
+from torchlurk.server.live.requests import AskedView
+from torchlurk.store import queries
 
 MOST_FRAME_BYTES = 4 * 2**20
 MOST_VIEW_BYTES = 2**18
@@ -43,7 +43,7 @@ class _Sight:
     `example` is the one in place of a frame; `untold` what the network sees of the last, as long as the client was not told.
     """
 
-    bench: Bench
+    bench: ModelSession
     view: AskedView = field(default_factory=AskedView)
     frame: tuple[int, bytes] | None = None
     shown: tuple[int, torch.Tensor] | None = None
@@ -69,7 +69,7 @@ class _Sight:
         self.news.set()
 
 
-def stream_routes(desk: Desk) -> APIRouter:
+def stream_routes(desk: ModelWorker) -> APIRouter:
     """`/live/{slug}`."""
     router = APIRouter()
 
@@ -93,7 +93,7 @@ def stream_routes(desk: Desk) -> APIRouter:
     return router
 
 
-async def _serve(desk: Desk, socket: WebSocket, sight: _Sight) -> None:
+async def _serve(desk: ModelWorker, socket: WebSocket, sight: _Sight) -> None:
     """Reads and answers side by side, so that neither waits for the other; ends both when either ends."""
     with suppress(WebSocketDisconnect, RuntimeError):  # it has gone: starlette says so in the one way or the other
         layers = await desk.ask(lambda: _layers(sight.bench))
@@ -128,7 +128,7 @@ async def _read(socket: WebSocket, sight: _Sight) -> None:
             await socket.send_text(_error(error, None))
 
 
-async def _answer(desk: Desk, socket: WebSocket, sight: _Sight) -> None:
+async def _answer(desk: ModelWorker, socket: WebSocket, sight: _Sight) -> None:
     while True:
         await sight.news.wait()
         sight.news.clear()
@@ -234,7 +234,7 @@ def _channel(view: AskedView, units: int) -> int:
     return int(channel)
 
 
-def _usual(bench: Bench, layer: str | None) -> torch.Tensor | None:
+def _usual(bench: ModelSession, layer: str | None) -> torch.Tensor | None:
     """The largest value of each unit over the study's examples."""
     if bench.study is None or layer is None:
         return None
@@ -244,17 +244,17 @@ def _usual(bench: Bench, layer: str | None) -> torch.Tensor | None:
         return None
 
 
-def _layers(bench: Bench) -> list[dict[str, Any]]:
+def _layers(bench: ModelSession) -> list[dict[str, Any]]:
     found = bench.ready(_any_input(bench))
     return [{"name": one.name, "channels": one.channels, "shape": list(one.shape), "layout": one.layout} for one in found]
 
 
-def _examples(bench: Bench) -> list[int]:
+def _examples(bench: ModelSession) -> list[int]:
     assert bench.study is not None
-    return overviews.examples_with_pictures(bench.study, MOST_EXAMPLES)
+    return queries.examples_with_pictures(bench.study, MOST_EXAMPLES)
 
 
-def _any_input(bench: Bench) -> torch.Tensor:
+def _any_input(bench: ModelSession) -> torch.Tensor:
     assert bench.study is not None
     return torch.zeros(1, *bench.study.input_shape(), device=bench.device)
 

@@ -1,0 +1,146 @@
+"""Units with their examples as a network takes them: whole inputs, or windows of them, and what passes over them give."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from torchlurk.attribution import evidence
+from torchlurk.attribution.methods import ByRule, by_rules
+from torchlurk.attribution.methods import method as method_named
+from torchlurk.attribution.window import WindowReadout
+from torchlurk.errors import StudyError
+from torchlurk.inputs.feeding import feed, inputs_of
+from torchlurk.models.taps.readout import Readout
+from torchlurk.records import Box
+from torchlurk.stages.stage import Task
+
+INPUTS_KEPT = 256 << 20
+"""Bytes of inputs that are kept at hand: neighbouring units share exemplars."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Pairs as a readout takes them: whole inputs, or windows of them.
+
+    Several pairs may be of one input: `rows` says of which each is; None, that each has its own. `corners` (y, x) is where
+    what a pair is given begins in the input, and `size` the input's (height, width).
+    """
+
+    readout: Readout
+    inputs: Float[Tensor, "input channel height width"]
+    rows: Int[Tensor, " pair"] | None
+    channels: Int[Tensor, " pair"]
+    positions: Int[Tensor, " pair"] | None
+    corners: tuple[tuple[int, int], ...]
+    size: tuple[int, int]
+    windowed: bool = False
+
+    @classmethod
+    def whole(cls, readout: Readout, inputs: Tensor, rows: Tensor, channels: Tensor, positions: Tensor | None) -> View:
+        """The whole inputs."""
+        size = (int(inputs.shape[2]), int(inputs.shape[3]))
+        laid_out = inputs.contiguous(memory_format=torch.channels_last)
+        return cls(readout, laid_out, rows, channels, positions, ((0, 0),) * len(rows), size)
+
+    @classmethod
+    def window(cls, readout: WindowReadout, view: View) -> View:
+        """The receptive fields of the pairs of another view."""
+        assert view.positions is not None
+        top, left = (one.tolist() for one in readout.starts(view.positions))
+        windows, corners = readout.cut(view.own, view.positions), tuple(zip(top, left, strict=True))
+        return cls(readout, windows, None, view.channels, view.positions, corners, view.size, windowed=True)
+
+    @property
+    def own(self) -> Float[Tensor, "pair channel height width"]:
+        """The input of each pair."""
+        if self.rows is None:
+            return self.inputs
+        return self.inputs[self.rows].contiguous(memory_format=torch.channels_last)
+
+    def chosen(self, which: Sequence[int]) -> View:
+        """Some of the pairs."""
+        places = None if self.positions is None else self.positions[which]
+        corners = tuple(self.corners[index] for index in which)
+        rows = torch.tensor(which, device=self.channels.device) if self.rows is None else self.rows[which]
+        return replace(self, rows=rows, channels=self.channels[which], positions=places, corners=corners)
+
+    def activations(self) -> Float[Tensor, " pair"]:
+        """Of each unit at its position, or its mean."""
+        with self.readout.ready(), torch.no_grad():
+            found: Tensor = self.readout(self.own, self.channels, self.positions)
+            return found
+
+    def by_rules(
+        self, methods: Sequence[str]
+    ) -> tuple[Float[Tensor, " pair"], dict[str, Float[Tensor, "pair channel height width"]]]:
+        """Activations, and attributions by each of these methods; raises `ModelError` where there is no way back."""
+        ways = [way for way in map(method_named, methods) if isinstance(way, ByRule)]
+        given = (self.own, None) if self.windowed else (self.inputs, self.rows)  # windows differ, be they of one input
+        with self.readout.ready():
+            made, activations = by_rules(ways, self.readout, given[0], self.channels, self.positions, given[1])
+        return activations, {name: one.detach().float() for name, one in zip(methods, made, strict=True)}
+
+    def is_all(self, box: Box | None) -> bool:
+        """Whether the box is the whole input."""
+        return box is None or box == (0, 0, self.size[1], self.size[0])
+
+    def attributions(self, method: str) -> Float[Tensor, "pair channel height width"]:
+        """By a method; raises `ModelError` where it is not defined here."""
+        with self.readout.ready():
+            return method_named(method)(self.readout, self.own, self.channels, self.positions)[0].detach().float()
+
+    def inside(self, boxes: Sequence[Box | None]) -> Bool[Tensor, "pair height width"]:
+        """Which pixels lie in the boxes, which are in pixels of the whole input; all of them where there is no box."""
+        whole = (0, 0, self.size[1], self.size[0])
+        moved = [
+            (x0 - x, y0 - y, x1 - x, y1 - y)
+            for (x0, y0, x1, y1), (y, x) in zip((box or whole for box in boxes), self.corners, strict=True)
+        ]
+        height, width = self.inputs.shape[2:]
+        return evidence.inside(torch.tensor(moved, device=self.inputs.device), int(height), int(width))
+
+    def left(
+        self, seen: Bool[Tensor, "pair height width"], filling: Tensor, of: Float[Tensor, " pair"]
+    ) -> Float[Tensor, " pair"]:
+        """The share of activations that is left with these pixels alone; what lies beyond the input stays as it is."""
+        beyond = ~self.inside([None] * len(self.channels))
+        with self.readout.ready():
+            return evidence.left_of_activation(
+                self.readout, self.own, seen | beyond, filling, self.channels, self.positions, of
+            )
+
+
+class Examples:
+    """Inputs by example, the last used at hand; for several threads."""
+
+    def __init__(self, task: Task, dtype: torch.dtype) -> None:
+        self._task, self._dtype = task, dtype
+        self._known: OrderedDict[int, Tensor] = OrderedDict()
+        self._lock = Lock()
+
+    def inputs(self, examples: Sequence[int]) -> Float[Tensor, "pair channel height width"]:
+        """The inputs in this order, on the device. Raises `StudyError` for one that cannot be read any more."""
+        with self._lock:
+            found = self._found(examples)
+        return found.to(self._task.device)
+
+    def _found(self, examples: Sequence[int]) -> Float[Tensor, "pair channel height width"]:
+        lacking = sorted(set(examples) - set(self._known))
+        for batch in feed(self._task.source, lacking, max(1, len(lacking)), self._task.settings.compute.workers):
+            made = inputs_of(batch, self._task.source.preprocessing, torch.device("cpu"), self._dtype)
+            self._known |= {int(example): one for example, one in zip(batch.examples, made, strict=True)}
+            for example, reason in batch.skipped:
+                raise StudyError(f"example {example} was read in the scan, but not now: {reason}", "give the same data again")
+        for example in examples:
+            self._known.move_to_end(example)
+        found = torch.stack([self._known[example] for example in examples])
+        while len(self._known) * found[0].nbytes > INPUTS_KEPT and len(self._known) > 1:
+            self._known.popitem(last=False)
+        return found

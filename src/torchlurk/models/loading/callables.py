@@ -1,0 +1,152 @@
+"""Models that the user's own code builds: `FILE.py:CALLABLE` and `package.module:CALLABLE`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from torch import nn
+
+from torchlurk.errors import MissingExtraError, ModelError, nearest
+from torchlurk.models.loading.extras import with_torchvision
+
+_SUFFIX = ".py"
+_PAIR = 2
+
+
+def build(spec: str) -> tuple[nn.Module, object]:
+    """The module that the callable of `spec` returns, and the preprocessing that it returns with it (None without).
+
+    A module class is instantiated, a module instance taken as it is. The file's folder, or the current one for a package,
+    can be imported from while this runs and not after. Raises `ModelError`, with the line in the user's code where that
+    fails.
+    """
+    place, _, name = spec.rpartition(":")
+    file = Path(place).expanduser() if place.endswith(_SUFFIX) else None
+    if file is not None and not file.is_file():
+        raise ModelError(f"there is no file '{place}'", "FILE.py:CALLABLE names a Python file, from the current folder")
+    folder = file.resolve().parent if file else Path.cwd()
+
+    with _importable(folder), _explained(spec, folder):
+        code = with_torchvision(lambda: _run(file.resolve()) if file else importlib.import_module(place))
+        target = _named(code, name, place)
+        if isinstance(target, nn.Module):
+            return target, None
+        returned = with_torchvision(_without_arguments(target, spec))
+    return _pair(returned, spec)
+
+
+def _run(file: Path) -> ModuleType:
+    """The file as a module, under a name of its own, so that it hides no other module and none hides it."""
+    name = f"_torchlurk_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    plan = importlib.util.spec_from_file_location(name, file)
+    # A .py file always has a loader.
+    assert plan is not None
+    assert plan.loader is not None
+    module = importlib.util.module_from_spec(plan)
+    # Dataclasses look their module up by its name.
+    sys.modules[name] = module
+    try:
+        plan.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Modules in the folder can be imported; those of a model file are forgotten again, for the next file may have
+    others of the same names beside it.
+    """
+    before = set(sys.modules)
+    entry = str(folder)
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
+        for name in set(sys.modules) - before:
+            origin = getattr(sys.modules[name], "__file__", None)
+            if origin and not name.startswith("_torchlurk_") and Path(origin).parent == folder:
+                del sys.modules[name]
+
+
+@contextmanager
+def _explained(spec: str, folder: Path) -> Iterator[None]:
+    """Turns whatever the user's code raises into one line that says where in it."""
+    try:
+        yield
+    except (ModelError, MissingExtraError):
+        raise
+    except ModuleNotFoundError as error:
+        place = spec.rpartition(":")[0]
+        if error.name and (place == error.name or place.startswith(f"{error.name}.")):
+            raise ModelError(
+                f"there is no module '{error.name}' for '{spec}'", "run in the folder that holds it, or install it"
+            ) from error
+        raise _failure(spec, folder, error) from error
+    # User code can raise anything, and may end with sys.exit where it expects to be run as a program.
+    except (Exception, SystemExit) as error:
+        raise _failure(spec, folder, error) from error
+
+
+def _failure(spec: str, folder: Path, error: BaseException) -> ModelError:
+    text = str(error).strip().splitlines()
+    said = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    if isinstance(error, SyntaxError):
+        where, said = (error.filename, error.lineno), f"{type(error).__name__}: {error.msg}"
+    else:
+        frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+        own = [frame for frame in frames if folder in Path(frame[0]).parents and not _is_foreign(frame[0])]
+        where = (own or frames)[-1]
+    return ModelError(f"'{spec}' failed at {where[0]} line {where[1]}: {said}", "mend the code there, or its arguments")
+
+
+def _is_foreign(file: str) -> bool:
+    """Whether a file is of this module or of an installed library, which may lie in the user's folder too."""
+    return file == __file__ or "site-packages" in Path(file).parts
+
+
+def _named(code: ModuleType, name: str, place: str) -> object:
+    if not hasattr(code, name):
+        public = [key for key, value in vars(code).items() if callable(value) and not key.startswith("_")]
+        own = [key for key in public if getattr(vars(code)[key], "__module__", None) == code.__name__]
+        close = nearest(name, public) or (f"; it has: {', '.join(own)}" if own else "")
+        raise ModelError(f"there is no '{name}' in {place}{close}", "name a function that returns the model")
+    found: object = getattr(code, name)
+    return found
+
+
+def _without_arguments(target: object, spec: str) -> Callable[[], object]:
+    if not callable(target):
+        raise ModelError(f"'{spec}' is a {type(target).__name__}, nothing to call", "name a function that returns the model")
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):  # compiled callables may have no signature: the call will tell
+        return target
+    needed = [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if needed:
+        raise ModelError(f"'{spec}' needs arguments: {', '.join(needed)}", "write a function without any that calls it")
+    return target
+
+
+def _pair(returned: object, spec: str) -> tuple[nn.Module, object]:
+    if isinstance(returned, nn.Module):
+        return returned, None
+    if isinstance(returned, tuple) and len(returned) == _PAIR and isinstance(returned[0], nn.Module):
+        return returned[0], returned[1]
+    kinds = f"({', '.join(type(one).__name__ for one in returned)})" if isinstance(returned, tuple) else type(returned).__name__
+    raise ModelError(f"'{spec}' returned {kinds}", "it must return a torch.nn.Module, or (module, preprocessing)")

@@ -1,0 +1,119 @@
+"""From a MODEL spec to a module in eval mode and its preprocessing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from torchlurk.errors import ModelError, OptionError
+from torchlurk.models.loading import callables
+from torchlurk.models.loading.identity import unwrap
+from torchlurk.models.loading.preprocessing import translate
+from torchlurk.models.loading.sources import Network, Weights, hf_network, timm_network, torchvision_network
+from torchlurk.models.loading.weights import load_state, read_state
+from torchlurk.records import Preprocessing
+
+_SOURCES: dict[str, Callable[[str, Weights, object], Network]] = {
+    "torchvision": torchvision_network,
+    "timm": timm_network,
+    "hf": hf_network,
+}
+_DEMO = "demo"
+_RANDOM = "random"
+_SEED = 0
+_KINDS = "torchvision:NAME, timm:NAME, hf:NAME, FILE.py:CALLABLE, package.module:CALLABLE or demo"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A network as it runs: `module` in eval mode and out of its wrappers, on the CPU unless its own code moved it.
+
+    `preprocessing` is None where nothing is known of it.
+    """
+
+    module: nn.Module
+    preprocessing: Preprocessing | None
+    spec: str
+
+
+def load(spec: str, weights: str | Path | None = None, *, preprocessing: bool = True) -> LoadedModel:
+    """The model that `spec` names, with its published weights, those of a file, or "random" ones.
+
+    Random weights are the same every time, and the random generators are left as they were. With `preprocessing` off, as
+    when the user gives all of it, one that cannot be read is passed over. Raises `ModelError`, `WeightsError`,
+    `OptionError` or `MissingExtraError`, each in one line.
+    """
+    kind, _, name = spec.partition(":")
+    with _seeded():
+        if kind in _SOURCES and name:
+            module, described = _SOURCES[kind](name, _given(weights), _called(weights))
+        else:
+            module, described = _built(spec)
+            module = unwrap(module)
+            _load_into(module, spec, weights)
+    return LoadedModel(unwrap(module).eval(), _read(described, required=preprocessing), spec)
+
+
+def _built(spec: str) -> Network:
+    if spec == _DEMO:
+        from torchlurk.models.loading.demo import PREPROCESSING, demo_network
+
+        return demo_network(), PREPROCESSING
+    place, _, name = spec.rpartition(":")
+    if not place or not name.isidentifier():
+        raise ModelError(f"'{spec}' is not a model", f"write {_KINDS}")
+    return callables.build(spec)
+
+
+def _given(weights: str | Path | None) -> Weights:
+    if weights is None or weights == _RANDOM:
+        return None if weights is None else "random"
+    return read_state(Path(weights).expanduser())
+
+
+def _called(weights: str | Path | None) -> str:
+    """What messages call the source of the weights."""
+    return "the published state" if weights is None else f"'{weights}'"
+
+
+def _load_into(module: nn.Module, spec: str, weights: str | Path | None) -> None:
+    if weights == _RANDOM:
+        raise OptionError(
+            f"--weights random does nothing for '{spec}'", "it is for torchvision:, timm: and hf:; leave it out here"
+        )
+    if weights is not None:
+        load_state(module, read_state(Path(weights).expanduser()), _called(weights))
+
+
+def _read(described: object, *, required: bool) -> Preprocessing | None:
+    try:
+        return translate(described)
+    except ModelError:
+        if required:
+            raise
+        return None
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """The random generators start from the same seed, and are afterwards as they were.
+
+    Only torch's generator of the CPU, on which networks are built: seeding all would start CUDA.
+    """
+    plain, arrays = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(_SEED)
+        random.seed(_SEED)
+        np.random.seed(_SEED)
+        try:
+            yield
+        finally:
+            random.setstate(plain)
+            np.random.set_state(arrays)

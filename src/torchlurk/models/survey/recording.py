@@ -1,0 +1,327 @@
+"""What ran in one forward pass: calls of modules, operations in them, and the values that passed between them.
+
+A torch function mode sees every operation and hooks see every module; together they follow tensors by identity,
+through views and in-place writes, whatever the control flow. Operations on parameters and constants alone are left
+out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields, is_dataclass
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from torchlurk.models.survey.channel_axis import CONVOLUTIONS, DENSE, PRODUCTS, output_axis
+from torchlurk.models.taps.nonlinearities import Function, nonlinearity, operand, operation_name
+
+COPIES = 2
+"""How many copies of one example the dry pass runs on: enough to see along which axis a tensor holds the examples."""
+
+TOLERANCE = 1e-3
+"""By how much the two copies' results may differ, relative to the largest: kernels may round them differently."""
+
+SHAPED_LIKE = {"zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_zeros", "new_ones"}
+SHAPED_LIKE |= {"new_empty", "new_full", "new_tensor"}
+"""Operations that take only the shape of their operand: what they make does not depend on the input."""
+
+
+@dataclass(eq=False, slots=True)
+class Value:
+    """One version of one tensor that depends on the network's input.
+
+    `axis` is where its channels are, None where that is not known. `age` counts values in the order they came to be.
+    """
+
+    age: int
+    shape: tuple[int, ...]
+    axis: int | None
+    producer: Operation | None = None
+    consumers: list[Operation] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class Operation:
+    """One operation: `operand` is the value it is applied to first, `result` what became of it.
+
+    `overwrites` says that it wrote into its operand in place. An operation that no mode can see (a scripted module)
+    stands for the whole call, with `opaque`.
+    """
+
+    name: str
+    call: Call
+    inputs: tuple[Value, ...]
+    nonlinearity: str | None = None
+    mixes: bool = False
+    overwrites: bool = False
+    opaque: bool = False
+    outputs: list[Value] = field(default_factory=list)
+
+    @property
+    def operand(self) -> Value:
+        """The first value it takes."""
+        return self.inputs[0]
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """One call of a module.
+
+    `output` is its output tensor (the first of a tuple); `batched` whether that tensor holds one example after the
+    other along its first axis. `operations` are those of its own forward, `calls` the modules it called.
+    """
+
+    path: str
+    number: int
+    module: nn.Module
+    parent: Call | None
+    inputs: tuple[Value, ...] = ()
+    output: Value | None = None
+    batched: bool = True
+    operations: list[Operation] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """`path` for the first call, `path#n` for the n-th after it; `model` for a model that is itself a layer."""
+        return f"{self.path or 'model'}#{self.number}" if self.number else self.path or "model"
+
+    @property
+    def leaf(self) -> bool:
+        """Whether it called no module that did anything with the network's input."""
+        return all(call.leaf and not call.operations for call in self.calls)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether anything in it mixes channels."""
+        return any(operation.mixes for operation in self.operations) or any(call.mixes for call in self.calls)
+
+    def inside(self) -> Iterator[Call]:
+        """All calls in this one and then itself: in the order in which they ended."""
+        for call in self.calls:
+            yield from call.inside()
+        yield self
+
+
+@dataclass(eq=False, slots=True)
+class Recording:
+    """A whole pass; `operations` in the order they ran, `outputs` the values that the model gave back."""
+
+    input: Value
+    root: Call
+    operations: list[Operation]
+    outputs: tuple[Value, ...]
+
+    def live(self) -> set[Operation]:
+        """The operations on which an output depends; all of them where the outputs depend on none."""
+        found: set[Operation] = set()
+        todo = [value.producer for value in self.outputs]
+        while todo:
+            operation = todo.pop()
+            if operation is not None and operation not in found:
+                found.add(operation)
+                todo.extend(value.producer for value in operation.inputs)
+        return found or set(self.operations)
+
+
+def tensors_in(structure: Any) -> list[Tensor]:
+    """The tensors in nested lists, tuples, mappings, dataclasses and plain objects, in order."""
+    if isinstance(structure, Tensor):
+        return [structure]
+    if isinstance(structure, (str, bytes, int, float, type(None), torch.Size)):
+        return []
+    if isinstance(structure, (list, tuple)):
+        return [tensor for item in structure for tensor in tensors_in(item)]
+    if isinstance(structure, Mapping):
+        return [tensor for item in structure.values() for tensor in tensors_in(item)]
+    if is_dataclass(structure):
+        return [tensor for one in fields(structure) for tensor in tensors_in(getattr(structure, one.name))]
+    return []
+
+
+def output_tensor(output: Any) -> Tensor | None:
+    """The tensor that counts as a module's output: itself, or the first of a tuple; None for any other structure."""
+    if isinstance(output, tuple) and output:
+        output = output[0]
+    return output if isinstance(output, Tensor) else None
+
+
+def record(module: nn.Module, batch: Tensor) -> Recording:
+    """Runs `module` once on `batch`, which holds the same example `COPIES` times, and tells what ran.
+
+    Whatever the forward pass raises is raised; the hooks are removed in any case.
+    """
+    with Recorder(module, batch) as recorder:
+        output = module(batch)
+    return recorder.finish(output)
+
+
+class Recorder(TorchFunctionMode):
+    """Follows the values of one forward pass of `module` on `batch`."""
+
+    def __init__(self, module: nn.Module, batch: Tensor) -> None:
+        super().__init__()
+        self.module = module
+        self.operations: list[Operation] = []
+        self.values: dict[int, Value] = {}
+        self.kept: dict[int, Tensor] = {}
+        """Every tensor seen so far. That keeps it alive, so that an id means one tensor throughout."""
+        self.aliases: dict[int, list[Tensor]] = {}
+        """The same, by the memory they look at."""
+        self.age = 0
+        for tensor in (*module.parameters(), *module.buffers()):
+            self._keep(tensor)
+        self.input = self._value(batch, 1 if batch.ndim > 1 else None, None)
+        self.stack: list[Call] = []
+        self.numbers: dict[nn.Module, int] = {}
+        self.root: Call | None = None
+        self.hooks = ExitStack()
+
+    def __enter__(self) -> Recorder:
+        for path, module in self.module.named_modules():
+            before = module.register_forward_pre_hook(self._entering(path), with_kwargs=True)
+            self.hooks.callback(before.remove)
+            after = module.register_forward_hook(self._leaving, with_kwargs=True)
+            self.hooks.callback(after.remove)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        super().__exit__(kind, error, traceback)  # type: ignore[no-untyped-call]
+        self.hooks.close()
+
+    def finish(self, output: Any) -> Recording:
+        """The recording, once the pass is over and has given `output`."""
+        assert self.root is not None
+        outputs = tuple(self.values[id(one)] for one in tensors_in(output) if id(one) in self.values)
+        return Recording(self.input, self.root, self.operations, outputs)
+
+    def _entering(self, path: str) -> Any:
+        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            number = self.numbers[module] = self.numbers.get(module, -1) + 1
+            parent = self.stack[-1] if self.stack else None
+            call = Call(path, number, module, parent, self._known(tensors_in((args, kwargs))))
+            if parent is not None:
+                parent.calls.append(call)
+            elif self.root is None:
+                self.root = call
+            self.stack.append(call)
+
+        return enter
+
+    def _leaving(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        # Calls that ended in an error which the model caught never came by here.
+        while self.stack[-1].module is not module:
+            self.stack.pop()
+        call = self.stack[-1]
+        unseen = [one for one in tensors_in(output) if id(one) not in self.values and id(one) not in self.kept]
+        if unseen and call.inputs:
+            kernels = any(weight.ndim > 1 for weight in module.parameters(recurse=False))
+            name = type(module).__name__.lower()
+            axes = [output_axis(name, (), {}, call.inputs, tuple(one.shape), lambda _: False) for one in unseen]
+            self._append(Operation(name, call, call.inputs, mixes=kernels, opaque=True), unseen, axes)
+        self.stack.pop()
+        tensor = output_tensor(output)
+        if tensor is not None:
+            call.output = self.values.get(id(tensor))
+            call.batched = call.output is not None and _batched(tensor)
+
+    def __torch_function__(
+        self, func: Function, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        tensors = tensors_in((args, kwargs))
+        versions = [_version(tensor) for tensor in tensors]
+        result = func(*args, **kwargs)
+        written = [tensor for tensor, version in zip(tensors, versions, strict=True) if _version(tensor) != version]
+        given = {id(tensor) for tensor in tensors}
+        made = [tensor for tensor in tensors_in(result) if id(tensor) not in given]
+        name = operation_name(func)
+        inputs: tuple[Value, ...] = ()
+        if (made or written) and name not in SHAPED_LIKE:
+            inputs = self._known([*tensors, *self._sharing(written)])
+        if inputs and self.stack:
+            self._operation(func, args, kwargs, inputs, made, written)
+        else:
+            for tensor in made:
+                self._keep(tensor)
+        return result
+
+    def _operation(
+        self,
+        func: Function,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        inputs: tuple[Value, ...],
+        made: list[Tensor],
+        written: list[Tensor],
+    ) -> None:
+        name = operation_name(func)
+        weights = [one for one in tensors_in((args, kwargs)) if id(one) not in self.values and one.ndim > 1]
+        mixes = name in CONVOLUTIONS or name in DENSE or (name in PRODUCTS and bool(weights))
+        overwrites = bool(written) and written[0] is operand(args, kwargs)
+        operation = Operation(
+            name, self.stack[-1], inputs, nonlinearity(func, args, kwargs), mixes=mixes, overwrites=overwrites
+        )
+        affected = [*made, *written, *self._sharing(written)]
+        known = {id(one): self.values[id(one)].axis for one in affected if id(one) in self.values}
+        axes = [
+            known[id(one)]
+            if id(one) in known
+            else output_axis(name, args, kwargs, inputs, tuple(one.shape), lambda given: id(given) in self.values)
+            for one in affected
+        ]
+        self._append(operation, affected, axes)
+
+    def _append(self, operation: Operation, tensors: Sequence[Tensor], axes: Sequence[int | None]) -> None:
+        self.operations.append(operation)
+        operation.call.operations.append(operation)
+        for value in operation.inputs:
+            value.consumers.append(operation)
+        operation.outputs = [self._value(one, axis, operation) for one, axis in zip(tensors, axes, strict=True)]
+
+    def _value(self, tensor: Tensor, axis: int | None, producer: Operation | None) -> Value:
+        self._keep(tensor)
+        self.age += 1
+        value = self.values[id(tensor)] = Value(self.age, tuple(tensor.shape), axis, producer)
+        return value
+
+    def _keep(self, tensor: Tensor) -> None:
+        if id(tensor) not in self.kept:
+            self.kept[id(tensor)] = tensor
+            self.aliases.setdefault(_storage(tensor), []).append(tensor)
+
+    def _known(self, tensors: Sequence[Tensor]) -> tuple[Value, ...]:
+        """The values of those that depend on the network's input, each once."""
+        return tuple(dict.fromkeys(self.values[id(one)] for one in tensors if id(one) in self.values))
+
+    def _sharing(self, written: Sequence[Tensor]) -> list[Tensor]:
+        """The other tensors seen so far that look at the memory of those written to."""
+        same = {id(one): one for tensor in written for one in self.aliases.get(_storage(tensor), ())}
+        for tensor in written:
+            same.pop(id(tensor), None)
+        return list(same.values())
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
+
+
+def _batched(tensor: Tensor) -> bool:
+    """Whether `tensor` holds the copies of the example one after the other along its first axis."""
+    if tensor.ndim < 2 or tensor.shape[0] % COPIES:
+        return False
+    if tensor.shape[0] == COPIES:
+        return True
+    first, *others = tensor.detach().float().chunk(COPIES)
+    slack = TOLERANCE * float(first.abs().amax()) if first.numel() else 0.0
+    return all(torch.allclose(first, other, rtol=TOLERANCE, atol=slack, equal_nan=True) for other in others)

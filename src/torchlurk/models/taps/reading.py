@@ -1,0 +1,352 @@
+"""Taps: activations out of an unedited model, as context managers that leave it as they found it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from torchlurk.models.survey.recording import output_tensor, tensors_in
+from torchlurk.models.taps.nonlinearities import Function, operation_name
+from torchlurk.records import Layer
+
+ROOT = "model"
+"""What a model is called that is itself a layer."""
+
+Deliver = Callable[[Layer, Tensor], None]
+Rectify = Callable[[Layer, Tensor, float], None]
+
+PLAIN = {nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.ReLU, nn.ReLU6}
+"""The modules that networks are full of: nothing looks at their hooks."""
+
+CEILINGS = {nn.ReLU: math.inf, nn.ReLU6: 6.0}
+"""Modules that cut what is below zero off, and what is above this."""
+
+
+@contextmanager
+def evaluation(module: nn.Module) -> Iterator[None]:
+    """Every submodule in eval mode, each with its own training flag again afterwards.
+
+    The flags are set directly: a `train` that a model overrides may do more than that (merge weights, for example).
+    """
+    flags = [(one, one.training) for one in module.modules()]
+    try:
+        for one, _ in flags:
+            one.training = False
+        yield
+    finally:
+        for one, flag in flags:
+            one.training = flag
+
+
+@contextmanager
+def as_found(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode; and buffers and random state are put back, for models that change them even then."""
+    buffers = [(one, name, buffer) for one in module.modules() for name, buffer in one._buffers.items()]
+    contents = [None if buffer is None else buffer.clone() for *_, buffer in buffers]
+    tensors = (*module.parameters(), *module.buffers())
+    devices = sorted({tensor.get_device() for tensor in tensors if tensor.is_cuda})
+    with torch.random.fork_rng(devices=devices), evaluation(module):
+        try:
+            yield
+        finally:
+            for (owner, name, buffer), content in zip(buffers, contents, strict=True):
+                owner._buffers[name] = buffer
+                if buffer is not None and content is not None and not torch.equal(buffer, content):
+                    buffer.copy_(content)
+
+
+@contextmanager
+def differentiable(module: nn.Module) -> Iterator[None]:
+    """As `as_found`, with gradients on.
+
+    Buffers that a forward pass wrote to lose the history that ties them to it.
+    """
+    histories = [one.grad_fn for one in module.buffers()]
+    recurrent = any(isinstance(one, nn.RNNBase) for one in module.modules())
+    # cuDNN's recurrent layers have no backward pass in evaluation mode.
+    cudnn = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent)
+    with torch.inference_mode(False), torch.enable_grad(), cudnn, as_found(module):
+        try:
+            yield
+        finally:
+            for buffer, history in zip(module.buffers(), histories, strict=True):
+                if buffer.grad_fn is not history:
+                    buffer.detach_()
+
+
+@contextmanager
+def reading(
+    module: nn.Module,
+    layers: Sequence[Layer],
+    deliver: Deliver,
+    *,
+    stop_after_last: bool = False,
+    rectify: Rectify | None = None,
+) -> Iterator[None]:
+    """Within it, each forward pass of `module` delivers each layer's units, as soon as they exist.
+
+    `deliver` gets the layer and the raw tensor (`maps` arranges it), which the model goes on using: it must not
+    write to it, nor keep it where something later may overwrite it in place. A layer that a pass does not reach, or
+    does not lead through the operations it is read after, delivers nothing in that pass. With `stop_after_last` the
+    first pass ends, and the `with` block with it, once all layers have been delivered.
+
+    `rectify` spares memory a journey: where units are read after an in-place ReLU or ReLU6 module, on a CPU in inference mode,
+    it gets the layer, the tensor before it and the ceiling (infinity for ReLU), and must do what the module would have
+    done, clamp the tensor in place, beside what `deliver` does.
+
+    Passes must run in the thread that opened the block. Layers inside a `nn.TransformerEncoderLayer` switch its
+    fused fast path off, or they would not run at all.
+    """
+    reader = _Reader(layers, deliver, stop_after_last, rectify)
+    with ExitStack() as opened:
+        for handle in reader.attach(module):
+            opened.callback(handle.remove)
+        if reader.needs_mode:
+            opened.enter_context(_Mode(reader))
+        try:
+            yield
+        except _ReadAll as done:
+            if done.reader is not reader:
+                raise
+
+
+def maps(layer: Layer, activation: Float[Tensor, ...]) -> Float[Tensor, "batch channel *position"]:
+    """The units' maps in a tensor that `reading` delivered: batch, channel, then the positions of `layer.shape`.
+
+    It is a view wherever the memory allows. Windows that a model has folded into the batch are tokens of one map.
+    """
+    if layer.channel_axis == 1:
+        return activation
+    return activation.reshape(-1, *layer.shape, layer.channels).movedim(-1, 1)
+
+
+class _ReadAll(BaseException):
+    """Ends a pass that has delivered all it was run for. Not an `Exception`: models may catch those."""
+
+    def __init__(self, reader: _Reader) -> None:
+        super().__init__("all layers were read")
+        self.reader = reader
+
+
+class _Pending:
+    """A layer's output on its way to where the units are read: `tensor` is what the next hop will be given."""
+
+    __slots__ = ("hop", "layer", "tensor")
+
+    def __init__(self, layer: Layer, tensor: Tensor) -> None:
+        self.layer, self.tensor, self.hop = layer, tensor, 0
+
+    @property
+    def last(self) -> str | None:
+        """The next hop, if it is the last one."""
+        return self.layer.read_at[-1] if self.hop == len(self.layer.read_at) - 1 else None
+
+
+class _Reader:
+    """Counts calls, follows pending tensors and delivers."""
+
+    def __init__(self, layers: Sequence[Layer], deliver: Deliver, stop_after_last: bool, rectify: Rectify | None) -> None:
+        self.deliver, self.rectify = deliver, rectify
+        self.left = self.total = len(layers) if stop_after_last else -1
+        self.pending: list[_Pending] = []
+        self.busy = False
+        self.by_path: dict[str, dict[int, Layer]] = {}
+        for layer in layers:
+            path, _, number = layer.name.partition("#")
+            self.by_path.setdefault(path, {})[int(number or 0)] = layer
+        hops = {hop for layer in layers for hop in layer.read_at}
+        self.needs_mode = any(hop.endswith("()") for hop in hops)
+        self.followed = {hop for hop in hops if not hop.endswith("()")}
+        self.calls: dict[str, int] = {}
+
+    def attach(self, module: nn.Module) -> Iterator[Any]:
+        """The handles of the hooks, one after the other as they are set."""
+        yield module.register_forward_pre_hook(self._start)
+        for path, name, one in submodules(module):
+            if self.needs_mode and isinstance(one, nn.MultiheadAttention):
+                yield from _without_mode(one)
+            hop = self._hop(path) if path in self.followed else None
+            output = self._output(name, self.by_path[name]) if name in self.by_path else None
+            if (hop or output) and _unhooked(one):
+                watched = _watched(one, hop, output)
+                clamps = hop and not output and self.rectify is not None and type(one) in CEILINGS
+                yield ForwardOverride(one, self._clamp(path, one, CEILINGS[type(one)], watched) if clamps else watched)
+                continue
+            if hop:
+                yield one.register_forward_hook(hop, with_kwargs=True)
+            if output:
+                yield one.register_forward_hook(output)
+
+    def _start(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self.pending.clear()
+        self.calls.clear()
+        self.left = self.total
+
+    def _output(self, path: str, wanted: Mapping[int, Layer]) -> Any:
+        def arrived(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            number = self.calls.get(path, 0)
+            self.calls[path] = number + 1
+            layer = wanted.get(number)
+            tensor = output_tensor(output)
+            if layer is None or tensor is None:
+                return
+            if layer.read_at:
+                self.pending.append(_Pending(layer, tensor))
+            else:
+                self._deliver(layer, tensor)
+
+        return arrived
+
+    def _hop(self, path: str) -> Any:
+        def passed(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+            if not self.pending:
+                return
+            one = self.pending[0]
+            if len(self.pending) == 1 and args and args[0] is one.tensor and type(output) is Tensor:  # nearly always, so quick
+                if one.layer.read_at[one.hop] == path:
+                    self._on(one, output)
+                return
+            tensor = output_tensor(output)
+            if tensor is not None:
+                plain = args and isinstance(args[0], Tensor)
+                self.advance(path, args[:1] if plain else tensors_in((args, kwargs))[:1], tensor)
+
+        return passed
+
+    def advance(self, hop: str, given: Sequence[Tensor], result: Tensor) -> None:
+        """Moves what is pending at this hop and is among `given` on to `result`, or delivers it."""
+        for one in [one for one in self.pending if one.layer.read_at[one.hop] == hop]:
+            if any(_same(tensor, one.tensor) for tensor in given):
+                self._on(one, result)
+
+    def _on(self, one: _Pending, result: Tensor) -> None:
+        """Moves one on to what its hop gave, or delivers it."""
+        one.hop, one.tensor = one.hop + 1, result
+        if one.hop == len(one.layer.read_at):
+            self.pending.remove(one)
+            self._deliver(one.layer, result)
+
+    def _clamp(
+        self, path: str, module: nn.Module, ceiling: float, watched: Callable[[Tensor], Tensor]
+    ) -> Callable[[Tensor], Tensor]:
+        """What runs in the stead of a rectifying module: with its units' numbers read on the way, where that can be."""
+
+        def forward(x: Tensor) -> Tensor:
+            found = [one for one in self.pending if one.tensor is x]
+            plain = x.is_cpu and x.dtype is torch.float32 and x.is_contiguous() and torch.is_inference_mode_enabled()
+            if not (module.inplace and plain and len(found) == 1 and found[0].last == path):
+                return watched(x)
+            self.pending.remove(found[0])
+            self._deliver(found[0].layer, x, ceiling)
+            return x
+
+        return forward
+
+    def _deliver(self, layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
+        self.busy = True
+        try:
+            if ceiling is None or self.rectify is None:
+                self.deliver(layer, tensor)
+            else:
+                self.rectify(layer, tensor, ceiling)
+        finally:
+            self.busy = False
+        self.left -= 1
+        if self.left == 0:
+            raise _ReadAll(self)
+
+
+class ForwardOverride:
+    """Something else run in the stead of a module, whose hooks still run, until it is removed."""
+
+    def __init__(self, module: nn.Module, forward: Callable[[Tensor], Tensor]) -> None:
+        self._module = module
+        vars(module)["forward"] = forward
+
+    def remove(self) -> None:
+        """The module runs itself again."""
+        del vars(self._module)["forward"]
+
+
+def submodules(module: nn.Module) -> Iterator[tuple[str, str, nn.Module]]:
+    """All modules, each with its path and what layers call it, which differ for the model itself."""
+    paths = dict(module.named_modules())
+    for path, one in paths.items():
+        yield path, path or ("" if ROOT in paths else ROOT), one
+
+
+def untouched(module: nn.Module) -> bool:
+    """Whether nobody has set hooks or another forward on a module."""
+    return not (module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+
+
+def _unhooked(module: nn.Module) -> bool:
+    """Whether watching a module's forward shows the same as hooks would, which take a slower way through `nn.Module`."""
+    return type(module) in PLAIN and untouched(module)
+
+
+def _watched(module: nn.Module, hop: Callable[..., None] | None, output: Callable[..., None] | None) -> Callable[..., Any]:
+    """A module's forward that tells what a hook would be told."""
+    usual = module.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        result = usual(*args, **kwargs)
+        if hop:
+            hop(module, args, kwargs, result)
+        if output:
+            output(module, args, result)
+        return result
+
+    return forward
+
+
+class _Mode(TorchFunctionMode):
+    """Sees the functional calls that units are read after."""
+
+    def __init__(self, reader: _Reader) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def __torch_function__(
+        self, func: Function, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        reader = self.reader
+        result = func(*args, **(kwargs or {}))
+        if reader.pending and not reader.busy and isinstance(result, Tensor):
+            hop = f"{operation_name(func)}()"
+            if any(one.layer.read_at[one.hop] == hop for one in reader.pending):
+                reader.advance(hop, tensors_in((args, kwargs)), result)
+        return result
+
+
+def _without_mode(module: nn.Module) -> Iterator[Any]:
+    """Hooks that hide the mode from attention, which else leaves its fused path and rounds differently."""
+    guards: list[Any] = []
+
+    def hide(module: nn.Module, args: tuple[Any, ...]) -> None:
+        guards.append(torch._C.DisableTorchFunction())
+        guards[-1].__enter__()
+
+    def show(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if guards:
+            guards.pop().__exit__(None, None, None)
+
+    yield module.register_forward_pre_hook(hide)
+    yield module.register_forward_hook(show, always_call=True)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether both are the same tensor, or (as full backward hooks pass them on) a view of all of it."""
+    if one is other:
+        return True
+    if one.shape != other.shape or one.stride() != other.stride() or not one._is_view():
+        return False
+    base = other._base if other._is_view() else other
+    return one._base is base and one.storage_offset() == other.storage_offset()

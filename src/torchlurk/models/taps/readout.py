@@ -1,0 +1,129 @@
+"""Units of one layer as a function of the inputs: the forward pass, ended where the units are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
+
+from torchlurk.errors import ModelError
+from torchlurk.models.taps.backward_rules import Rule, exempt
+from torchlurk.models.taps.reading import differentiable, maps, reading
+from torchlurk.records import Layer
+
+
+class Readout(nn.Module):
+    """Gives, for each example of a batch, the activation of one unit of `layer` at one position.
+
+    What follows the layer does not run. Open `ready` around its use.
+    """
+
+    def __init__(self, module: nn.Module, layer: Layer) -> None:
+        super().__init__()
+        self.module = module
+        self.layer = layer
+
+    def ready(self) -> AbstractContextManager[None]:
+        """See `models.taps.differentiable`."""
+        return differentiable(self.module)
+
+    def maps(
+        self, inputs: Float[Tensor, "batch ..."], rule_at_unit: Rule | None = None
+    ) -> Float[Tensor, "batch channel position"]:
+        """The maps of all units, positions in row-major order; one position where a layer has none.
+
+        `rule_at_unit` is for the layer's own nonlinearity, where a signal begins rather than comes from above. Raises
+        `ModelError` where the pass fails, or does not reach the layer.
+        """
+        activation = self.activation(inputs)
+        if rule_at_unit is not None:
+            exempt(activation, rule_at_unit)
+        return self.arranged(activation, len(inputs))
+
+    def arranged(self, activation: Tensor, count: int) -> Float[Tensor, "batch channel position"]:
+        """What `activation` gave for so many inputs, as `maps` has it."""
+        found = maps(self.layer, activation)
+        if found.shape[:2] != (count, self.layer.channels):
+            raise ModelError(
+                f"layer '{self.layer.name}' gave {tuple(found.shape)} for {count} inputs",
+                "give inputs of the size that the layers were found with",
+            )
+        return found.flatten(2) if found.ndim > 2 else found.unsqueeze(2)
+
+    def activation(self, inputs: Float[Tensor, "batch ..."]) -> Tensor:
+        """The tensor that holds the layer's units, as the model has it."""
+        found: list[Tensor] = []
+        with reading(self.module, [self.layer], lambda _, tensor: found.append(tensor), stop_after_last=True):
+            self.run(inputs)
+        if not found:
+            raise ModelError(f"layer '{self.layer.name}' was not reached when the model ran", "give an input that reaches it")
+        return found[0]
+
+    def forward(
+        self,
+        inputs: Float[Tensor, "input ..."],
+        channels: Int[Tensor, " pair"],
+        positions: Int[Tensor, " pair"] | None = None,
+        rule_at_unit: Rule | None = None,
+        rows: Int[Tensor, " pair"] | None = None,
+    ) -> Float[Tensor, " pair"]:
+        """The activations; of the mean over positions without `positions`, which are row-major indices.
+
+        `rows` says of which input each pair is; without, each is of its own.
+        """
+        if rows is None:
+            rows = torch.arange(len(inputs), device=channels.device)
+        own = self.maps(inputs, rule_at_unit)[rows, channels]
+        return own.mean(1) if positions is None else own.gather(1, positions[:, None])[:, 0]
+
+    def strongest(self, inputs: Float[Tensor, "batch ..."], channels: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """Where each unit is strongest, the first of equals, without gradients."""
+        with torch.no_grad():
+            own = self.maps(inputs)[torch.arange(len(inputs), device=channels.device), channels]
+            places = torch.arange(own.shape[1], device=own.device)
+            # argmax may give any of several equals.
+            return places.where(own == own.amax(1, keepdim=True), own.shape[1] - 1).amin(1)
+
+    def back(
+        self,
+        activations: Float[Tensor, " pair"],
+        seed: Float[Tensor, " pair"],
+        leaf: Float[Tensor, "input ..."],
+        *,
+        again: bool = False,
+    ) -> Float[Tensor, "input ..."]:
+        """What arrives at `leaf`, from which `activations` were computed, when `seed` goes back from them.
+
+        With `again` the way back stays for another time. Raises `ModelError` where the model cuts the way off.
+        """
+        found: tuple[Tensor | None, ...] = (None,)
+        if activations.requires_grad:
+            # Given tensors, `grad` would run outside the open function modes, which checkpoints need once more.
+            edges = get_gradient_edge(activations), get_gradient_edge(leaf)
+            found = torch.autograd.grad(*edges, seed, retain_graph=again, allow_unused=True)
+        if found[0] is None:
+            raise ModelError(
+                f"no gradient goes from layer '{self.layer.name}' back to the input",
+                "the model's forward detaches it, runs under torch.no_grad(), or does not use its input for this layer",
+            )
+        return found[0]
+
+    def run(self, inputs: Tensor) -> None:
+        """One pass of the model; whatever goes wrong in it becomes a `ModelError`."""
+        try:
+            # A copy, for the first thing that a model does may be to overwrite its input.
+            self.module(inputs.clone())
+        except ModelError:
+            raise
+        except Exception as error:
+            what = " ".join(str(error).split()) or "no message"
+            shape: Sequence[int] = inputs.shape[1:]
+            raise ModelError(
+                f"{type(self.module).__name__} failed on inputs of {'×'.join(map(str, shape))} with gradients on: "
+                f"{type(error).__name__}: {what}",
+                "it must run in evaluation mode on such inputs outside torch.no_grad()",
+            ) from error

@@ -1,0 +1,199 @@
+"""Questions about many units, examples or pictures at once, for the documents of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from torchlurk.records import Synthesis
+from torchlurk.store import columns
+from torchlurk.store.reading import Reader
+from torchlurk.store.results import SYNTHESIS_COLUMNS, synthesis_of
+from torchlurk.store.schema import MEDIA_TYPES
+
+ENDINGS = dict(zip(MEDIA_TYPES, ("jpg", "png", "webp"), strict=True))
+"""Of file names, by media type."""
+
+AT_ONCE = 500
+"""Parameters of one query."""
+
+
+def state(path: Path) -> tuple[tuple[int, int], ...]:
+    """Something that differs whenever the study has been written to."""
+    found = []
+    for name in (path, path.with_name(path.name + "-wal")):
+        try:
+            status = name.stat()
+            found.append((status.st_mtime_ns, status.st_size))
+        except OSError:
+            found.append((0, 0))
+    return tuple(found)
+
+
+def scan_stamp(reader: Reader, layer: str | None = None) -> tuple[object, ...]:
+    """Something that differs whenever the scan has written other results for a layer; without one, another network."""
+    with reader.reading() as db:
+        run = db.execute("SELECT started, model_fingerprint FROM run WHERE stage = 'scan'").fetchone() or ()
+        if layer is None:
+            return tuple(run)
+        found = db.execute(
+            "SELECT layer.id, examples, (SELECT count(*) FROM unit WHERE unit.layer = layer.id AND channel = 0)"
+            " FROM layer LEFT JOIN provisional ON provisional.layer = layer.id WHERE name = ?",
+            (layer,),
+        ).fetchone()
+        return (*run, *(found or ()))
+
+
+def is_scanned(reader: Reader, layer: int) -> bool:
+    """Whether the units of the layer of that number are known."""
+    with reader.reading() as db:
+        return db.execute("SELECT 1 FROM unit WHERE layer = ? LIMIT 1", (layer,)).fetchone() is not None
+
+
+def provisional(reader: Reader) -> dict[int, int]:
+    """By the layer's number, of how many examples what is known of it is, where these are not all."""
+    with reader.reading() as db:
+        found = db.execute("SELECT layer, examples FROM provisional")
+        return {
+            columns.whole(layer, "provisional.layer"): columns.whole(n, "provisional.examples", least=0) for layer, n in found
+        }
+
+
+def of_some_examples(reader: Reader, layer: str) -> int | None:
+    """Of how many examples what is known of a layer is, where these are not all."""
+    with reader.reading() as db:
+        query = "SELECT examples FROM provisional WHERE layer = (SELECT id FROM layer WHERE name = ?)"
+        found = db.execute(query, (layer,)).fetchone()
+        return None if found is None else columns.whole(found[0], "provisional.examples", least=0)
+
+
+def kernel_layers(reader: Reader) -> set[int]:
+    """The numbers of the layers whose kernels are stored."""
+    with reader.reading() as db:
+        return {columns.whole(layer, "kernel.layer") for (layer,) in db.execute("SELECT layer FROM kernel")}
+
+
+def picture_files(reader: Reader, examples: Iterable[int]) -> dict[int, str]:
+    """File names of stored pictures, `SHA-256.ending`, by example; examples without one are not in it."""
+    wanted = sorted(set(examples))
+    names: dict[int, str] = {}
+    with reader.reading() as db:
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            found = db.execute(
+                "SELECT example, sha256, media_type FROM example_picture JOIN picture ON sha256 = picture"
+                f" WHERE example IN ({', '.join('?' * len(some))})",
+                some,
+            )
+            names |= {example: _file(digest, media_type) for example, digest, media_type in found}
+    return names
+
+
+def files_of(reader: Reader, pictures: Iterable[str]) -> dict[str, str]:
+    """File names of stored pictures by their SHA-256 in hexadecimal."""
+    wanted = sorted({bytes.fromhex(one) for one in pictures})
+    names: dict[str, str] = {}
+    with reader.reading() as db:
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            found = db.execute(f"SELECT sha256, media_type FROM picture WHERE sha256 IN ({', '.join('?' * len(some))})", some)
+            names |= {digest.hex(): _file(digest, media_type) for digest, media_type in found}
+    return names
+
+
+def all_picture_files(reader: Reader) -> list[str]:
+    """File names of all stored pictures."""
+    with reader.reading() as db:
+        return [_file(*row) for row in db.execute("SELECT sha256, media_type FROM picture ORDER BY sha256")]
+
+
+def _file(digest: object, media_type: object) -> str:
+    name = columns.raw(digest, 32, "picture.sha256").hex()
+    return f"{name}.{ENDINGS[columns.one_of(media_type, MEDIA_TYPES, 'picture.media_type')]}"
+
+
+def pictured_examples(reader: Reader, class_index: int, most: int) -> list[tuple[int, str]]:
+    """Examples of a class whose picture is stored, as (index, path), by index."""
+    with reader.reading() as db:
+        found = db.execute(
+            "SELECT id, path FROM example JOIN example_picture ON example = id WHERE class = ? ORDER BY id LIMIT ?",
+            (class_index, most),
+        )
+        return [(columns.whole(id, "example.id"), columns.text(path, "example.path")) for id, path in found]
+
+
+def examples_with_pictures(reader: Reader, most: int) -> list[int]:
+    """At most so many examples whose pictures are stored, evenly spread over them, in order."""
+    with reader.reading() as db:
+        found = [
+            columns.whole(one, "example_picture.example")
+            for (one,) in db.execute("SELECT example FROM example_picture ORDER BY example")
+        ]
+    return [found[step * len(found) // min(most, len(found))] for step in range(min(most, len(found)))]
+
+
+def class_sizes(reader: Reader) -> dict[int, int]:
+    """How many examples each class has."""
+    with reader.reading() as db:
+        found = db.execute("SELECT class, count(*) FROM example WHERE class IS NOT NULL GROUP BY class")
+        return {columns.whole(one, "example.class"): count for one, count in found}
+
+
+def unit_counts(reader: Reader) -> dict[int, tuple[int, int]]:
+    """By the layer's number: how many units are scanned, and how many of them are dead."""
+    with reader.reading() as db:
+        found = db.execute("SELECT layer, count(*), coalesce(sum(fraction_active = 0), 0) FROM unit GROUP BY layer")
+        return {columns.whole(layer, "unit.layer"): (units, dead) for layer, units, dead in found}
+
+
+def methods(reader: Reader, layer: int | None = None) -> list[str]:
+    """The methods of the attributions that there are, in all or of one layer."""
+    return _distinct(reader, "attribution", "method", layer)
+
+
+def presets(reader: Reader, layer: int | None = None) -> list[str]:
+    """The presets of the syntheses that there are, in all or of one layer."""
+    return _distinct(reader, "synthesis", "preset", layer)
+
+
+def _distinct(reader: Reader, table: str, column: str, layer: int | None) -> list[str]:
+    where, values = ("", ()) if layer is None else (" WHERE layer = ?", (layer,))
+    with reader.reading() as db:
+        found = db.execute(f"SELECT DISTINCT {column} FROM {table}{where} ORDER BY {column}", values)
+        return [columns.text(one, f"{table}.{column}") for (one,) in found]
+
+
+def attributed(reader: Reader, layer: int) -> dict[tuple[int, str], int]:
+    """By channel of a layer and method, of how many exemplars there are attributions."""
+    with reader.reading() as db:
+        found = db.execute(
+            "SELECT channel, method, MAX(rank) + 1 FROM attribution WHERE layer = ? GROUP BY channel, method", (layer,)
+        )
+        return {(channel, method): ranks for channel, method, ranks in found}
+
+
+def exemplars_kept(reader: Reader, layer: int) -> int:
+    """How many exemplars by max of a unit of the layer are kept, at most."""
+    with reader.reading() as db:
+        (most,) = db.execute("SELECT MAX(rank) + 1 FROM exemplar WHERE layer = ? AND ranking = 'max'", (layer,)).fetchone()
+        return int(most or 0)
+
+
+def best_attributions(reader: Reader, layer: int, method: str) -> dict[int, str]:
+    """By channel, the picture (SHA-256 in hexadecimal) of the best exemplar's attribution."""
+    with reader.reading() as db:
+        found = db.execute(
+            "SELECT channel, picture FROM attribution WHERE layer = ? AND ranking = 'max' AND rank = 0 AND method = ?",
+            (layer, method),
+        )
+        return {channel: columns.raw(picture, 32, "attribution.picture").hex() for channel, picture in found}
+
+
+def layer_syntheses(reader: Reader, layer: int) -> Mapping[str, dict[int, Synthesis]]:
+    """By preset and channel, the syntheses of a layer."""
+    by_preset: dict[str, dict[int, Synthesis]] = {}
+    with reader.reading() as db:
+        for channel, *row in db.execute(f"SELECT channel, {SYNTHESIS_COLUMNS} FROM synthesis WHERE layer = ?", (layer,)):
+            found = synthesis_of(tuple(row))
+            by_preset.setdefault(found.preset, {})[columns.whole(channel, "synthesis.channel")] = found
+    return by_preset

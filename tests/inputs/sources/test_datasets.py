@@ -1,0 +1,267 @@
+"""Any map-style data set can be read: its pictures as the network gets them, its classes when they are known."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset
+
+from torchlurk.errors import DataError
+from torchlurk.inputs.feeding import check_repeatable
+from torchlurk.inputs.sources.datasets import DatasetSource, open_dataset, to_class
+from torchlurk.options import InputOptions
+from torchlurk.records import Preprocessing
+
+PLAIN = Preprocessing()
+PICTURES = torch.rand(6, 3, 5, 7)
+LABELS = torch.tensor([2, 0, 1, 0, 2, 4])
+
+
+class Unlisted:
+    """A data set that tells an item's class only with the item."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        item = self.items[index]
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+
+def one(picture, preprocessing=PLAIN):
+    return DatasetSource(Unlisted([picture]), preprocessing).read(0).pixels
+
+
+def test_tensors_are_read_as_they_are_and_their_classes_are_known_at_once():
+    source = DatasetSource(TensorDataset(PICTURES, LABELS), PLAIN)
+    assert [example.class_index for example in source.examples] == LABELS.tolist()
+    assert [example.path for example in source.examples] == [""] * 6
+    assert [known.label for known in source.classes] == ["0", "1", "2", "3", "4"]
+    item = source.read(3)
+    assert torch.equal(item.pixels, PICTURES[3])
+    assert item.class_index == 0
+
+
+def test_classes_not_listed_are_learned_by_reading():
+    source = DatasetSource(Unlisted([(PICTURES[index], int(LABELS[index])) for index in range(6)]), PLAIN)
+    before = source.fingerprint
+    assert [example.class_index for example in source.examples] == [None] * 6
+    assert source.classes == ()
+    first = before()
+    assert [source.read(index).class_index for index in range(6)] == LABELS.tolist()
+    assert [example.class_index for example in source.examples] == LABELS.tolist()
+    assert len(source.classes) == 5
+    assert source.fingerprint() == first
+
+
+def test_classes_are_found_through_subsets_and_joined_data_sets():
+    inner = SimpleDataset(targets=LABELS.tolist(), classes=["a", "b", "c", "d", "e", "f"])
+    subset = Subset(inner, [5, 1])
+    joined = ConcatDataset([subset, inner])
+    source = DatasetSource(joined, PLAIN)
+    assert [example.class_index for example in source.examples] == [4, 0, *LABELS.tolist()]
+    assert [known.label for known in source.classes] == ["a", "b", "c", "d", "e", "f"]
+
+
+class SimpleDataset(Unlisted):
+    """A data set with whatever attributes it is given."""
+
+    def __init__(self, items=None, **attributes):
+        super().__init__(items or [(PICTURES[index], int(LABELS[index])) for index in range(6)])
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"targets": LABELS.tolist()},
+        {"targets": LABELS},
+        {"labels": LABELS.numpy()},
+        {"samples": [(f"/data/{index}.png", int(label)) for index, label in enumerate(LABELS)], "root": "/data"},
+    ],
+)
+def test_every_usual_list_of_classes_is_understood(attributes):
+    source = DatasetSource(SimpleDataset(**attributes), PLAIN)
+    assert [example.class_index for example in source.examples] == LABELS.tolist()
+    assert source.examples[2].path == ("2.png" if "samples" in attributes else "")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"targets": LABELS.tolist(), "target_transform": lambda label: label + 1},
+        {"targets": [[0, 1]] * 6},
+        {"targets": [0.5] * 6},
+        {"targets": [0, 1]},
+        {"targets": [[0], [0, 1], [], [2], [3], [4]]},
+        {"labels": "abcdef"},
+    ],
+)
+def test_a_list_that_is_not_the_classes_is_not_taken_for_them(attributes):
+    source = DatasetSource(SimpleDataset(**attributes), PLAIN)
+    assert [example.class_index for example in source.examples] == [None] * 6
+
+
+def test_class_names_are_given_or_the_data_sets_own():
+    dataset = SimpleDataset(classes=["cat", "dog"], targets=LABELS.tolist())
+    assert [known.label for known in DatasetSource(dataset, PLAIN).classes] == ["cat", "dog", "2", "3", "4"]
+    given = DatasetSource(dataset, PLAIN, class_names=list("vwxyz")).classes
+    assert [known.label for known in given] == list("vwxyz")
+    hugging = SimpleDataset(features={"image": None, "label": SimpleNamespace(names=["x", "y"])})
+    assert [known.label for known in DatasetSource(hugging, PLAIN).classes] == ["x", "y"]
+
+
+@pytest.mark.parametrize("key", ["image", "pixel_values"])
+def test_items_may_be_mappings(key):
+    item = DatasetSource(Unlisted([{key: PICTURES[0], "label": 3}]), PLAIN).read(0)
+    assert torch.equal(item.pixels, PICTURES[0])
+    assert item.class_index == 3
+
+
+@pytest.mark.parametrize("item", [PICTURES[0], (PICTURES[0],), [PICTURES[0], None], {"image": PICTURES[0]}])
+def test_items_may_have_no_class(item):
+    assert DatasetSource(Unlisted([item]), PLAIN).read(0).class_index is None
+
+
+def test_pictures_are_prepared_like_image_files():
+    way = Preprocessing((4,), (3, 3))
+    array = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    expected = one(Image.fromarray(array), way)
+    assert expected.shape == (3, 3, 3)
+    assert np.array_equal(one(array, way), expected)
+    assert np.array_equal(one(torch.from_numpy(array).permute(2, 0, 1), way), expected)
+    assert np.array_equal(one(array), array)
+    assert one(array[..., 0]).shape == (6, 8, 3)
+    assert np.array_equal(one(array[..., 0], Preprocessing(mean=(0.0,), std=(1.0,)))[..., 0], array[..., 0])
+
+
+def test_float_pictures_may_have_any_precision_and_channels():
+    assert one(PICTURES[0].double()).dtype == torch.float32
+    assert torch.equal(one(PICTURES[0].bfloat16()), PICTURES[0].bfloat16().float())
+    assert one(PICTURES[0].requires_grad_()).requires_grad is False
+    assert one(torch.rand(7, 4, 4)).shape == (7, 4, 4)
+    assert one(torch.rand(4, 4)).shape == (1, 4, 4)
+    assert torch.equal(one(PICTURES[0].permute(1, 2, 0).numpy()), PICTURES[0])
+    assert torch.equal(one(PICTURES[0].numpy()), PICTURES[0])
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (ValueError("bad\nfile"), "ValueError: bad file"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (DataError("is empty"), "is empty"),
+        ("text", "is a str, not a tensor or picture"),
+        (None, "is a NoneType, not a tensor or picture"),
+        ((), "is an empty item"),
+        ({"text": 1}, "has none of the keys image, pixel_values, img, input"),
+        (torch.zeros(2, 3, 4, 5), r"has shape \(2, 3, 4, 5\), not \(channel, height, width\)"),
+        (torch.zeros(3, 0, 4), r"has shape \(3, 0, 4\)"),
+        (torch.zeros(3, 4, 4, dtype=torch.int64), "has values of type int64, not uint8 or float"),
+    ],
+)
+def test_what_cannot_be_read_says_why(item, reason):
+    with pytest.raises(DataError, match=f"^{reason}") as refused:
+        DatasetSource(Unlisted([item]), PLAIN).read(0)
+    assert "\n" not in refused.value.message
+
+
+def test_an_interruption_is_not_taken_for_a_damaged_item():
+    with pytest.raises(KeyboardInterrupt):
+        DatasetSource(Unlisted([KeyboardInterrupt()]), PLAIN).read(0)
+
+
+@pytest.mark.parametrize(
+    ("label", "class_index"),
+    [
+        (3, 3),
+        (torch.tensor(3), 3),
+        (np.int64(3), 3),
+        (np.array(3), 3),
+        (np.uint8(3), 3),
+        (-1, None),
+        (2.0, None),
+        (torch.tensor(2.0), None),
+        (True, None),
+        ("cat", None),
+        (None, None),
+        (torch.tensor([1, 2]), None),
+        (10**9, None),
+    ],
+)
+def test_only_whole_numbers_are_classes(label, class_index):
+    assert to_class(label) == class_index
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        (5, "int is not a map-style data set"),
+        ([], "the data set list is empty"),
+        (DataLoader(TensorDataset(PICTURES)), "DataLoader is not a map-style data set.*its .dataset"),
+        (type("Stream", (IterableDataset,), {"__iter__": lambda self: iter(())})(), "Stream is not a map-style"),
+    ],
+)
+def test_what_is_no_map_style_data_set_is_refused_in_one_line(dataset, words):
+    with pytest.raises(DataError, match=words):
+        open_dataset(dataset, InputOptions())
+
+
+def test_limit_takes_examples_evenly_spread():
+    source = open_dataset(TensorDataset(PICTURES, LABELS), InputOptions(limit=3))
+    assert [example.class_index for example in source.examples] == [2, 1, 2]
+    assert torch.equal(source.read(1).pixels, PICTURES[2])
+
+
+def test_inputs_with_other_numbers_of_channels_need_no_mean():
+    dataset = TensorDataset(torch.rand(3, 5, 4, 4))
+    assert open_dataset(dataset, InputOptions()).preprocessing.channels == 5
+    with pytest.raises(DataError, match=r"5 channel.*give 5 value"):
+        open_dataset(dataset, InputOptions(mean=(0.5,) * 3, std=(0.5,) * 3))
+
+
+def test_the_fingerprint_knows_the_data():
+    first = DatasetSource(TensorDataset(PICTURES, LABELS), PLAIN).fingerprint()
+    assert DatasetSource(TensorDataset(PICTURES.clone(), LABELS), PLAIN).fingerprint() == first
+    assert DatasetSource(TensorDataset(PICTURES + 1e-6, LABELS), PLAIN).fingerprint() != first
+    assert DatasetSource(TensorDataset(PICTURES, LABELS.flip(0)), PLAIN).fingerprint() != first
+    assert DatasetSource(TensorDataset(PICTURES[:5], LABELS[:5]), PLAIN).fingerprint() != first
+
+
+class Augmented(Unlisted):
+    """A data set whose pictures are never the same twice."""
+
+    def __getitem__(self, index):
+        return torch.rand(3, 4, 4), 1
+
+
+def test_random_augmentation_is_noticed_and_leaves_the_fingerprint_alone():
+    changing = DatasetSource(Augmented([0] * 20), PLAIN)
+    assert "8 of 8 examples were not the same" in check_repeatable(changing)
+    assert changing.fingerprint() == changing.fingerprint()
+    assert check_repeatable(DatasetSource(TensorDataset(PICTURES, LABELS), PLAIN)) == ""
+    assert check_repeatable(DatasetSource(Unlisted([ValueError("bad")]), PLAIN)) == ""
+    assert check_repeatable(DatasetSource(Unlisted([torch.full((1, 2, 2), torch.nan)]), PLAIN)) == ""
+
+
+def test_a_real_torchvision_folder_is_read_with_its_classes_and_paths(data):
+    from torchlurk.models.loading.extras import import_torchvision
+
+    import_torchvision()
+    from torchvision.datasets import ImageFolder
+
+    dataset = ImageFolder(str(data / "tinyvgg_images"))
+    source = open_dataset(dataset, InputOptions(resize=32, crop=32))
+    assert [known.label for known in source.classes] == dataset.classes
+    assert source.examples[0].path == dataset.samples[0][0].removeprefix(f"{data / 'tinyvgg_images'}/")
+    assert source.read(0).pixels.shape == (32, 32, 3)
