@@ -24,7 +24,8 @@ from torchlurk.inputs.feeding import Batch, feed, inputs_of
 from torchlurk.models.loading.demo import SIDE, demo_network
 from torchlurk.models.survey.layers import survey
 from torchlurk.models.survey.receptive_field import receptive_fields
-from torchlurk.models.taps.reading import evaluation, maps, reading
+from torchlurk.models.taps.as_found import evaluation
+from torchlurk.models.taps.reading import maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning.dissection import dissect
 

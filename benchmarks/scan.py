@@ -30,7 +30,8 @@ import torchlurk
 from torchlurk.models.loading.extras import import_torchvision
 from torchlurk.models.loading.placement import place
 from torchlurk.models.survey.layers import choose, survey
-from torchlurk.models.taps.reading import evaluation, maps, reading
+from torchlurk.models.taps.as_found import evaluation
+from torchlurk.models.taps.reading import maps, reading
 from torchlurk.options import Precision
 from torchlurk.records import Layer
 from torchlurk.scanning import part as scanning

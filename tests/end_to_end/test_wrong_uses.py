@@ -76,7 +76,8 @@ def test_a_folder_that_may_not_be_read(model, tmp_path):
     folder.chmod(0)
     prefix = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     code = (
-        "import torchlurk.inputs.sources.folder as images; from pathlib import Path; from torchlurk.records import Preprocessing\n"
+        "import torchlurk.inputs.sources.folder as images; from pathlib import Path\n"
+        "from torchlurk.records import Preprocessing\n"
         "from torchlurk.errors import DataError\n"
         f"try: images.ImageFolder(Path({str(folder)!r}), Preprocessing())\n"
         "except DataError as error: print(error)\n"

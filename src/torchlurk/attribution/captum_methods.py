@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from torchlurk.errors import MissingExtraError, ModelError, OptionError, nearest
-from torchlurk.models.survey.recording import output_tensor
 from torchlurk.models.taps.readout import Readout
+from torchlurk.models.taps.tensors import output_tensor
 from torchlurk.records import Layer
 
 OF_HIDDEN_LAYERS = ("LayerAttribution", "NeuronAttribution", "DataLoaderAttribution")

@@ -22,11 +22,11 @@ from torch.autograd.function import once_differentiable
 
 from torchlurk.errors import ModelError
 from torchlurk.models.survey.channel_axis import COPIES, REARRANGEMENTS
-from torchlurk.models.survey.recording import tensors_in
 from torchlurk.models.taps.backward_rules import Rules
 from torchlurk.models.taps.nonlinearities import Function, operand, operation_name
 from torchlurk.models.taps.normalizations import factors
 from torchlurk.models.taps.readout import Readout
+from torchlurk.models.taps.tensors import tensors_in
 
 EPSILON = 1e-6
 """What keeps a share of nothing finite."""

@@ -1,4 +1,4 @@
-"""The rules by which gradients go back through rectifications; `models.rectifiers.Rules` applies them."""
+"""The rules by which gradients go back through rectifications; `models.taps.backward_rules.Rules` applies them."""
 
 from __future__ import annotations
 

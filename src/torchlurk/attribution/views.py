@@ -17,9 +17,9 @@ from torchlurk.attribution.methods import method as method_named
 from torchlurk.attribution.window import WindowReadout
 from torchlurk.errors import StudyError
 from torchlurk.inputs.feeding import feed, inputs_of
+from torchlurk.inputs.source import Source
 from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Box
-from torchlurk.stages.stage import Task
 
 INPUTS_KEPT = 256 << 20
 """Bytes of inputs that are kept at hand: neighbouring units share exemplars."""
@@ -120,8 +120,8 @@ class View:
 class Examples:
     """Inputs by example, the last used at hand; for several threads."""
 
-    def __init__(self, task: Task, dtype: torch.dtype) -> None:
-        self._task, self._dtype = task, dtype
+    def __init__(self, source: Source, dtype: torch.dtype, device: torch.device, workers: int | None) -> None:
+        self._source, self._dtype, self._device, self._workers = source, dtype, device, workers
         self._known: OrderedDict[int, Tensor] = OrderedDict()
         self._lock = Lock()
 
@@ -129,12 +129,12 @@ class Examples:
         """The inputs in this order, on the device. Raises `StudyError` for one that cannot be read any more."""
         with self._lock:
             found = self._found(examples)
-        return found.to(self._task.device)
+        return found.to(self._device)
 
     def _found(self, examples: Sequence[int]) -> Float[Tensor, "pair channel height width"]:
         lacking = sorted(set(examples) - set(self._known))
-        for batch in feed(self._task.source, lacking, max(1, len(lacking)), self._task.settings.compute.workers):
-            made = inputs_of(batch, self._task.source.preprocessing, torch.device("cpu"), self._dtype)
+        for batch in feed(self._source, lacking, max(1, len(lacking)), self._workers):
+            made = inputs_of(batch, self._source.preprocessing, torch.device("cpu"), self._dtype)
             self._known |= {int(example): one for example, one in zip(batch.examples, made, strict=True)}
             for example, reason in batch.skipped:
                 raise StudyError(f"example {example} was read in the scan, but not now: {reason}", "give the same data again")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError
-from torchlurk.models.survey.recording import tensors_in
 from torchlurk.models.taps.interventions import Replacements
+from torchlurk.models.taps.tensors import tensors_in
 
 
 def run(module: nn.Module, inputs: Tensor, replaced: Replacements) -> Tensor | None:

@@ -20,9 +20,10 @@ from torchlurk.attribution.relevance import Propagation
 from torchlurk.attribution.rules import gradient
 from torchlurk.errors import ModelError
 from torchlurk.hierarchy.running import run
+from torchlurk.models.taps.as_found import differentiable
 from torchlurk.models.taps.backward_rules import Rule, Rules
 from torchlurk.models.taps.interventions import Before, replacing
-from torchlurk.models.taps.reading import differentiable, maps
+from torchlurk.models.taps.reading import maps
 from torchlurk.records import Layer
 
 Maps = Float[Tensor, "row channel *position"]

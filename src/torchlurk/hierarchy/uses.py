@@ -13,8 +13,9 @@ from torch.autograd import forward_ad
 
 from torchlurk.errors import ModelError
 from torchlurk.hierarchy.running import run
+from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.interventions import Before, replacing
-from torchlurk.models.taps.reading import as_found, maps
+from torchlurk.models.taps.reading import maps
 from torchlurk.records import Layer
 from torchlurk.units import Unit
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchlurk.models.taps.reading import evaluation, maps, reading
+from torchlurk.models.taps.as_found import evaluation
+from torchlurk.models.taps.reading import maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning.part import LayerPart
 from torchlurk.scanning.statistics import NO_CLASS

@@ -20,7 +20,8 @@ from torchlurk.errors import DataError, ModelError, OptionError
 from torchlurk.inputs.feeding import Batch, feed, inputs_of
 from torchlurk.inputs.source import Source
 from torchlurk.models.survey.receptive_field import receptive_fields
-from torchlurk.models.taps.reading import evaluation, maps, reading
+from torchlurk.models.taps.as_found import evaluation
+from torchlurk.models.taps.reading import maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning.overlaps import Grid, Levels, Overlaps
 

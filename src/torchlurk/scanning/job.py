@@ -16,7 +16,8 @@ from torchlurk.inputs.pictures.statistics import InputSums
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.jobs import Progress, Shard
-from torchlurk.models.taps.reading import evaluation, maps, reading
+from torchlurk.models.taps.as_found import evaluation
+from torchlurk.models.taps.reading import maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning.part import LayerPart
 

@@ -130,7 +130,7 @@ class _Work:
     def scene(self) -> Context:
         """What all pairs have in common."""
         height, width = self.reader.input_shape()[-2:]
-        examples = Examples(self.task, dtype_of(self.network))
+        examples = Examples(self.task.source, dtype_of(self.network), self.task.device, self.task.settings.compute.workers)
         workers = len(self.workers.networks)
         return Context(examples, self._filling(), (height, width), self._tolerance, self.task.device, workers)
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from torchlurk.models.taps.reading import untouched
+from torchlurk.models.taps.forward_override import untouched
 
 MOST = 8
 """Workers: each holds the maps of what it is at."""

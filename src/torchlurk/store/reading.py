@@ -303,7 +303,7 @@ class Reader:
     def _matrices(
         self, db: sqlite3.Connection, layer: str, table: str, wanted: tuple[str, ...], width: int
     ) -> tuple[Float32[np.ndarray, "unit k"], ...]:
-        """Blob wanted of all units of a layer, each a row of `width` numbers."""
+        """Blob columns of all units of a layer, each a row of `width` numbers."""
         units = len(self._of_layer(db, layer, f"SELECT channel FROM {table}"))
         if len(wanted) * units * width * columns.NARROW.itemsize > _size(db):  # before memory is taken for it
             raise DamageError(f"{table} claims more than the file holds")

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from torchlurk.models.loading.extras import import_timm, import_torchvision
 from torchlurk.models.survey.layers import Survey, choose, survey
-from torchlurk.models.taps.reading import evaluation, maps, reading
+from torchlurk.models.taps.as_found import evaluation
+from torchlurk.models.taps.reading import maps, reading
 from torchlurk.records import Layer
 
 TABLE = Path(__file__).parents[2] / "docs" / "reference" / "models.md"

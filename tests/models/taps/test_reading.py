@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchlurk.models.survey.layers import choose, survey
-from torchlurk.models.taps.reading import evaluation, maps, reading
+from torchlurk.models.taps.as_found import evaluation
+from torchlurk.models.taps.reading import maps, reading
 from torchlurk.records import Layer
 
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))

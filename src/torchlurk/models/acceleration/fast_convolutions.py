@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torchlurk import compiled
 from torchlurk.models.acceleration.core_pool import CorePool
 from torchlurk.models.acceleration.strided_backward import FEW, joined, phases_of
-from torchlurk.models.taps.reading import ForwardOverride, untouched
+from torchlurk.models.taps.forward_override import ForwardOverride, untouched
 
 PICTURES = 4
 """Axes of a batch of pictures."""

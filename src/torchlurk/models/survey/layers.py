@@ -16,7 +16,7 @@ from torchlurk.models.survey.graph import graph
 from torchlurk.models.survey.read_points import Point, ReadPoints, joined_in
 from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.models.survey.recording import COPIES, Call, Recording, record
-from torchlurk.models.taps.reading import as_found
+from torchlurk.models.taps.as_found import as_found
 from torchlurk.records import Graph, Layer, Layout, Skip, Tap
 from torchlurk.units import matching
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torchlurk.errors import ModelError
 from torchlurk.models.survey.dependence.intervals import TRUE, UNBOUNDED, Reach
 from torchlurk.models.survey.dependence.tracing import Tracing
-from torchlurk.models.taps.reading import as_found, reading
+from torchlurk.models.taps.as_found import as_found
+from torchlurk.models.taps.reading import reading
 from torchlurk.records import Layer
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from torchlurk.models.survey.channel_axis import CONVOLUTIONS, DENSE, PRODUCTS, output_axis
 from torchlurk.models.taps.nonlinearities import Function, nonlinearity, operand, operation_name
+from torchlurk.models.taps.tensors import output_tensor, tensors_in
 
 COPIES = 2
 """How many copies of one example the dry pass runs on: enough to see along which axis a tensor holds the examples."""
@@ -127,28 +128,6 @@ class Recording:
                 found.add(operation)
                 todo.extend(value.producer for value in operation.inputs)
         return found or set(self.operations)
-
-
-def tensors_in(structure: Any) -> list[Tensor]:
-    """The tensors in nested lists, tuples, mappings, dataclasses and plain objects, in order."""
-    if isinstance(structure, Tensor):
-        return [structure]
-    if isinstance(structure, (str, bytes, int, float, type(None), torch.Size)):
-        return []
-    if isinstance(structure, (list, tuple)):
-        return [tensor for item in structure for tensor in tensors_in(item)]
-    if isinstance(structure, Mapping):
-        return [tensor for item in structure.values() for tensor in tensors_in(item)]
-    if is_dataclass(structure):
-        return [tensor for one in fields(structure) for tensor in tensors_in(getattr(structure, one.name))]
-    return []
-
-
-def output_tensor(output: Any) -> Tensor | None:
-    """The tensor that counts as a module's output: itself, or the first of a tuple; None for any other structure."""
-    if isinstance(output, tuple) and output:
-        output = output[0]
-    return output if isinstance(output, Tensor) else None
 
 
 def record(module: nn.Module, batch: Tensor) -> Recording:

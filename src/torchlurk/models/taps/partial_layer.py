@@ -13,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from torchlurk.models.taps.reading import ForwardOverride, submodules, untouched
+from torchlurk.models.taps.forward_override import ForwardOverride, untouched
+from torchlurk.models.taps.reading import submodules
 from torchlurk.records import Layer
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from torchlurk.models.survey.recording import output_tensor, tensors_in
+from torchlurk.models.taps.forward_override import ForwardOverride, untouched
 from torchlurk.models.taps.nonlinearities import Function, operation_name
+from torchlurk.models.taps.tensors import output_tensor, tensors_in
 from torchlurk.records import Layer
 
 ROOT = "model"
@@ -27,58 +28,6 @@ PLAIN = {nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.Bat
 
 CEILINGS = {nn.ReLU: math.inf, nn.ReLU6: 6.0}
 """Modules that cut what is below zero off, and what is above this."""
-
-
-@contextmanager
-def evaluation(module: nn.Module) -> Iterator[None]:
-    """Every submodule in eval mode, each with its own training flag again afterwards.
-
-    The flags are set directly: a `train` that a model overrides may do more than that (merge weights, for example).
-    """
-    flags = [(one, one.training) for one in module.modules()]
-    try:
-        for one, _ in flags:
-            one.training = False
-        yield
-    finally:
-        for one, flag in flags:
-            one.training = flag
-
-
-@contextmanager
-def as_found(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode; and buffers and random state are put back, for models that change them even then."""
-    buffers = [(one, name, buffer) for one in module.modules() for name, buffer in one._buffers.items()]
-    contents = [None if buffer is None else buffer.clone() for *_, buffer in buffers]
-    tensors = (*module.parameters(), *module.buffers())
-    devices = sorted({tensor.get_device() for tensor in tensors if tensor.is_cuda})
-    with torch.random.fork_rng(devices=devices), evaluation(module):
-        try:
-            yield
-        finally:
-            for (owner, name, buffer), content in zip(buffers, contents, strict=True):
-                owner._buffers[name] = buffer
-                if buffer is not None and content is not None and not torch.equal(buffer, content):
-                    buffer.copy_(content)
-
-
-@contextmanager
-def differentiable(module: nn.Module) -> Iterator[None]:
-    """As `as_found`, with gradients on.
-
-    Buffers that a forward pass wrote to lose the history that ties them to it.
-    """
-    histories = [one.grad_fn for one in module.buffers()]
-    recurrent = any(isinstance(one, nn.RNNBase) for one in module.modules())
-    # cuDNN's recurrent layers have no backward pass in evaluation mode.
-    cudnn = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent)
-    with torch.inference_mode(False), torch.enable_grad(), cudnn, as_found(module):
-        try:
-            yield
-        finally:
-            for buffer, history in zip(module.buffers(), histories, strict=True):
-                if buffer.grad_fn is not history:
-                    buffer.detach_()
 
 
 @contextmanager
@@ -263,28 +212,11 @@ class _Reader:
             raise _ReadAll(self)
 
 
-class ForwardOverride:
-    """Something else run in the stead of a module, whose hooks still run, until it is removed."""
-
-    def __init__(self, module: nn.Module, forward: Callable[[Tensor], Tensor]) -> None:
-        self._module = module
-        vars(module)["forward"] = forward
-
-    def remove(self) -> None:
-        """The module runs itself again."""
-        del vars(self._module)["forward"]
-
-
 def submodules(module: nn.Module) -> Iterator[tuple[str, str, nn.Module]]:
     """All modules, each with its path and what layers call it, which differ for the model itself."""
     paths = dict(module.named_modules())
     for path, one in paths.items():
         yield path, path or ("" if ROOT in paths else ROOT), one
-
-
-def untouched(module: nn.Module) -> bool:
-    """Whether nobody has set hooks or another forward on a module."""
-    return not (module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 
 def _unhooked(module: nn.Module) -> bool:

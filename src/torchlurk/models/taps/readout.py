@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
 from torchlurk.errors import ModelError
+from torchlurk.models.taps.as_found import differentiable
 from torchlurk.models.taps.backward_rules import Rule, exempt
-from torchlurk.models.taps.reading import differentiable, maps, reading
+from torchlurk.models.taps.reading import maps, reading
 from torchlurk.records import Layer
 
 

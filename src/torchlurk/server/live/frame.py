@@ -19,9 +19,10 @@ from torchlurk.hierarchy.descent import passage
 from torchlurk.hierarchy.predictions import predictions
 from torchlurk.hierarchy.running import run
 from torchlurk.model_session import ModelSession
+from torchlurk.models.taps.as_found import as_found, differentiable
 from torchlurk.models.taps.backward_rules import Rules, exempt
 from torchlurk.models.taps.interventions import Before, replacing
-from torchlurk.models.taps.reading import as_found, differentiable, maps
+from torchlurk.models.taps.reading import maps
 from torchlurk.records import Layer
 from torchlurk.units import Unit
 
