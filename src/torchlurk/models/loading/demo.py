@@ -61,6 +61,6 @@ class DemoNetwork(nn.Module):
 def demo_network() -> DemoNetwork:
     """The trained network in eval mode, in single precision."""
     network = DemoNetwork()
-    with as_file(files("torchlurk.models") / WEIGHTS) as path:
+    with as_file(files("torchlurk.models.loading") / WEIGHTS) as path:
         network.load_state_dict(load_file(path))
     return network.eval()
