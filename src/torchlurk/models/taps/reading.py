@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from torchlurk.models.compiling import as_written
 from torchlurk.models.survey.recording import output_tensor, tensors_in
 from torchlurk.models.taps.nonlinearities import Function, operation_name
 from torchlurk.records import Layer
@@ -31,7 +32,7 @@ CEILINGS = {nn.ReLU: math.inf, nn.ReLU6: 6.0}
 
 @contextmanager
 def evaluation(module: nn.Module) -> Iterator[None]:
-    """Every submodule in eval mode, each with its own training flag again afterwards.
+    """Every submodule in eval mode, each with its own training flag again afterwards; compiled ones run as written.
 
     The flags are set directly: a `train` that a model overrides may do more than that (merge weights, for example).
     """
@@ -39,7 +40,8 @@ def evaluation(module: nn.Module) -> Iterator[None]:
     try:
         for one, _ in flags:
             one.training = False
-        yield
+        with as_written():
+            yield
     finally:
         for one, flag in flags:
             one.training = flag
