@@ -15,6 +15,7 @@ from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.inputs.pictures.decoding import decode
 from torchlurk.inputs.pictures.preprocessing import display, normalize, prepare
 from torchlurk.inputs.sources.class_names import read_labels
+from torchlurk.models.endings import Ending
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import load
 from torchlurk.models.loading.placement import choose_device, place
@@ -162,6 +163,11 @@ class ModelSession:
     def labels(self) -> list[str] | None:
         """Names of the model's classes, as far as they are known; once a pass has been made."""
         return None if self._first is None or self._first.labels is None else list(self._first.labels)
+
+    @property
+    def ending(self) -> Ending:
+        """What the model's outputs are; once a pass has been made."""
+        return "unknown" if self._first is None else self._first.ending
 
     def exemplars(self, unit: Unit, most: int = 4) -> list[Image.Image]:
         """What of its exemplars the study's unit sees, strongest first; none without a study, or where it has none."""
