@@ -188,8 +188,7 @@ class ModelSession:
     def _labels(self, outputs: int) -> list[str] | None:
         if self._class_names is not None:
             return read_labels(Path(self._class_names), [str(index) for index in range(outputs)])
-        classes = self.study.classes() if self.study is not None else ()
-        return [one.label for one in classes] if len(classes) == outputs else None
+        return None if self.study is None else self.study.output_labels(outputs)
 
 
 def check_model(model: nn.Module, study: Reader, called: str) -> None:
