@@ -7,6 +7,7 @@ the activation that they add to.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32
@@ -40,14 +41,20 @@ class UnitPath:
         return UnitPath((*self.units, child), self.position)
 
 
+OutputKind = Literal["class", "label", "number"]
+"""What an output stands for: one of several classes, whose probabilities add up to 1; a label that holds or not whatever the
+others do; a number that is no probability."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One output of the network; `probability` is NaN where the outputs are no classes."""
+    """One output of the network; `probability` is NaN for a number."""
 
     index: int
     label: str
     output: float
     probability: float
+    kind: OutputKind = "class"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,6 +22,7 @@ from torchlurk.model_session import ModelSession
 from torchlurk.options import ExplainOptions
 from torchlurk.records import Preprocessing
 from torchlurk.rendering.labels import number, percent
+from torchlurk.rendering.labels import prediction as said
 from torchlurk.rendering.tree import draw_tree
 from torchlurk.resources import image_page
 from torchlurk.store.reading import Reader
@@ -71,7 +72,7 @@ class Hierarchy:
 
     def to_text(self) -> str:
         """The tree, a line a node."""
-        lines = [f"{one.label}  {percent(one.probability)}" for one in self.predictions]
+        lines = [f"{one.label}  {said(one)}" for one in self.predictions]
         for node in self.root.nodes():
             given = node.contribution
             share = "" if given is None else f"  {'+' if given.share > 0 else ''}{percent(given.share)}"

@@ -18,6 +18,7 @@ from torchlurk.inputs.sources.class_names import read_labels
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import load
 from torchlurk.models.loading.placement import choose_device, place
+from torchlurk.models.survey.endings import Ending
 from torchlurk.records import Box, Layer, Preprocessing, Tap
 from torchlurk.rendering.boxes import crop
 from torchlurk.rendering.encoding import decode as decode_stored
@@ -163,6 +164,11 @@ class ModelSession:
         """Names of the model's classes, as far as they are known; once a pass has been made."""
         return None if self._first is None or self._first.labels is None else list(self._first.labels)
 
+    @property
+    def ending(self) -> Ending:
+        """What the model's outputs are; once a pass has been made."""
+        return "unknown" if self._first is None else self._first.ending
+
     def exemplars(self, unit: Unit, most: int = 4) -> list[Image.Image]:
         """What of its exemplars the study's unit sees, strongest first; none without a study, or where it has none."""
         if self.study is None:
@@ -182,8 +188,7 @@ class ModelSession:
     def _labels(self, outputs: int) -> list[str] | None:
         if self._class_names is not None:
             return read_labels(Path(self._class_names), [str(index) for index in range(outputs)])
-        classes = self.study.classes() if self.study is not None else ()
-        return [one.label for one in classes] if len(classes) == outputs else None
+        return None if self.study is None else self.study.output_labels(outputs)
 
 
 def check_model(model: nn.Module, study: Reader, called: str) -> None:

@@ -77,7 +77,9 @@ class Inspector:
         self.labels = labels
         self._samples = samples
         self._open: dict[bool, Segments] = {}
-        self._layers = choose(survey(self.module, self.inputs, tap).layers, layers)
+        found = survey(self.module, self.inputs, tap)
+        self.ending = found.ending
+        self._layers = choose(found.layers, layers)
 
     def on(self, inputs: Float[Tensor, "image ..."]) -> Inspector:
         """The same with other images, of the same size: what is known of the model is not found out again."""
@@ -104,8 +106,8 @@ class Inspector:
         return found.shape[1] if found is not None and found.ndim == 2 else 0
 
     def predictions(self, most: int = 5) -> tuple[Prediction, ...]:
-        """The classes with the highest probability, highest first."""
-        return predictions(self._pass().output, self.labels, most=most)
+        """The outputs with the highest probability, or the highest where they are numbers; highest first."""
+        return predictions(self._pass().output, self.labels, self.ending, most=most)
 
     def strongest(self, layer: str, most: int = 8) -> tuple[Response, ...]:
         """The layer's units that stand out most in this image, the most outstanding first.
@@ -222,11 +224,12 @@ class Inspector:
             chunk = cases[start : start + MOST_ROWS]
             outcome = with_changes(self.module, list(self.layers.values()), self.inputs, [(), *chunk], watched)
             output = outcome.output
-            before = predictions(None if output is None else output[:1], self.labels, most=most)
+            before = predictions(None if output is None else output[:1], self.labels, self.ending, most=most)
             for row in range(1, len(chunk) + 1):
                 after = predictions(
                     None if output is None else output[row : row + 1],
                     self.labels,
+                    self.ending,
                     most=most,
                     of=[one.index for one in before],
                 )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float32
 
+from torchlurk.anatomy import Prediction
 from torchlurk.records import Class, Exemplar, Layer
 
 MINUS = "−"
@@ -61,6 +62,11 @@ def percent(share: float) -> str:
         return "> 99.9 %"
     written = f"{100 * share:.1f}" if share < 0.9995 else f"{100 * share:.0f}"
     return f"{written.removesuffix('.0').replace('-', MINUS)} %"
+
+
+def prediction(found: Prediction) -> str:
+    """An output's probability; where it has none, the output."""
+    return number(found.output) if math.isnan(found.probability) else percent(found.probability)
 
 
 def statistics(values: Mapping[str, float]) -> list[tuple[str, str]]:

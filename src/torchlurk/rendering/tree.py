@@ -22,6 +22,7 @@ from torchlurk.rendering.boxes import fit, resized
 from torchlurk.rendering.colour import LIGHT, Colour, Theme, signed
 from torchlurk.rendering.encoding import encode, to_image
 from torchlurk.rendering.labels import number, percent
+from torchlurk.rendering.labels import prediction as said
 from torchlurk.rendering.text import shortened
 from torchlurk.units import Unit
 
@@ -198,7 +199,7 @@ def _draw_image(
         share = 0.0 if np.isnan(prediction.probability) else prediction.probability
         page.rectangle(MARGIN, y + 2, max(1.0, BAR * share), LINE - 4, page.theme.accent)
         page.write(MARGIN + BAR + GAP, y, shortened(prediction.label, LONGEST_LABEL), title=prediction.label)
-        page.write(MARGIN + IMAGE, y, percent(prediction.probability), colour=page.theme.muted, end=True)
+        page.write(MARGIN + IMAGE, y, said(prediction), colour=page.theme.muted, end=True)
         y += LINE
     y += LINE / 2
     words = f"pictures: {root.node.picture.method}; edges: share of what makes the unit"

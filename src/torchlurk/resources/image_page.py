@@ -32,6 +32,7 @@ def prediction(found: Prediction) -> dict[str, Any]:
         "label": found.label,
         "output": number(found.output),
         "probability": number(found.probability),
+        "kind": found.kind,
     }
 
 

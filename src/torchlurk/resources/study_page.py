@@ -70,6 +70,7 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
             {"index": one.index, "name": one.name, "label": one.label, "examples": sizes.get(one.index, 0)}
             for one in reader.classes()
         ],
+        "output_classes": reader.output_classes(),
         "layers": [
             _layer(number, layer, counts.get(number, (0, 0)))
             | {"node": nodes.get(layer.name), "kernels": number in kernels, "provisional": provisional.get(number)}

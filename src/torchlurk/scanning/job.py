@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.jobs import Progress, Shard
 from torchlurk.models.taps.as_found import evaluation
 from torchlurk.models.taps.reading import maps, reading
+from torchlurk.models.taps.tensors import tensors_in
 from torchlurk.records import Layer
 from torchlurk.scanning.part import LayerPart
 
@@ -29,13 +31,16 @@ INPUT_SAMPLE = 128
 class ScanPart:
     """What the scan knows after some shards.
 
-    `classes` is the class of every example as far as known, -1 otherwise; `skipped` says why an example could not be read.
+    `classes` is the class of every example as far as known, `answers` the number of its highest output, both -1 otherwise;
+    `outputs` is how many there are, `skipped` says why an example could not be read.
     """
 
     layers: dict[str, LayerPart]
     inputs: InputSums
     classes: Int32[np.ndarray, " example"]
     skipped: dict[int, str]
+    answers: Int32[np.ndarray, " example"]
+    outputs: int = 0
     seen: int = 0
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -45,6 +50,8 @@ class ScanPart:
         reasons = "\n".join(f"{index} {' '.join(reason.split())}" for index, reason in self.skipped.items())
         return arrays | {
             "classes": self.classes,
+            "answers": self.answers,
+            "outputs": np.array([self.outputs]),
             "skipped": np.frombuffer(reasons.encode(), np.uint8),
             "seen": np.array([self.seen]),
         }
@@ -58,6 +65,8 @@ class ScanPart:
             inputs=InputSums.from_arrays(_under(arrays, "inputs/")),
             classes=arrays["classes"].copy(),
             skipped={int(index): reason for index, _, reason in reasons},
+            answers=arrays["answers"].copy() if "answers" in arrays else np.full_like(arrays["classes"], -1),
+            outputs=int(arrays["outputs"][0]) if "outputs" in arrays else 0,
             seen=int(arrays["seen"][0]),
         )
 
@@ -66,7 +75,8 @@ class ScanPart:
 class Scan:
     """One forward pass over the examples of a shard, every layer's activations reduced as they appear.
 
-    `network` is on `device` and is left as found. See `torchlurk.jobs.Job`.
+    `network` is on `device` and is left as found. `answers` says that its highest output for each example is wanted, too. See
+    `torchlurk.jobs.Job`.
     """
 
     network: nn.Module
@@ -79,6 +89,7 @@ class Scan:
     device: torch.device
     dtype: torch.dtype
     progress: Progress
+    answers: bool = False
 
     def empty(self) -> ScanPart:
         """See `torchlurk.jobs.Job`."""
@@ -89,6 +100,7 @@ class Scan:
             inputs=InputSums.empty(),
             classes=np.full(len(self.source.examples), -1, np.int32),
             skipped={},
+            answers=np.full(len(self.source.examples), -1, np.int32),
         )
 
     def run(self, shard: Shard, onto: ScanPart) -> ScanPart:
@@ -108,7 +120,9 @@ class Scan:
                 onto.skipped.update(batch.skipped)
                 if len(batch.examples):
                     self._note_inputs(batch, onto)
-                    self.network(inputs_of(batch, self.source.preprocessing, self.device, self.dtype))
+                    output = self.network(inputs_of(batch, self.source.preprocessing, self.device, self.dtype))
+                    if self.answers:
+                        _note_answers(batch, output, onto)
                 self.progress.advance(len(batch.examples) + len(batch.skipped))
         return onto
 
@@ -119,6 +133,8 @@ class Scan:
                 part.merge(right.layers[name])
         left.inputs = left.inputs.merge(right.inputs)
         np.maximum(left.classes, right.classes, out=left.classes)
+        np.maximum(left.answers, right.answers, out=left.answers)
+        left.outputs = max(left.outputs, right.outputs)
         left.skipped.update(right.skipped)
         left.seen += right.seen
         return left
@@ -140,6 +156,13 @@ class Scan:
         rows = np.flatnonzero(np.isin(batch.examples, self.sample[:: max(1, len(self.sample) // INPUT_SAMPLE)]))
         if len(rows):
             onto.inputs.add(batch.pixels[torch.from_numpy(rows)], self.source.preprocessing)
+
+
+def _note_answers(batch: Batch, output: Any, onto: ScanPart) -> None:
+    found = next(iter(tensors_in(output)), None)
+    if found is not None and found.ndim == 2 and len(found) == len(batch.examples):
+        onto.answers[batch.examples] = found.argmax(1).cpu().numpy()
+        onto.outputs = found.shape[1]
 
 
 def _under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from torch import nn
 
 from torchlurk.engines.local import LocalEngine
 from torchlurk.inputs.feeding import check_repeatable, feed
+from torchlurk.inputs.output_order import called_by_numbers, choose_order
 from torchlurk.inputs.pictures.preprocessing import display
 from torchlurk.inputs.source import Source
 from torchlurk.jobs import Shard, joined, remaining
@@ -108,6 +109,7 @@ class ScanStage:
             device=self._task.device,
             dtype=example.dtype,
             progress=self._progress,
+            answers=called_by_numbers([one.name for one in self._source.classes]),
         )
 
     def _all_examples(self, writer: Writer, scan: Scan, previews: Previews) -> ScanPart:
@@ -139,6 +141,7 @@ class ScanStage:
         with writer.transaction():
             writer.write_data(self._source.classes, examples, skipped)
             writer.write_input_statistics(part.inputs.finish())
+            self._keep_order(writer, part)
         tied = {}
         for layer in layers:
             scanned = part.layers[layer.name]
@@ -151,6 +154,13 @@ class ScanStage:
                 writer.add_note("nonfinite", f"layer {layer.name}: {share}")
         if tied:
             writer.add_note("ties", _told_of_ties(tied))
+
+    def _keep_order(self, writer: Writer, part: ScanPart) -> None:
+        """Writes which output is which class, where their names leave that open."""
+        chosen = choose_order([one.name for one in self._source.classes], part.outputs, part.answers, part.classes)
+        writer.write_output_classes(chosen.order)
+        if chosen.note:
+            writer.add_note("classes", chosen.note)
 
     def _keep_pictures(self, writer: Writer) -> None:
         """Stores every exemplar's example as the network saw it, once, and no other."""

@@ -105,6 +105,8 @@ def _records(db: sqlite3.Connection) -> Iterator[str]:
             rows.to_preprocessing(value)
         elif key == "input_shape":
             columns.whole_numbers(value, "meta.input_shape")
+        elif key == "output_classes":
+            rows.to_output_classes(value, db.execute("SELECT count(*) FROM class").fetchone()[0])
         else:
             yield f"meta has an unknown key '{key}'"
     for row in db.execute("SELECT count, shape, mean, covariance, spectrum FROM input_statistics"):

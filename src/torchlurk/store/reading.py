@@ -169,6 +169,24 @@ class Reader:
         with self.reading() as db:
             return columns.whole_numbers(self._meta(db, "input_shape"), "meta.input_shape")
 
+    def output_classes(self) -> tuple[int | None, ...] | None:
+        """For each output of the network the index of its class; None where they are as the classes are listed."""
+        with self.reading() as db:
+            found = db.execute("SELECT value FROM meta WHERE key = 'output_classes'").fetchone()
+            return (
+                None
+                if found is None
+                else rows.to_output_classes(found[0], db.execute("SELECT count(*) FROM class").fetchone()[0])
+            )
+
+    def output_labels(self, outputs: int) -> list[str] | None:
+        """What each of so many outputs is called, an unknown one by its number; None where the classes do not tell."""
+        with self.reading():
+            classes, order = self.classes(), self.output_classes()
+        if order is not None and len(order) == outputs:
+            return [str(output) if index is None else classes[index].label for output, index in enumerate(order)]
+        return [one.label for one in classes] if len(classes) == outputs else None
+
     def _meta(self, db: sqlite3.Connection, key: str) -> Any:
         found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         if found is None:

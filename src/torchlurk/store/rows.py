@@ -167,6 +167,18 @@ def from_preprocessing(preprocessing: Preprocessing) -> str:
     return columns.to_json(asdict(preprocessing))
 
 
+def to_output_classes(value: object, classes: int) -> tuple[int | None, ...]:
+    """The classes of a value of `meta.output_classes`, each at most once, of so many there are."""
+    what = "meta.output_classes"
+    found = columns.from_json(value, what)
+    if not isinstance(found, list):
+        raise DamageError(f"{what} is not a list")
+    named = columns.whole_numbers(columns.to_json([one for one in found if one is not None]), what)
+    if len(set(named)) < len(named) or any(one >= classes for one in named):
+        raise DamageError(f"{what} names a class twice, or one that is not there")
+    return tuple(found)
+
+
 def to_preprocessing(value: object) -> Preprocessing:
     """The preprocessing of a value of `meta.preprocessing`."""
     what = "meta.preprocessing"

@@ -251,6 +251,14 @@ class Writer:
             self._set_meta("preprocessing", rows.from_preprocessing(preprocessing))
             self._set_meta("input_shape", columns.to_json(input_shape))
 
+    def write_output_classes(self, order: Sequence[int | None] | None) -> None:
+        """Replaces which output of the network is which class; None: they are as the classes are listed."""
+        with self.transaction():
+            if order is None:
+                self._db.execute("DELETE FROM meta WHERE key = 'output_classes'")
+            else:
+                self._set_meta("output_classes", columns.to_json(order))
+
     def _set_meta(self, key: str, value: str) -> None:
         self._db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
 

@@ -22,11 +22,16 @@ export interface About {
   gallery: GalleryExample[];
 }
 
+/** One of several classes, whose probabilities add up to 1; a label with a probability of its own; no probability. */
+export type OutputKind = "class" | "label" | "number";
+
 export interface Prediction {
   index: number;
   label: string;
   output: number;
+  /** Null for a number. */
   probability: number | null;
+  kind: OutputKind;
 }
 
 export interface NamedPrediction extends Prediction {

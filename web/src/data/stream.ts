@@ -3,6 +3,7 @@
  * Nothing is queued on either side. At most `MOST_IN_FLIGHT` frames are on their way, so that one travels while another is
  * computed; the page is asked for the next one when there is room. A server that goes away is asked again until it is back.
  */
+import type { OutputKind } from "./model";
 import type { Box } from "./types";
 
 export interface StreamLayer {
@@ -52,6 +53,7 @@ export interface Prediction {
   label: string;
   output: number | null;
   probability: number | null;
+  kind: OutputKind;
 }
 
 export interface SheetPart {

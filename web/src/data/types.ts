@@ -69,6 +69,8 @@ export interface Study {
   version: string;
   examples: number;
   classes: ClassInfo[];
+  /** For each output of the network its class; null: as the classes are listed. */
+  output_classes?: (number | null)[] | null;
   layers: LayerInfo[];
   graph: { nodes: GraphNode[]; edges: [number, number][] };
   stages: Stage[];

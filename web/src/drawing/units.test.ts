@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Layer } from "../data/types";
 import { bytes, duration, number, percent } from "./numbers";
-import { chosen, classWords, viewName } from "./units";
+import { chosen, classWords, outputLabels, viewName } from "./units";
 
 const layer = {
   statistics: { max: [1, 5, 5, null], fraction_active: [0.5, 0.1, 0.2, 0], selectivity: [], mean: [], std: [], min: [] },
@@ -31,4 +31,11 @@ test("numbers are short, and what is not there is a dash", () => {
   expect([percent(0.004), percent(0.5), percent(undefined)]).toEqual(["<1 %", "50 %", "–"]);
   expect([bytes(512), bytes(27_181_056), bytes(254_476_288)]).toEqual(["512 B", "27.2 MB", "254 MB"]);
   expect([duration(5), duration(600), duration(7200)]).toEqual(["5 s", "10 min", "2.0 h"]);
+});
+
+test("outputs are called as the study orders its classes", () => {
+  const classes = ["0", "1", "10", "2"].map((label, index) => ({ index, name: label, label, examples: 1 }));
+  expect(outputLabels({ classes }, 4).map(([, label]) => label)).toEqual(["0", "1", "10", "2"]);
+  expect(outputLabels({ classes, output_classes: [0, 1, 3, null, 2] }, 5)).toEqual([[0, "0"], [1, "1"], [2, "2"], [4, "10"]]);
+  expect(outputLabels({ classes }, 1000)).toEqual([]);
 });

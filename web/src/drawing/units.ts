@@ -1,5 +1,5 @@
 /** Which units of a layer are shown, and in which order. */
-import type { Column, Layer } from "../data/types";
+import type { Column, Layer, Study } from "../data/types";
 
 export const SORTS = {
   index: "number",
@@ -31,6 +31,16 @@ export function chosen(layer: Layer, { sort, ofClass, hideDead }: Choice): numbe
 /** A class's name as people read it: folders of ImageNet carry a number of WordNet before it. */
 export function classWords(name: string): string {
   return name.replace(/^n\d{8}[_-]/, "").replaceAll("_", " ");
+}
+
+/** What each of a network's outputs is called, as far as the study tells. */
+export function outputLabels(study: Pick<Study, "classes" | "output_classes">, outputs: number): [number, string][] {
+  const order = study.output_classes ?? study.classes.map((one) => one.index);
+  if (order.length !== outputs) return [];
+  return order.flatMap((of, output): [number, string][] => {
+    const label = of === null ? undefined : study.classes[of]?.label;
+    return label === undefined ? [] : [[output, label]];
+  });
 }
 
 /** The words for a kind of picture. */

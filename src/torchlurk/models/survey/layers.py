@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from torchlurk.errors import ModelError
 from torchlurk.models.survey.channel_axis import RECURRENT
+from torchlurk.models.survey.endings import Ending, ending
 from torchlurk.models.survey.graph import graph
 from torchlurk.models.survey.read_points import Point, ReadPoints, joined_in
 from torchlurk.models.survey.receptive_field import receptive_fields
@@ -29,7 +30,7 @@ class Survey:
 
     `layers` are in the order in which they ended, `skipped` those that would be layers but cannot be read, with the
     reason. `nodes` tells for each layer the node of the graph that its own output comes from; `input_shape` is that
-    of one input, without the batch.
+    of one input, without the batch; `ending` what the network's outputs are.
     """
 
     layers: tuple[Layer, ...]
@@ -37,6 +38,7 @@ class Survey:
     input_shape: tuple[int, ...]
     skipped: tuple[Skip, ...]
     nodes: dict[str, int]
+    ending: Ending
 
     def layer(self, name: str) -> Layer:
         """The layer of that name; raises `UnitError` where there is none."""
@@ -133,7 +135,9 @@ def _interpret(module: nn.Module, recording: Recording, tap: Tap) -> Survey:
             f"{type(module).__name__} has no layer whose output has channels",
             "it needs convolutions, linear layers or other modules with images, vectors or tokens as output",
         )
-    return Survey(tuple(layers.values()), edges, recording.input.shape[1:], tuple(skipped.values()), at)
+    return Survey(
+        tuple(layers.values()), edges, recording.input.shape[1:], tuple(skipped.values()), at, ending(module, recording)
+    )
 
 
 def _layout(call: Call, image: tuple[int, ...]) -> tuple[Layout | None, str]:

@@ -12,7 +12,7 @@ from jaxtyping import Int, Int32, Shaped
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError
-from torchlurk.models.survey.dependence.intervals import TRUE, UNBOUNDED, Reach
+from torchlurk.models.survey.dependence.intervals import TRUE, UNBOUNDED, Reach, everything
 from torchlurk.models.survey.dependence.tracing import Tracing
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.reading import reading
@@ -70,7 +70,9 @@ def receptive_fields(
     found: dict[str, Reach] = {}
 
     def note(layer: Layer, tensor: Tensor) -> None:
-        found[layer.name] = tracing.reach_of(tensor)
+        reach = tracing.reach_of(tensor)
+        # Numbers that went through NumPy or lists come from nowhere there, and may depend on anything.
+        found[layer.name] = everything(reach, tensor.shape) if reach.empty else reach
 
     reading_all = reading(module, layers, note, stop_after_last=True)
     with torch.inference_mode(False), torch.no_grad(), as_found(module), reading_all, tracing:

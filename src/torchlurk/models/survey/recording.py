@@ -2,12 +2,12 @@
 
 A torch function mode sees every operation and hooks see every module; together they follow tensors by identity,
 through views and in-place writes, whatever the control flow. Operations on parameters and constants alone are left
-out.
+out. What the mode does not see (scripted functions, NumPy, lists) is bridged, see `record`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -18,6 +18,15 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from torchlurk.models.survey.channel_axis import CONVOLUTIONS, DENSE, PRODUCTS, output_axis
+from torchlurk.models.survey.untraced import (
+    REBUILDING,
+    UNTRACED,
+    Beneath,
+    Strays,
+    constants_among,
+    is_wrapped,
+    plain_attributes,
+)
 from torchlurk.models.taps.nonlinearities import Function, nonlinearity, operand, operation_name
 from torchlurk.models.taps.tensors import output_tensor, tensors_in
 
@@ -131,21 +140,40 @@ class Recording:
 
 
 def record(module: nn.Module, batch: Tensor) -> Recording:
-    """Runs `module` once on `batch`, which holds the same example `COPIES` times, and tells what ran.
+    """Runs `module` on `batch`, which holds the same example `COPIES` times, and tells what ran.
 
-    Whatever the forward pass raises is raised; the hooks are removed in any case.
+    One pass is enough unless it meets tensors that no operation seen has made. Then the operations inside scripted functions
+    are watched too. Tensors that come from nowhere even then are compared with those of a pass on other numbers: those that
+    differ count as computed from what was taken out of torch before. Whatever the forward pass raises is raised; the hooks are
+    removed in any case.
     """
-    with Recorder(module, batch) as recorder:
-        output = module(batch)
+    recorder, output = _pass(Recorder(module, batch), batch)
+    if recorder.strays.contents:
+        recorder, output = _pass(Recorder(module, batch, beneath=True), batch)
+    if strays := recorder.strays.contents:
+        again = lambda other: _pass(Recorder(module, other, beneath=True), other)[0].strays.contents  # noqa: E731
+        if constants := constants_among(strays, batch, again):
+            recorder, output = _pass(Recorder(module, batch, beneath=True, constants=constants), batch)
     return recorder.finish(output)
 
 
-class Recorder(TorchFunctionMode):
-    """Follows the values of one forward pass of `module` on `batch`."""
+def _pass(recorder: Recorder, batch: Tensor) -> tuple[Recorder, Any]:
+    with recorder:
+        return recorder, recorder.module(batch)
 
-    def __init__(self, module: nn.Module, batch: Tensor) -> None:
+
+class Recorder(TorchFunctionMode):
+    """Follows the values of one forward pass of `module` on `batch`.
+
+    `beneath` also shows the operations that no function mode sees by itself. `constants` are the strays (by their place)
+    that do not depend on the input.
+    """
+
+    def __init__(self, module: nn.Module, batch: Tensor, *, beneath: bool = False, constants: Collection[int] = ()) -> None:
         super().__init__()
         self.module = module
+        self.beneath = Beneath() if beneath else None
+        self.strays = Strays(constants)
         self.operations: list[Operation] = []
         self.values: dict[int, Value] = {}
         self.kept: dict[int, Tensor] = {}
@@ -153,7 +181,7 @@ class Recorder(TorchFunctionMode):
         self.aliases: dict[int, list[Tensor]] = {}
         """The same, by the memory they look at."""
         self.age = 0
-        for tensor in (*module.parameters(), *module.buffers()):
+        for tensor in (*module.parameters(), *module.buffers(), *plain_attributes(module)):
             self._keep(tensor)
         self.input = self._value(batch, 1 if batch.ndim > 1 else None, None)
         self.stack: list[Call] = []
@@ -167,6 +195,8 @@ class Recorder(TorchFunctionMode):
             self.hooks.callback(before.remove)
             after = module.register_forward_hook(self._leaving, with_kwargs=True)
             self.hooks.callback(after.remove)
+        if self.beneath:
+            self.hooks.enter_context(self.beneath)
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -182,6 +212,7 @@ class Recorder(TorchFunctionMode):
 
     def _entering(self, path: str) -> Any:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            self._meet(tensors_in((args, kwargs)))
             number = self.numbers[module] = self.numbers.get(module, -1) + 1
             parent = self.stack[-1] if self.stack else None
             call = Call(path, number, module, parent, self._known(tensors_in((args, kwargs))))
@@ -198,8 +229,10 @@ class Recorder(TorchFunctionMode):
         while self.stack[-1].module is not module:
             self.stack.pop()
         call = self.stack[-1]
-        unseen = [one for one in tensors_in(output) if id(one) not in self.values and id(one) not in self.kept]
-        if unseen and call.inputs:
+        unseen = [one for one in tensors_in(output) if self._unseen(one)]
+        if call.operations or not call.leaf or not call.inputs:
+            self._meet(unseen)
+        elif unseen:
             kernels = any(weight.ndim > 1 for weight in module.parameters(recurse=False))
             name = type(module).__name__.lower()
             axes = [output_axis(name, (), {}, call.inputs, tuple(one.shape), lambda _: False) for one in unseen]
@@ -215,21 +248,56 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         tensors = tensors_in((args, kwargs))
+        if any(map(is_wrapped, tensors)):
+            return func(*args, **kwargs)  # inside vmap: what comes out of it counts as one operation
+        self._meet(tensors)
         versions = [_version(tensor) for tensor in tensors]
         result = func(*args, **kwargs)
         written = [tensor for tensor, version in zip(tensors, versions, strict=True) if _version(tensor) != version]
         given = {id(tensor) for tensor in tensors}
         made = [tensor for tensor in tensors_in(result) if id(tensor) not in given]
         name = operation_name(func)
+        self.strays.note(name, self._known(tensors), tensors)
+        if name == "set":  # an assignment to `tensor.data`
+            written = tensors[:1]
         inputs: tuple[Value, ...] = ()
         if (made or written) and name not in SHAPED_LIKE:
             inputs = self._known([*tensors, *self._sharing(written)])
         if inputs and self.stack:
             self._operation(func, args, kwargs, inputs, made, written)
+        elif name in REBUILDING and self.strays.taken:
+            self._meet(made)
         else:
             for tensor in made:
                 self._keep(tensor)
         return result
+
+    def _unseen(self, tensor: Tensor) -> bool:
+        return id(tensor) not in self.values and (id(tensor) not in self.kept or id(tensor) in self.strays.shared)
+
+    def _meet(self, tensors: Sequence[Tensor]) -> None:
+        """Takes up those tensors that no operation seen has made: as computed from what was taken out, or as constants."""
+        for tensor in tensors:
+            if not self._unseen(tensor):
+                continue
+            if self.strays.constant(tensor) or not self.stack:
+                self._keep(tensor)
+                continue
+            sources = self._sources(tensor)
+            axis = output_axis(UNTRACED, (), {}, sources, tuple(tensor.shape), lambda _: False)
+            self._append(Operation(UNTRACED, self.stack[-1], sources), [tensor], [axis])
+
+    def _sources(self, tensor: Tensor) -> tuple[Value, ...]:
+        """What a tensor that came from nowhere may have been computed from.
+
+        The value whose memory it shares; else what was last taken out of torch; else the last value that nothing has used.
+        """
+        if shared := self._known(self.aliases.get(_storage(tensor), ())):
+            return shared[-1:]
+        if taken := self.strays.taken:
+            return taken
+        unused = [value for value in self.values.values() if not value.consumers]
+        return (max(unused, key=lambda value: value.age, default=self.input),)
 
     def _operation(
         self,
@@ -244,9 +312,9 @@ class Recorder(TorchFunctionMode):
         weights = [one for one in tensors_in((args, kwargs)) if id(one) not in self.values and one.ndim > 1]
         mixes = name in CONVOLUTIONS or name in DENSE or (name in PRODUCTS and bool(weights))
         overwrites = bool(written) and written[0] is operand(args, kwargs)
-        operation = Operation(
-            name, self.stack[-1], inputs, nonlinearity(func, args, kwargs), mixes=mixes, overwrites=overwrites
-        )
+        # The taps could not follow a unit through a nonlinearity that the mode does not see by itself.
+        kind = None if self.beneath and self.beneath.running else nonlinearity(func, args, kwargs)
+        operation = Operation(name, self.stack[-1], inputs, kind, mixes=mixes, overwrites=overwrites)
         affected = [*made, *written, *self._sharing(written)]
         known = {id(one): self.values[id(one)].axis for one in affected if id(one) in self.values}
         axes = [
@@ -292,7 +360,9 @@ def _version(tensor: Tensor) -> int:
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
+    if tensor.layout is not torch.strided or is_wrapped(tensor):
+        return id(tensor)
+    return tensor.untyped_storage().data_ptr() or id(tensor)
 
 
 def _batched(tensor: Tensor) -> bool:

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from torchlurk.models.taps.compiling import as_written
+
 
 @contextmanager
 def evaluation(module: nn.Module) -> Iterator[None]:
-    """Every submodule in eval mode, each with its own training flag again afterwards.
+    """Every submodule in eval mode, each with its own training flag again afterwards; compiled ones run as written.
 
     The flags are set directly: a `train` that a model overrides may do more than that (merge weights, for example).
     """
@@ -19,7 +21,8 @@ def evaluation(module: nn.Module) -> Iterator[None]:
     try:
         for one, _ in flags:
             one.training = False
-        yield
+        with as_written():
+            yield
     finally:
         for one, flag in flags:
             one.training = flag

@@ -116,7 +116,7 @@ def _look(bench: ModelSession, layers: Sequence[Layer], inputs: Float[Tensor, "1
     record = next((layer for layer in layers if layer.name == wanted.layer), None)
     return Seen(
         None if shown is None or record is None else maps(record, shown.detach())[0].float(),
-        predictions(output, bench.labels, most=wanted.predictions),
+        predictions(output, bench.labels, bench.ending, most=wanted.predictions),
         projection,
         at,
         activation,
