@@ -192,6 +192,10 @@ class InputStatistics:
     spectrum: Float64[np.ndarray, "channel height frequency"]
 
 
+STAGES = ("scan", "attribute", "synthesize")
+"""The names of the stages, in the order in which they run and are listed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One stage on one model and data set: everything that decides its result."""
@@ -240,11 +244,19 @@ class Attribution:
     kept: float = math.nan
 
 
+ALIKE = 0.15
+"""A similarity above this, with the weights below shuffled, means that pictures are made by the image.
+
+It lies between what `gradient` gives, which has to change (at most 0.06 on ten layers of two networks), and what the methods
+give that are known not to (0.18 to 0.31 on a network trained on photographs): docs/decisions/the-randomization-check.md.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class MethodCheck:
     """How alike a method's pictures of a layer are with those of the same network with random weights below.
 
-    `similarity` is 1 where nothing changes; `marked` is whether it is so high that the pictures show the image, not
+    `similarity` is 1 where nothing changes; `marked` is whether it is above `ALIKE`, so that the pictures show the image, not
     the unit (Adebayo et al. 2018, arXiv 1810.03292).
     """
 

@@ -219,9 +219,28 @@ def test_a_wrong_address_is_said_in_words(tab):
     page = tab.open("#/one/layer/block9")
     expect(page.get_by_role("alert")).to_contain_text("No layer 'block9'")
     page = tab.open("#/one/unit/block4:4711")
-    expect(page.get_by_role("alert")).to_contain_text("No unit 'block4:4711'")
+    expect(page.get_by_role("alert")).to_contain_text("Layer 'block4' has no unit 4711")
     page = tab.open("#/one/class/4711")
     expect(page.get_by_role("alert")).to_contain_text("No class '4711'")
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ("layer/blok3", "No layer 'blok3' in this study; nearest: block3"),
+        ("unit/blok3:1", "No layer 'blok3' in this study; nearest: block3"),
+        ("unit/block3:999", "Layer 'block3' has no unit 999; it has 64, counted from 0."),
+        ("foo/bar", "There is no page 'foo/bar'"),
+    ],
+)
+def test_an_address_that_leads_nowhere_says_what_is_near(tab, route, said):
+    expect(tab.open(f"#/one/{route}").get_by_role("alert")).to_contain_text(said)
+
+
+def test_a_search_that_finds_nothing_says_so(tab):
+    page = tab.open("#/one")
+    page.get_by_role("combobox", name="Search").fill("zebra crossing")
+    expect(page.get_by_role("status").filter(has_text="zebra crossing")).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -162,6 +162,16 @@ def test_a_unit_that_is_off_is_made_up_too() -> None:
     assert makeup.rest == pytest.approx(-100.0)
 
 
+def test_nothing_lies_beneath_a_unit_that_no_signal_reaches() -> None:
+    net = chain()
+    with torch.no_grad():
+        net[5].bias.fill_(-100.0)
+    inspector = Inspector(net, image(16).to(REAL))
+    branch = inspector.branch("5:1", (2, 3))
+    (makeup,) = inspector.makeups([branch.to(Unit("3", 2))], most=EVERY)
+    assert (makeup.value, makeup.strongest, [feed.share for feed in makeup.feeds]) == (0, (), [0])
+
+
 def test_deeper_nodes_are_made_up_at_the_positions_by_which_they_act_on_the_root() -> None:
     """The weights of a node's positions, by the definition: the root's gradient at its channel, through its own ReLU."""
     net, x = chain(), image(16).to(REAL)

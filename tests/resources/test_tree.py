@@ -122,6 +122,7 @@ def test_the_study_tells_of_its_layers_classes_and_stages(document):
     assert [layer["id"] for layer in study["layers"]] == list(range(6))
     assert sum(one["examples"] for one in study["classes"]) == 60
     assert (study["stages"][0]["stage"], study["stages"][0]["finished"] is not None) == ("scan", True)
+    assert study["stages"][0]["covers"]["layers"] == [6, 6]
     assert (study["methods"], study["presets"]) == (["gradient", "guided"], ["lucid"])
 
 
@@ -150,7 +151,7 @@ def test_columns_say_what_the_units_say(document):
         (synthesis,) = unit["images"]["syntheses"]
         assert layer["syntheses"]["lucid"]["ratio"][channel] == synthesis["ratio_to_best_exemplar"]
         assert layer["syntheses"]["lucid"]["marked"][channel] == synthesis["marked"]
-    assert layer["checks"] == {"guided": {"similarity": 0.93, "marked": True}}
+    assert layer["checks"] == {"guided": {"similarity": 0.93, "marked": True, "limit": ALIKE}}
 
 
 def test_similar_units_are_those_that_correlate_over_the_sample(demo, document):

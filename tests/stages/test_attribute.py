@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 import torchlurk as tl
 from torchlurk.attribution.batches import Attributor
 from torchlurk.errors import OptionError, StudyError
+from torchlurk.jobs import Silence
 from torchlurk.models.survey.layers import survey
 from torchlurk.units import Unit
 
@@ -94,6 +96,19 @@ def test_methods_and_units_are_added_to_what_is_there(made):
     assert {one.method for one in study.reader.attributions(Unit("3", 0))} == {"gradient", "guided"}
     assert [one for one in study.reader.attributions(Unit("3", 1)) if one.method == "gradient"] == list(before)
     assert study.reader.attributions(Unit("0", 0)) == ()
+
+
+def test_what_earlier_runs_made_counts_as_done(made):
+    class Told(Silence):
+        begun: ClassVar[list[tuple[str, int, int]]] = []
+
+        def begin(self, task, total, done=0):
+            self.begun.append((task, total, done))
+
+    made(stages=("scan",)).close()
+    made(stages=("attribute",), units=["3:1", "0:2"], methods=["gradient"]).close()
+    made(stages=("attribute",), methods=["gradient"], progress=Told()).close()
+    assert Told.begun == [("attribute", 6 + 4 + 3, 2)]
 
 
 def test_exemplars_are_added_to_what_is_there_and_none_are_lost(made):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 import torchlurk as tl
 from torchlurk.errors import MismatchError, ModelError, OptionError, StudyError, UnitError
+from torchlurk.jobs import Silence
 from torchlurk.models.loading.placement import place
 from torchlurk.rendering.encoding import encode
 from torchlurk.store.checking import check
@@ -103,6 +105,18 @@ def test_the_steps_are_the_preset_s_number_for_many_units_if_not_given(made, mon
     monkeypatch.setattr(presets, "PRESETS", {"lucid": short})
     with made(steps=None, units=["3:1"]) as study:
         assert [one.steps for one in study.reader.syntheses(Unit("3", 1))] == [2]
+
+
+def test_what_earlier_runs_made_counts_as_done(made) -> None:
+    class Told(Silence):
+        begun: ClassVar[list[tuple[str, int, int]]] = []
+
+        def begin(self, task: str, total: int, done: int = 0) -> None:
+            self.begun.append((task, total, done))
+
+    made(units=["3:1", "0:2"]).close()
+    made(layers=["3", "0"], progress=Told()).close()
+    assert Told.begun == [("synthesize", 6 + 20, 2)]
 
 
 def test_a_size_is_that_of_the_shorter_side(made) -> None:

@@ -80,6 +80,14 @@ def test_a_finished_stage_is_taken_up_again_with_its_results(written, make):
         assert len(reader.attributions(UNIT)) == 2
 
 
+def test_stages_are_listed_in_the_order_in_which_they_run_whenever_they_were_begun(written, make):
+    path, _ = written
+    with Writer(path) as writer:
+        writer.reopen(make.run(stage="attribute", started="t9"))
+        assert list(writer.runs()) == ["scan", "attribute", "synthesize"]
+    assert [one.stage for one in check(path).stages] == ["scan", "attribute", "synthesize"]
+
+
 def test_an_attribution_of_no_exemplar_is_refused(written):
     path, names = written
     with Writer(path) as writer, pytest.raises(ValueError, match="do not fit together"):

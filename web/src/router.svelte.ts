@@ -1,6 +1,6 @@
 /** The address bar holds the whole state of a view: `#/slug/kind/name?view=…`. */
 
-export type Page = "home" | "network" | "layer" | "unit" | "class" | "image" | "live";
+export type Page = "home" | "network" | "layer" | "unit" | "class" | "image" | "live" | "unknown";
 
 export interface Route {
   page: Page;
@@ -18,7 +18,7 @@ export function parse(hash: string): Route {
   const [study = "", page = "", ...rest] = path.split("/").map(decode);
   if (study === "") return { page: "home", study: "", name: "", query };
   if (PAGES.has(page)) return { page: page as Page, study, name: rest.join("/"), query };
-  return { page: "network", study, name: "", query };
+  return page === "" ? { page: "network", study, name: "", query } : { page: "unknown", study, name: [page, ...rest].join("/"), query };
 }
 
 function decode(part: string): string {

@@ -15,13 +15,6 @@ from torchlurk.records import Graph, Layer
 KEPT_SHARE = 0.1
 """Of the pixels, that stay when the largest attributions are kept."""
 
-ALIKE = 0.15
-"""A similarity above this, with the weights below shuffled, means that pictures are made by the image.
-
-It lies between what `gradient` gives, which has to change (at most 0.06 on ten layers of two networks), and what the methods
-give that are known not to (0.18 to 0.31 on a network trained on photographs): docs/decisions/the-randomization-check.md.
-"""
-
 
 def inside(boxes: Int[Tensor, "pair 4"], height: int, width: int) -> Bool[Tensor, "pair height width"]:
     """Which pixels lie in the boxes (x0, y0, x1, y1, half-open)."""

@@ -68,7 +68,8 @@ def descend(
     that does not lead to a layer that feeds the one before.
     """
     _check(segments, branches)
-    arrival = Arrival([torch.zeros(0)] * len(branches), segments.nothing(INPUT, len(branches)))
+    unreached = [torch.zeros_like(segments.activations(one.last.layer)[0, one.last.channel]) for one in branches]
+    arrival = Arrival(unreached, segments.nothing(INPUT, len(branches)))
     signals: dict[str, Tensor] = {}
     for layer in reversed(segments.layers):
         at_sums = _at_sums(segments, layer, signals.pop(layer, None), branches, positions, way)

@@ -17,7 +17,8 @@ def most_children(of_root: int, level: int) -> int:
 def grow(inspector: Inspector, root: UnitPath, *, children: int, depth: int, method: str) -> TreeNode:
     """The root with its strongest children, theirs, and so on, `depth` levels down or to the first layer.
 
-    `children` are as `most_children` has them; the network's input is none. Pictures are by `method`.
+    `children` are as `most_children` has them; the network's input is none. Pictures are by `method`; which nodes there are
+    does not depend on it.
     """
     made = nodes(inspector, [root], {}, children, method)
     levels = [made]
@@ -47,7 +48,7 @@ def nodes(
     method: str,
 ) -> list[TreeNode]:
     """One node, without its children, for each branch; `contributions` says what each gives to its parent, if it has one."""
-    makeups = inspector.makeups(branches, most=children, method=method)
+    makeups = inspector.makeups(branches, most=children)
     pictures = inspector.pictures(branches, method=method)
     found = []
     for branch, makeup, picture in zip(branches, makeups, pictures, strict=True):

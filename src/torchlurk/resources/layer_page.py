@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from torchlurk.records import Layer
+from torchlurk.records import ALIKE, Layer
 from torchlurk.resources import sheets
 from torchlurk.resources.documents import STATISTICS, number
 from torchlurk.store import queries
@@ -60,7 +60,9 @@ def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
 
 def checks_of(reader: Reader, layer: str) -> dict[str, Any]:
     """By method, how its pictures of a layer did in the randomization check."""
-    return {one.method: {"similarity": number(one.similarity), "marked": one.marked} for one in reader.checks(layer)}
+    return {
+        one.method: {"similarity": number(one.similarity), "marked": one.marked, "limit": ALIKE} for one in reader.checks(layer)
+    }
 
 
 def _unmade(reader: Reader, index: int, channels: int, view: str) -> list[int]:

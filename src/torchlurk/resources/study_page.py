@@ -35,7 +35,7 @@ def card(reader: Reader, slug: str) -> dict[str, Any]:
         "examples": reader.example_count(),
         "bytes": reader.path.stat().st_size,
         "version": scan.version if scan else "",
-        "stages": [{key: value for key, value in stage.items() if key != "options"} for stage in stages(reader)],
+        "stages": [{key: value for key, value in stage.items() if key != "options"} for stage in _covering(reader, counts)],
         "cover": _cover(reader, layers, counts),
     }
 
@@ -77,7 +77,7 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
             for number, layer in enumerate(layers)
         ],
         "graph": _graph(graph),
-        "stages": stages(reader),
+        "stages": _covering(reader, counts),
         "methods": queries.methods(reader),
         "presets": queries.presets(reader),
         "notes": [list(note) for note in reader.notes()],
@@ -86,9 +86,20 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
 
 
 def stages(reader: Reader) -> list[dict[str, Any]]:
-    """How far each stage has come, in the order in which they were begun."""
+    """How far each stage has come, in the order in which they run."""
     counts = reader.counts()
-    return [_stage(run, counts.get(run.stage)) for run in sorted(reader.runs().values(), key=lambda run: run.started)]
+    return [_stage(run, counts.get(run.stage)) for run in reader.runs().values()]
+
+
+def _covering(reader: Reader, counts: dict[int, tuple[int, int]]) -> list[dict[str, Any]]:
+    """The stages, each with the layers and the units that it covers, out of all that were scanned and are not dead."""
+    alive = [units - dead for units, dead in counts.values()]
+    every = sum(one > 0 for one in alive), sum(alive)
+    found = []
+    for stage in stages(reader):
+        layers, units = queries.pictured(reader, stage["stage"]) if stage["stage"] in queries.PICTURES_OF else every
+        found.append(stage | {"covers": {"layers": [layers, every[0]], "units": [units, every[1]]}})
+    return found
 
 
 def _stage(run: Run, count: StageCount | None) -> dict[str, Any]:

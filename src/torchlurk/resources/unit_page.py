@@ -14,6 +14,7 @@ from torchlurk.rendering.charts import bins
 from torchlurk.rendering.labels import top_classes
 from torchlurk.resources.cache import Remembered
 from torchlurk.resources.documents import number, unit_document
+from torchlurk.resources.layer_page import checks_of
 from torchlurk.resources.relations import Standardized, most_alike, neighbours, standardized
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
@@ -72,9 +73,7 @@ def unit_page(reader: Reader, unit: Unit, index: int, around: Surroundings) -> d
         },
         "before": _others(around, unit, before, numbers),
         "after": _others(around, unit, after, numbers),
-        "checks": {
-            one.method: {"similarity": number(one.similarity), "marked": one.marked} for one in reader.checks(unit.layer)
-        },
+        "checks": checks_of(reader, unit.layer),
         "effective_field": reader.effective_field(unit.layer),
     }
 

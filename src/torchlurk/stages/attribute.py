@@ -21,7 +21,7 @@ from torchlurk.errors import ModelError, StudyError
 from torchlurk.models.survey.layers import Survey, choose, survey
 from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.models.taps.readout import Readout
-from torchlurk.records import Attribution, Exemplar, Layer, MethodCheck, Run, StageCount
+from torchlurk.records import ALIKE, Attribution, Exemplar, Layer, MethodCheck, Run, StageCount
 from torchlurk.stages.stage import Task, dtype_of, now, units_named
 from torchlurk.stages.workers import Workers
 from torchlurk.store import queries
@@ -62,7 +62,7 @@ class AttributeStage:
     def lacking(self, earlier: Run) -> bool:
         """Whether a unit asked for has no picture by a method asked for."""
         with Reader(self._task.out) as reader:
-            return any(lacking for _, lacking in self._wanted(reader))
+            return any(lacking for _, _, lacking in self._wanted(reader))
 
     def work(self, run: Run, earlier: Run | None) -> None:
         """Makes what is lacking, some units a transaction."""
@@ -79,8 +79,8 @@ class AttributeStage:
                 self._all_layers(_Work(task, workers, found, reader, writer, tolerance=tolerance))
             writer.finish(self.name, now())
 
-    def _wanted(self, reader: Reader) -> list[tuple[Layer, dict[int, tuple[str, ...]]]]:
-        """Each layer with those of its units that lack pictures of some exemplars asked for, and by which methods."""
+    def _wanted(self, reader: Reader) -> list[tuple[Layer, int, dict[int, tuple[str, ...]]]]:
+        """Each layer, how many of its units are asked for, and those that lack pictures of some exemplars, by which methods."""
         scanned = queries.unit_counts(reader)
         layers = reader.layers()
         units = units_named(self._task.settings, layers)
@@ -96,14 +96,15 @@ class AttributeStage:
             done = queries.attributed(reader, number)
             channels = [one.channel for one in units if one.layer == layer.name] or range(layer.channels)
             lacking = {channel: tuple(one for one in methods if done.get((channel, one), 0) < most) for channel in channels}
-            found.append((layer, {channel: some for channel, some in lacking.items() if some}))
+            found.append((layer, len(channels), {channel: some for channel, some in lacking.items() if some}))
         return found
 
     def _all_layers(self, work: _Work) -> None:
         wanted = self._wanted(work.reader)
-        total, done = sum(len(units) for _, units in wanted), 0
-        self._task.progress.begin(self.name, total)
-        for layer, units in wanted:
+        total = sum(asked for _, asked, _ in wanted)
+        done = total - sum(len(units) for _, _, units in wanted)
+        self._task.progress.begin(self.name, total, done)
+        for layer, _, units in wanted:
             if units:
                 for some in work.layer(layer, units, self._options.exemplars):
                     done += some
@@ -271,7 +272,7 @@ class _Pictures:
             finite = [one for one in alike if math.isfinite(one)]
             if finite:
                 mean = sum(finite) / len(finite)
-                found.append(MethodCheck(name, mean, mean > evidence.ALIKE))
+                found.append(MethodCheck(name, mean, mean > ALIKE))
         return found
 
 

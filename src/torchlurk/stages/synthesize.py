@@ -28,11 +28,12 @@ from torchlurk.synthesis.results import Synthesis, ascent_of, check_pictures, sy
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """Units of a layer that lack a picture by a preset."""
+    """Units of a layer that lack a picture by a preset, and how many were asked for."""
 
     layer: Layer
     preset: Preset
     channels: tuple[int, ...]
+    asked: int
 
 
 class SynthesizeStage:
@@ -53,7 +54,7 @@ class SynthesizeStage:
     def lacking(self, earlier: Run) -> bool:
         """Whether a unit asked for has no picture by a preset asked for."""
         with Reader(self._task.out) as reader:
-            return bool(self._wanted(reader))
+            return any(one.channels for one in self._wanted(reader))
 
     def work(self, run: Run, earlier: Run | None) -> None:
         """Makes what is lacking, a batch of units a transaction."""
@@ -85,15 +86,16 @@ class SynthesizeStage:
             channels = [one.channel for one in units if one.layer == layer.name] or range(layer.channels)
             for preset in self._presets:
                 lacking = tuple(channel for channel in channels if channel not in made.get(preset.name, {}))
-                if lacking and _refused(layer, preset) not in refused:
-                    found.append(_Wanted(layer, preset, lacking))
+                if _refused(layer, preset) not in refused:
+                    found.append(_Wanted(layer, preset, lacking, len(channels)))
         return found
 
     def _all(self, work: _Work) -> None:
         wanted = self._wanted(work.reader)
-        total, done = sum(len(one.channels) for one in wanted), 0
-        self._task.progress.begin(self.name, total)
-        for one in wanted:
+        total = sum(one.asked for one in wanted)
+        done = total - sum(len(one.channels) for one in wanted)
+        self._task.progress.begin(self.name, total, done)
+        for one in (one for one in wanted if one.channels):
             for some in work.make(one):
                 done += some
                 work.writer.count(self.name, StageCount(done, total))

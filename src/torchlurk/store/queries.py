@@ -14,6 +14,9 @@ from torchlurk.store.schema import MEDIA_TYPES
 ENDINGS = dict(zip(MEDIA_TYPES, ("jpg", "png", "webp"), strict=True))
 """Of file names, by media type."""
 
+PICTURES_OF = {"attribute": "attribution", "synthesize": "synthesis"}
+"""By stage, the table of what it makes of units."""
+
 AT_ONCE = 500
 """Parameters of one query."""
 
@@ -144,6 +147,16 @@ def unit_counts(reader: Reader) -> dict[int, tuple[int, int]]:
     with reader.reading() as db:
         found = db.execute("SELECT layer, count(*), coalesce(sum(fraction_active = 0), 0) FROM unit GROUP BY layer")
         return {columns.whole(layer, "unit.layer"): (units, dead) for layer, units, dead in found}
+
+
+def pictured(reader: Reader, stage: str) -> tuple[int, int]:
+    """How many layers and how many units that are not dead have pictures of a stage after the scan."""
+    table = PICTURES_OF[stage]
+    made = f"EXISTS (SELECT 1 FROM {table} AS made WHERE made.layer = unit.layer AND made.channel = unit.channel)"
+    with reader.reading() as db:
+        query = f"SELECT count(DISTINCT layer), count(*) FROM unit WHERE fraction_active IS NOT 0 AND {made}"
+        layers, units = db.execute(query).fetchone()
+        return layers, units
 
 
 def methods(reader: Reader, layer: int | None = None) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, get_args
 import numpy as np
 
 from torchlurk.records import (
+    STAGES,
     Graph,
     InputStatistics,
     Layer,
@@ -65,11 +66,13 @@ def same_run(left: Run, right: Run) -> bool:
 
 
 def runs(db: sqlite3.Connection) -> dict[str, Run]:
-    """All runs, by stage."""
+    """All runs, by stage, in the order of the stages."""
     found = db.execute(
         "SELECT stage, model, model_fingerprint, data, data_fingerprint, options, seed, version, started, finished FROM run"
     )
-    return {run.stage: run for run in map(_run, found)}
+    by_stage = {run.stage: run for run in map(_run, found)}
+    known = [stage for stage in STAGES if stage in by_stage]
+    return {stage: by_stage[stage] for stage in [*known, *sorted(by_stage.keys() - set(known))]}
 
 
 def _run(row: tuple[Any, ...]) -> Run:

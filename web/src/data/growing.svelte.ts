@@ -8,34 +8,45 @@ const LISTED = 64;
 
 export class Growing {
   makeups = $state.raw<ReadonlyMap<string, Makeup>>(new Map());
-  pictures = $state.raw<ReadonlyMap<string, PathPicture>>(new Map());
+  /** By the method that drew them. */
+  pictures = $state.raw<ReadonlyMap<string, ReadonlyMap<string, PathPicture>>>(new Map());
   trouble = $state.raw<unknown>(null);
   /** How many requests are out. */
   waiting = $state(0);
   private readonly asked = new Set<string>();
-  private wanted = { makeups: new Set<string>(), pictures: new Set<string>() };
+  private wanted = { makeups: new Set<string>(), pictures: new Map<string, Set<string>>() };
   private scheduled = false;
 
   constructor(
     private readonly image: OpenImage,
     private readonly root: string,
     private readonly at: number[] | null,
-    private readonly method: string,
     private readonly layers: Layers,
   ) {}
 
   /** Asks for what is not known of these nodes, together with all else that is wanted in this moment. */
-  want(makeups: Iterable<string>, pictures: Iterable<string>): void {
+  want(makeups: Iterable<string>): void {
     for (const path of makeups) if (!this.asked.has(`makeup ${path}`)) this.wanted.makeups.add(path);
-    for (const path of pictures) if (!this.asked.has(`picture ${path}`)) this.wanted.pictures.add(path);
-    if (this.scheduled || this.wanted.makeups.size + this.wanted.pictures.size === 0) return;
+    this.schedule();
+  }
+
+  /** Asks for the pictures of these nodes that are not known, in the same way. */
+  wantPictures(paths: Iterable<string>, method: string): void {
+    const wanted = this.wanted.pictures.get(method) ?? new Set();
+    for (const path of paths) if (!this.asked.has(`${method} ${path}`)) wanted.add(path);
+    this.wanted.pictures.set(method, wanted);
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
     this.scheduled = true;
     queueMicrotask(() => {
       this.scheduled = false;
       const { makeups, pictures } = this.wanted;
-      this.wanted = { makeups: new Set(), pictures: new Set() };
+      this.wanted = { makeups: new Set(), pictures: new Map() };
       for (const some of inPieces([...makeups])) void this.load(some);
-      for (const some of inPieces([...pictures])) void this.draw(some);
+      for (const [method, paths] of pictures) for (const some of inPieces([...paths])) void this.draw(some, method);
     });
   }
 
@@ -47,15 +58,15 @@ export class Growing {
 
   private async load(paths: string[]): Promise<void> {
     await this.attempt("makeup", paths, async () => {
-      const found = await this.image.makeups(this.branches(paths), LISTED, this.method);
+      const found = await this.image.makeups(this.branches(paths), LISTED);
       this.makeups = new Map([...this.makeups, ...zipped(paths, found)]);
     });
   }
 
-  private async draw(paths: string[]): Promise<void> {
-    await this.attempt("picture", paths, async () => {
-      const found = await this.image.pictures(this.branches(paths), this.method);
-      this.pictures = new Map([...this.pictures, ...zipped(paths, found)]);
+  private async draw(paths: string[], method: string): Promise<void> {
+    await this.attempt(method, paths, async () => {
+      const found = await this.image.pictures(this.branches(paths), method);
+      this.pictures = new Map(this.pictures).set(method, new Map([...(this.pictures.get(method) ?? []), ...zipped(paths, found)]));
     });
   }
 

@@ -193,8 +193,8 @@ export class OpenImage {
     this.ended = true;
   }
 
-  async makeups(branches: Branch[], most: number, method: string): Promise<Makeup[]> {
-    return (await this.post<{ makeups: Makeup[] }>("makeups", { branches, most, method })).makeups;
+  async makeups(branches: Branch[], most: number): Promise<Makeup[]> {
+    return (await this.post<{ makeups: Makeup[] }>("makeups", { branches, most })).makeups;
   }
 
   async pictures(branches: Branch[], method: string): Promise<PathPicture[]> {

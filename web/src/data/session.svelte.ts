@@ -149,7 +149,29 @@ export class Session {
   }
 
   /** A canvas shows a part, for as long as it is there; other elements only say that the part is looked at. */
-  surface = (element: Element, part: Part): { destroy(): void } => {
+  surface = (element: Element, first: Part): { update(part: Part): void; destroy(): void } => {
+    let part = first;
+    this.assign(element, part);
+    this.observer.observe(element);
+    return {
+      update: (next) => {
+        if (next === part) return;
+        this.release(element, part);
+        part = next;
+        if (element instanceof HTMLCanvasElement) element.getContext("2d")?.clearRect(0, 0, element.width, element.height);
+        this.assign(element, part);
+        this.count();
+      },
+      destroy: () => {
+        this.observer.unobserve(element);
+        this.shownNow.delete(element);
+        this.release(element, part);
+        this.count();
+      },
+    };
+  };
+
+  private assign(element: Element, part: Part): void {
     if (element instanceof HTMLCanvasElement) {
       const all = this.canvases.get(part) ?? new Set();
       this.canvases.set(part, all.add(element));
@@ -158,17 +180,12 @@ export class Session {
     }
     this.seen.set(element, part);
     this.visible = new Set([...this.visible, part]);
-    this.observer.observe(element);
-    return {
-      destroy: () => {
-        this.observer.unobserve(element);
-        this.shownNow.delete(element);
-        this.seen.delete(element);
-        if (element instanceof HTMLCanvasElement) this.canvases.get(part)?.delete(element);
-        this.count();
-      },
-    };
-  };
+  }
+
+  private release(element: Element, part: Part): void {
+    this.seen.delete(element);
+    if (element instanceof HTMLCanvasElement) this.canvases.get(part)?.delete(element);
+  }
 
   close(): void {
     this.over = true;

@@ -11,6 +11,8 @@ export interface Stage {
   rate?: number | null;
   left?: number | null;
   options?: Record<string, unknown>;
+  /** How many layers and units it has made something of, and how many there are; units that are dead are not counted. */
+  covers?: { layers: [number, number]; units: [number, number] };
 }
 
 export interface Card {
@@ -93,6 +95,8 @@ export type Column = (number | null)[];
 export interface Check {
   similarity: number | null;
   marked: boolean;
+  /** The similarity above which a method is marked. */
+  limit: number;
 }
 
 export const STATISTICS = ["max", "mean", "std", "min", "fraction_active", "selectivity"] as const;

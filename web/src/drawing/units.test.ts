@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import type { Layer } from "../data/types";
+import type { Exemplar, Layer, Unit } from "../data/types";
 import { bytes, duration, number, percent } from "./numbers";
-import { chosen, classWords, outputLabels, viewName } from "./units";
+import { chosen, classWords, constant, exciting, outputLabels, viewName } from "./units";
 
 const layer = {
   statistics: { max: [1, 5, 5, null], fraction_active: [0.5, 0.1, 0.2, 0], selectivity: [], mean: [], std: [], min: [] },
@@ -16,6 +16,15 @@ test("units are sorted strongest first, equal ones by number, undefined ones las
 test("a class keeps the units that prefer it or hold it second; dead ones can be hidden", () => {
   expect(chosen(layer, { sort: "index", ofClass: 1, hideDead: false })).toEqual([0, 1, 2]);
   expect(chosen(layer, { sort: "index", ofClass: null, hideDead: true })).toEqual([0, 1, 2]);
+});
+
+test("a unit is excited by examples above its minimum alone, and one that never changes by none", () => {
+  const of = (min: number | null, max: number | null): Pick<Unit, "statistics"> => ({ statistics: { min, max } as Unit["statistics"] });
+  const scored = [3, 1, 0, 0].map((score, rank) => ({ rank, score }) as Exemplar);
+  expect(exciting(of(0, 3), scored).map((one) => one.rank)).toEqual([0, 1]);
+  expect(exciting(of(-2, 3), scored)).toEqual(scored);
+  expect(exciting(of(null, null), scored)).toEqual(scored);
+  expect([constant(of(0, 0)), constant(of(-2, -1)), constant(of(null, null))]).toEqual([0, null, null]);
 });
 
 test("names are shown as words", () => {

@@ -1,5 +1,5 @@
 /** Which units of a layer are shown, and in which order. */
-import type { Column, Layer, Study } from "../data/types";
+import type { Column, Exemplar, Layer, Study, Unit } from "../data/types";
 
 export const SORTS = {
   index: "number",
@@ -26,6 +26,18 @@ export function chosen(layer: Layer, { sort, ofClass, hideDead }: Choice): numbe
   const values: Column = layer.statistics[sort];
   const value = (channel: number): number => values[channel] ?? Number.NEGATIVE_INFINITY;
   return channels.sort((a, b) => value(b) - value(a) || a - b);
+}
+
+/** The one value that a unit has wherever it is read; null where it has several. */
+export function constant({ statistics: { min, max } }: Pick<Unit, "statistics">): number | null {
+  return max !== null && max === min ? max : null;
+}
+
+/** Those of a unit's strongest examples that excite it at all: on others it is everywhere at its minimum, so which of them
+ * were kept, and where their boxes are, means nothing.
+ */
+export function exciting({ statistics: { min } }: Pick<Unit, "statistics">, exemplars: Exemplar[]): Exemplar[] {
+  return min === null ? exemplars : exemplars.filter((one) => one.score === null || one.score > min);
 }
 
 /** A class's name as people read it: folders of ImageNet carry a number of WordNet before it. */
