@@ -27,7 +27,8 @@ def commands() -> list[tuple[str, click.Command]]:
 def cli_page() -> str:
     """The page as the commands describe themselves."""
     parts = ["# Command line\n", "Made from the commands themselves; `torchlurk COMMAND --help` prints the same.\n", STATUS]
-    root = click.Context(torchlurk_command, info_name="torchlurk", max_content_width=WIDTH, terminal_width=WIDTH)
+    settings = {**torchlurk_command.context_settings, "max_content_width": WIDTH}
+    root = click.Context(torchlurk_command, info_name="torchlurk", terminal_width=WIDTH, **settings)
     for name, command in commands():
         context = click.Context(command, info_name=name, parent=root, max_content_width=WIDTH, terminal_width=WIDTH)
         parts.append(f"## torchlurk {name}\n\n```\n{command.get_help(context)}\n```\n")

@@ -10,9 +10,10 @@ import pytest
 
 import torchlurk
 from torchlurk.errors import OptionError, TorchlurkError
-from torchlurk.export import MARK, export
+from torchlurk.export import export
 from torchlurk.resources.tree import Resource
 from torchlurk.server.running import Server
+from torchlurk.site import LIST
 
 APP = {
     "index.html": Resource("text/html; charset=utf-8", b"<!doctype html><title>app</title>"),
@@ -35,7 +36,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_what_is_exported_is_what_is_served(demo, tmp_path):
     count = export([demo], tmp_path / "site")
     written = files(tmp_path / "site")
-    assert written.pop(MARK) == b""
+    assert written.pop(LIST)
     assert len(written) == count > 300
     with Server([demo], port=0) as server:
         for path, body in written.items():
@@ -62,18 +63,9 @@ def test_it_works_on_a_plain_host_of_files_under_a_prefix(demo, tmp_path):
 def test_an_earlier_export_is_written_over_and_what_is_gone_goes(demo, tmp_path):
     folder = tmp_path / "site"
     export([demo], folder)
-    stale = folder / "data" / "demo" / "layers" / "77.json"
-    stale.write_text("{}")
-    before = files(folder)
-    export([demo], folder)
-    assert files(folder) == {path: body for path, body in before.items() if not path.endswith("77.json")}
-
-
-def test_a_folder_with_other_things_is_left_alone(demo, tmp_path):
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(OptionError, match="other things"):
-        export([demo], tmp_path)
-    assert files(tmp_path) == {"thesis.tex": b"years of work"}
+    export([], folder)
+    assert set(files(folder)) == {*APP, "data/studies.json", LIST}
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["site"]
 
 
 def test_a_file_is_no_folder(demo, tmp_path):

@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from torchlurk.anatomy import Prediction, Response, TreeNode, UnitPath
-from torchlurk.errors import OptionError, StorageError, UnitError
+from torchlurk.errors import OptionError, UnitError
+from torchlurk.files import write_whole
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.hierarchy.tree_builder import grow
 from torchlurk.model_session import ModelSession
@@ -27,6 +28,9 @@ from torchlurk.rendering.tree import draw_tree
 from torchlurk.resources import image_page
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
+
+SVG = (".svg",)
+"""How the name of a drawing ends."""
 
 Shown = Float[Tensor, "..."] | UInt8[np.ndarray, "height width channel"] | Image.Image | str | Path
 """An image: as the model takes it, as it sees it before normalization, a picture, or the file of one."""
@@ -53,13 +57,10 @@ class Hierarchy:
         return draw_tree(self.root, self.image, self.predictions, lambda unit: self.exemplars.get(unit, ()))
 
     def save(self, path: str | Path) -> None:
-        """Writes the SVG document; raises `StorageError` where that cannot be done."""
-        try:
-            Path(path).write_text(self.svg(), "utf-8")
-        except OSError as error:
-            raise StorageError(
-                f"cannot write {path}: {error.strerror}", "name an .svg in a folder that can be written"
-            ) from error
+        """Writes the SVG document. Raises `OptionError` for a folder or a name that does not end in .svg, `StorageError`
+        where it cannot be written; what was there stays then.
+        """
+        write_whole(Path(path), self.svg().encode(), SVG)
 
     def to_json(self) -> dict[str, Any]:
         """The document that `torchlurk explain --json` prints."""

@@ -230,9 +230,10 @@ class Exemplar:
 class Attribution:
     """A picture, over `box`, of what in one exemplar excited a unit, made by a method.
 
-    `picture` is the SHA-256 of a stored signed picture in which the value 128 is zero and `scale` is what 127 steps
-    are worth. `kept` is the share of the activation that is left when only the tenth of the input's pixels with the
-    largest attribution is kept, the rest being the data's mean colour; NaN where it was not measured.
+    `picture` is the SHA-256 of a stored picture of signed numbers, 128 being zero, and `scale` what its levels are worth,
+    as `rendering.levels` has it (in studies of before: of 127 even steps). `kept` is the share of the activation that is
+    left when only the tenth of the input's pixels with the largest attribution is kept, the rest being the data's mean
+    colour; NaN where it was not measured.
     """
 
     ranking: Literal["max", "mean"]

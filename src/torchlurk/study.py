@@ -242,7 +242,11 @@ class UnitView:
             if one.ranking == by and method in (None, one.method) and one.rank in exemplars and stored is not None:
                 exemplar = exemplars[one.rank]
                 whole, check = study.picture(exemplar.example), checks.get(one.method)
-                found.append(Attributed(one, exemplar, decode(stored[1]), whole, study.input_size, check))
+                picture = decode(stored[1])
+                if reader.input_shape()[0] != len(picture.getbands()):  # WebP has three channels for one
+                    picture = picture.convert("L")
+                levelled = stored[0] == "image/webp"
+                found.append(Attributed(one, exemplar, picture, whole, study.input_size, check, levelled))
         return tuple(found)
 
     def syntheses(self, preset: str | None = None) -> tuple[Synthesized, ...]:

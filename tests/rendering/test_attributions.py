@@ -13,24 +13,36 @@ from torchlurk.records import Attribution, Exemplar, MethodCheck
 from torchlurk.rendering.attributions import Attributed, attribution_rows
 from torchlurk.rendering.colour import signed
 from torchlurk.rendering.contact_sheet import CONTENT, contact_sheet
+from torchlurk.rendering.levels import levels
 
 BOX = (10, 20, 42, 44)
 SCALE = 0.5
 
 
-def made(rank=0, method="guided", ranking="max", kept=0.4, check=None, whole=True, values=None):
+def made(rank=0, method="guided", ranking="max", kept=0.4, check=None, whole=True, values=None, levelled=False):
     numbers = np.linspace(-SCALE, SCALE, 24 * 32 * 3).reshape(24, 32, 3) if values is None else values
-    picture = Image.fromarray(signed(numbers, scale=SCALE))
+    pixels, scale = levels(numbers) if levelled else (signed(numbers, scale=SCALE), SCALE)
+    picture = Image.fromarray(pixels)
     image = Image.new("RGB", (64, 64), (200, 30, 40)) if whole else None
     exemplar = Exemplar(rank, rank, "c/a.png", "class", 3.0, (1, 2), BOX, 1.0)
-    return Attributed(Attribution(ranking, rank, method, BOX, "", SCALE, kept), exemplar, picture, image, (64, 64), check)
+    record = Attribution(ranking, rank, method, BOX, "", scale, kept)
+    return Attributed(record, exemplar, picture, image, (64, 64), check, levelled)
 
 
-def test_the_stored_levels_are_numbers_again():
+def test_the_stored_levels_are_numbers_again_and_are_drawn_up_to_their_scale():
+    values = np.random.default_rng(0).standard_normal((24, 32, 3)).astype(np.float32)
+    values[3, 4] = 20.0
+    one = made(values=values, levelled=True)
+    assert np.linalg.norm(one.values - values) < 0.02 * np.linalg.norm(values)
+    drawn = np.asarray(one.image()).astype(float)
+    assert np.abs(drawn - (np.clip(values / one.record.scale, -1, 1) * 127 + 127.5)).max() <= 2
+
+
+def test_even_steps_of_earlier_studies_are_numbers_again():
     one = made()
     assert one.values.shape == (24, 32, 3)
     assert np.allclose(one.values, np.linspace(-SCALE, SCALE, 24 * 32 * 3).reshape(24, 32, 3), atol=SCALE / 100)
-    assert one.image() is one.signed
+    assert one.image() is one.stored
 
 
 def test_a_magnitude_is_dark_where_the_attribution_is_nothing_whatever_its_sign():

@@ -17,10 +17,14 @@ import torchlurk as tl
 from torchlurk.errors import MismatchError, ModelError, OptionError, StudyError, UnitError
 from torchlurk.jobs import Silence
 from torchlurk.models.loading.placement import place
+from torchlurk.models.survey.layers import survey
+from torchlurk.records import Preprocessing
 from torchlurk.rendering.encoding import encode
 from torchlurk.store.checking import check
 from torchlurk.store.writing import Writer
 from torchlurk.synthesis import presets
+from torchlurk.synthesis.canvas import canvas
+from torchlurk.synthesis.results import ascent_of
 from torchlurk.synthesis.synthesize import Synthesizer
 from torchlurk.units import Unit
 
@@ -123,6 +127,42 @@ def test_a_size_is_that_of_the_shorter_side(made) -> None:
     with made(size=16, layers=["0"]) as study:
         _, picture = stored(study)["0:1", "lucid"]
         assert Image.open(io.BytesIO(picture[1])).size == (16, 16)
+
+
+@pytest.mark.parametrize("size", [12, 17, 28])
+@pytest.mark.parametrize("preset", ["lucid", "yosinski-1"])
+def test_of_any_size_it_is_the_synthesis_that_the_function_makes(made, net, size, preset) -> None:
+    """Of a neuron it is the centre of these pictures' map, not of the study's; the classifier takes no other size."""
+    with made(size=size, units=["0:1", "3:2"], presets=[preset]) as study:
+        found = stored(study)
+        for address in ("0:1", "3:2"):
+            expected = tl.synthesize(net, address, preset, size=size, steps=3, study=study)
+            record, picture = found[address, preset]
+            assert picture == encode(expected.pixels())
+            assert record.activation == expected.activation
+
+
+def test_a_neuron_is_the_centre_of_the_map_that_pictures_of_the_size_have(net) -> None:
+    layer = survey(net, torch.zeros(1, 3, SIDE, SIDE), "activation").layer("3")
+    ascents = [
+        ascent_of(net, layer, presets.preset("yosinski-1"), canvas(3, side, side), Preprocessing(std=(1.0,) * 3), 1)
+        for side in (12, SIDE, 28)
+    ]
+    assert [one.readout.layer.shape for one in ascents] == [(3, 3), (7, 7), (11, 11)]
+
+
+def test_the_shorter_side_of_pictures_that_are_not_square_is_the_size_in_both(tmp_path) -> None:
+    class Wide(Pictures):
+        def __getitem__(self, index: int) -> tuple[Tensor, int]:
+            picture, label = super().__getitem__(index)
+            return torch.cat([picture, picture[:, :, :10]], 2), label
+
+    net = network()[:5]
+    given = {"mean": (0, 0, 0), "std": (1, 1, 1), "batch_size": 4, "stages": ("scan", "synthesize"), "steps": 2}
+    with tl.analyze(net, Wide(), tmp_path / "wide.lurk", **given, size=16, units=["3:1"]) as study:
+        expected = tl.synthesize(net, "3:1", size=16, steps=2, study=study)
+        assert expected.image.shape == (3, 16, 24)
+        assert stored(study)["3:1", "lucid"][1] == encode(expected.pixels())
 
 
 def test_presets_and_units_are_added_to_what_is_there(made) -> None:

@@ -22,8 +22,8 @@ from torchlurk.errors import MissingExtraError, ModelError, TorchlurkError
 from torchlurk.models.survey.receptive_field import ReceptiveField
 from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Box, Exemplar, Layer
-from torchlurk.rendering.colour import signed, signed_scale
-from torchlurk.rendering.encoding import MediaType, encode
+from torchlurk.rendering.encoding import MediaType, encode_levels
+from torchlurk.rendering.levels import levels
 
 AT_ONCE = 36
 """(unit, exemplar) pairs of one pass on a GPU, or on small windows: their maps fit into memory for any layer."""
@@ -39,12 +39,6 @@ SHARING = 6
 
 KEPT_RANKS = 1
 """For so many of the strongest exemplars it is measured what the largest attributions alone excite."""
-
-LOSSLESS_SIDE = 24
-"""Attributions are many and noisy: beyond so many pixels a side JPEG takes a quarter of the room and time."""
-
-QUALITY = 75
-"""Of those JPEGs."""
 
 Ranking = Literal["max", "mean"]
 
@@ -80,7 +74,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Pictured:
-    """A picture of a pair, to be stored: `scale` is the number drawn as white, `kept` what the largest alone excite."""
+    """A picture of a pair, to be stored: `scale` is that of its levels, `kept` what the largest alone excite."""
 
     ranking: Ranking
     channel: int
@@ -279,8 +273,8 @@ class Attributor:
             box = boxes[row] or (0, 0, view.size[1], view.size[0])
             y, x = view.corners[row]
             cut = pictures[row, box[1] - y : box[3] - y, box[0] - x : box[2] - x]
-            scale = signed_scale(cut)
-            stored = encode(signed(_shown(cut), scale=scale), lossless_side=LOSSLESS_SIDE, quality=QUALITY)
+            picture, scale = levels(_shown(cut))
+            stored = encode_levels(picture)
             made.pictures.append(Pictured(pairs.ranking, channel, exemplar, name, box, *stored, scale, kept[row]))
         if name == "gradient" and pairs.ranking == "max":
             made.spreads.append(evidence.spread_of(found))

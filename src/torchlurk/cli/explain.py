@@ -9,6 +9,7 @@ import click
 
 from torchlurk.cli.flags import collect, flags
 from torchlurk.errors import OptionError
+from torchlurk.files import check_name
 from torchlurk.options import ExplainOptions
 
 
@@ -43,6 +44,8 @@ def command(
     options = collect(ExplainOptions, given)
     if (image is None) == (of_class is None):
         raise OptionError("give an IMAGE or a --class, and not both", "torchlurk explain STUDY photo.jpg --model MODEL")
+    if out:
+        check_name(out, (".svg",))
     from torchlurk.explanation import document, explain_on
     from torchlurk.model_session import ModelSession
     from torchlurk.store.reading import Reader

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import get_args
 
 import click
 from PIL import Image
 
-from torchlurk.errors import StorageError
+from torchlurk.files import check_name, write_whole
 from torchlurk.rendering.attributions import Rendering
 from torchlurk.rendering.text import describe
 from torchlurk.store.queries import of_some_examples
 from torchlurk.study import Study
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".pdf": "PDF"}
+"""Of a contact sheet, by how the name of its file ends."""
 
 
 @click.command("show")
@@ -33,6 +37,8 @@ def command(study: Path, unit: str, as_json: bool, out: Path | None, rendering: 
 
     With --out, UNIT may also be a layer: then the sheet shows the box of each unit's strongest example.
     """
+    if out:
+        check_name(out, FORMATS)
     with Study(study) as opened:
         if out and any(layer.name == unit for layer in opened.layers):
             _draw(opened[unit].picture(), out)
@@ -49,9 +55,7 @@ def command(study: Path, unit: str, as_json: bool, out: Path | None, rendering: 
 
 
 def _draw(picture: Image.Image, out: Path, *, quiet: bool = False) -> None:
-    try:
-        picture.save(out)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"cannot write {out}: {error}", "name a .png in a folder that can be written") from error
+    picture.save(drawn := BytesIO(), FORMATS.get(out.suffix.lower(), "PNG"))
+    write_whole(out, drawn.getvalue(), FORMATS)
     if not quiet:
         click.echo(f"wrote {out}")

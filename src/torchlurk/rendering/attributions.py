@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from torchlurk.records import Attribution, Exemplar, MethodCheck
 from torchlurk.rendering import boxes, labels
-from torchlurk.rendering.colour import LIGHT, NEUTRAL, ROBUST_PERCENTILE, Theme
+from torchlurk.rendering.colour import LIGHT, NEUTRAL, ROBUST_PERCENTILE, Theme, signed
 from torchlurk.rendering.contact_sheet import (
     CAPTION,
     CAPTION_LINE,
@@ -26,7 +26,8 @@ from torchlurk.rendering.contact_sheet import (
     tile,
     titled,
 )
-from torchlurk.rendering.encoding import png
+from torchlurk.rendering.encoding import png, to_image
+from torchlurk.rendering.levels import numbers
 from torchlurk.rendering.typography import fitted, write
 
 Rendering = Literal["signed", "magnitude", "overlay"]
@@ -44,16 +45,19 @@ SIDE = 300
 class Attributed:
     """What in one exemplar excited a unit, by a method, with the evidence that there is.
 
-    `signed` is the stored picture over the box, `whole` what the network saw of the example, None where that is not
-    kept; boxes are in pixels of `input_size` (height, width). `check` is of the layer and method.
+    `stored` is the stored picture over the box and `levelled` whether its numbers are as `rendering.levels` writes them,
+    without loss; in studies of before they are even steps, cut off at the scale, and above 24 pixels a side from a JPEG.
+    `whole` is what the network saw of the example, None where that is not kept; boxes are in pixels of `input_size`
+    (height, width). `check` is of the layer and method.
     """
 
     record: Attribution
     exemplar: Exemplar
-    signed: Image.Image
+    stored: Image.Image
     whole: Image.Image | None
     input_size: tuple[int, int]
     check: MethodCheck | None = None
+    levelled: bool = True
 
     @property
     def method(self) -> str:
@@ -67,16 +71,18 @@ class Attributed:
 
     @property
     def values(self) -> Float32[np.ndarray, "height width channel"]:
-        """The attribution as numbers, as far as the stored picture holds them: 256 levels between minus and plus its scale."""
-        levels = np.asarray(self.signed, np.float32)
-        levels = levels[:, :, None] if levels.ndim == 2 else levels
-        steps = levels - NEUTRAL
+        """The attribution as numbers, each to half a level of the stored picture (docs/decisions/numbers-in-pictures.md)."""
+        pixels = np.asarray(self.stored)
+        pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+        if self.levelled:
+            return numbers(pixels, self.record.scale)
+        steps = pixels.astype(np.float32) - NEUTRAL
         return steps / np.where(steps < 0, NEUTRAL, 255 - NEUTRAL).astype(np.float32) * self.record.scale
 
     def image(self, rendering: Rendering = "signed") -> Image.Image:
         """Over the box. An overlay is a magnitude where the study does not hold the example."""
         if rendering == "signed":
-            return self.signed
+            return to_image(signed(self.values, scale=self.record.scale)) if self.levelled else self.stored
         size = np.abs(self.values).max(axis=2)
         crop = self._crop()
         if rendering == "magnitude" or crop is None:
@@ -130,7 +136,7 @@ def attribution_rows(
     shown = [one for one in found if one.record.rank < COLUMNS]
     for ranking in dict.fromkeys(one.record.ranking for one in shown):
         own = [one for one in shown if one.record.ranking == ranking]
-        scale = TILE / max(max(one.signed.size) for one in own)
+        scale = TILE / max(max(one.stored.size) for one in own)
         for method in dict.fromkeys(one.method for one in own):
             by_rank = {one.record.rank: one for one in own if one.method == method}
             rows.setdefault(ranking, []).append(_row(method, by_rank, scale, rendering, theme))

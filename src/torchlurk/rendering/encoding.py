@@ -11,30 +11,36 @@ from PIL import Image
 
 from torchlurk.errors import StudyError
 
-MediaType = Literal["image/png", "image/jpeg"]
+MediaType = Literal["image/png", "image/jpeg", "image/webp"]
 
 LOSSLESS_SIDE = 96
 JPEG_QUALITY = 90
 PNG_COMPRESSION = 6
 MOST_PIXELS = 2**25
 _NO_SUBSAMPLING = 0
-_FORMATS = ("PNG", "JPEG")
+WEBP_METHOD, WEBP_EFFORT = 0, 50
+_FORMATS = ("PNG", "JPEG", "WEBP")
 
 
-def encode(
-    picture: UInt8[np.ndarray, "height width channel"], *, lossless_side: int = LOSSLESS_SIDE, quality: int = JPEG_QUALITY
-) -> tuple[MediaType, bytes]:
+def encode(picture: UInt8[np.ndarray, "height width channel"]) -> tuple[MediaType, bytes]:
     """A picture of one (grey) or three (RGB) channels as (media type, bytes); of another number, their mean as grey.
 
-    Without loss up to `lossless_side` pixels a side, as JPEG at full colour resolution beyond.
+    Without loss up to `LOSSLESS_SIDE` pixels a side, as JPEG at full colour resolution beyond.
     """
     image = to_image(picture)
     target = BytesIO()
-    if max(image.size) <= lossless_side:
+    if max(image.size) <= LOSSLESS_SIDE:
         image.save(target, "PNG", compress_level=PNG_COMPRESSION)
         return "image/png", target.getvalue()
-    image.save(target, "JPEG", quality=quality, subsampling=_NO_SUBSAMPLING)
+    image.save(target, "JPEG", quality=JPEG_QUALITY, subsampling=_NO_SUBSAMPLING)
     return "image/jpeg", target.getvalue()
+
+
+def encode_levels(picture: UInt8[np.ndarray, "height width channel"]) -> tuple[MediaType, bytes]:
+    """Numbers as `rendering.levels` makes them, of one or three channels, as (media type, bytes), without loss."""
+    target = BytesIO()
+    to_image(picture).save(target, "WEBP", lossless=True, method=WEBP_METHOD, quality=WEBP_EFFORT, exact=True)
+    return "image/webp", target.getvalue()
 
 
 def encode_transparent(picture: UInt8[np.ndarray, "height width rgba"]) -> tuple[MediaType, bytes]:
@@ -53,7 +59,7 @@ def png(image: Image.Image) -> bytes:
 
 
 def decode(data: bytes, *, most_pixels: int = MOST_PIXELS, alpha: bool = False) -> Image.Image:
-    """The picture in PNG or JPEG bytes, grey or RGB; raises `StudyError` where they are no such picture, or too large.
+    """The picture in PNG, JPEG or WebP bytes, grey or RGB; raises `StudyError` where they are no such picture, or too large.
 
     With `alpha`, one that has transparency is RGBA; without, what is transparent is lost.
     """

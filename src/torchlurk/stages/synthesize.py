@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import torch.nn.functional as F
 from torch import nn
 
-from torchlurk.errors import ModelError, StudyError
-from torchlurk.models.survey.layers import Survey, choose, survey
-from torchlurk.records import InputStatistics, Layer, Run, StageCount
+from torchlurk.errors import ModelError, StudyError, UnitError
+from torchlurk.models.survey.layers import choose
+from torchlurk.records import InputStatistics, Layer, Run, StageCount, Tap
 from torchlurk.records import Synthesis as Record
 from torchlurk.rendering.encoding import encode, encode_transparent
 from torchlurk.stages.stage import Task, dtype_of, now, units_named
@@ -23,7 +24,7 @@ from torchlurk.synthesis.canvas import canvas, side_of
 from torchlurk.synthesis.evidence import known_from
 from torchlurk.synthesis.presets import Preset
 from torchlurk.synthesis.presets import preset as preset_named
-from torchlurk.synthesis.results import Synthesis, ascent_of, check_pictures, syntheses
+from torchlurk.synthesis.results import Synthesis, ascent_of, check_pictures, surveyed, syntheses
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,7 @@ class SynthesizeStage:
             (writer.reopen if earlier and earlier.finished else writer.begin)(run)
             check_pictures(reader.input_shape())
             network, exact = task.network(task.settings.scan.precision), task.network("fp32")
-            found = survey(exact, task.first_input(dtype_of(exact)), scan.options.get("tap", "activation"))
-            self._all(_Work(task, network, exact, found, reader, writer))
+            self._all(_Work(task, network, exact, scan.options.get("tap", "activation"), reader, writer))
             writer.finish(self.name, now())
 
     def _wanted(self, reader: Reader) -> list[_Wanted]:
@@ -106,18 +106,24 @@ class SynthesizeStage:
 class _Work:
     """The network, in the precision asked for and exact, and the study."""
 
-    def __init__(self, task: Task, network: nn.Module, exact: nn.Module, found: Survey, reader: Reader, writer: Writer) -> None:
-        self.task, self.network, self.exact, self.found, self.reader, self.writer = task, network, exact, found, reader, writer
+    def __init__(self, task: Task, network: nn.Module, exact: nn.Module, tap: Tap, reader: Reader, writer: Writer) -> None:
+        self.task, self.network, self.exact, self.reader, self.writer = task, network, exact, reader, writer
         self._statistics: InputStatistics | None = reader.input_statistics()
+        channels, height, width = own = reader.input_shape()
+        size = task.settings.synthesize.size
+        self._shape = own if size is None else (channels, *side_of(height, width, size))
+        example = task.first_input(dtype_of(exact))
+        resized = example if self._shape == own else F.interpolate(example, self._shape[1:], mode="bilinear")
+        self._found = surveyed(exact, [resized, example], tap)
 
     def make(self, wanted: _Wanted) -> Iterator[int]:
         """Makes the pictures; gives how many were done, again and again. A layer that cannot be reached is noted."""
         layer, preset = wanted.layer, wanted.preset
         try:
-            own = self.found.layer(layer.name)
+            own = self._found.layer(layer.name)
             ascent = self._ascent(self.network, own, preset)
             exact = ascent if self.network is self.exact else self._ascent(self.exact, own, preset)
-        except ModelError as error:
+        except (ModelError, UnitError) as error:
             self.writer.add_note("synthesize", f"{_refused(layer, preset)}: {error.message}")
             yield len(wanted.channels)
             return
@@ -136,9 +142,7 @@ class _Work:
 
     def _ascent(self, network: nn.Module, layer: Layer, preset: Preset) -> Ascent:
         options, preprocessing = self.task.settings.synthesize, self.task.source.preprocessing
-        channels, height, width = self.reader.input_shape()
-        if options.size is not None:
-            height, width = side_of(height, width, options.size)
+        channels, height, width = self._shape
         drawn_on = canvas(channels, height, width, self._statistics, self.task.device)
         return ascent_of(network, layer, preset, drawn_on, preprocessing, options.steps or preset.bulk_steps)
 

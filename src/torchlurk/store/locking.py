@@ -17,19 +17,20 @@ from torchlurk.errors import StudyError
 class Lock:
     """Held from creation until `release`, or until the process dies; raises `StudyError` where another holds it.
 
-    The file `NAME-lock` is there while the lock is held (and after a crash, where it means nothing).
+    The file `NAME-lock` is there while the lock is held (and after a crash, where it means nothing). The error calls what
+    is locked `named`, which is `place` itself if not given.
     """
 
-    def __init__(self, study: Path) -> None:
-        self._path = study.with_name(study.name + "-lock")
+    def __init__(self, place: Path, named: Path | None = None) -> None:
+        self._path = place.with_name(place.name + "-lock")
         self._handle: int | None = None
         while self._handle is None:
-            self._handle = self._take(study)
+            self._handle = self._take(named or place)
         if hasattr(os, "register_at_fork"):
             reference = weakref.ref(self)
             os.register_at_fork(after_in_child=lambda: _forget(reference))
 
-    def _take(self, study: Path) -> int | None:
+    def _take(self, named: Path) -> int | None:
         """The handle of the locked file; None where its owner removed it meanwhile."""
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -37,7 +38,7 @@ class Lock:
         except OSError:
             os.close(handle)
             raise StudyError(
-                f"'{study}' is being written by another process", "wait until it ends, or write another study"
+                f"'{named}' is being written by another process", "wait until it ends, or name another place"
             ) from None
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.stat(self._path)):

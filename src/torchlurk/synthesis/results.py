@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from torchlurk.errors import ModelError, OptionError, UnitError
 from torchlurk.inputs.pictures.preprocessing import HIGHEST
+from torchlurk.models.survey.layers import Survey, survey
 from torchlurk.models.taps.readout import Readout
-from torchlurk.records import Layer, Preprocessing
+from torchlurk.records import Layer, Preprocessing, Tap
 from torchlurk.rendering.encoding import png, to_image
 from torchlurk.synthesis.ascent import Ascended, Ascent
 from torchlurk.synthesis.canvas import Canvas
@@ -129,7 +130,9 @@ def ascent_of(
     grey = torch.full((1, canvas.channels, canvas.height, canvas.width), 0.5, device=canvas.device)
     try:
         with readout.ready(), torch.no_grad():
-            maps = readout.maps(ascent.inputs(grey))
+            activation = readout.activation(ascent.inputs(grey))
+            readout.layer = _of_these_pictures(layer, activation)
+            maps = readout.arranged(activation, len(grey))
     except (ModelError, RuntimeError) as error:
         reason = error.message if isinstance(error, ModelError) else str(error)
         raise ModelError(
@@ -142,6 +145,29 @@ def ascent_of(
             "give a larger size",
         )
     return ascent
+
+
+def _of_these_pictures(layer: Layer, activation: Tensor) -> Layer:
+    """The layer with the extent that its maps have for one picture, which is another than the study's for another size."""
+    if layer.channel_axis == 1:
+        return replace(layer, shape=tuple(activation.shape[2:]))
+    folded = len(activation) != 1 or activation.ndim - 2 != len(layer.shape)
+    return layer if folded else replace(layer, shape=tuple(activation.shape[1:-1]))
+
+
+def surveyed(module: nn.Module, inputs: Sequence[Float[Tensor, "1 channel _ _"]], tap: Tap) -> Survey:
+    """The layers as the first of these inputs passes them.
+
+    Where that does not pass the whole network, as pictures of another size do not pass AlexNet's classifier, the layers
+    before can still be reached: they are found with the next. Raises the first one's `ModelError`.
+    """
+    refused: list[ModelError] = []
+    for one in inputs:
+        try:
+            return survey(module, one, tap)
+        except ModelError as error:
+            refused.append(error)
+    raise refused[0]
 
 
 def check_channels(layer: Layer, channels: Sequence[int]) -> None:

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 
 from torchlurk.errors import ModelError, OptionError
 from torchlurk.models.loading.identity import unwrap
-from torchlurk.models.survey.layers import Survey, survey
+from torchlurk.models.survey.layers import Survey
 from torchlurk.records import InputStatistics, Layer, Preprocessing, Tap
 from torchlurk.store.reading import Reader
 from torchlurk.synthesis.ascent import Ascent
-from torchlurk.synthesis.canvas import canvas
+from torchlurk.synthesis.canvas import canvas, side_of
 from torchlurk.synthesis.evidence import Known, known_from
 from torchlurk.synthesis.objectives import Diversity
 from torchlurk.synthesis.presets import Preset
 from torchlurk.synthesis.presets import preset as preset_named
-from torchlurk.synthesis.results import Synthesis, ascent_of, check_channels, check_pictures, measured, syntheses
+from torchlurk.synthesis.results import Synthesis, ascent_of, check_channels, check_pictures, measured, surveyed, syntheses
 from torchlurk.units import Unit
 
 Size = int | tuple[int, int]
@@ -62,7 +62,8 @@ def synthesize(
 class Synthesizer:
     """Makes pictures for units of one model.
 
-    `size` is their side (or height and width) in pixels; `mean` and `std` are how the network's input is normalized,
+    `size` is their shorter side in pixels, in the proportion of the study's inputs and square without one, or height and
+    width; `mean` and `std` are how the network's input is normalized,
     `statistics` the data's colours and frequencies, `tap` is as in the scan. What is not given comes from `study` (opened,
     or its path), which also tells what real examples excite the units to; and without one: 224 pixels, for three channels
     ImageNet's normalization and colours, for another number none. The model is left as found.
@@ -82,8 +83,11 @@ class Synthesizer:
         self.module = unwrap(model)
         self._reader = _reader(study)
         self.preprocessing = self._normalization(mean, std)
-        own = None if self._reader is None else self._reader.input_shape()[-2:]
-        height, width = (size, size) if isinstance(size, int) else size or own or (USUAL_SIDE, USUAL_SIDE)
+        self._own = None if self._reader is None else self._reader.input_shape()
+        if self._own is not None:
+            check_pictures(self._own)
+        own = (USUAL_SIDE, USUAL_SIDE) if self._own is None else (self._own[-2], self._own[-1])
+        height, width = side_of(*own, size) if isinstance(size, int) else size or own
         self.size = (int(height), int(width))
         self.statistics = statistics or (None if self._reader is None else self._reader.input_statistics())
         self.tap: Tap = tap or ("activation" if self._reader is None else _tap(self._reader))
@@ -152,7 +156,10 @@ class Synthesizer:
         shape = (self.preprocessing.channels, *self.size)
         check_pictures(shape)
         try:
-            return survey(self.module, torch.zeros(1, *shape, device=self.device, dtype=self._dtype), self.tap)
+            shapes = [shape] if self._own is None else [shape, self._own]
+            return surveyed(
+                self.module, [torch.zeros(1, *one, device=self.device, dtype=self._dtype) for one in shapes], self.tap
+            )
         except ModelError as error:
             raise ModelError(error.message, "give the size that the network was made for, and mean for each channel") from error
 
