@@ -27,10 +27,10 @@ class Layer:
     `shape` is the extent of one unit's map: (height, width), (token,), (time,) or () for a vector.
     `channel_axis` is where the channels are in the module's own output, batch included: 1 or -1.
     `receptive_field` (height, width) and `stride` (vertical, horizontal) are in input pixels, None where a
-    position has none (it sees the whole input). `read_after` names the operations between the module's output
-    and the value that counts as the unit's activation, in order, for example ("batch_norm", "relu"); empty when
-    it is the module's own output. `read_at` names the calls that do them, through which the output is followed: a
-    module by its path, a function as `relu()`.
+    position has none (it sees the whole input); a stride is negative where the map is mirrored.
+    `read_after` names the operations between the module's output and the value that counts as the unit's activation,
+    in order, for example ("batch_norm", "relu"); empty when it is the module's own output. `read_at` names the calls
+    that do them, through which the output is followed: a module by its path, a function as `relu()`.
     """
 
     name: str

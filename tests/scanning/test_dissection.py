@@ -271,3 +271,8 @@ def test_layers_without_maps_are_refused() -> None:
     network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
     with pytest.raises(ModelError, match="layer '3' has no maps"):
         dissect(network, layers_of(network), Squares(2))
+
+
+def test_a_mirrored_map_lies_mirrored_over_the_picture() -> None:
+    weights = blend(centres(np.array([[15 - at, 16 - at] for at in range(16)], np.int32).T, 16, -1, 16), 16).numpy()
+    np.testing.assert_allclose(weights, np.eye(16)[::-1], atol=1e-12)

@@ -232,6 +232,8 @@ class WindowReadout(Readout):
         super().__init__(module, layer)
         if field.origin is None or field.size is None or field.stride is None or layer.channel_axis != 1:
             raise UnsuitedError("the layer's receptive fields are not all alike")
+        if min(field.stride) < 0:
+            raise UnsuitedError("the layer's map is mirrored")
         self._origin, self._stride, self._field = field.origin, field.stride, field.size
         self._input_size = size
         self._kernels: dict[int, tuple[Tensor, Tensor]] = {}

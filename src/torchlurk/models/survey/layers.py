@@ -147,6 +147,8 @@ def _layout(call: Call, image: tuple[int, ...]) -> tuple[Layout | None, str]:
         return None, "recurrent"
     if rank < 2 or rank > 4:
         return None, f"its output has {rank} axes"
+    if 0 in call.output.shape:
+        return None, "its output is empty"
     if not call.batched:
         return None, "its output does not hold one example after the other along the first axis"
     if axis is None:
