@@ -30,7 +30,9 @@ class Layer:
     position has none (it sees the whole input); a stride is negative where the map is mirrored.
     `read_after` names the operations between the module's output and the value that counts as the unit's activation,
     in order, for example ("batch_norm", "relu"); empty when it is the module's own output. `read_at` names the calls
-    that do them, through which the output is followed: a module by its path, a function as `relu()`.
+    that do them, through which the output is followed: a module by its path, a function as `relu()`. `together` says
+    whether several examples may share a pass: not where the model's code reads numbers out of tensors before this layer, for
+    then which way it goes may depend on all of them.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Layer:
     read_after: tuple[str, ...] = ()
     read_at: tuple[str, ...] = ()
     by_default: bool = True
+    together: bool = True
 
     @property
     def positions(self) -> int:

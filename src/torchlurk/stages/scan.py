@@ -99,8 +99,8 @@ class ScanStage:
         if reading:
             writer.add_note(
                 "boxes",
-                "the model's forward reads numbers out of tensors (.item(), a condition, NumPy), so boxes hold everything that"
-                f" they came from, often the whole input: {_some_of(reading)}",
+                "the model's forward reads numbers out of tensors (.item(), a condition, NumPy), so each example was run by"
+                f" itself, and boxes hold everything that the numbers came from, often the whole input: {_some_of(reading)}",
             )
 
     def _sample(self) -> Any:
@@ -113,12 +113,18 @@ class ScanStage:
             source=self._source,
             top=self._task.settings.scan.top,
             sample=self._sample(),
-            batch_size=self._task.settings.compute.batch_size or choose_batch_size(network, example, layers),
+            batch_size=self._batch_size(network, example, layers),
             workers=self._task.settings.compute.workers,
             device=self._task.device,
             dtype=example.dtype,
             progress=self._progress,
         )
+
+    def _batch_size(self, network: nn.Module, example: torch.Tensor, layers: Sequence[Layer]) -> int:
+        asked = self._task.settings.compute.batch_size
+        if asked is None or not all(layer.together for layer in layers):
+            return choose_batch_size(network, example, layers)
+        return asked
 
     def _all_examples(self, writer: Writer, scan: Scan, previews: Previews) -> ScanPart:
         """The part of all examples: what an earlier run saved, and the rest, saved again and again on the way."""
@@ -156,6 +162,9 @@ class ScanStage:
             writer.write_scan(layer.name, found)
             if ties := tied_share(found.by_max):
                 tied[layer.name] = ties
+            if scanned.examples < part.seen:
+                told = f"{scanned.examples} of {part.seen} examples reach it, and what is said of its units is of those"
+                writer.add_note("layer", f"layer {layer.name}: {told}")
             if scanned.broken:
                 share = f"{scanned.broken} responses of units to examples are not finite, and left out"
                 writer.add_note("nonfinite", f"layer {layer.name}: {share}")

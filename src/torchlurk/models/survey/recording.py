@@ -110,12 +110,26 @@ class Call:
 
 @dataclass(eq=False, slots=True)
 class Recording:
-    """A whole pass; `operations` in the order they ran, `outputs` the values that the model gave back."""
+    """A whole pass; `operations` in the order they ran, `outputs` the values that the model gave back.
 
+    The input held `copies` of one example.
+    """
+
+    copies: int
     input: Value
     root: Call
     operations: list[Operation]
     outputs: tuple[Value, ...]
+
+    @property
+    def calls(self) -> list[Call]:
+        """Those of modules inside, in which anything happened to the input."""
+        return [call for call in self.root.inside() if call is not self.root and call.output is not None]
+
+    @property
+    def apart(self) -> bool:
+        """Whether a module was called for one example after the other, as far as one pass can show."""
+        return any(call.number and call.output is not None and call.output.shape[0] == 1 for call in self.calls)
 
     def live(self) -> set[Operation]:
         """The operations on which an output depends; all of them where the outputs depend on none."""
@@ -151,12 +165,12 @@ def output_tensor(output: Any) -> Tensor | None:
     return output if isinstance(output, Tensor) else None
 
 
-def record(module: nn.Module, batch: Tensor) -> Recording:
-    """Runs `module` once on `batch`, which holds the same example `COPIES` times, and tells what ran.
+def record(module: nn.Module, batch: Tensor, copies: int) -> Recording:
+    """Runs `module` once on `batch`, which holds the same example `copies` times, and tells what ran.
 
     Whatever the forward pass raises is raised; the hooks are removed in any case.
     """
-    with Recorder(module, batch) as recorder:
+    with Recorder(module, batch, copies) as recorder:
         output = module(batch)
     return recorder.finish(output)
 
@@ -164,9 +178,9 @@ def record(module: nn.Module, batch: Tensor) -> Recording:
 class Recorder(TorchFunctionMode):
     """Follows the values of one forward pass of `module` on `batch`."""
 
-    def __init__(self, module: nn.Module, batch: Tensor) -> None:
+    def __init__(self, module: nn.Module, batch: Tensor, copies: int) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.copies = module, copies
         self.operations: list[Operation] = []
         self.values: dict[int, Value] = {}
         self.kept: dict[int, Tensor] = {}
@@ -199,7 +213,7 @@ class Recorder(TorchFunctionMode):
         """The recording, once the pass is over and has given `output`."""
         assert self.root is not None
         outputs = tuple(self.values[id(one)] for one in tensors_in(output) if id(one) in self.values)
-        return Recording(self.input, self.root, self.operations, outputs)
+        return Recording(self.copies, self.input, self.root, self.operations, outputs)
 
     def _entering(self, path: str) -> Any:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -229,7 +243,7 @@ class Recorder(TorchFunctionMode):
         tensor = output_tensor(output)
         if tensor is not None:
             call.output = self.values.get(id(tensor))
-            call.batched = call.output is not None and _batched(tensor)
+            call.batched = call.output is not None and _batched(tensor, self.copies)
 
     def __torch_function__(
         self, func: Function, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -316,12 +330,12 @@ def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
 
 
-def _batched(tensor: Tensor) -> bool:
+def _batched(tensor: Tensor, copies: int) -> bool:
     """Whether `tensor` holds the copies of the example one after the other along its first axis."""
-    if tensor.ndim < 2 or tensor.shape[0] % COPIES:
+    if tensor.ndim < 2 or tensor.shape[0] % copies:
         return False
-    if tensor.shape[0] == COPIES:
+    if tensor.shape[0] == copies:
         return True
-    first, *others = tensor.detach().float().chunk(COPIES)
+    first, *others = tensor.detach().float().chunk(copies)
     slack = TOLERANCE * float(first.abs().amax()) if first.numel() else 0.0
     return all(torch.allclose(first, other, rtol=TOLERANCE, atol=slack, equal_nan=True) for other in others)
