@@ -71,3 +71,8 @@ def test_one_picture_may_be_many_views_at_once() -> None:
     assert torch.equal(views, picture)
     assert torch.equal(torch.autograd.grad(views.sum(), picture)[0], torch.ones(4, 3, 12, 12))
     assert F.mse_loss(views, picture) == 0
+
+
+def test_places_for_another_number_of_pictures_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 by 3 for each"):
+        sampled(torch.rand(3, 3, 4, 4), torch.rand(2, 2, 3), (4, 4))
