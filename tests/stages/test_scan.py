@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import torchlurk as tl
+from torchlurk.errors import ModelError
 from torchlurk.store.checking import check
 
 
@@ -180,3 +181,10 @@ def test_attributions_of_a_chunked_network_are_those_of_one_that_is_not():
     found = [tl.attribute(Chunked(many).eval(), inputs, "net.0:3", method="guided") for many in (1, 4, 6)]
     for other in found[:2]:
         torch.testing.assert_close(other, found[2])
+
+
+def test_explaining_several_images_at_once_is_refused_where_each_may_go_a_way_of_its_own():
+    model, images = Experts(False).eval(), torch.stack(lit(2))
+    with pytest.raises(ModelError, match="give one input at a time"):
+        tl.explain(model, images)
+    assert tl.explain(model, images[:1]) is not None

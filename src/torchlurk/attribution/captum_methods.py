@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from torchlurk.errors import MissingExtraError, ModelError, OptionError, nearest
 from torchlurk.models.survey.recording import output_tensor
-from torchlurk.models.taps.readout import Readout
+from torchlurk.models.taps.readout import Readout, UnreachedError
 from torchlurk.records import Layer
 
 OF_HIDDEN_LAYERS = ("LayerAttribution", "NeuronAttribution", "DataLoaderAttribution")
@@ -53,7 +53,7 @@ class CaptumMethod:
         """The attributions and the activations that they are of."""
         with torch.no_grad():
             activations = readout(inputs, channels, positions)
-            readout = _Pinned.at(readout, inputs)
+            readout = _Pinned.at(readout, inputs[:1])
         given = (channels,) if positions is None else (channels, positions)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"captum\.")  # that it sets hooks, which it also removes
@@ -110,6 +110,8 @@ class _Pinned(Readout):
                 self.run(inputs)
         finally:
             handle.remove()
+        if len(calls) < self.number:
+            raise UnreachedError(self.layer)
         return calls[-1]
 
 
