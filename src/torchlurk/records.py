@@ -27,10 +27,12 @@ class Layer:
     `shape` is the extent of one unit's map: (height, width), (token,), (time,) or () for a vector.
     `channel_axis` is where the channels are in the module's own output, batch included: 1 or -1.
     `receptive_field` (height, width) and `stride` (vertical, horizontal) are in input pixels, None where a
-    position has none (it sees the whole input). `read_after` names the operations between the module's output
-    and the value that counts as the unit's activation, in order, for example ("batch_norm", "relu"); empty when
-    it is the module's own output. `read_at` names the calls that do them, through which the output is followed: a
-    module by its path, a function as `relu()`.
+    position has none (it sees the whole input); a stride is negative where the map is mirrored.
+    `read_after` names the operations between the module's output and the value that counts as the unit's activation,
+    in order, for example ("batch_norm", "relu"); empty when it is the module's own output. `read_at` names the calls
+    that do them, through which the output is followed: a module by its path, a function as `relu()`. `together` says
+    whether several examples may share a pass: not where the model's code reads numbers out of tensors before this layer, for
+    then which way it goes may depend on all of them.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Layer:
     read_after: tuple[str, ...] = ()
     read_at: tuple[str, ...] = ()
     by_default: bool = True
+    together: bool = True
 
     @property
     def positions(self) -> int:

@@ -271,3 +271,24 @@ def test_layers_without_maps_are_refused() -> None:
     network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
     with pytest.raises(ModelError, match="layer '3' has no maps"):
         dissect(network, layers_of(network), Squares(2))
+
+
+def test_a_mirrored_map_lies_mirrored_over_the_picture() -> None:
+    weights = blend(centres(np.array([[15 - at, 16 - at] for at in range(16)], np.int32).T, 16, -1, 16), 16).numpy()
+    np.testing.assert_allclose(weights, np.eye(16)[::-1], atol=1e-12)
+
+
+class Chunked(Small):
+    """Takes two pictures at a time."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.cat([super(Chunked, self).forward(some) for some in inputs.split(2)])
+
+
+def test_a_layer_that_does_not_see_all_of_a_batch_at_once_is_refused_and_right_one_by_one(network: nn.Module) -> None:
+    chunked, layers = Chunked().eval(), layers_of(network)
+    chunked.load_state_dict(network.state_dict())
+    with pytest.raises(ModelError, match="set batch_size to 1"):
+        dissect(chunked, layers, Squares(6), batch_size=6)
+    found, expected = dissect(chunked, layers, Squares(6), batch_size=1), dissect(network, layers, Squares(6))
+    np.testing.assert_array_equal(found["second"].iou, expected["second"].iou)

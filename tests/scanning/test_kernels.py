@@ -112,3 +112,49 @@ def test_without_numba_plain_torch_does_it(monkeypatch: pytest.MonkeyPatch) -> N
         assert scanned([torch.ones(3, 2, 4)]).by_max.ranking().examples[0, :3].tolist() == [0, 1, 2]
     finally:
         compiled.module.cache_clear()
+
+
+@pytest.mark.parametrize("rows", [3, 6], ids=["fewer", "more"])
+def test_maps_of_another_number_of_examples_are_refused(rows: int) -> None:
+    part = LayerPart.empty(4, 9, 2, np.arange(3))
+    with pytest.raises((ValueError, TypeError)):  # the second from the annotations, which tests check
+        part.add(torch.rand(rows, 4, 3, 3), np.arange(5), np.zeros(5, np.int64))
+    assert part.examples == 0
+
+
+@pytest.mark.parametrize("wrong", ["examples", "classes", "units", "running"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_compiled_code_refuses_what_lies_outside_of_its_memory(layout: str, wrong: str) -> None:
+    kernels = pytest.importorskip("torchlurk.scanning.kernels")
+    part, maps = LayerPart.empty(4, 9, 2, np.arange(3)), LAYOUTS[layout](torch.rand(5, 4, 3, 3))
+    part.add(maps, np.arange(5), np.full(5, 2))
+    before = part.arrays()["by_max.strengths"].copy()
+    running, ready = part._running.copy(), kernels.ready_for(maps.dtype, maps.shape, maps.stride(), None)
+    many = 6 if wrong == "examples" else 5
+    classes = np.full(4 if wrong == "classes" else many, 2)
+    if wrong == "running":
+        running[kernels.Running._fields.index("units")] = 3
+    kernel, fields = ready.kernel, kernels.Layout._fields
+    layout = ready.layout.copy()
+    if wrong == "units":
+        layout[fields.index("units")] = 5
+    given = maps.data_ptr(), layout, 0, 4, running, np.arange(many), classes, ready.most
+    assert kernel(*given) == kernels.REFUSED
+    np.testing.assert_array_equal(part.arrays()["by_max.strengths"], before)
+
+
+def test_a_place_beyond_the_classes_is_never_written_to() -> None:
+    kernels = pytest.importorskip("torchlurk.scanning.kernels")
+    part, maps = LayerPart.empty(4, 9, 2, np.arange(3)), torch.rand(5, 4, 3, 3)
+    part.add(maps, np.arange(5), np.full(5, 2))
+    part.classes.places[2] = 10**6
+    ready = kernels.ready_for(maps.dtype, maps.shape, maps.stride(), None)
+    assert kernels.add_maps(maps, np.arange(5), np.full(5, 2), part._running, None, ready) == kernels.NEW_CLASS
+
+
+def test_a_state_of_other_sizes_is_not_handed_to_kernels() -> None:
+    pytest.importorskip("numba")
+    part = LayerPart.empty(4, 9, 2, np.arange(3))
+    part.moments.sum = torch.zeros(3, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"\(3,\) is where kernels expect \(4,\)"):
+        part.add(torch.rand(5, 4, 3, 3), np.arange(5), np.full(5, -1))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
 import torchlurk as tl
+from torchlurk.errors import ModelError
+from torchlurk.store.checking import check
 
 
 class Bright(torch.utils.data.Dataset[torch.Tensor]):
@@ -38,3 +41,150 @@ def test_units_that_are_told_apart_or_never_active_need_no_note(tmp_path):
     study = scanned(nn.ReLU(), tmp_path)
     assert [one.example for one in study.unit("0:0").exemplars("max")] == [11, 10, 9]
     assert study.notes == ()
+
+
+class Turned(nn.Module):
+    """Two convolutions, and a function of the map between them."""
+
+    def __init__(self, function):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.function = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1), function
+
+    def forward(self, x):
+        return self.b(self.function(self.a(x).relu())).relu()
+
+
+def noise(count=8, side=16):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(3, side, side, generator=generator) for _ in range(count)]
+
+
+TURNS = {
+    "flip": (lambda x: x.flip(3), (1, -1)),
+    "half a turn": (lambda x: x.rot90(2, (2, 3)), (-1, -1)),
+    "a quarter": (lambda x: x.rot90(1, (2, 3)), None),
+    "transposed": (lambda x: x.transpose(2, 3), None),
+    "rolled": (lambda x: x.roll(5, 3), (1, 1)),
+    "flipped and pooled": (lambda x: nn.functional.avg_pool2d(x.flip(2), 2), (-2, 2)),
+    "flipped and enlarged": (lambda x: nn.functional.interpolate(x.flip(2), size=(8, 8), mode="bilinear"), (-2, 2)),
+    "all the same": (lambda x: x[..., :1].expand_as(x), None),
+}
+
+
+@pytest.mark.parametrize("name", TURNS)
+def test_a_study_of_maps_that_are_turned_can_be_read(name, tmp_path):
+    function, stride = TURNS[name]
+    study = tl.analyze(Turned(function), noise(), tmp_path / "a.lurk", mean=(0, 0, 0), std=(1, 1, 1))
+    assert [(layer.name, len(layer)) for layer in study.layers] == [("a", 6), ("b", 6)]
+    assert study["b"].record.stride == stride
+    assert check(study.path).problems == ()
+
+
+def test_a_note_names_layers_whose_boxes_hold_what_numbers_came_from(tmp_path):
+    study = tl.analyze(Turned(lambda x: x / x.max().item()), noise(), tmp_path / "a.lurk", mean=(0, 0, 0), std=(1, 1, 1))
+    (note,) = study.notes
+    assert note.endswith("often the whole input: b")
+    assert {one.box for one in study.unit("b:0").exemplars("max")} == {(0, 0, 16, 16)}
+
+
+class Chunked(nn.Module):
+    """Runs its backbone on a few examples at a time."""
+
+    def __init__(self, many, inplace=True):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(inplace))
+        self.fc, self.many = nn.Linear(8, 4), many
+
+    def forward(self, x):
+        return self.fc(torch.cat([self.net(part).mean((2, 3)) for part in x.split(self.many)]))
+
+
+class Experts(nn.Module):
+    """Leads dark pictures to one expert and bright ones to another."""
+
+    def __init__(self, inplace):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.experts = nn.ModuleList(nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(inplace)) for _ in range(2))
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x):
+        a = self.stem(x).relu()
+        bright = x.mean((1, 2, 3)) > 0.5
+        out = a.new_zeros(len(x), 8, *a.shape[2:])
+        for expert, here in zip(self.experts, (~bright, bright), strict=True):
+            if here.any():
+                out[here] = expert(a[here])
+        return self.fc(out.mean((2, 3)))
+
+
+def lit(count=14):
+    """Every third picture is bright, the first among them."""
+    return [one / 2 + (0.5 if index % 3 == 0 else 0) for index, one in enumerate(noise(count, 8))]
+
+
+def analyzed(model, data, path, **given):
+    return tl.analyze(model.eval(), data, path, mean=(0, 0, 0), std=(1, 1, 1), top=3, **given)
+
+
+def strongest(study, layer):
+    ranked = [study.unit(f"{layer}:{unit}").exemplars("max") for unit in range(len(study[layer]))]
+    return [[(one.example, round(one.score, 4)) for one in exemplars] for exemplars in ranked]
+
+
+def expected(layer, data, examples, k=3):
+    """The same, found one example after the other."""
+    with torch.no_grad():
+        peaks = torch.stack([layer(data[index][None])[0].flatten(1).amax(1) for index in examples]).T
+    best = [sorted(zip(-row, examples, strict=True))[:k] for row in peaks.double().numpy()]
+    return [[(example, round(-float(score), 4)) for score, example in row] for row in best]
+
+
+@pytest.mark.parametrize("batch_size", [None, 4, 9])
+@pytest.mark.parametrize("many", [1, 4])
+def test_a_forward_that_splits_its_batch_gives_the_exemplars_of_one_that_does_not(many, batch_size, tmp_path):
+    model, data = Chunked(many), lit()
+    study = analyzed(model, data, tmp_path / "a.lurk", batch_size=batch_size)
+    assert [layer.name for layer in study.layers] == ["net.0", "fc"]
+    whole = Chunked(len(data)).eval()
+    assert strongest(study, "net.0") == expected(whole.net, data, range(len(data)))
+    assert study.notes == ()
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 8])
+@pytest.mark.parametrize("inplace", [True, False])
+def test_an_expert_is_scanned_on_the_examples_that_are_led_to_it(inplace, batch_size, tmp_path):
+    model, data = Experts(inplace), lit()
+    study = analyzed(model, data, tmp_path / "a.lurk", batch_size=batch_size)
+    assert [layer.name for layer in study.layers] == ["stem", "experts.1.0", "fc"]
+    bright = range(0, len(data), 3)
+    assert strongest(study, "experts.1.0") == expected(lambda x: model.experts[1](model.stem(x).relu()), data, bright)
+    notes = " / ".join(study.notes)
+    assert "layer experts.0.0 is left out: the first example does not reach it" in notes
+    assert "layer experts.1.0: 5 of 14 examples reach it" in notes
+    assert check(study.path).problems == ()
+
+
+def test_pictures_of_an_expert_are_made_one_input_at_a_time(tmp_path):
+    model, data = Experts(True), lit()
+    stages = ["scan", "attribute", "synthesize"]
+    study = analyzed(model, data, tmp_path / "a.lurk", stages=stages, steps=2, units=["experts.1.0:0", "fc:0"])
+    assert check(study.path).problems == ()
+    assert [one.exemplar.example for one in study.unit("experts.1.0:0").attributions() if one.method == "gradient"][:1]
+
+
+def test_attributions_of_a_chunked_network_are_those_of_one_that_is_not():
+    inputs = torch.stack(lit(6))
+    found = [tl.attribute(Chunked(many).eval(), inputs, "net.0:3", method="guided") for many in (1, 4, 6)]
+    for other in found[:2]:
+        torch.testing.assert_close(other, found[2])
+
+
+def test_explaining_several_images_at_once_is_refused_where_each_may_go_a_way_of_its_own():
+    model, images = Experts(False).eval(), torch.stack(lit(2))
+    with pytest.raises(ModelError, match="give one input at a time"):
+        tl.explain(model, images)
+    assert tl.explain(model, images[:1]) is not None

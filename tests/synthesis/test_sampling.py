@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from torchlurk import compiled
+from torchlurk.synthesis import sampling
 from torchlurk.synthesis.sampling import sampled
 from torchlurk.synthesis.transforms import Crop, Jitter, Pad, Rotate, Scale, Views
 
@@ -71,3 +73,17 @@ def test_one_picture_may_be_many_views_at_once() -> None:
     assert torch.equal(views, picture)
     assert torch.equal(torch.autograd.grad(views.sum(), picture)[0], torch.ones(4, 3, 12, 12))
     assert F.mse_loss(views, picture) == 0
+
+
+def test_compiled_code_refuses_places_for_another_number_of_pictures() -> None:
+    read, add = sampling._read, sampling._add
+    pictures, places, views = (
+        np.ones((3, 2, 4, 4), np.float32),
+        np.ones((3, 2, 3), np.float32),
+        np.zeros((3, 2, 4, 4), np.float32),
+    )
+    for kernel in (read, add):
+        assert kernel(pictures, places, views)
+        assert not kernel(pictures, places[:2], views)
+        assert not kernel(pictures[:2], places, views)
+        assert not kernel(pictures[:, :1], places, views)

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from torchlurk.errors import MissingExtraError, ModelError, OptionError, nearest
-from torchlurk.models.taps.readout import Readout
+from torchlurk.models.taps.readout import Readout, UnreachedError
 from torchlurk.models.taps.tensors import output_tensor
 from torchlurk.records import Layer
 
@@ -53,7 +53,7 @@ class CaptumMethod:
         """The attributions and the activations that they are of."""
         with torch.no_grad():
             activations = readout(inputs, channels, positions)
-            readout = _Pinned.at(readout, inputs)
+            readout = _Pinned.at(readout, inputs[:1])
         given = (channels,) if positions is None else (channels, positions)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"captum\.")  # that it sets hooks, which it also removes
@@ -110,6 +110,8 @@ class _Pinned(Readout):
                 self.run(inputs)
         finally:
             handle.remove()
+        if len(calls) < self.number:
+            raise UnreachedError(self.layer)
         return calls[-1]
 
 

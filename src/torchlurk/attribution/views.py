@@ -18,7 +18,7 @@ from torchlurk.attribution.window import WindowReadout
 from torchlurk.errors import StudyError
 from torchlurk.inputs.feeding import feed, inputs_of
 from torchlurk.inputs.source import Source
-from torchlurk.models.taps.readout import Readout
+from torchlurk.models.taps.readout import Readout, UnreachedError
 from torchlurk.records import Box
 
 INPUTS_KEPT = 256 << 20
@@ -109,12 +109,18 @@ class View:
     def left(
         self, seen: Bool[Tensor, "pair height width"], filling: Tensor, of: Float[Tensor, " pair"]
     ) -> Float[Tensor, " pair"]:
-        """The share of activations that is left with these pixels alone; what lies beyond the input stays as it is."""
+        """The share of activations that is left with these pixels alone; what lies beyond the input stays as it is.
+
+        NaN where these pixels alone do not lead the model to the layer.
+        """
         beyond = ~self.inside([None] * len(self.channels))
         with self.readout.ready():
-            return evidence.left_of_activation(
-                self.readout, self.own, seen | beyond, filling, self.channels, self.positions, of
-            )
+            try:
+                return evidence.left_of_activation(
+                    self.readout, self.own, seen | beyond, filling, self.channels, self.positions, of
+                )
+            except UnreachedError:
+                return torch.full_like(of, torch.nan)
 
 
 class Examples:

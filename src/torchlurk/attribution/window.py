@@ -20,13 +20,12 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from torchlurk.attribution.sides import Side, Sides, UnsuitedError
-from torchlurk.errors import ModelError
 from torchlurk.models.acceleration.strided_backward import convolved
 from torchlurk.models.survey.receptive_field import ReceptiveField
 from torchlurk.models.taps.backward_rules import Rule, exempt
 from torchlurk.models.taps.nonlinearities import nonlinearity, operand, operation_name
 from torchlurk.models.taps.reading import reading
-from torchlurk.models.taps.readout import Readout
+from torchlurk.models.taps.readout import Readout, UnreachedError
 from torchlurk.records import Layer
 
 UNCHANGED = {"batch_norm", "dropout", "feature_dropout", "alpha_dropout", "contiguous", "clone", "detach", "to", "float"}
@@ -232,6 +231,8 @@ class WindowReadout(Readout):
         super().__init__(module, layer)
         if field.origin is None or field.size is None or field.stride is None or layer.channel_axis != 1:
             raise UnsuitedError("the layer's receptive fields are not all alike")
+        if min(field.stride) < 0:
+            raise UnsuitedError("the layer's map is mirrored")
         self._origin, self._stride, self._field = field.origin, field.stride, field.size
         self._input_size = size
         self._kernels: dict[int, tuple[Tensor, Tensor]] = {}
@@ -330,7 +331,9 @@ class WindowReadout(Readout):
             except (RuntimeError, TypeError, ValueError, IndexError) as error:
                 raise UnsuitedError(f"the model does not run on a window: {error}") from error
         if not found:
-            raise ModelError(f"layer '{self.layer.name}' was not reached when the model ran", "give an input that reaches it")
+            raise UnreachedError(self.layer)
+        if len(found[0][0]) != len(inputs):
+            raise UnsuitedError("the layer does not see all inputs at once")
         return found[0]
 
 

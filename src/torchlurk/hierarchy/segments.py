@@ -53,6 +53,13 @@ class Segments:
     def __init__(
         self, module: nn.Module, layers: Sequence[Layer], inputs: Float[Tensor, "batch ..."], *, relevance: bool = False
     ) -> None:
+        apart = next((layer for layer in layers if not layer.together), None)
+        if apart is not None and len(inputs) > 1:
+            raise ModelError(
+                f"layer '{apart.name}' comes after numbers that the model's forward reads out of tensors, and"
+                f" {len(inputs)} inputs in one pass may not go the ways that each goes by itself",
+                "give one input at a time",
+            )
         self._module = module
         self._rule: Rule = gradient
         self._one_by_one = relevance  # its shares are computed by derivatives of their own

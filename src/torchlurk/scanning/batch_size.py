@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 import numpy as np
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from torchlurk.models.taps.as_found import evaluation
-from torchlurk.models.taps.reading import maps, reading
+from torchlurk.models.taps.reading import reading
 from torchlurk.records import Layer
+from torchlurk.scanning.deliveries import Deliveries
 from torchlurk.scanning.part import LayerPart
 from torchlurk.scanning.statistics import NO_CLASS
 
@@ -35,7 +36,12 @@ GPU_LARGEST = 256
 
 
 def choose_batch_size(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> int:
-    """The batch size for scanning these layers of `network` on inputs like `example` (a batch of one), on its device."""
+    """The batch size for scanning these layers of `network` on inputs like `example` (a batch of one), on its device.
+
+    One where the layers do not all see the examples of a batch together: the others would have to be run again.
+    """
+    if not all(layer.together for layer in layers):
+        return 1
     with evaluation(network), torch.inference_mode():
         return _largest_that_fits(network, example) if example.is_cuda else _fastest(network, example, layers)
 
@@ -47,22 +53,24 @@ def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> in
     """
     none = np.zeros(0, np.int64)
     parts = {layer.name: LayerPart.empty(layer.channels, layer.positions, 1, none) for layer in layers}
-    batch = example
+    taking = Deliveries(layers, parts, None)
+
+    def run(batch: Tensor) -> None:
+        next(taking.passes(np.arange(len(batch)), np.full(len(batch), NO_CLASS)))
+        network(batch)
 
     def tried(size: int) -> float:
-        nonlocal batch
-        batch = example.expand(size, *example.shape[1:]).contiguous()
-        return _seconds(network, batch) / size
+        return _seconds(run, example.expand(size, *example.shape[1:]).contiguous()) / size
 
-    def deliver(layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
-        parts[layer.name].add(maps(layer, tensor), np.arange(len(batch)), np.full(len(batch), NO_CLASS), None, ceiling)
-
-    with reading(network, layers, deliver, rectify=deliver):
-        network(batch)  # what is compiled is compiled now
+    with reading(network, layers, taking, rectify=taking):
+        run(example)  # what is compiled is compiled now
         seconds: dict[int, float] = {}
         started = perf_counter()
         for size in (1, *CPU_SIZES):
-            seconds[size] = tried(size)
+            taken = tried(size)
+            if not taking.complete and seconds:
+                break
+            seconds[size] = taken
             if perf_counter() - started > CPU_SECONDS or seconds[size] > CPU_NEAR * min(seconds.values()):
                 break
         near = [size for size, taken in seconds.items() if taken <= CPU_NEAR * min(seconds.values())]
@@ -71,12 +79,12 @@ def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> in
     return max(size for size, taken in seconds.items() if taken <= CPU_LOSS * min(seconds.values()))
 
 
-def _seconds(network: nn.Module, batch: Tensor) -> float:
+def _seconds(run: Callable[[Tensor], None], batch: Tensor) -> float:
     """The shortest of a few passes, the first of which also warms up."""
     seconds: list[float] = []
     while len(seconds) < 2 or sum(seconds) < CPU_TRIED:
         started = perf_counter()
-        network(batch)
+        run(batch)
         seconds.append(perf_counter() - started)
     return min(seconds)
 

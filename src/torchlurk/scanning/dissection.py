@@ -21,7 +21,7 @@ from torchlurk.inputs.feeding import Batch, feed, inputs_of
 from torchlurk.inputs.source import Source
 from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.models.taps.as_found import evaluation
-from torchlurk.models.taps.reading import maps, reading
+from torchlurk.models.taps.reading import maps, reading, rows_of
 from torchlurk.records import Layer
 from torchlurk.scanning.overlaps import Grid, Levels, Overlaps
 
@@ -85,14 +85,17 @@ def dissect(
     for layer in layers:
         if layer.layout != "spatial":
             raise ModelError(f"layer '{layer.name}' has no maps, its layout is {layer.layout}", "choose spatial layers")
-    levels = {layer.name: Levels(layer.channels) for layer in layers}
+    levels, seen = {layer.name: Levels(layer.channels) for layer in layers}, 0
+    batch_size = batch_size if all(layer.together for layer in layers) else 1
 
     def count(layer: Layer, activation: Tensor) -> None:
+        _refuse_part(layer, activation, seen)
         levels[layer.name].add(maps(layer, activation))
 
     first: Tensor | None = None
     with evaluation(network), torch.inference_mode(), reading(network, layers, count):
         for _, inputs in _batches(network, source, batch_size, workers):
+            seen = len(inputs)
             first = inputs[:1] if first is None else first
             network(inputs)
     if first is None:
@@ -108,6 +111,14 @@ def dissect(
             network(inputs)
     parts = tuple(source.parts)
     return {name: Dissection(name, parts, one.thresholds.numpy(), one.iou()) for name, one in overlaps.items()}
+
+
+def _refuse_part(layer: Layer, activation: Tensor, examples: int) -> None:
+    """Raises `ModelError` where a layer does not see all examples of a batch at once."""
+    if rows_of(layer, activation) != examples:
+        raise ModelError(
+            f"layer '{layer.name}' gave {tuple(activation.shape)} for {examples} examples at once", "set batch_size to 1"
+        )
 
 
 def _empty_overlaps(

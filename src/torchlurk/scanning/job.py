@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int32, Int64
-from torch import Tensor, nn
+from torch import nn
 
 from torchlurk.inputs.feeding import Batch, feed, inputs_of
 from torchlurk.inputs.pictures.statistics import InputSums
@@ -18,9 +19,10 @@ from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.jobs import Progress, Shard
 from torchlurk.models.taps.as_found import evaluation
-from torchlurk.models.taps.reading import maps, reading
+from torchlurk.models.taps.reading import reading
 from torchlurk.models.taps.tensors import tensors_in
 from torchlurk.records import Layer
+from torchlurk.scanning.deliveries import Deliveries
 from torchlurk.scanning.part import LayerPart
 
 INPUT_SAMPLE = 128
@@ -105,24 +107,22 @@ class Scan:
 
     def run(self, shard: Shard, onto: ScanPart) -> ScanPart:
         """See `torchlurk.jobs.Job`. Examples that cannot be read are skipped, each with its reason."""
-        batch: Batch
-
-        def deliver(layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
-            onto.layers[layer.name].add(maps(layer, tensor), batch.examples, batch.classes, pool, ceiling)
-
-        with (
-            ThreadPoolExecutor(torch.get_num_threads()) as pool,
-            evaluation(self.network),
-            torch.inference_mode(),
-            reading(self.network, self.layers, deliver, rectify=deliver),
-        ):
+        with ExitStack() as opened:
+            pool = opened.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
+            opened.enter_context(evaluation(self.network))
+            opened.enter_context(torch.inference_mode())
+            taking = Deliveries(self.layers, onto.layers, pool)
+            opened.enter_context(reading(self.network, self.layers, taking, rectify=taking))
             for batch in feed(self.source, range(shard.start, shard.stop), self.batch_size, self.workers):
                 onto.skipped.update(batch.skipped)
                 if len(batch.examples):
                     self._note_inputs(batch, onto)
-                    output = self.network(inputs_of(batch, self.source.preprocessing, self.device, self.dtype))
-                    if self.answers:
-                        _note_answers(batch, output, onto)
+                    for rows in taking.passes(batch.examples, batch.classes):
+                        # Made anew for each pass: the first thing a model does may be to overwrite its input.
+                        inputs = inputs_of(batch, self.source.preprocessing, self.device, self.dtype)
+                        output = self.network(inputs[rows])
+                        if self.answers and len(inputs[rows]) == len(batch):
+                            _note_answers(batch, output, onto)
                 self.progress.advance(len(batch.examples) + len(batch.skipped))
         return onto
 

@@ -73,6 +73,9 @@ AS_IT_IS = np.float32(-1)
 NEW_CLASS = -1
 """The answer of a kernel that has done nothing, because an example is of a class that has no place yet."""
 
+REFUSED = -2
+"""The answer of a kernel that has done nothing, because what it was given lies outside of the memory it was told of."""
+
 
 class Running(NamedTuple):
     """Where a layer's running state is in memory: its sizes, and the addresses of its tensors (0 for one not there).
@@ -104,15 +107,18 @@ class Running(NamedTuple):
     class_broken: int
     sample_examples: int
     sample_values: int
+    class_rows: int
 
 
 class Layout(NamedTuple):
-    """How many positions maps have, and how far apart in memory neighbours along each axis are."""
+    """How many positions maps have, how far apart in memory neighbours along each axis are, and how many maps there are."""
 
     positions: int
     by_example: int
     by_unit: int
     by_position: int
+    examples: int
+    units: int
 
 
 def packed(running: Running) -> Int64[np.ndarray, " field"]:
@@ -130,7 +136,8 @@ def add_maps(
 ) -> int:
     """Take a batch of maps into the running state; returns how many rows were not finite, or `NEW_CLASS`.
 
-    `ready` is how these maps are read where they lie; without, they are copied first.
+    `ready` is how these maps are read where they lie; without, they are copied first. Raises `ValueError` where there is not
+    one map of each of the running state's units for each example.
     """
     if ready is None:
         maps = maps.float().contiguous()
@@ -140,12 +147,18 @@ def add_maps(
     address = maps.data_ptr()
     threads = torch.get_num_threads() if wide and pool is not None else 1
     if pool is None or threads == 1:
-        return int(kernel(address, layout, 0, units, running, examples, classes, most))
+        return _accepted(int(kernel(address, layout, 0, units, running, examples, classes, most)))
     edges = [units * index // threads for index in range(threads + 1)]
     lost = list(
         pool.map(lambda first, last: kernel(address, layout, first, last, running, examples, classes, most), edges, edges[1:])
     )
-    return NEW_CLASS if NEW_CLASS in lost else sum(lost)
+    return _accepted(min(lost) if min(lost) < 0 else sum(lost))
+
+
+def _accepted(answer: int) -> int:
+    if answer == REFUSED:
+        raise ValueError("the maps are not one of each unit of the running state for each example and class given")
+    return answer
 
 
 class Ready(NamedTuple):
@@ -167,7 +180,7 @@ def ready_for(dtype: torch.dtype, shape: tuple[int, ...], strides: tuple[int, ..
     it must be positions, in float32.
     """
     layout = _layout(shape, strides)
-    kernel = None if layout is None else _KERNELS.get((dtype, bool(layout[-1] == 1)))
+    kernel = None if layout is None else _KERNELS.get((dtype, bool(layout[Layout._fields.index("by_position")] == 1)))
     if layout is None or kernel is None or (ceiling is not None and kernel is not _float_rows):
         return None
     most = AS_IT_IS if ceiling is None else np.float32(ceiling)
@@ -188,13 +201,13 @@ def _layout(shape: tuple[int, ...], strides: tuple[int, ...]) -> Int64[np.ndarra
         positions *= size
     if by_position != 1 and by_unit != 1:
         return None
-    return np.array(Layout(positions, by_example, by_unit, by_position), np.int64)
+    return np.array(Layout(positions, by_example, by_unit, by_position, *shape[:2]), np.int64)
 
 
 @no_type_check
 @compiled
 def _layout_of(field):
-    return Layout(field[0], field[1], field[2], field[3])
+    return Layout(field[0], field[1], field[2], field[3], field[4], field[5])
 
 
 @no_type_check
@@ -225,6 +238,7 @@ def _running_of(field):
         field[20],
         field[21],
         field[22],
+        field[23],
     )
 
 
@@ -265,6 +279,8 @@ _KERNELS = {
 @compiled
 def _add_rows(memory, layout, first, last, running, examples, classes, most):
     """Maps whose positions lie side by side; clamped first from zero to `most`, if that is a number."""
+    if not _fits(layout, first, last, running, examples, classes):
+        return REFUSED
     if not _all_known(running, classes):
         return NEW_CLASS
     lost, slots, (high, low, sums, active) = 0, _slots(running, examples), _responses(len(examples))
@@ -314,6 +330,8 @@ def _rectify(memory, start, length, most):
 @compiled
 def _add_columns(memory, layout, first, last, running, examples, classes):
     """Maps whose units lie side by side, sixteen at a time."""
+    if not _fits(layout, first, last, running, examples, classes):
+        return REFUSED
     if not _all_known(running, classes):
         return NEW_CLASS
     lost, slots = 0, _slots(running, examples)
@@ -344,11 +362,22 @@ def _add_columns(memory, layout, first, last, running, examples, classes):
 
 @no_type_check
 @compiled
+def _fits(layout, first, last, running, examples, classes):
+    """Whether the maps are those of the examples and of the running state's units, and none is empty."""
+    rows, units = len(examples), running.units
+    told = layout.examples == rows and len(classes) == rows and layout.units == units and running.top > 0
+    return told and rows > 0 and layout.positions > 0 and 0 <= first <= last <= units
+
+
+@no_type_check
+@compiled
 def _all_known(running, classes):
     """Whether each example's class, if it has one, has a place."""
     places = integers(running.class_places)
     for row in range(len(classes)):
-        if classes[row] >= running.class_size or (classes[row] >= 0 and places[classes[row]] < 0):
+        if classes[row] < 0:
+            continue
+        if classes[row] >= running.class_size or not 0 <= places[classes[row]] < running.class_rows:
             return False
     return True
 

@@ -96,7 +96,8 @@ def centres(
 def blend(shares: Float64[np.ndarray, " position"], length: int) -> Float64[Tensor, "pixel position"]:
     """How much each position counts at the middle of each of `length` pixels, in linear interpolation."""
     pixels = (np.arange(length) + 0.5) / length
-    return torch.from_numpy(np.stack([np.interp(pixels, shares, one) for one in np.eye(len(shares))], axis=1))
+    ascending = np.argsort(shares)  # those of a mirrored map fall
+    return torch.from_numpy(np.stack([np.interp(pixels, shares[ascending], one[ascending]) for one in np.eye(len(shares))], 1))
 
 
 class Overlaps:

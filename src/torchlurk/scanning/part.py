@@ -58,6 +58,11 @@ class LayerPart:
         """How many (example, unit) were not finite, and so entered nothing."""
         return int(self.moments.broken.sum())
 
+    @property
+    def examples(self) -> int:
+        """How many examples reached the layer."""
+        return int((self.moments.rows[:1] + self.moments.broken[:1]).sum())
+
     def add(
         self,
         maps: Float[Tensor, "batch unit *positions"],
@@ -71,8 +76,12 @@ class LayerPart:
         With a ceiling they are what comes before a rectification: they are clamped from zero to it, in place.
 
         With a pool, as many of its threads as torch uses share the work on large maps. Raises `ModelError` if the maps
-        are of another size than those before.
+        are of another size than those before, `ValueError` if there is not one row for each example.
         """
+        if not len(maps) == len(examples) == len(classes):
+            raise ValueError(f"{len(maps)} rows of maps came for {len(examples)} examples and {len(classes)} classes")
+        if not len(maps):
+            return
         kernels = fused()
         if kernels is None or not maps.is_cpu:
             self._fits(maps)
@@ -150,23 +159,26 @@ class LayerPart:
     def _addresses(self, kernels: ModuleType) -> Any:
         """Where all tensors of this part are in memory; they stay there until one is replaced by a longer one."""
         moments, classes, sample = self.moments, self.classes, self.sample
+        units, top, seen = len(moments.rows), len(self.by_max.strengths), len(sample.examples)
+        rows = len(classes.count)
         running = kernels.Running(
-            units=len(moments.rows),
-            top=len(self.by_max.strengths),
-            sample_size=len(sample.examples),
+            units=units,
+            top=top,
+            sample_size=seen,
             class_size=len(classes.places),
-            max_strengths=self.by_max.strengths.data_ptr(),
-            max_positions=self.by_max.positions.data_ptr(),
-            mean_strengths=self.by_mean.strengths.data_ptr(),
-            mean_positions=self.by_mean.positions.data_ptr(),
-            class_places=classes.places.data_ptr(),
-            class_count=classes.count.data_ptr(),
-            class_max=classes.max.data_ptr(),
-            class_mean=classes.mean.data_ptr(),
-            class_broken=0 if classes.broken is None else classes.broken.data_ptr(),
+            max_strengths=_address(self.by_max.strengths, top, units),
+            max_positions=_address(self.by_max.positions, top, units),
+            mean_strengths=_address(self.by_mean.strengths, top, units),
+            mean_positions=_address(self.by_mean.positions, top, units),
+            class_places=_address(classes.places, len(classes.places)),
+            class_count=_address(classes.count, rows),
+            class_max=_address(classes.max, rows, units),
+            class_mean=_address(classes.mean, rows, units),
+            class_broken=0 if classes.broken is None else _address(classes.broken, rows, units),
             sample_examples=sample.examples.ctypes.data,
-            sample_values=sample.values.data_ptr(),
-            **{one.name: getattr(moments, one.name).data_ptr() for one in fields(moments)},
+            sample_values=_address(sample.values, seen, units),
+            class_rows=rows,
+            **{one.name: _address(getattr(moments, one.name), units) for one in fields(moments)},
         )
         return kernels.packed(running)
 
@@ -240,6 +252,13 @@ _COMPONENTS: dict[str, Any] = {
     "classes": ClassSums,
     "sample": Sample,
 }
+
+
+def _address(tensor: Tensor, *shape: int) -> int:
+    """Where a tensor of this shape is in memory."""
+    if tuple(tensor.shape) != shape or not tensor.is_contiguous() or not tensor.is_cpu:
+        raise ValueError(f"a tensor of {tuple(tensor.shape)} is where kernels expect {shape}, contiguous and on the CPU")
+    return tensor.data_ptr()
 
 
 def _moved(component: Any, device: torch.device) -> Any:

@@ -42,7 +42,7 @@ PICTURES_AT_ONCE = 64
 MANY_TIES = 0.1
 """A layer is named where at least this share of its units has nothing but ties among its leaders."""
 
-TIED_LAYERS_NAMED = 5
+LAYERS_NAMED = 5
 
 
 class ScanStage:
@@ -69,11 +69,12 @@ class ScanStage:
         example = task.first_input(dtype_of(network))
         found = survey(network, example, task.settings.scan.tap)
         layers = choose(found.layers, task.settings.scan.layers)
+        fields = receptive_fields(network, example, layers)
         with Writer(task.out) as writer:
             if not earlier:
                 self._begin(writer, run, network, found, layers)
+                self._note_boxes(writer, fields)
             scan = self._job(network, example, layers)
-            fields = receptive_fields(network, example, layers)
             previews = Previews(writer, self._source, layers, fields, scan.workers)
             part = self._all_examples(writer, scan, previews)
             self._keep(writer, part, layers, fields)
@@ -94,6 +95,15 @@ class ScanStage:
             if changing:
                 writer.add_note("data", changing)
 
+    def _note_boxes(self, writer: Writer, fields: Mapping[str, ReceptiveField]) -> None:
+        reading = [name for name, field in fields.items() if field.reads]
+        if reading:
+            writer.add_note(
+                "boxes",
+                "the model's forward reads numbers out of tensors (.item(), a condition, NumPy), so each example was run by"
+                f" itself, and boxes hold everything that the numbers came from, often the whole input: {_some_of(reading)}",
+            )
+
     def _sample(self) -> Any:
         return draw_sample(len(self._source.examples), self._task.settings.scan.sample, self._task.settings.scan.seed)
 
@@ -104,13 +114,19 @@ class ScanStage:
             source=self._source,
             top=self._task.settings.scan.top,
             sample=self._sample(),
-            batch_size=self._task.settings.compute.batch_size or choose_batch_size(network, example, layers),
+            batch_size=self._batch_size(network, example, layers),
             workers=self._task.settings.compute.workers,
             device=self._task.device,
             dtype=example.dtype,
             progress=self._progress,
             answers=called_by_numbers([one.name for one in self._source.classes]),
         )
+
+    def _batch_size(self, network: nn.Module, example: torch.Tensor, layers: Sequence[Layer]) -> int:
+        asked = self._task.settings.compute.batch_size
+        if asked is None or not all(layer.together for layer in layers):
+            return choose_batch_size(network, example, layers)
+        return asked
 
     def _all_examples(self, writer: Writer, scan: Scan, previews: Previews) -> ScanPart:
         """The part of all examples: what an earlier run saved, and the rest, saved again and again on the way."""
@@ -149,6 +165,9 @@ class ScanStage:
             writer.write_scan(layer.name, found)
             if ties := tied_share(found.by_max):
                 tied[layer.name] = ties
+            if scanned.examples < part.seen:
+                told = f"{scanned.examples} of {part.seen} examples reach it, and what is said of its units is of those"
+                writer.add_note("layer", f"layer {layer.name}: {told}")
             if scanned.broken:
                 share = f"{scanned.broken} responses of units to examples are not finite, and left out"
                 writer.add_note("nonfinite", f"layer {layer.name}: {share}")
@@ -188,12 +207,17 @@ def tied_share(ranking: Ranking) -> float:
 
 def _told_of_ties(shares: Mapping[str, float]) -> str:
     most = sorted(shares, key=lambda name: -shares[name])
-    named = ", ".join(f"{name} ({shares[name]:.0%})" for name in most[:TIED_LAYERS_NAMED])
-    rest = f" and {len(most) - TIED_LAYERS_NAMED} more layers" if len(most) > TIED_LAYERS_NAMED else ""
+    named = _some_of([f"{name} ({shares[name]:.0%})" for name in most])
     return (
-        f"units whose strongest examples all reach the same value, as at the ceiling of a ReLU6: {named}{rest}; of equals the"
+        f"units whose strongest examples all reach the same value, as at the ceiling of a ReLU6: {named}; of equals the"
         " first in the data are shown (--tap output reads units before the nonlinearity)"
     )
+
+
+def _some_of(layers: Sequence[str]) -> str:
+    """The first few, and how many there are besides."""
+    rest = f" and {len(layers) - LAYERS_NAMED} more layers" if len(layers) > LAYERS_NAMED else ""
+    return ", ".join(layers[:LAYERS_NAMED]) + rest
 
 
 class _Saver:

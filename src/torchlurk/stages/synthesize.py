@@ -12,6 +12,7 @@ from torch import nn
 
 from torchlurk.errors import ModelError, StudyError, UnitError
 from torchlurk.models.survey.layers import choose
+from torchlurk.models.taps.readout import UnreachedError
 from torchlurk.records import InputStatistics, Layer, Run, StageCount, Tap
 from torchlurk.records import Synthesis as Record
 from torchlurk.rendering.encoding import encode, encode_transparent
@@ -133,12 +134,18 @@ class _Work:
             for readout in dict.fromkeys((ascent.readout, exact.readout)):
                 stack.enter_context(readout.ready())
             lane: list[Synthesis] = []
-            for index, one in enumerate(syntheses(ascent, wanted.channels, seed, known, measured_by=exact), 1):
-                lane.append(one)
-                if len(lane) == ascent.lane or index == len(wanted.channels):
-                    self._store(lane)
-                    yield len(lane)
-                    lane = []
+            left = len(wanted.channels)
+            try:
+                for one in syntheses(ascent, wanted.channels, seed, known, measured_by=exact):
+                    lane.append(one)
+                    if len(lane) in (ascent.lane, left):
+                        self._store(lane)
+                        left -= len(lane)
+                        yield len(lane)
+                        lane = []
+            except UnreachedError as error:
+                self.writer.add_note("synthesize", f"{_refused(layer, preset)}: {error.message}")
+                yield left
 
     def _ascent(self, network: nn.Module, layer: Layer, preset: Preset) -> Ascent:
         options, preprocessing = self.task.settings.synthesize, self.task.source.preprocessing

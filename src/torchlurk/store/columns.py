@@ -81,12 +81,12 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def whole_numbers(value: object, what: str) -> tuple[int, ...]:
-    """A cell that must be a JSON list of whole numbers from zero."""
+def whole_numbers(value: object, what: str, *, least: int = 0) -> tuple[int, ...]:
+    """A cell that must be a JSON list of whole numbers from `least`."""
     found = from_json(value, what)
     if not isinstance(found, list):
         raise DamageError(f"{what} is not a list")
-    return tuple(whole(None if isinstance(one, bool) else one, what, least=0) for one in found)
+    return tuple(whole(None if isinstance(one, bool) else one, what, least=least) for one in found)
 
 
 def numbers(value: object, what: str) -> tuple[float, ...]:
@@ -104,11 +104,11 @@ def words(value: object, what: str) -> tuple[str, ...]:
     return tuple(text(one, what) for one in found)
 
 
-def pair(value: object, what: str) -> tuple[int, int] | None:
-    """A cell that must be NULL or a JSON list of two whole numbers."""
+def pair(value: object, what: str, *, least: int = 0) -> tuple[int, int] | None:
+    """A cell that must be NULL or a JSON list of two whole numbers from `least`."""
     if value is None:
         return None
-    found = whole_numbers(value, what)
+    found = whole_numbers(value, what, least=least)
     if len(found) != 2:
         raise DamageError(f"{what} is not a pair")
     return found[0], found[1]

@@ -136,7 +136,7 @@ def layer_of(row: tuple[Any, ...]) -> tuple[int, Layer]:
         channel_axis=columns.whole(axis, "layer.channel_axis"),
         parameters=columns.whole(parameters, "layer.parameters", least=0),
         receptive_field=columns.pair(field, "layer.receptive_field"),
-        stride=columns.pair(stride, "layer.stride"),
+        stride=columns.pair(stride, "layer.stride", least=-MOST_POSITIONS),
         nonlinearity=columns.optional_text(nonlinearity, "layer.nonlinearity"),
         read_after=columns.words(after, "layer.read_after"),
         by_default=bool(columns.whole(by_default, "layer.by_default")),

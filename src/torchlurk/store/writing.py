@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from torchlurk.errors import StorageError, StudyError, TorchlurkError
+from torchlurk.errors import ModelError, StorageError, StudyError, TorchlurkError
 from torchlurk.jobs import Shard
 from torchlurk.records import (
     Attribution,
@@ -34,6 +34,7 @@ from torchlurk.records import (
     Synthesis,
 )
 from torchlurk.store import columns, rows
+from torchlurk.store.columns import DamageError
 from torchlurk.store.connections import PATIENCE, code_of, open_writing, translated, version_of
 from torchlurk.store.locking import Lock
 from torchlurk.store.progress import forget_progress, load_progress, store_progress
@@ -250,6 +251,17 @@ class Writer:
             self._many("INSERT INTO edge (source, target) VALUES (?, ?)", graph.edges)
             self._set_meta("preprocessing", rows.from_preprocessing(preprocessing))
             self._set_meta("input_shape", columns.to_json(input_shape))
+            self._read_model_back()
+
+    def _read_model_back(self) -> None:
+        """Raises `ModelError` for a network that the study could not be read with: now, not after the scan."""
+        try:
+            rows.layers(self._db)
+            rows.graph(self._db)
+        except DamageError as error:
+            raise ModelError(
+                f"the network has a layer that a study cannot hold: {error}", "leave it out with --layers"
+            ) from None
 
     def write_output_classes(self, order: Sequence[int | None] | None) -> None:
         """Replaces which output of the network is which class; None: they are as the classes are listed."""

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from torchlurk.models.acceleration.fast_convolutions import Quick
-from torchlurk.models.taps.backward_rules import Rule, Rules, exempt
+from torchlurk.models.taps.backward_rules import Rule, Rules
 from torchlurk.models.taps.partial_layer import sparing
 from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Preprocessing
@@ -174,10 +174,8 @@ class _Lane:
             shape = (of.views.count, *views.shape[1:])
             noise = torch.cat([torch.randn(shape, generator=one) for one in self._generators])
             views = views + of.views.noise * noise.to(views.device)
-        activation = of.readout.activation(of.inputs(views))
-        if of.capped:
-            exempt(activation, opened(activation.detach(), rule))
-        maps = of.readout.arranged(activation, len(views)).to(torch.float32)
+        opening = (lambda activation: opened(activation.detach(), rule)) if of.capped else None
+        maps = of.readout.maps(of.inputs(views), opening).to(torch.float32)
         channels = self._channels.repeat_interleave(of.views.count)
         values = of.preset.objective.values(maps, channels, of.readout.layer.shape)
         values = values.view(-1, of.views.count).mean(1)

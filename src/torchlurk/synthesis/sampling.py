@@ -24,6 +24,8 @@ def sampled(
 
     The pixel in column c and row r of a view is read at `places` @ (c, r, 1), in columns and rows of its picture.
     """
+    if pictures.dtype is not torch.float32 or not pictures.is_cpu or places.shape != (len(pictures), 2, 3):
+        raise ValueError(f"places of {tuple(places.shape)} are not 2 by 3 for each of {tuple(pictures.shape)} float32 pictures")
     found: Tensor = _Sampled.apply(pictures, places.to(torch.float32), size)  # type: ignore[no-untyped-call]
     return found
 
@@ -35,21 +37,36 @@ class _Sampled(torch.autograd.Function):
     def forward(ctx: Any, pictures: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:
         ctx.places, ctx.shape = places.contiguous().numpy(), pictures.shape
         views = pictures.new_empty(*pictures.shape[:2], *size)
-        _read(pictures.detach().contiguous().numpy(), ctx.places, views.numpy())
+        _do(_read, pictures.detach().contiguous().numpy(), ctx.places, views.numpy())
         return views
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, signal: Tensor) -> tuple[Tensor, None, None]:
         back = signal.new_zeros(ctx.shape)
-        _add(back.numpy(), ctx.places, signal.contiguous().numpy())
+        _do(_add, back.numpy(), ctx.places, signal.contiguous().numpy())
         return back, None, None
+
+
+def _do(kernel: Any, *arrays: np.ndarray) -> None:
+    if not kernel(*arrays):
+        raise ValueError(f"{[one.shape for one in arrays]} are not pictures, a place each, and views of them")
+
+
+@no_type_check
+@compiled
+def _fits(pictures, places, views):
+    """Whether there is a place and a view for each picture."""
+    alike = pictures.shape[0] == views.shape[0] == places.shape[0] and pictures.shape[1] == views.shape[1]
+    return alike and places.shape[1] == 2 and places.shape[2] == 3
 
 
 @no_type_check
 @compiled
 def _read(pictures, places, views):
-    """Each view of its picture."""
+    """Each view of its picture; False, with nothing done, where there is not one for each."""
+    if not _fits(pictures, places, views):
+        return False
     height, width = pictures.shape[2:]
     channels, rows, columns = views.shape[1:]
     for view in range(len(views)):
@@ -70,12 +87,15 @@ def _read(pictures, places, views):
                         if 0 <= x < width and 0 <= y < height:
                             for channel in range(channels):
                                 views[view, channel, row, column] += pictures[view, channel, y, x] * shares[corner]
+    return True
 
 
 @no_type_check
 @compiled
 def _add(pictures, places, views):
-    """What comes back from each view, added where it was read."""
+    """What comes back from each view, added where it was read; False, with nothing done, where there is not one for each."""
+    if not _fits(pictures, places, views):
+        return False
     height, width = pictures.shape[2:]
     channels, rows, columns = views.shape[1:]
     for view in range(len(views)):
@@ -96,6 +116,7 @@ def _add(pictures, places, views):
                         if 0 <= x < width and 0 <= y < height:
                             for channel in range(channels):
                                 pictures[view, channel, y, x] += views[view, channel, row, column] * shares[corner]
+    return True
 
 
 @no_type_check

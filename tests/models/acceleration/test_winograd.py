@@ -9,7 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchlurk.models.acceleration.core_pool import CorePool
-from torchlurk.models.acceleration.winograd import SIDES, TILE, Winograd, block_of, kernel_matrix, worth
+from torchlurk.models.acceleration.winograd import (
+    PRODUCTS,
+    SIDES,
+    TILE,
+    Winograd,
+    _turn,
+    _turn_back,
+    block_of,
+    kernel_matrix,
+    worth,
+)
 
 NEAR = 3e-5
 """Of the largest value."""
@@ -96,3 +106,25 @@ def test_blocks_are_even_and_none_is_empty(tiles):
     size = block_of(tiles, 64, 64)
     assert 1 <= size <= tiles
     assert -(-tiles // size) * size - tiles < -(-tiles // size)
+
+
+@pytest.mark.parametrize("picture", [drawn(2, 24, 9, 9), drawn(2, 16, 9, 9).double(), drawn(2, 16, 0, 2)])
+def test_pictures_of_another_convolution_are_refused(picture):
+    with pytest.raises(ValueError, match="no pictures of 16 channels"):
+        made(picture, drawn(8, 16, 3, 3), None, 0)
+
+
+def test_a_bias_of_another_number_of_filters_is_refused():
+    with pytest.raises(ValueError, match="not one of 8 filters"):
+        made(drawn(2, 16, 9, 9), drawn(8, 16, 3, 3), drawn(4), 1)
+
+
+def test_compiled_code_refuses_tiles_outside_of_its_memory():
+    memory, other = torch.zeros(PRODUCTS * 64 * 8), torch.zeros(PRODUCTS * 64 * 8)
+    for tiles, room, done in ((4, 1024, True), (4, 8, False), (65, 1024, False)):
+        where = (memory.data_ptr(), 9 * 9 * 8, 9, 9, 8, 1, 6, 2, 0, tiles)
+        assert _turn(*where, memory.data_ptr(), memory.numel(), 64 * 8, memory.data_ptr(), room) is done
+    for across, last, size, done in ((2, 4, 9 * 9 * 8, True), (2, 5, 9 * 9 * 8, False), (2, 4, 9 * 9 * 7, False)):
+        from_ = (memory.data_ptr(), memory.numel(), 64 * 8, 8, 6, across, 0, last)
+        to = (other.data_ptr(), size, 9, 9, memory.data_ptr(), 8, memory.data_ptr(), 1024)
+        assert _turn_back(*from_, *to) is done

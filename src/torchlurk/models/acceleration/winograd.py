@@ -77,6 +77,7 @@ class Winograd:
         self, x: Float[Tensor, "picture channel height width"], bias: Float[Tensor, " filter"] | None, cores: CorePool
     ) -> Float[Tensor, "picture filter h2 w2"]:
         """The convolution of float32 pictures; what is made has channels last in memory."""
+        self._check(x, bias)
         x = x.contiguous(memory_format=torch.channels_last)
         height, width = (extent + 2 * self.padding - self.side + 1 for extent in x.shape[2:])
         made = torch.empty((len(x), self.filters, height, width), memory_format=torch.channels_last)
@@ -97,16 +98,29 @@ class Winograd:
         memory = cores.memory(PRODUCTS * (apart + count * self.filters) + 2 * PRODUCTS * WIDTH)
         products, rest = memory[: PRODUCTS * count * self.filters], memory[PRODUCTS * count * self.filters :]
         between, turned = rest[: 2 * PRODUCTS * WIDTH], rest[2 * PRODUCTS * WIDTH :]
-        _turn(
-            x[picture].data_ptr(), *x.shape[2:], self.channels, self.padding, self.step, across, first, last,
-            turned.data_ptr(), apart, between.data_ptr(),
+        fits = _turn(
+            x[picture].data_ptr(), x[picture].numel(), *x.shape[2:], self.channels, self.padding, self.step, across, first,
+            last, turned.data_ptr(), turned.numel(), apart, between.data_ptr(), between.numel(),
         )  # fmt: skip
+        if not fits:
+            raise ValueError("tiles lie outside of the memory that they are turned in")
         left = turned.as_strided((PRODUCTS, count, self.channels), (apart, self.channels, 1))
         torch.bmm(left, self._weights, out=products.view(PRODUCTS, count, self.filters))
-        _turn_back(
-            products.data_ptr(), count * self.filters, self.filters, self.step, across, first, last,
-            made[picture].data_ptr(), *made.shape[2:], biases.data_ptr(), between.data_ptr(),
+        fits = _turn_back(
+            products.data_ptr(), products.numel(), count * self.filters, self.filters, self.step, across, first, last,
+            made[picture].data_ptr(), made[picture].numel(), *made.shape[2:], biases.data_ptr(), biases.numel(),
+            between.data_ptr(), between.numel(),
         )  # fmt: skip
+        if not fits:
+            raise ValueError("tiles lie outside of the picture that they are turned back into")
+
+    def _check(self, x: Tensor, bias: Tensor | None) -> None:
+        """Raises `ValueError` for pictures that are not of this convolution."""
+        plain = x.is_cpu and x.dtype is torch.float32 and x.ndim == 4 and x.shape[1] == self.channels
+        if not plain or min(x.shape[2:]) + 2 * self.padding < self.side:
+            raise ValueError(f"{tuple(x.shape)} in {x.dtype} are no pictures of {self.channels} channels for this convolution")
+        if bias is not None and (bias.shape != (self.filters,) or bias.dtype is not torch.float32):
+            raise ValueError(f"a bias of {tuple(bias.shape)} in {bias.dtype} is not one of {self.filters} filters")
 
 
 def worth(weight: Sequence[int], padding: int, height: int, width: int) -> bool:
@@ -192,8 +206,18 @@ def _out_of(source, start, step, target, to, apart, wide, wanted, bias):
 
 @no_type_check
 @compiled
-def _turn(picture, height, width, channels, padding, step, across, first, last, turned, apart, between):
-    """Tiles of a picture [row, column, channel], turned, into matrices [product, tile, channel]."""
+def _turn(
+    picture, size, height, width, channels, padding, step, across, first, last, turned, turned_size, apart, between, room
+):
+    """Tiles of a picture [row, column, channel], turned, into matrices [product, tile, channel].
+
+    False, with nothing done, where that does not lie within memory of the sizes given.
+    """
+    count = last - first
+    if height * width * channels > size or channels % WIDTH or across < 1 or first < 0 or count < 0:
+        return False
+    if room < 2 * PRODUCTS * WIDTH or count * channels > apart or (PRODUCTS - 1) * apart + count * channels > turned_size:
+        return False
     source, middle, target = floats(picture), floats(between), floats(turned)
     patch = PRODUCTS * WIDTH
     for tile in range(first, last):
@@ -212,6 +236,7 @@ def _turn(picture, height, width, channels, padding, step, across, first, last, 
             for row in range(TILE):
                 to = row * TILE * apart + (tile - first) * channels + channel
                 _into(middle, row * TILE * WIDTH, WIDTH, target, to, apart)
+    return True
 
 
 @no_type_check
@@ -230,8 +255,20 @@ def _cut(source, height, width, channels, top, left, channel, target, to):
 
 @no_type_check
 @compiled
-def _turn_back(products, apart, filters, step, across, first, last, picture, height, width, bias, between):
-    """Matrices [product, tile, filter] turned back, into a picture [row, column, filter]; tiles may stick out of it."""
+def _turn_back(
+    products, size, apart, filters, step, across, first, last, picture, picture_size, height, width, bias, biased, between, room
+):
+    """Matrices [product, tile, filter] turned back, into a picture [row, column, filter]; tiles may stick out of it.
+
+    False, with nothing done, where that does not lie within memory of the sizes given.
+    """
+    count = last - first
+    if height * width * filters > picture_size or filters % WIDTH or filters > biased or first < 0 or count < 0:
+        return False
+    if across != -(-width // step) or last > -(-height // step) * across or room < TILE * TILE * WIDTH:
+        return False
+    if count * filters > apart or (PRODUCTS - 1) * apart + count * filters > size:
+        return False
     source, middle, target, biases = floats(products), floats(between), floats(picture), floats(bias)
     none = everywhere(np.float32(0))
     for tile in range(first, last):
@@ -245,3 +282,4 @@ def _turn_back(products, apart, filters, step, across, first, last, picture, hei
             for row in range(rows):
                 to = ((top + row) * width + left) * filters + channel
                 _out_of(middle, row * TILE * WIDTH, WIDTH, target, to, filters, step, columns, own)
+    return True

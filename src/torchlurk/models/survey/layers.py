@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -54,10 +55,23 @@ def survey(module: nn.Module, inputs: Tensor, tap: Tap = "activation") -> Survey
     """
     _refuse(module)
     with as_found(module):
-        found = _interpret(module, _run(module, inputs), tap)
+        recording = _run(module, inputs)
+        found = _interpret(module, recording, tap)
         fields = receptive_fields(module, inputs, found.layers)
-    layers = (replace(one, receptive_field=fields[one.name].size, stride=fields[one.name].stride) for one in found.layers)
-    return replace(found, layers=tuple(layers))
+    layers = tuple(
+        replace(one, receptive_field=field.size, stride=field.stride, together=not field.reads)
+        for one, field in ((one, fields[one.name]) for one in found.layers)
+    )
+    routed = () if all(one.together for one in layers) else _unreached(module, recording)
+    return replace(found, layers=layers, skipped=(*found.skipped, *routed))
+
+
+def _unreached(module: nn.Module, recording: Recording) -> Iterator[Skip]:
+    """The modules with kernels that this example was not led through."""
+    reached = {call.module for call in recording.root.inside()}
+    for path, one in module.named_modules():
+        if one not in reached and any(weight.ndim > 1 for weight in one.parameters(recurse=False)):
+            yield Skip(path, "the first example does not reach it")
 
 
 def choose(layers: Sequence[Layer], globs: Sequence[str] = ()) -> tuple[Layer, ...]:
@@ -98,9 +112,13 @@ def _refuse(module: nn.Module) -> None:
 def _run(module: nn.Module, inputs: Tensor) -> Recording:
     # Two copies of one example tell along which axis a tensor holds the examples.
     with torch.inference_mode(False), torch.no_grad():
-        batch = inputs[:1].detach().clone().repeat(COPIES, *(1 for _ in inputs.shape[1:]))
+        one = inputs[:1].detach().clone()
         try:
-            return record(module, batch)
+            recording = record(module, one.repeat(COPIES, *(1 for _ in inputs.shape[1:])), COPIES)
+            if recording.apart:
+                alone = record(module, one, 1)
+                recording = alone if _one_after_the_other(recording, alone) else recording
+            return recording
         except Exception as error:
             what = " ".join(str(error).split()) or "no message"
             shape = "×".join(str(extent) for extent in inputs.shape[1:])
@@ -108,6 +126,12 @@ def _run(module: nn.Module, inputs: Tensor) -> Recording:
                 f"{type(module).__name__} cannot run on an input of {shape}: {type(error).__name__}: {what}",
                 "set the input size that it was made for with --resize and --crop, and its channels with --mean",
             ) from error
+
+
+def _one_after_the_other(several: Recording, alone: Recording) -> bool:
+    """Whether modules run so many times as there are copies of the example, compared with a pass of one."""
+    by_copies, once = (Counter(call.module for call in one.calls) for one in (several, alone))
+    return any(once[module] and count == COPIES * once[module] for module, count in by_copies.items())
 
 
 def _interpret(module: nn.Module, recording: Recording, tap: Tap) -> Survey:
@@ -122,13 +146,13 @@ def _interpret(module: nn.Module, recording: Recording, tap: Tap) -> Survey:
             continue
         mixes = any(operation.mixes for operation in call.operations)
         joins = joined_in(call, call.output)
-        layout, reason = _layout(call, recording.input.shape)
+        layout, reason = _layout(call, recording.input.shape, recording.copies)
         if layout is None:
             if mixes or joins or any(operation.name in RECURRENT for operation in call.operations):
                 skipped[call.name] = Skip(call.name, reason)
             continue
         point = follower.point(call.output, folds=mixes) if tap == "activation" else Point(call.output)
-        layers[call.name] = _layer(call, layout, point, by_default=mixes or joins)
+        layers[call.name] = _layer(call, layout, point, recording.copies, by_default=mixes or joins)
         at[call.name] = nodes[call.output]
     if not layers:
         raise ModelError(
@@ -140,10 +164,10 @@ def _interpret(module: nn.Module, recording: Recording, tap: Tap) -> Survey:
     )
 
 
-def _layout(call: Call, image: tuple[int, ...]) -> tuple[Layout | None, str]:
+def _layout(call: Call, image: tuple[int, ...], copies: int) -> tuple[Layout | None, str]:
     """How the call's output is arranged; None with the reason where its units cannot be read.
 
-    `image` is the shape of the network's input.
+    `image` is the shape of the network's input, `copies` how many examples there were.
     """
     assert call.output is not None
     rank, axis = len(call.output.shape), _axis(call)
@@ -151,11 +175,13 @@ def _layout(call: Call, image: tuple[int, ...]) -> tuple[Layout | None, str]:
         return None, "recurrent"
     if rank < 2 or rank > 4:
         return None, f"its output has {rank} axes"
+    if 0 in call.output.shape:
+        return None, "its output is empty"
     if not call.batched:
         return None, "its output does not hold one example after the other along the first axis"
     if axis is None:
         return None, "it cannot be told along which axis its output has channels"
-    folded = call.output.shape[0] != COPIES
+    folded = call.output.shape[0] != copies
     if axis == rank - 1:
         if rank == 4 and not folded and _like_an_image(call.output.shape[1:3], image):
             return "spatial", ""
@@ -182,12 +208,12 @@ def _axis(call: Call) -> int | None:
     return next((value.axis for value in reversed(same) if value.axis is not None), None)
 
 
-def _layer(call: Call, layout: Layout, point: Point, *, by_default: bool) -> Layer:
+def _layer(call: Call, layout: Layout, point: Point, copies: int, *, by_default: bool) -> Layer:
     assert call.output is not None
     shape, axis = call.output.shape, _axis(call)
     assert axis is not None
     positions = tuple(extent for place, extent in enumerate(shape) if place not in (0, axis))
-    folded = shape[0] // COPIES
+    folded = shape[0] // copies
     if folded > 1:
         positions = (folded * torch.Size(positions).numel(),)
     return Layer(

@@ -27,12 +27,14 @@ class ReceptiveField:
     the input has. Where positions differ (windows of attention, interpolation, joined branches) it is the widest channel
     of the median position. None where each position would see the whole of any input: after global pooling, attention,
     squeeze-and-excite.
-    `stride` (vertical, horizontal) is in input pixels from one position to the next; None where positions do not lie
-    on a grid (vectors, tokens), where there is one only, and where all see the same.
+    `stride` (vertical, horizontal) is in input pixels from one position to the next, negative where the map is mirrored; None
+    where positions do not lie on a grid (vectors, tokens), where there is one only, and where all see the same.
     `origin` (y, x) is the first pixel that the first position would see of an unlimited input, negative where it lies
     before this one; None unless every position sees `size` pixels from there on, `stride` further each time.
     `rows` and `columns` hold the first and, exclusive, the last, by channel and position; a dimension
     along which all agree has size 1. An input without height (a signal in time) has height 1.
+    `reads` says that the model's code reads numbers out of tensors (`.item()`, a condition, NumPy) on the way to this layer:
+    then every position is taken to depend on all that they came from.
     """
 
     size: tuple[int, int] | None
@@ -42,6 +44,7 @@ class ReceptiveField:
     rows: Int32[np.ndarray, "2 *#map"]
     columns: Int32[np.ndarray, "2 *#map"]
     origin: tuple[int, int] | None = None
+    reads: bool = False
 
     def boxes(self, channels: Int[np.ndarray, "*n"], positions: Int[np.ndarray, "*n"]) -> Int32[np.ndarray, "*n 4"]:
         """x0, y0, x1, y1 of units at positions (row-major indices into the map), half-open, clipped to the input.
@@ -61,36 +64,36 @@ def receptive_fields(
 ) -> dict[str, ReceptiveField]:
     """The receptive field of each layer, by name, found in one forward pass of the first of `inputs`.
 
-    Holds for every input of that size that takes the same path through the code. The module is left as it was.
+    Holds for every input of that size. The module is left as it was.
     Raises `ModelError` for a layer that this input does not reach.
     """
     with torch.inference_mode(False):
         image = inputs[:1].detach().clone()
     tracing = Tracing(image)
-    found: dict[str, Reach] = {}
+    found: dict[str, tuple[Reach, bool]] = {}
 
     def note(layer: Layer, tensor: Tensor) -> None:
         reach = tracing.reach_of(tensor)
         # Numbers that went through NumPy or lists come from nowhere there, and may depend on anything.
-        found[layer.name] = everything(reach, tensor.shape) if reach.empty else reach
+        found[layer.name] = everything(reach, tensor.shape) if reach.empty else reach, tracing.reads
 
     reading_all = reading(module, layers, note, stop_after_last=True)
-    with torch.inference_mode(False), torch.no_grad(), as_found(module), reading_all, tracing:
+    with torch.inference_mode(False), torch.no_grad(), as_found(module), reading_all, tracing.following_numbers(), tracing:
         module(image)
     missing = [layer.name for layer in layers if layer.name not in found]
     if missing:
         raise ModelError(
             f"layer '{missing[0]}' was not reached when the model ran", "leave it out, or give an input that reaches it"
         )
-    made: dict[tuple[int, int, tuple[int, ...]], ReceptiveField] = {}
-    keys = {layer.name: (id(found[layer.name]), layer.channel_axis, layer.shape) for layer in layers}
+    made: dict[tuple[int, bool, int, tuple[int, ...]], ReceptiveField] = {}
+    keys = {layer.name: (id(found[layer.name][0]), found[layer.name][1], layer.channel_axis, layer.shape) for layer in layers}
     for layer in layers:
         if keys[layer.name] not in made:  # normalizations and nonlinearities hand on the same
-            made[keys[layer.name]] = _field(layer, found[layer.name])
+            made[keys[layer.name]] = _field(layer, *found[layer.name])
     return {name: made[key] for name, key in keys.items()}
 
 
-def _field(layer: Layer, reach: Reach) -> ReceptiveField:
+def _field(layer: Layer, reach: Reach, reads: bool) -> ReceptiveField:
     reach = _maps(layer, reach).over([0])
     rows, columns = (sides[:, 0].double() for sides in (reach.rows, reach.columns))
     size, stride = _size(reach, rows, columns), _stride(layer, reach, rows, columns)
@@ -101,7 +104,8 @@ def _field(layer: Layer, reach: Reach) -> ReceptiveField:
         shape=layer.shape,
         rows=_table(rows),
         columns=_table(columns),
-        origin=_origin(layer, size, stride, rows, columns),
+        origin=None if reads else _origin(layer, size, stride, rows, columns),
+        reads=reads,
     )
 
 
@@ -168,7 +172,7 @@ def _stride(layer: Layer, reach: Reach, rows: Tensor, columns: Tensor) -> tuple[
     else:
         return None
     horizontal = _step(columns, -1, reach.width / layer.shape[-1])
-    return None if vertical is None or horizontal is None else (vertical, horizontal)
+    return (vertical, horizontal) if vertical and horizontal else None
 
 
 def _step(sides: Tensor, dim: int, average: float) -> int | None:
@@ -179,4 +183,5 @@ def _step(sides: Tensor, dim: int, average: float) -> int | None:
     step = float(steps.flatten()[0])
     if bool((steps == step).all()):
         return int(step) if step.is_integer() else None
-    return int(average) if average.is_integer() else None
+    mirrored = bool((steps < 0).sum() > (steps > 0).sum())
+    return int(-average if mirrored else average) if average.is_integer() else None

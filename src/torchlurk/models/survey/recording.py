@@ -120,12 +120,26 @@ class Call:
 
 @dataclass(eq=False, slots=True)
 class Recording:
-    """A whole pass; `operations` in the order they ran, `outputs` the values that the model gave back."""
+    """A whole pass; `operations` in the order they ran, `outputs` the values that the model gave back.
 
+    The input held `copies` of one example.
+    """
+
+    copies: int
     input: Value
     root: Call
     operations: list[Operation]
     outputs: tuple[Value, ...]
+
+    @property
+    def calls(self) -> list[Call]:
+        """Those of modules inside, in which anything happened to the input."""
+        return [call for call in self.root.inside() if call is not self.root and call.output is not None]
+
+    @property
+    def apart(self) -> bool:
+        """Whether a module was called for one example after the other, as far as one pass can show."""
+        return any(call.number and call.output is not None and call.output.shape[0] == 1 for call in self.calls)
 
     def live(self) -> set[Operation]:
         """The operations on which an output depends; all of them where the outputs depend on none."""
@@ -139,21 +153,21 @@ class Recording:
         return found or set(self.operations)
 
 
-def record(module: nn.Module, batch: Tensor) -> Recording:
-    """Runs `module` on `batch`, which holds the same example `COPIES` times, and tells what ran.
+def record(module: nn.Module, batch: Tensor, copies: int) -> Recording:
+    """Runs `module` on `batch`, which holds the same example `copies` times, and tells what ran.
 
     One pass is enough unless it meets tensors that no operation seen has made. Then the operations inside scripted functions
     are watched too. Tensors that come from nowhere even then are compared with those of a pass on other numbers: those that
     differ count as computed from what was taken out of torch before. Whatever the forward pass raises is raised; the hooks are
     removed in any case.
     """
-    recorder, output = _pass(Recorder(module, batch), batch)
+    recorder, output = _pass(Recorder(module, batch, copies), batch)
     if recorder.strays.contents:
-        recorder, output = _pass(Recorder(module, batch, beneath=True), batch)
+        recorder, output = _pass(Recorder(module, batch, copies, beneath=True), batch)
     if strays := recorder.strays.contents:
-        again = lambda other: _pass(Recorder(module, other, beneath=True), other)[0].strays.contents  # noqa: E731
+        again = lambda other: _pass(Recorder(module, other, copies, beneath=True), other)[0].strays.contents  # noqa: E731
         if constants := constants_among(strays, batch, again):
-            recorder, output = _pass(Recorder(module, batch, beneath=True, constants=constants), batch)
+            recorder, output = _pass(Recorder(module, batch, copies, beneath=True, constants=constants), batch)
     return recorder.finish(output)
 
 
@@ -169,9 +183,11 @@ class Recorder(TorchFunctionMode):
     that do not depend on the input.
     """
 
-    def __init__(self, module: nn.Module, batch: Tensor, *, beneath: bool = False, constants: Collection[int] = ()) -> None:
+    def __init__(
+        self, module: nn.Module, batch: Tensor, copies: int, *, beneath: bool = False, constants: Collection[int] = ()
+    ) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.copies = module, copies
         self.beneath = Beneath() if beneath else None
         self.strays = Strays(constants)
         self.operations: list[Operation] = []
@@ -208,7 +224,7 @@ class Recorder(TorchFunctionMode):
         """The recording, once the pass is over and has given `output`."""
         assert self.root is not None
         outputs = tuple(self.values[id(one)] for one in tensors_in(output) if id(one) in self.values)
-        return Recording(self.input, self.root, self.operations, outputs)
+        return Recording(self.copies, self.input, self.root, self.operations, outputs)
 
     def _entering(self, path: str) -> Any:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -241,7 +257,7 @@ class Recorder(TorchFunctionMode):
         tensor = output_tensor(output)
         if tensor is not None:
             call.output = self.values.get(id(tensor))
-            call.batched = call.output is not None and _batched(tensor)
+            call.batched = call.output is not None and _batched(tensor, self.copies)
 
     def __torch_function__(
         self, func: Function, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -365,12 +381,12 @@ def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr() or id(tensor)
 
 
-def _batched(tensor: Tensor) -> bool:
+def _batched(tensor: Tensor, copies: int) -> bool:
     """Whether `tensor` holds the copies of the example one after the other along its first axis."""
-    if tensor.ndim < 2 or tensor.shape[0] % COPIES:
+    if tensor.ndim < 2 or tensor.shape[0] % copies:
         return False
-    if tensor.shape[0] == COPIES:
+    if tensor.shape[0] == copies:
         return True
-    first, *others = tensor.detach().float().chunk(COPIES)
+    first, *others = tensor.detach().float().chunk(copies)
     slack = TOLERANCE * float(first.abs().amax()) if first.numel() else 0.0
     return all(torch.allclose(first, other, rtol=TOLERANCE, atol=slack, equal_nan=True) for other in others)

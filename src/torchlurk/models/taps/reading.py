@@ -76,6 +76,16 @@ def maps(layer: Layer, activation: Float[Tensor, ...]) -> Float[Tensor, "batch c
     return activation.reshape(-1, *layer.shape, layer.channels).movedim(-1, 1)
 
 
+def rows_of(layer: Layer, activation: Tensor) -> int | None:
+    """Of how many examples `maps` would give the units; None where they are not arranged as the layer was found."""
+    shape = activation.shape
+    if layer.channel_axis == 1:
+        return shape[0] if len(shape) > 1 and shape[1] == layer.channels else None
+    whole = layer.positions * layer.channels
+    fits = len(shape) > 1 and shape[-1] == layer.channels and whole > 0 and activation.numel() % whole == 0
+    return activation.numel() // whole if fits else None
+
+
 class _ReadAll(BaseException):
     """Ends a pass that has delivered all it was run for. Not an `Exception`: models may catch those."""
 

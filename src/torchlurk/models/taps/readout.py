@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -17,6 +17,13 @@ from torchlurk.models.taps.reading import maps, reading
 from torchlurk.records import Layer
 
 
+class UnreachedError(ModelError):
+    """A pass did not reach the layer."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(f"layer '{layer.name}' was not reached when the model ran", "give an input that reaches it")
+
+
 class Readout(nn.Module):
     """Gives, for each example of a batch, the activation of one unit of `layer` at one position.
 
@@ -27,23 +34,45 @@ class Readout(nn.Module):
         super().__init__()
         self.module = module
         self.layer = layer
+        self._together = layer.together
+        """Whether the layer sees all inputs of a pass at once, as far as known."""
 
     def ready(self) -> AbstractContextManager[None]:
         """See `models.taps.differentiable`."""
         return differentiable(self.module)
 
     def maps(
-        self, inputs: Float[Tensor, "batch ..."], rule_at_unit: Rule | None = None
+        self, inputs: Float[Tensor, "batch ..."], rule_at_unit: Callable[[Tensor], Rule] | None = None
     ) -> Float[Tensor, "batch channel position"]:
         """The maps of all units, positions in row-major order; one position where a layer has none.
 
-        `rule_at_unit` is for the layer's own nonlinearity, where a signal begins rather than comes from above. Raises
-        `ModelError` where the pass fails, or does not reach the layer.
+        `rule_at_unit` gives, for an activation, the rule of the layer's own nonlinearity, where a signal begins rather than
+        comes from above. Where the layer does not see all inputs of a pass at once, each has a pass of its own, and one that
+        does not reach the layer is NaN. Raises `ModelError` where the pass fails, or no input reaches the layer.
         """
+        if len(inputs) > 1 and not self._together:
+            return self._one_by_one(inputs, rule_at_unit)
         activation = self.activation(inputs)
+        if len(inputs) > 1 and len(activation) < len(inputs):
+            self._together = False
+            return self._one_by_one(inputs, rule_at_unit)
         if rule_at_unit is not None:
-            exempt(activation, rule_at_unit)
+            exempt(activation, rule_at_unit(activation))
         return self.arranged(activation, len(inputs))
+
+    def _one_by_one(
+        self, inputs: Float[Tensor, "batch ..."], rule_at_unit: Callable[[Tensor], Rule] | None
+    ) -> Float[Tensor, "batch channel position"]:
+        found: list[Tensor | None] = []
+        for one in (inputs[row : row + 1] for row in range(len(inputs))):
+            try:
+                found.append(self.maps(one, rule_at_unit))
+            except UnreachedError:
+                found.append(None)
+        there = next((one for one in found if one is not None), None)
+        if there is None:
+            raise UnreachedError(self.layer)
+        return torch.cat([torch.full_like(there, torch.nan) if one is None else one for one in found])
 
     def arranged(self, activation: Tensor, count: int) -> Float[Tensor, "batch channel position"]:
         """What `activation` gave for so many inputs, as `maps` has it."""
@@ -61,7 +90,7 @@ class Readout(nn.Module):
         with reading(self.module, [self.layer], lambda _, tensor: found.append(tensor), stop_after_last=True):
             self.run(inputs)
         if not found:
-            raise ModelError(f"layer '{self.layer.name}' was not reached when the model ran", "give an input that reaches it")
+            raise UnreachedError(self.layer)
         return found[0]
 
     def forward(
@@ -78,7 +107,7 @@ class Readout(nn.Module):
         """
         if rows is None:
             rows = torch.arange(len(inputs), device=channels.device)
-        own = self.maps(inputs, rule_at_unit)[rows, channels]
+        own = self.maps(inputs, None if rule_at_unit is None else lambda _: rule_at_unit)[rows, channels]
         return own.mean(1) if positions is None else own.gather(1, positions[:, None])[:, 0]
 
     def strongest(self, inputs: Float[Tensor, "batch ..."], channels: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:

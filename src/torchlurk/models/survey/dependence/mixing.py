@@ -21,6 +21,7 @@ def _dims(call: Call, name: str, rank: int) -> list[int]:
 @rule(
     "mean", "sum", "nansum", "amax", "amin", "aminmax", "max", "min", "prod", "var", "std", "var_mean", "std_mean", "norm",
     "linalg_vector_norm", "logsumexp", "argmax", "argmin", "any", "all", "median", "nanmedian", "mode", "count_nonzero",
+    "kthvalue",
 )  # fmt: skip
 def reduced(call: Call) -> tuple[Reach, ...]:
     """Each element depends on everything along the dimensions that are gone; two operands are compared one by one."""
@@ -32,7 +33,7 @@ def reduced(call: Call) -> tuple[Reach, ...]:
 
 
 @rule(
-    "_softmax", "_log_softmax", "_safe_softmax", "sort", "argsort", "topk", "kthvalue",
+    "_softmax", "_log_softmax", "_safe_softmax", "sort", "argsort", "topk",
 )  # fmt: skip
 def spread(call: Call) -> tuple[Reach, ...]:
     """Each element depends on everything along a dimension that stays."""

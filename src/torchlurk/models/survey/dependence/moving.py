@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from torchlurk.models.survey.dependence.calls import RULES, Call, base_name, pointwise, rule
+from torchlurk.models.survey.dependence.calls import RULES, Call, anything, base_name, pointwise, rule
 from torchlurk.models.survey.dependence.intervals import Reach, joined, nothing, union
 
 RULES.update(dict.fromkeys((
@@ -38,9 +39,10 @@ def constant(call: Call) -> Reach:
 @rule(
     "view", "_unsafe_view", "reshape", "_reshape_alias", "unsqueeze", "squeeze", "flatten", "view_copy", "_reshape_copy",
 )  # fmt: skip
-def reshaped(call: Call) -> Reach:
-    """The same elements in another shape."""
-    return call.first("self").reshaped(call.shape)
+def reshaped(call: Call) -> Reach | tuple[Reach, ...]:
+    """The same elements in another shape; as numbers of another size they are not the same."""
+    reach = call.first("self")
+    return reach.reshaped(call.shape) if math.prod(reach.shape) == math.prod(call.shape) else anything(call)
 
 
 @rule("permute")

@@ -1,4 +1,8 @@
-"""A forward pass, run as it is, in which every tensor's dependence on the input is carried along."""
+"""A forward pass, run as it is, in which every tensor's dependence on the input is carried along.
+
+Numbers that the model's own code reads out of tensors (`.item()`, conditions, NumPy, the number of elements a mask selects)
+cannot be followed: everything computed afterwards is taken to depend on what they came from.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -23,12 +28,24 @@ RULE_MODULES = (moving, windows, mixing)
 UNWRITTEN = frozenset({"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted", "resize"})
 """Operations that give memory with nothing in it: if it comes to hold something unseen, that may be anything."""
 
+BLIND = frozenset({
+    "_assert_async", "_assert_tensor_metadata", "_assert_scalar", "is_same_size", "size", "sym_size", "stride", "sym_stride",
+    "dim", "numel", "sym_numel", "storage_offset", "sym_storage_offset", "is_contiguous", "record_stream",
+})  # fmt: skip
+"""Operations without a tensor as result that tell the model nothing about values."""
+
+COUNTED = {"index": "indices", "_unsafe_index": "indices", "masked_select": "mask", "repeat_interleave": "repeats"}
+"""Of operations whose result's size depends on values, the argument whose values those are; all arguments of the others."""
+
+EXPOSING = frozenset({"numpy", "__array__", "__dlpack__", "data_ptr", "untyped_storage", "storage", "_typed_storage"})
+"""Methods that hand out a tensor's memory: it may be read, and written to, without another operation."""
+
 
 class Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While active, follows what every tensor depends on in `image`; `reach_of` tells.
 
-    Parameters, buffers and other tensors made before are constants, and so are Python numbers taken out of tensors
-    (`.item()`, conditions): the dependence found is that of the path through the code that this image took.
+    Parameters, buffers and other tensors made before are constants. Open `following_numbers` beside it: it sees the methods
+    that read a tensor without an operation.
     """
 
     def __init__(self, image: Tensor) -> None:
@@ -37,9 +54,34 @@ class Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._reaches: MutableMapping[Tensor, Reach] = WeakTensorKeyDictionary()
         self._reaches[image] = self._origin
         self._written_before: dict[int, Reach] = {}
+        self._read = nothing(self._origin, ())
+        self._exposed: dict[int, Tensor] = {}
+        """By their memory, the tensors whose memory was handed out. They are kept, so that no other gets the same."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether numbers that depend on the image have been read out of tensors so far."""
+        return not self._read.empty
 
     def reach_of(self, tensor: Tensor) -> Reach:
         """What the elements of a tensor of this pass depend on."""
+        known = tensor in self._reaches or _storage(tensor) in self._written_before
+        reach = self._followed(tensor)
+        return reach if known else self._with_read(reach)  # it was made from numbers, without an operation
+
+    def read(self, tensor: Tensor, *, exposed: bool = False) -> None:
+        """Takes note that the model reads the numbers in a tensor; `exposed`: and may write to its memory unseen."""
+        self._note_read([self._followed(tensor)])
+        if exposed and not self._followed(tensor).empty:
+            self._exposed[_storage(tensor)] = tensor
+
+    def following_numbers(self) -> TorchFunctionMode:
+        """What must be active beside this."""
+        return _FollowingNumbers(self)
+
+    def _followed(self, tensor: Tensor) -> Reach:
+        if self._exposed and _storage(tensor) in self._exposed:
+            return everything(self._origin, tensor.shape)
         known = self._reaches.get(tensor) or self._written_before.get(_storage(tensor))
         if known is None:
             return nothing(self._origin, tensor.shape)
@@ -55,11 +97,12 @@ class Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return func.decompose(*args, **kwargs)
         arguments = _by_name(func, args, kwargs)
         # Read before the operation runs: an in-place one may change its tensor's shape.
-        reaches = {name: tuple(map(self.reach_of, found)) for name, value in arguments.items() if (found := _tensors(value))}
+        reaches = {name: tuple(map(self._followed, found)) for name, value in arguments.items() if (found := _tensors(value))}
         result = func(*args, **kwargs)
         written = [tensor for name in _written(func) for tensor in _tensors(arguments[name])]
         outputs = _tensors(result)
         results = outputs + [tensor for tensor in written if all(tensor is not output for output in outputs)]
+        self._note_read([reach for name in _shown(func, arguments, results) for reach in reaches.get(name, ())])
         if results:
             call = Call(func, arguments, reaches, tuple(results))
             for tensor, reach in zip(results, self._results(call), strict=True):
@@ -69,6 +112,18 @@ class Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _results(self, call: Call) -> tuple[Reach, ...]:
+        return tuple(map(self._with_read, self._by_rule(call)))
+
+    def _with_read(self, reach: Reach) -> Reach:
+        """What also depends on all numbers read so far: by a value taken up, or by the path through the code."""
+        return reach if self._read.empty else union([reach, self._read], reach.shape)
+
+    def _note_read(self, reaches: Sequence[Reach]) -> None:
+        dependent = [one.total() for one in reaches if not one.empty]
+        if dependent:
+            self._read = union([self._read, *dependent], ())
+
+    def _by_rule(self, call: Call) -> tuple[Reach, ...]:
         if base_name(call.function) in UNWRITTEN:
             return tuple(everything(self._origin, output.shape) for output in call.outputs)
         if all(reach.empty for group in call.reaches.values() for reach in group):
@@ -84,6 +139,37 @@ class Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for other, old in list(self._reaches.items()):
             if other is not written and _storage(other) == storage and not (old.empty and reach.empty):
                 self._reaches[other] = _seen_through(other, old, written, reach)
+
+
+class _FollowingNumbers(TorchFunctionMode):
+    """Tells a tracing of the tensors that are read by methods which no dispatch mode sees."""
+
+    def __init__(self, tracing: Tracing) -> None:
+        super().__init__()
+        self._tracing = tracing
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if name == "tolist" or name in EXPOSING:
+            for tensor in _tensors(args[:1]):
+                self._tracing.read(tensor, exposed=name in EXPOSING)
+        return func(*args, **(kwargs or {}))
+
+
+def _shown(func: Any, arguments: Mapping[str, Any], results: Sequence[Tensor]) -> Sequence[str]:
+    """The arguments whose values the model learns by an operation: from its result, or from how large that is."""
+    name = base_name(func)
+    if not results:
+        return () if name in BLIND else tuple(arguments)
+    if torch.Tag.dynamic_output_shape not in func.tags:
+        return ()
+    if name not in COUNTED:
+        return tuple(arguments)
+    counted = COUNTED[name]
+    masks = any(one.dtype in (torch.bool, torch.uint8) for one in _tensors(arguments[counted]))
+    return (counted,) if masks or name == "repeat_interleave" else ()
 
 
 def _seen_through(view: Tensor, old: Reach, written: Tensor, new: Reach) -> Reach:

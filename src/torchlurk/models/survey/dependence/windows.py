@@ -111,14 +111,18 @@ def interpolated(call: Call) -> Reach:
 
 
 def _interpolation(call: Call, at: int, size: int, places: int) -> Tensor:
-    """The weights (old place, new place) along one spatial dimension: the operation itself, done to the unit vectors."""
+    """The weights (old place, new place) along one spatial dimension: the operation itself, done to the unit vectors.
+
+    The other dimensions are two places long, for with one PyTorch does not smooth as it does in larger maps.
+    """
     dims = len(call.shape) - 2
+    wide = [min(2, extent) for extent in call.first("self").shape[2:]]
     scales = [name for name in call.arguments if name.startswith("scales")]
     arguments: dict[str, Any] = {name: value for name, value in call.arguments.items() if name != "self"}
     arguments |= {name: None for other, name in enumerate(scales) if other != at}
-    arguments["output_size"] = [places if other == at else 1 for other in range(dims)]
-    vectors = torch.eye(size, dtype=call.outputs[0].dtype).reshape(
-        1, size, *(size if other == at else 1 for other in range(dims))
-    )
+    arguments["output_size"] = [places if other == at else wide[other] for other in range(dims)]
+    vectors = torch.eye(size, dtype=call.outputs[0].dtype)
+    vectors = vectors.reshape(1, size, *(size if other == at else 1 for other in range(dims)))
+    vectors = vectors.expand(1, size, *(size if other == at else wide[other] for other in range(dims))).contiguous()
     weights: Tensor = call.function(vectors, **arguments)
-    return weights.reshape(size, places)
+    return weights.movedim(2 + at, -1).reshape(size, -1, places)[:, 0]

@@ -1,0 +1,62 @@
+"""What a network's passes deliver, taken into the parts of layers: of each example once.
+
+A layer need not see all examples of a batch at once. A forward may run its batch in chunks, or route each example to one of
+several layers. What arrives is taken if it holds the units of every example of the pass; which examples a smaller tensor
+holds cannot be known from it. They are known when each example has a pass of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+
+import numpy as np
+from jaxtyping import Int64
+from torch import Tensor
+
+from torchlurk.errors import ModelError
+from torchlurk.models.taps.reading import maps, rows_of
+from torchlurk.records import Layer
+from torchlurk.scanning.part import LayerPart
+
+
+class Deliveries:
+    """Given to `reading` as both `deliver` and `rectify`; `passes` says of which examples each pass is."""
+
+    def __init__(self, layers: Sequence[Layer], parts: Mapping[str, LayerPart], pool: Executor | None) -> None:
+        self._layers, self._parts, self._pool = layers, parts, pool
+        self._examples = self._classes = np.zeros(0, np.int64)
+        self._awaited: set[str] = set()
+
+    def passes(self, examples: Int64[np.ndarray, " batch"], classes: Int64[np.ndarray, " batch"]) -> Iterator[slice]:
+        """The rows of a batch to run together, one pass after the other: all of it, and then, where a layer did not get all of
+        it at once, each example by itself.
+        """
+        self._awaited = {layer.name for layer in self._layers}
+        self._examples, self._classes = examples, classes
+        yield slice(None)
+        lacking = frozenset(self._awaited)
+        for row in range(len(examples) if lacking and len(examples) > 1 else 0):
+            self._awaited = set(lacking)
+            self._examples, self._classes = examples[row : row + 1], classes[row : row + 1]
+            yield slice(row, row + 1)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every layer got all examples of the last pass at once."""
+        return not self._awaited
+
+    def __call__(self, layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
+        """Takes what arrives; with a ceiling it is clamped from zero to it, in place, whether it is taken or not."""
+        if layer.name in self._awaited and rows_of(layer, tensor) == len(self._examples):
+            self._parts[layer.name].add(maps(layer, tensor), self._examples, self._classes, self._pool, ceiling)
+            self._awaited.discard(layer.name)
+            return
+        if ceiling is not None:
+            tensor.clamp_(0, ceiling)
+        if layer.name in self._awaited and len(self._examples) == 1 and tensor.numel():
+            raise ModelError(
+                f"layer '{layer.name}' gave {tuple(tensor.shape)} for example {self._examples[0]}, where it has"
+                f" {layer.channels} channels of {'×'.join(map(str, layer.shape)) or 'one number'} for others",
+                "how much a layer gives must not depend on the example: leave it out with --layers",
+            )
