@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchlurk.models.taps.reading import evaluation, maps, reading
+from torchlurk.models.taps.reading import as_found, maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning.part import LayerPart
 from torchlurk.scanning.statistics import NO_CLASS
@@ -35,7 +35,7 @@ GPU_LARGEST = 256
 
 def choose_batch_size(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> int:
     """The batch size for scanning these layers of `network` on inputs like `example` (a batch of one), on its device."""
-    with evaluation(network), torch.inference_mode():
+    with as_found(network), torch.inference_mode():
         return _largest_that_fits(network, example) if example.is_cuda else _fastest(network, example, layers)
 
 

@@ -16,7 +16,7 @@ from torchlurk.inputs.pictures.statistics import InputSums
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.jobs import Progress, Shard
-from torchlurk.models.taps.reading import evaluation, maps, reading
+from torchlurk.models.taps.reading import as_found, maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning.part import LayerPart
 
@@ -99,7 +99,7 @@ class Scan:
 
         with (
             ThreadPoolExecutor(torch.get_num_threads()) as pool,
-            evaluation(self.network),
+            as_found(self.network),
             torch.inference_mode(),
             reading(self.network, self.layers, deliver, rectify=deliver),
         ):
