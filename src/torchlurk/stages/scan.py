@@ -23,6 +23,7 @@ from torchlurk.records import Layer, Ranking, Run, Skip, StageCount
 from torchlurk.rendering.encoding import encode
 from torchlurk.scanning.batch_size import choose_batch_size
 from torchlurk.scanning.job import Scan, ScanPart
+from torchlurk.scanning.repeatability import COMPANY, dependences
 from torchlurk.scanning.statistics import draw_sample
 from torchlurk.stages.previews import Previews
 from torchlurk.stages.stage import Task, dtype_of, now
@@ -72,6 +73,8 @@ class ScanStage:
             if not earlier:
                 self._begin(writer, run, network, found, layers)
             scan = self._job(network, example, layers)
+            if not earlier:
+                self._tell_dependences(writer, scan)
             fields = receptive_fields(network, example, layers)
             previews = Previews(writer, self._source, layers, fields, scan.workers)
             part = self._all_examples(writer, scan, previews)
@@ -92,6 +95,13 @@ class ScanStage:
                 writer.add_note("layer", f"layer {layer.path} is left out: {layer.reason}")
             if changing:
                 writer.add_note("data", changing)
+
+    def _tell_dependences(self, writer: Writer, scan: Scan) -> None:
+        """Notes, before hours are spent, where scores will depend on more than the example."""
+        inputs = self._task.some_inputs(scan.dtype, min(COMPANY, scan.batch_size))
+        for one in dependences(scan.network, scan.layers, inputs) if len(inputs) else ():
+            self._progress.say(f"note: {one.told}")
+            writer.add_note("network", one.told)
 
     def _sample(self) -> Any:
         return draw_sample(len(self._source.examples), self._task.settings.scan.sample, self._task.settings.scan.seed)
