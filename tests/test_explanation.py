@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from torch import nn
 
 import torchlurk
 from torchlurk.anatomy import INPUT
@@ -69,6 +70,22 @@ def test_without_a_unit_it_is_the_predicted_class() -> None:
     found = torchlurk.explain(net, tensor(), depth=0)
     assert found.root.branch.root.layer == "head"
     assert found.root.branch.root.channel == net(tensor()).argmax().item() == found.predictions[0].index
+
+
+def test_a_unit_that_is_off_is_explained_in_the_text_the_drawing_and_the_document() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1, bias=False), nn.ReLU())
+    nn.init.constant_(net[0].weight, 0.1)
+    nn.init.constant_(net[2].weight, -1.0)
+    found = torchlurk.explain(net, torch.ones(3, 8, 8), "2:1")
+    said = "0: off in this image; held down by 0:"
+    assert found.to_text().splitlines()[0].startswith(f"2:1  {said}")
+    assert said in found.svg()
+    tree = found.to_json()["tree"]
+    assert tree["activation"] == 0
+    assert tree["makeup"]["value"] < 0
+    assert [one["share"] < 0 for one in tree["makeup"]["children"]] == [True, True]
+    mean = torchlurk.explain(net, torch.ones(2, 3, 8, 8), "2:1")
+    assert "off in these images" in mean.to_text()
 
 
 def test_a_study_adds_exemplars_class_names_and_percentiles(study: Path, picture: Path) -> None:

@@ -19,6 +19,10 @@ INPUT = "input"
 """What the network's input is called among the layers that feed others."""
 
 
+BIAS = "bias"
+"""What is called so that is given to a unit by no layer."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnitPath:
     """A way down from a unit: the unit at `position` (None: where it is strongest), then the chosen one of each layer below."""
@@ -119,6 +123,13 @@ class Makeup:
     strongest: tuple[Contribution, ...]
     feeds: tuple[Feed, ...]
 
+    @property
+    def held_down_by(self) -> tuple[str, ...]:
+        """What takes most away from a value below zero, most first: listed units, the input, `BIAS`; nothing from one above."""
+        given = [(one.contribution, INPUT if one.unit.layer == INPUT else str(one.unit)) for one in self.strongest]
+        against = sorted(one for one in (*given, (self.rest, BIAS)) if one[0] < 0)
+        return tuple(dict.fromkeys(name for _, name in against)) if self.value < 0 else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -176,6 +187,11 @@ class TreeNode:
     makeup: Makeup
     picture: PathPicture
     children: tuple[TreeNode, ...] = field(default_factory=tuple)
+
+    @property
+    def off(self) -> bool:
+        """Whether it is a root whose nonlinearity makes zero of a value below zero."""
+        return self.contribution is None and self.activation == 0 and self.makeup.value < 0
 
     def nodes(self) -> list[TreeNode]:
         """It and all below it, parents before their children."""

@@ -22,7 +22,7 @@ from torchlurk.hierarchy.tree_builder import grow
 from torchlurk.model_session import ModelSession
 from torchlurk.options import ExplainOptions
 from torchlurk.records import Preprocessing
-from torchlurk.rendering.labels import number, percent
+from torchlurk.rendering.labels import number, off, percent
 from torchlurk.rendering.labels import prediction as said
 from torchlurk.rendering.tree import draw_tree
 from torchlurk.resources import image_page
@@ -79,7 +79,8 @@ class Hierarchy:
             share = "" if given is None else f"  {'+' if given.share > 0 else ''}{percent(given.share)}"
             skip = "  by a skip" if given is not None and given.bypasses else ""
             indent = "  " * (len(node.branch.units) - 1)
-            lines.append(f"{indent}{node.branch.last}{share}{skip}  activation {number(node.activation)}")
+            state = off(node) if node.off else f"activation {number(node.activation)}"
+            lines.append(f"{indent}{node.branch.last}{share}{skip}  {state}")
         return "\n".join(lines)
 
     def _repr_svg_(self) -> str:

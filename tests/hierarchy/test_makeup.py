@@ -6,14 +6,16 @@ import copy
 import warnings
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchlurk.anatomy import INPUT, Change, Makeup, UnitPath
-from torchlurk.errors import OptionError, UnitError
+from torchlurk.anatomy import BIAS, INPUT, Change, Makeup, UnitPath
+from torchlurk.errors import ModelError, OptionError, UnitError
 from torchlurk.hierarchy.inspector import Inspector
+from torchlurk.hierarchy.tree_builder import grow
 from torchlurk.models.loading.extras import import_torchvision
 from torchlurk.units import Unit
 
@@ -382,3 +384,119 @@ def test_a_rectification_in_place_whose_result_is_dropped_is_cut_too() -> None:
     expected = [(hidden[0, c, 2:5, 2:5] * net.two.weight[1, c]).sum().item() for c in range(4)]
     found = {one.unit.channel: one.contribution for one in makeup.strongest}
     assert [found[c] for c in range(4)] == pytest.approx(expected)
+
+
+class Small(nn.Module):
+    """Convolution, nonlinearity, pool, dense layer, nonlinearity, dense layer; unit 0 is on, 1 is off, 2 is 0 everywhere."""
+
+    def __init__(self, nonlinearity: type[nn.Module]) -> None:
+        super().__init__()
+        self.a, self.f, self.b, self.g, self.c = (
+            nn.Conv2d(3, 4, 3),
+            nonlinearity(),
+            nn.Linear(4, 6),
+            nonlinearity(),
+            nn.Linear(6, 2),
+        )
+        with torch.no_grad():
+            self.b.weight[0], self.b.weight[1] = self.b.weight[0].abs() * 50, -self.b.weight[1].abs() * 50
+            self.a.bias[2] = -20.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(self.g(self.b(self.f(self.a(x)).mean((2, 3)))))
+
+
+METHODS = ("guided", "gradient", "deconv", "guided_neg", "lrp")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("nonlinearity", [nn.ReLU, nn.ReLU6, nn.Hardswish, nn.GELU, nn.LeakyReLU, nn.Hardtanh])
+def test_a_unit_has_a_tree_whatever_its_nonlinearity_makes_of_it(nonlinearity, method):
+    look = Inspector(Small(nonlinearity).eval(), image(9) + 1)
+    for unit in ("a:2", "b:0", "b:1"):
+        root = grow(look, look.branch(unit), children=4, depth=3, method=method)
+        made = root.makeup
+        total = sum(feed.contribution for feed in made.feeds)
+        assert made.value == pytest.approx(total + made.rest, rel=1e-4)
+        assert sum(feed.share for feed in made.feeds) == pytest.approx(1)
+        assert all(np.isfinite(node.picture.values).all() for node in root.nodes())
+
+
+def test_a_unit_that_is_off_says_what_holds_it_down_and_what_makes_that():
+    look = Inspector(Small(nn.ReLU).eval(), image(9) + 1)
+    root = grow(look, look.branch("b:1"), children=4, depth=1, method="guided")
+    assert root.off
+    assert root.activation == 0
+    assert root.makeup.value < 0
+    holders = [child for child in root.children if child.contribution.contribution < 0]
+    assert root.makeup.held_down_by[0] == str(holders[0].branch.last)
+    for child in holders:
+        assert child.makeup.value > 0
+        assert child.picture.values.any()
+    (alone,) = look.pictures([look.branch("b:1")])
+    (opposite,) = Inspector(negated(look.module), look.inputs).pictures([look.branch("b:1")])
+    assert np.allclose(alone.values, opposite.values, atol=1e-6)
+
+
+def negated(net: Small) -> Small:
+    """The same where all of what makes b's sums has the other sign."""
+    other = copy.deepcopy(net)
+    with torch.no_grad():
+        other.b.weight.neg_()
+        other.b.bias.neg_()
+    return other
+
+
+def test_a_unit_that_the_bias_alone_holds_down_says_so():
+    net = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1), nn.ReLU()).eval()
+    nn.init.constant_(net[0].bias, -100.0)
+    nn.init.constant_(net[2].bias, -1.0)
+    look = Inspector(net, image(4))
+    root = grow(look, look.branch("2:0"), children=4, depth=2, method="guided")
+    assert (root.makeup.value, root.makeup.rest, root.children) == (-1, -1, ())
+    assert root.makeup.held_down_by == (BIAS,)
+    assert look.uses("0:0") == {}
+    (effect,) = look.effects([[Change(Unit("0", 0))]], [(Unit("2", 1), (0, 0))])
+    assert effect.before == effect.after == (0.0,)
+
+
+def test_a_unit_at_its_ceiling_shows_what_drives_it_there():
+    look = Inspector(Small(nn.ReLU6).eval(), 20 * (image(9) + 1))
+    with torch.no_grad():
+        look.module.b.weight[0] *= 100
+    root = grow(look, look.branch("b:0"), children=4, depth=1, method="guided")
+    assert root.activation == 6
+    assert root.makeup.value > 6
+    assert not root.off
+    assert root.picture.values.any()
+
+
+def test_in_a_mean_over_images_a_unit_is_held_down_only_where_it_is_off_in_all():
+    net = nn.Sequential(nn.Conv2d(3, 1, 1, bias=False), nn.ReLU()).eval()
+    nn.init.constant_(net[0].weight, 1.0)
+    both = torch.stack([torch.ones(3, 2, 2), -torch.ones(3, 2, 2)])
+    for inputs, activation, sign in ((both, 1.5, 1), (-both.abs(), 0, -1)):
+        look = Inspector(net, inputs)
+        root = grow(look, look.branch("0:0"), children=2, depth=1, method="gradient")
+        assert (root.activation, root.off) == (activation, activation == 0)
+        assert np.sign(root.picture.values.sum()) == sign
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_image_that_is_not_finite_is_refused(value):
+    broken = image(9)
+    broken[0, 0, 0, 0] = value
+    net = Small(nn.ReLU).eval()
+    for ask in (lambda: Inspector(net, broken), lambda: Inspector(net, image(9)).on(broken)):
+        with pytest.raises(OptionError, match="not finite"):
+            ask()
+
+
+def test_a_unit_that_a_network_makes_not_finite_is_named():
+    net = Small(nn.ReLU).eval()
+    with torch.no_grad():
+        net.b.weight[3] = torch.nan
+    look = Inspector(net, image(9))
+    assert "b:3" not in [str(one.unit) for one in look.strongest("b")]
+    with pytest.raises(ModelError, match="unit b:3 is nan"):
+        look.makeups([look.branch("b:3")])

@@ -205,3 +205,25 @@ def test_a_study_gives_attributions_with_their_image_and_evidence(made):
     assert found[0].whole is not None
     sheets = {rendering: unit.picture(rendering).tobytes() for rendering in ("signed", "magnitude", "overlay")}
     assert len(set(sheets.values())) == 3
+
+
+class Chance(nn.Module):
+    """Dropout that is on in evaluation mode too."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.dropout(x, 0.5, training=True)
+
+
+@pytest.mark.parametrize(
+    ("between", "said"),
+    [(Chance(), "differ from pass to pass"), (nn.BatchNorm2d(6, track_running_stats=False), "depend on the other examples")],
+)
+def test_a_network_whose_values_depend_on_more_than_the_example_is_not_taken_for_changed_data(tmp_path, between, said):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), between, nn.Conv2d(6, 4, 3)).eval()
+    given = {"mean": (0, 0, 0), "std": (1, 1, 1), "top": 4, "exemplars": 2, "batch_size": 12}
+    study = tl.analyze(net, Pictures(), tmp_path / "a.lurk", stages=("scan", "attribute"), **given)
+    kept = [note for note in study.notes if "do not excite their units" in note]
+    assert kept
+    assert all(said in note for note in kept)
+    assert not any("data changed" in note for note in study.notes)

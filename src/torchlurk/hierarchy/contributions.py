@@ -8,6 +8,7 @@ left in `rest`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from torchlurk.anatomy import UnitPath
 from torchlurk.attribution.rules import gradient
+from torchlurk.errors import ModelError
 from torchlurk.hierarchy.segments import Segments
 
 
@@ -34,7 +36,8 @@ class Parts:
 def parts(segments: Segments, branches: Sequence[UnitPath], weights: Sequence[Tensor]) -> list[Parts]:
     """For the last unit of each branch, in rows as `Maps` has them: the contributions to its weighted mean over positions.
 
-    `weights` say how much each of its positions counts; their magnitudes are made to add up to 1, unless all are zero.
+    `weights` say how much each of its positions counts; their magnitudes are made to add up to 1, unless all are zero. Raises
+    `ModelError` for a unit that is not a finite number.
     """
     found: list[Parts | None] = [None] * len(branches)
     for layer in dict.fromkeys(branch.last.layer for branch in branches):
@@ -48,8 +51,11 @@ def parts(segments: Segments, branches: Sequence[UnitPath], weights: Sequence[Te
         activations = {name: segments.activations(name) for name in gradients}
         for row in rows:
             image = row % segments.batch
+            value = float((signal[row] * sums[image]).sum())
+            if not math.isfinite(value):
+                raise ModelError(f"unit {branches[row].last} is {value} in this image", "choose a unit that is a finite number")
             found[row] = Parts(
-                float((signal[row] * sums[image]).sum()),
+                value,
                 {name: _flat(activations[name][image] * one[row]) for name, one in gradients.items()},
                 {name: _flat(one[image]) for name, one in activations.items()},
             )

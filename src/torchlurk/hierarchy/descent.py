@@ -64,12 +64,15 @@ def descend(
 
     Rows are as `Maps` has them: row r is about input r modulo their number.
 
+    Where a root's nonlinearity lets nothing through (a ReLU that is off, a ReLU6 at its ceiling), the branch begins before it,
+    at the root's sum: from one that is held down, with what holds it down; from one at its ceiling, with what drives it there.
+
     Without `to_input` nothing goes further than the last unit, and `at_input` is zero. Raises `UnitError` for a step
     that does not lead to a layer that feeds the one before.
     """
     _check(segments, branches)
-    unreached = [torch.zeros_like(segments.activations(one.last.layer)[0, one.last.channel]) for one in branches]
-    arrival = Arrival(unreached, segments.nothing(INPUT, len(branches)))
+    nowhere = [torch.zeros_like(segments.activations(one.last.layer)[0, one.last.channel]) for one in branches]
+    arrival = Arrival(nowhere, segments.nothing(INPUT, len(branches)))
     signals: dict[str, Tensor] = {}
     for layer in reversed(segments.layers):
         at_sums = _at_sums(segments, layer, signals.pop(layer, None), branches, positions, way)
@@ -111,9 +114,37 @@ def _at_sums(
         for row in beginning:
             place = (branches[row].root.channel, *positions[row])
             seed[row][place] = activations[row % segments.batch][place] if way.relevance else 1.0
-        begun = segments.to_sums(layer, seed, way.at_root)
-        found = begun.clone() if found is None else found + begun
+        begun = segments.to_sums(layer, seed, way.at_root).clone()
+        for rows in _questions(beginning, segments.batch):
+            if not begun[rows].any():
+                _begin_before(segments, begun, rows, branches, positions, way)
+        found = begun if found is None else found + begun
     return found
+
+
+def _questions(rows: Sequence[int], batch: int) -> list[list[int]]:
+    """The rows by question: those of all inputs, for each."""
+    return [[row for row in rows if row // batch == question] for question in dict.fromkeys(row // batch for row in rows)]
+
+
+def _begin_before(
+    segments: Segments,
+    signal: Maps,
+    rows: Sequence[int],
+    branches: Sequence[UnitPath],
+    positions: Sequence[tuple[int, ...]],
+    way: Passage,
+) -> None:
+    """Begins at what the nonlinearity of a root is applied to, which it does not let through for any of the inputs."""
+    layer = branches[rows[0]].root.layer
+    sums, activations = segments.sums(layer), segments.activations(layer)
+    for row in rows:
+        place = (branches[row].root.channel, *positions[row])
+        before, after = sums[row % segments.batch][place], activations[row % segments.batch][place]
+        if way.relevance:
+            signal[row][place] = before
+        else:
+            signal[row][place] = 1.0 if before > after else -1.0
 
 
 def _next(branch: UnitPath, layer: str) -> Unit | None:

@@ -31,6 +31,7 @@ from torchlurk.hierarchy.changes import Place, check_change, check_place, flat_i
 from torchlurk.hierarchy.contributions import Parts, parts
 from torchlurk.hierarchy.descent import Arrival, Passage, check_unit, descend, passage
 from torchlurk.hierarchy.predictions import predictions
+from torchlurk.hierarchy.running import check_finite
 from torchlurk.hierarchy.segments import Segments
 from torchlurk.hierarchy.uses import given
 from torchlurk.models.loading.identity import unwrap
@@ -72,6 +73,7 @@ class Inspector:
     ) -> None:
         if not len(inputs):
             raise OptionError("no image was given", "give one, or several of which the mean is to be shown")
+        check_finite(inputs)
         self.module = unwrap(model)
         self.inputs = inputs.detach()
         self.labels = labels
@@ -85,6 +87,7 @@ class Inspector:
         """The same with other images, of the same size: what is known of the model is not found out again."""
         if inputs.shape[1:] != self.inputs.shape[1:]:
             raise OptionError(f"the image has the shape {tuple(inputs.shape[1:])}", f"give {tuple(self.inputs.shape[1:])}")
+        check_finite(inputs)
         other = copy.copy(self)
         other.inputs, other._open = inputs.detach(), {}
         return other
@@ -170,7 +173,8 @@ class Inspector:
         """What the last unit of each branch is made of, its `most` largest contributions listed; all in one batch.
 
         `method` decides how a branch of several units leads down, so which positions of the last one count, and how
-        much; a root's contributions do not depend on it.
+        much; a root's contributions do not depend on it. Below a root that is off, numbers are of what holds it down. Raises
+        `ModelError` for a node that is not a finite number.
         """
         way = passage(method)
         found: list[Makeup] = []
@@ -187,7 +191,8 @@ class Inspector:
     def pictures(self, branches: Sequence[UnitPath], *, method: str = METHOD) -> tuple[PathPicture, ...]:
         """For each branch what of the image reaches its root through its units alone; all in one batch.
 
-        Of a branch of one unit it is `torchlurk.attribute`'s picture. Of several images, the mean.
+        Of a branch of one unit it is `torchlurk.attribute`'s picture; where a nonlinearity that is off or at its ceiling leaves
+        that empty, what of the image holds the unit down, or drives it to the ceiling. Of several images, the mean.
         """
         if self.inputs.ndim != 4:
             raise OptionError(f"inputs of {self.inputs.ndim} axes are no pictures", "give images: batch channel height width")
@@ -367,14 +372,14 @@ class Inspector:
 
     def _strongest(self, map: Float[Tensor, " *position"]) -> tuple[int, ...]:
         """Where the map is highest, the first of equals."""
-        flat = map.flatten()
+        flat = map.flatten().nan_to_num(nan=-math.inf)
         at = int((flat == flat.amax()).nonzero()[0, 0])
         return tuple(int(one) for one in np.unravel_index(at, map.shape)) if map.ndim else ()
 
     def _position(self, layer: str, flat: Float[Tensor, " position"]) -> tuple[int, ...]:
         """Where a flat map is largest in magnitude, the first of equals."""
         shape = tuple(self.inputs.shape[2:]) if layer == INPUT else self.layers[layer].shape
-        magnitude = flat.abs()
+        magnitude = flat.abs().nan_to_num(nan=0.0)
         at = int((magnitude == magnitude.amax()).nonzero()[0, 0])
         return tuple(int(one) for one in np.unravel_index(at, shape)) if shape else ()
 

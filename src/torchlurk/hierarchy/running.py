@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from torchlurk.errors import ModelError
+from torchlurk.errors import ModelError, OptionError
 from torchlurk.models.taps.interventions import Replacements
 from torchlurk.models.taps.tensors import tensors_in
 
@@ -25,3 +25,9 @@ def run(module: nn.Module, inputs: Tensor, replaced: Replacements) -> Tensor | N
         ) from error
     found = [replaced.latest(one) for one in tensors_in(output)]
     return found[0].detach() if found else None
+
+
+def check_finite(inputs: Tensor) -> None:
+    """Raises `OptionError` for inputs that are not finite numbers throughout."""
+    if not bool(inputs.isfinite().all()):
+        raise OptionError("the image holds values that are not finite numbers", "give one without NaN and infinite values")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.anatomy import Prediction
+from torchlurk.anatomy import BIAS, INPUT, Prediction, TreeNode
 from torchlurk.records import Class, Exemplar, Layer
 
 MINUS = "−"
@@ -17,6 +17,8 @@ DIGITS = 4
 SMALLEST_PLAIN = 1e-3
 LARGEST_PLAIN = 1e6
 TOP_CLASSES = 20
+HOLDERS = 2
+"""How many are named of what holds a unit down."""
 
 STATISTICS: dict[str, str] = {
     "mean": "mean",
@@ -43,6 +45,14 @@ def number(value: float) -> str:
         decimals = max(0, DIGITS - 1 - math.floor(math.log10(size)))
         written = f"{value:,.{min(decimals, DIGITS)}f}"
     return written.replace("-", MINUS)
+
+
+def off(node: TreeNode) -> str:
+    """What is said of a root that is off: that it is, and what holds it down."""
+    words = {INPUT: "the image", BIAS: "its bias"}
+    holders = [words.get(name, name) for name in node.makeup.held_down_by[:HOLDERS]]
+    where = "these images" if node.branch.position is None else "this image"
+    return f"0: off in {where}" + (f"; held down by {' and '.join(holders)}" if holders else "")
 
 
 def round_number(value: float) -> str:

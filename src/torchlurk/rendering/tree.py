@@ -21,7 +21,7 @@ from torchlurk.records import Box
 from torchlurk.rendering.boxes import fit, resized
 from torchlurk.rendering.colour import LIGHT, Colour, Theme, signed
 from torchlurk.rendering.encoding import encode, to_image
-from torchlurk.rendering.labels import number, percent
+from torchlurk.rendering.labels import number, off, percent
 from torchlurk.rendering.labels import prediction as said
 from torchlurk.rendering.text import shortened
 from torchlurk.units import Unit
@@ -55,7 +55,7 @@ LEAST_SIDE = 32
 LEFT_OUT = 0.02
 """The share of a picture's magnitude that may lie outside of what a node shows, at each of its four sides."""
 TEXT, SMALL_TEXT = 11, 10
-LONGEST_ADDRESS, LONGEST_LABEL = 30, 20
+LONGEST_ADDRESS, LONGEST_LABEL, LONGEST_FACTS = 30, 20, 42
 MOST_EXEMPLARS = 4
 SANS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
 MONO = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
@@ -234,7 +234,8 @@ def _draw_card(
     address = str(node.branch.last)
     page.write(x, y, _ending(address, LONGEST_ADDRESS), mono=True, bold=True, title=address)
     y += LINE
-    page.write(x, y, _facts(node), colour=theme.muted, size=SMALL_TEXT)
+    facts = _facts(node)
+    page.write(x, y, shortened(facts, LONGEST_FACTS), colour=theme.muted, size=SMALL_TEXT, title=facts)
     y += LINE
     x0, y0, x1, y1 = focus(node.picture.values)
     picture = to_image(signed(node.picture.values[y0:y1, x0:x1].astype(np.float64)))
@@ -249,6 +250,8 @@ def _draw_card(
 
 
 def _facts(node: TreeNode) -> str:
+    if node.off:
+        return off(node)
     facts = [f"activation {number(node.activation)}"]
     if node.contribution is not None:
         facts.append(f"gives {number(node.contribution.contribution)}")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchlurk.models.taps.as_found import evaluation
+from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.reading import reading
 from torchlurk.records import Layer
 from torchlurk.scanning.deliveries import Deliveries
@@ -42,7 +42,7 @@ def choose_batch_size(network: nn.Module, example: Tensor, layers: Sequence[Laye
     """
     if not all(layer.together for layer in layers):
         return 1
-    with evaluation(network), torch.inference_mode():
+    with as_found(network), torch.inference_mode():
         return _largest_that_fits(network, example) if example.is_cuda else _fastest(network, example, layers)
 
 

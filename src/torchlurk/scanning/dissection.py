@@ -20,7 +20,7 @@ from torchlurk.errors import DataError, ModelError, OptionError
 from torchlurk.inputs.feeding import Batch, feed, inputs_of
 from torchlurk.inputs.source import Source
 from torchlurk.models.survey.receptive_field import receptive_fields
-from torchlurk.models.taps.as_found import evaluation
+from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.reading import maps, reading, rows_of
 from torchlurk.records import Layer
 from torchlurk.scanning.overlaps import Grid, Levels, Overlaps
@@ -93,7 +93,7 @@ def dissect(
         levels[layer.name].add(maps(layer, activation))
 
     first: Tensor | None = None
-    with evaluation(network), torch.inference_mode(), reading(network, layers, count):
+    with as_found(network), torch.inference_mode(), reading(network, layers, count):
         for _, inputs in _batches(network, source, batch_size, workers):
             seen = len(inputs)
             first = inputs[:1] if first is None else first
@@ -105,7 +105,7 @@ def dissect(
     def compare(layer: Layer, activation: Tensor) -> None:
         overlaps[layer.name].add(maps(layer, activation), masks)
 
-    with evaluation(network), torch.inference_mode(), reading(network, layers, compare):
+    with as_found(network), torch.inference_mode(), reading(network, layers, compare):
         for batch, inputs in _batches(network, source, batch_size, workers):
             masks = _masks(source, batch.examples).to(inputs.device)
             network(inputs)

@@ -18,7 +18,7 @@ from torchlurk.inputs.pictures.statistics import InputSums
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.jobs import Progress, Shard
-from torchlurk.models.taps.as_found import evaluation
+from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.reading import reading
 from torchlurk.models.taps.tensors import tensors_in
 from torchlurk.records import Layer
@@ -109,7 +109,7 @@ class Scan:
         """See `torchlurk.jobs.Job`. Examples that cannot be read are skipped, each with its reason."""
         with ExitStack() as opened:
             pool = opened.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
-            opened.enter_context(evaluation(self.network))
+            opened.enter_context(as_found(self.network))
             opened.enter_context(torch.inference_mode())
             taking = Deliveries(self.layers, onto.layers, pool)
             opened.enter_context(reading(self.network, self.layers, taking, rectify=taking))

@@ -22,6 +22,7 @@ from torchlurk.models.survey.layers import Survey, choose, survey
 from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.models.taps.readout import Readout
 from torchlurk.records import ALIKE, Attribution, Exemplar, Layer, MethodCheck, Run, StageCount
+from torchlurk.scanning.repeatability import COMPANY, Dependence, dependences, reaching
 from torchlurk.stages.stage import Task, dtype_of, now, units_named
 from torchlurk.stages.workers import Workers
 from torchlurk.store import queries
@@ -148,6 +149,15 @@ class _Work:
         example = self.task.first_input(dtype_of(self.network))
         return receptive_fields(self.network, example, self.found.layers)
 
+    @cached_property
+    def _dependences(self) -> tuple[Dependence, ...]:
+        return dependences(self.network, self.found.layers, self.task.some_inputs(dtype_of(self.network), COMPANY))
+
+    def why_changed(self, layer: Layer) -> str:
+        """Why an exemplar may excite a unit of the layer in another way than it did in the scan."""
+        known = reaching(self._dependences, self.found.layers, layer.name)
+        return known.told if known else "has the data changed, or does it change when read again?"
+
     def layer(self, layer: Layer, units: Mapping[int, tuple[str, ...]], most: int) -> Iterator[int]:
         """Makes the pictures of these units; gives how many units were done, again and again."""
         try:
@@ -240,7 +250,7 @@ class _Pictures:
             writer.add_note(
                 "attribute",
                 f"layer {self._layer.name}: {self._changed} exemplars do not excite their units as they did in the scan"
-                " (has the data changed, or does it change when read again?); they have no attributions",
+                f" ({self._work.why_changed(self._layer)}); they have no attributions",
             )
         if self._spreads:
             height, width = torch.cat(self._spreads).nanmedian(0).values.tolist()

@@ -24,6 +24,7 @@ from torchlurk.records import Layer, Ranking, Run, Skip, StageCount
 from torchlurk.rendering.encoding import encode
 from torchlurk.scanning.batch_size import choose_batch_size
 from torchlurk.scanning.job import Scan, ScanPart
+from torchlurk.scanning.repeatability import COMPANY, dependences
 from torchlurk.scanning.statistics import draw_sample
 from torchlurk.stages.previews import Previews
 from torchlurk.stages.stage import Task, dtype_of, now
@@ -75,6 +76,8 @@ class ScanStage:
                 self._begin(writer, run, network, found, layers)
                 self._note_boxes(writer, fields)
             scan = self._job(network, example, layers)
+            if not earlier:
+                self._tell_dependences(writer, scan)
             previews = Previews(writer, self._source, layers, fields, scan.workers)
             part = self._all_examples(writer, scan, previews)
             self._keep(writer, part, layers, fields)
@@ -103,6 +106,13 @@ class ScanStage:
                 "the model's forward reads numbers out of tensors (.item(), a condition, NumPy), so each example was run by"
                 f" itself, and boxes hold everything that the numbers came from, often the whole input: {_some_of(reading)}",
             )
+
+    def _tell_dependences(self, writer: Writer, scan: Scan) -> None:
+        """Notes, before hours are spent, where scores will depend on more than the example."""
+        inputs = self._task.some_inputs(scan.dtype, min(COMPANY, scan.batch_size))
+        for one in dependences(scan.network, scan.layers, inputs) if len(inputs) else ():
+            self._progress.say(f"note: {one.told}")
+            writer.add_note("network", one.told)
 
     def _sample(self) -> Any:
         return draw_sample(len(self._source.examples), self._task.settings.scan.sample, self._task.settings.scan.seed)

@@ -13,7 +13,7 @@ from torch import nn
 
 from torchlurk.errors import DataError, UnitError, nearest
 from torchlurk.inputs.feeding import feed, inputs_of
-from torchlurk.inputs.source import Source
+from torchlurk.inputs.source import Source, spread
 from torchlurk.jobs import Progress
 from torchlurk.models.loading.placement import place
 from torchlurk.options import (
@@ -63,6 +63,12 @@ class Task:
             if len(batch):
                 return inputs_of(batch, self.source.preprocessing, self.device, dtype)
         raise self.nothing_to_read()
+
+    def some_inputs(self, dtype: torch.dtype, most: int) -> torch.Tensor:
+        """At most so many examples, spread over the data, as one batch, without those that cannot be read."""
+        chosen = spread(len(self.source.examples), most)
+        batch = next(feed(self.source, chosen, len(chosen), 1))
+        return inputs_of(batch, self.source.preprocessing, self.device, dtype)
 
     def nothing_to_read(self) -> DataError:
         """The error that says why there is no example at all."""

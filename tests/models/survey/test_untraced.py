@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchlurk.models.survey.layers import Survey, choose, survey
-from torchlurk.models.taps.reading import as_found, reading
+from torchlurk.models.taps.as_found import as_found
+from torchlurk.models.taps.reading import reading
 
 IMAGE = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 

@@ -80,6 +80,23 @@ def test_a_class_is_the_mean_over_its_examples(client: Any, study: Path) -> None
     assert client.post("/image/demo", {"class": 999})[0] == 400
 
 
+def test_a_unit_that_is_off_is_made_up_and_drawn(client: Any, study: Path, thing: bytes) -> None:
+    look = inspector(study)
+    units = (Unit(layer, channel) for layer, own in list(look.layers.items())[1:] for channel in range(own.channels))
+    off = next(str(unit) for unit in units if look.activation(unit) == 0)
+    path = f"/image/demo/{opened(client, thing)['image']}"
+    response = client.get(f"{path}/response?unit={off}")[1]
+    branches = {"branches": [{"units": [off], "position": response["position"]}]}
+    status, answer, _ = client.post(f"{path}/makeups", branches)
+    assert status == 200
+    (made,) = answer["makeups"]
+    assert response["activation"] == 0 > made["value"]
+    against = min(made["children"], key=lambda one: one["contribution"])
+    below = {"branches": [{"units": [off, against["unit"]], "position": response["position"]}]}
+    for question in ("makeups", "pictures"):
+        assert client.post(f"{path}/{question}", below)[0] == 200
+
+
 def test_a_unit_is_told_as_among_the_strongest_and_an_output_leads_to_its_unit(client: Any, thing: bytes) -> None:
     found = opened(client, thing)
     for layer in found["layers"][::5]:

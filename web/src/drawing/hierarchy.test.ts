@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Makeup } from "../data/model";
-import { all, grown, nearest, place } from "./hierarchy";
+import { all, grown, nearest, off, place } from "./hierarchy";
 import { child, closed, counted, Layers, opened, parseTree, removed, ROOT, treeText } from "./tree_state";
 
 const layers = new Layers(["stem", "left", "right", "join", "head"].map((name, id) => ({ id, name })));
@@ -87,4 +87,18 @@ test("things go where they want to as far as they do not meet, and stay within t
   expect(nearest(two(-20, -20), 2, [0, 100])).toEqual([0, 12]);
   expect(nearest(two(95, 95), 2, [0, 100])).toEqual([78, 90]);
   expect(nearest([...two(0, 0), ...two(0, 0)], 2, [0, 46])).toEqual([0, 12, 24, 36]);
+});
+
+test("a root that is off says what holds it down, most first", () => {
+  const held = { ...makeup([given("left:2", -0.5), given("right:7", 0.3), given("left:5", -0.2)], [feed("left", 8, 0.7), feed("right", 8, 0.3)]), value: -0.7, rest: -0.3 };
+  const root = grown("head:1", parseTree(""), 2, new Map([[ROOT, held]]), layers);
+  expect(off(root, 0, false)).toBe("0: off in this image; held down by left:2 and its bias");
+  expect(off(root, 0, true)).toContain("these images");
+  expect(off(root, 0.1, false)).toBeNull();
+  const child = root.children[0];
+  expect(child && off(child, 0, false)).toBeNull();
+  const image = grown("stem:1", parseTree(""), 2, new Map([[ROOT, { ...held, children: [given("input:0", -0.4), given("input:1", -0.4)], rest: 0 }]]), layers);
+  expect(off(image, 0, false)).toBe("0: off in this image; held down by the image");
+  const nothing = grown("head:1", parseTree(""), 2, new Map([[ROOT, { ...held, value: 0 }]]), layers);
+  expect(off(nothing, 0, false)).toBeNull();
 });

@@ -27,6 +27,19 @@ export interface Rest {
   image: number;
 }
 
+/** How many are named of what holds a unit down. */
+const HOLDERS = 2;
+
+/** What is said of a root whose nonlinearity makes zero of a value below zero: what holds it down. Null for one that is not off. */
+export function off(node: TreeNode, activation: number, several: boolean): string | null {
+  const made = node.makeup;
+  if (node.given !== null || activation !== 0 || made === null || !(made.value < 0)) return null;
+  const given = made.children.map((one): [number, string] => [one.contribution, layerOf(one.unit) === INPUT ? "the image" : one.unit]);
+  const against = [...given, [made.rest, "its bias"] as [number, string]].filter(([amount]) => amount < 0).sort(([a], [b]) => a - b);
+  const holders = [...new Set(against.map(([, name]) => name))].slice(0, HOLDERS);
+  return `0: off in ${several ? "these images" : "this image"}${holders.length > 0 ? `; held down by ${holders.join(" and ")}` : ""}`;
+}
+
 /** The tree as far as it is known. */
 export function grown(root: string, state: TreeState, usual: number, makeups: ReadonlyMap<string, Makeup>, layers: Layers): TreeNode {
   const node = (path: string, unit: string, given: Child | null): TreeNode => {

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from torchlurk.models.taps.buffers import Buffers
 from torchlurk.models.taps.compiling import as_written
 
 
@@ -29,36 +30,29 @@ def evaluation(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def as_found(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode; and buffers and random state are put back, for models that change them even then."""
-    buffers = [(one, name, buffer) for one in module.modules() for name, buffer in one._buffers.items()]
-    contents = [None if buffer is None else buffer.clone() for *_, buffer in buffers]
+def as_found(module: nn.Module, *, each_pass: bool = True) -> Iterator[None]:
+    """Evaluation mode; buffers and random state are put back at the end, for models that change them even then.
+
+    With `each_pass`, each pass of the module begins with the buffers as they were found and depends on none before it.
+    """
+    buffers = Buffers(module)
     tensors = (*module.parameters(), *module.buffers())
     devices = sorted({tensor.get_device() for tensor in tensors if tensor.is_cuda})
     with torch.random.fork_rng(devices=devices), evaluation(module):
+        hook = module.register_forward_pre_hook(buffers.before_each_pass, prepend=True) if buffers and each_pass else None
         try:
             yield
         finally:
-            for (owner, name, buffer), content in zip(buffers, contents, strict=True):
-                owner._buffers[name] = buffer
-                if buffer is not None and content is not None and not torch.equal(buffer, content):
-                    buffer.copy_(content)
+            if hook is not None:
+                hook.remove()
+            buffers.put_back()
 
 
 @contextmanager
 def differentiable(module: nn.Module) -> Iterator[None]:
-    """As `as_found`, with gradients on.
-
-    Buffers that a forward pass wrote to lose the history that ties them to it.
-    """
-    histories = [one.grad_fn for one in module.buffers()]
+    """As `as_found`, with gradients on."""
     recurrent = any(isinstance(one, nn.RNNBase) for one in module.modules())
     # cuDNN's recurrent layers have no backward pass in evaluation mode.
     cudnn = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent)
     with torch.inference_mode(False), torch.enable_grad(), cudnn, as_found(module):
-        try:
-            yield
-        finally:
-            for buffer, history in zip(module.buffers(), histories, strict=True):
-                if buffer.grad_fn is not history:
-                    buffer.detach_()
+        yield
