@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import torch
 from torch import nn
 
 import torchlurk as tl
+from torchlurk.store.folding import left_open
+
+LEAVE_OPEN = """
+import os, sys
+from pathlib import Path
+from torchlurk.store.writing import Writer
+
+writer = Writer(Path(sys.argv[1]))
+writer.add_note("data", "written by one who never closed")
+os._exit(0)
+"""
 
 
 class Bright(torch.utils.data.Dataset[torch.Tensor]):
@@ -38,3 +52,13 @@ def test_units_that_are_told_apart_or_never_active_need_no_note(tmp_path):
     study = scanned(nn.ReLU(), tmp_path)
     assert [one.example for one in study.unit("0:0").exemplars("max")] == [11, 10, 9]
     assert study.notes == ()
+
+
+def test_a_complete_study_that_was_left_open_becomes_one_file_by_the_same_command(tmp_path):
+    path = tmp_path / "a.lurk"
+    scanned(nn.ReLU(), tmp_path).close()
+    subprocess.run([sys.executable, "-c", LEAVE_OPEN, path], check=True)
+    assert left_open(path)
+    with scanned(nn.ReLU(), tmp_path) as study:
+        assert study.notes == ("written by one who never closed",)
+    assert list(tmp_path.iterdir()) == [path]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from torchlurk.jobs import Clock
 from torchlurk.models.taps.reading import evaluation, maps, reading
 from torchlurk.records import Layer
 from torchlurk.scanning.part import LayerPart
@@ -33,13 +34,13 @@ CPU_LOSS = 1.15
 GPU_LARGEST = 256
 
 
-def choose_batch_size(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> int:
+def choose_batch_size(network: nn.Module, example: Tensor, layers: Sequence[Layer], clock: Clock = perf_counter) -> int:
     """The batch size for scanning these layers of `network` on inputs like `example` (a batch of one), on its device."""
     with evaluation(network), torch.inference_mode():
-        return _largest_that_fits(network, example) if example.is_cuda else _fastest(network, example, layers)
+        return _largest_that_fits(network, example) if example.is_cuda else _fastest(network, example, layers, clock)
 
 
-def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> int:
+def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer], clock: Clock) -> int:
     """The largest size that takes hardly longer an example than the best; sizes are tried while time is left.
 
     What is timed is a scan: what it does for each layer and unit it does once a batch.
@@ -51,7 +52,7 @@ def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> in
     def tried(size: int) -> float:
         nonlocal batch
         batch = example.expand(size, *example.shape[1:]).contiguous()
-        return _seconds(network, batch) / size
+        return _seconds(network, batch, clock) / size
 
     def deliver(layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
         parts[layer.name].add(maps(layer, tensor), np.arange(len(batch)), np.full(len(batch), NO_CLASS), None, ceiling)
@@ -59,24 +60,24 @@ def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> in
     with reading(network, layers, deliver, rectify=deliver):
         network(batch)  # what is compiled is compiled now
         seconds: dict[int, float] = {}
-        started = perf_counter()
+        started = clock()
         for size in (1, *CPU_SIZES):
             seconds[size] = tried(size)
-            if perf_counter() - started > CPU_SECONDS or seconds[size] > CPU_NEAR * min(seconds.values()):
+            if clock() - started > CPU_SECONDS or seconds[size] > CPU_NEAR * min(seconds.values()):
                 break
         near = [size for size, taken in seconds.items() if taken <= CPU_NEAR * min(seconds.values())]
-        if perf_counter() - started <= 2 * CPU_SECONDS:
+        if clock() - started <= 2 * CPU_SECONDS:
             seconds |= {size: min(seconds[size], tried(size)) for size in near}
     return max(size for size, taken in seconds.items() if taken <= CPU_LOSS * min(seconds.values()))
 
 
-def _seconds(network: nn.Module, batch: Tensor) -> float:
+def _seconds(network: nn.Module, batch: Tensor, clock: Clock) -> float:
     """The shortest of a few passes, the first of which also warms up."""
     seconds: list[float] = []
     while len(seconds) < 2 or sum(seconds) < CPU_TRIED:
-        started = perf_counter()
+        started = clock()
         network(batch)
-        seconds.append(perf_counter() - started)
+        seconds.append(clock() - started)
     return min(seconds)
 
 
