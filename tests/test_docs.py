@@ -13,7 +13,15 @@ import pytest
 from torchlurk.cli import COMMANDS, torchlurk_command
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("examples/*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+        *ROOT.glob("campaigns/*.md"),
+        *ROOT.glob("examples/*.md"),
+    ]
+)
 CLI = ROOT / "docs" / "reference" / "cli.md"
 WIDTH = 110
 

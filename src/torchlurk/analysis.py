@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import torchlurk
-from torchlurk.errors import MismatchError, ModelError, OptionError
+from torchlurk.errors import MismatchError, ModelError, OptionError, StorageError, StudyError
 from torchlurk.inputs.source import open_source
 from torchlurk.inputs.sources.datasets import open_dataset
 from torchlurk.jobs import Progress
@@ -28,6 +28,7 @@ from torchlurk.stages.attribute import AttributeStage
 from torchlurk.stages.scan import ScanStage
 from torchlurk.stages.stage import Settings, Stage, Task, now
 from torchlurk.stages.synthesize import SynthesizeStage
+from torchlurk.store.folding import left_open
 from torchlurk.store.reading import Reader
 
 STAGES: Mapping[str, Callable[[Task], Stage]] = {
@@ -58,12 +59,26 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
     for name, run in runs.items():
         if name in earlier:
             refuse_mismatch(task.out, earlier[name], run)
+    written = False
     for stage in wanted:
         before = earlier.get(stage.name)
         if before and before.finished and not stage.lacking(before):
             task.progress.say(f"{task.out}: the {stage.name} stage is complete")
         else:
             stage.work(runs[stage.name], before)
+            written = True
+    if not written and left_open(task.out):
+        _fold_in(task)
+
+
+def _fold_in(task: Task) -> None:
+    """Makes one file of a study whose writer was killed after its last transaction; says so where it cannot."""
+    try:
+        task.writer().close()
+    except StorageError as error:
+        task.progress.say(f"{task.out} stays with the files {task.out.name}-* beside it: {error.message}")
+    except StudyError:  # another process is writing it, and will make one file of it
+        return
 
 
 def _earlier_runs(out: Path) -> dict[str, Run]:
@@ -122,6 +137,19 @@ def analyze_model(
     class_names: Sequence[str] | None = None,
 ) -> None:
     """Loads what is named and runs the stages; `model` and `data` may be objects or the texts of the command line."""
+    run_stages(task_of(model, data, out, weights, settings, progress, class_names), stages)
+
+
+def task_of(
+    model: nn.Module | str,
+    data: Any,
+    out: Path,
+    weights: str | Path | None,
+    settings: Settings,
+    progress: Progress,
+    class_names: Sequence[str] | None = None,
+) -> Task:
+    """The task of `analyze_model`, with model and data loaded."""
     if isinstance(model, str):
         loaded = load(model, weights, preprocessing=not _says_all(settings.inputs))
     else:
@@ -131,7 +159,7 @@ def analyze_model(
     else:
         source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names)
     device = choose_device(settings.compute.device)
-    run_stages(Task(loaded.module, loaded.spec, source, out, settings, device, progress), stages)
+    return Task(loaded.module, loaded.spec, source, out, settings, device, progress)
 
 
 def _says_all(inputs: InputOptions) -> bool:

@@ -11,6 +11,9 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 Part = TypeVar("Part")
 
+Clock = Callable[[], float]
+"""Seconds since some moment, as `time.monotonic` tells them."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Shard:

@@ -1,12 +1,7 @@
-"""However the work is cut, interrupted or batched, the study says the same."""
+"""However the work is cut or batched, the study says the same."""
 
-import os
 import random
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -15,7 +10,6 @@ from torchlurk.jobs import Shard
 from torchlurk.study import Study
 
 TOLERANCE = 1e-5
-KILLS = 20
 
 
 def same_content(one, other, *, exact):
@@ -64,56 +58,6 @@ def test_for_any_batch_size(size, torchlurk, model, pictures, undisturbed, tmp_p
     done = torchlurk("analyze", model, pictures, "--out", study, "--batch-size", size, "--workers", 1 + size % 3)
     assert done.status == 0, done.err
     same_content(undisturbed, study, exact=False)
-
-
-SLOW_MODEL = """
-import time
-from small import net as quick
-
-def net():
-    module, preprocessing = quick()
-    forward = module.forward
-    def slowly(x):
-        time.sleep(0.02)
-        return forward(x)
-    module.forward = slowly
-    return module, preprocessing
-"""
-
-
-@pytest.mark.slow
-def test_after_being_killed_at_many_random_moments(model, pictures, undisturbed, tmp_path, torchlurk):
-    """The model sleeps a little in each pass, so that most kills fall into the scan; then it may finish."""
-    file = tmp_path / "slow.py"
-    file.write_text(f"import sys\nsys.path.insert(0, {os.path.dirname(model)!r})\n{SLOW_MODEL}")
-    study, moments = tmp_path / "s.lurk", random.Random(11)
-    command = [sys.executable, "-c", KILLED, f"{file}:net", str(pictures), str(study)]
-    for _ in range(KILLS):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        while line and "ready" not in line:
-            line = process.stderr.readline()
-        time.sleep(moments.uniform(0.0, 1.2))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
-    done = torchlurk("analyze", f"{file}:net", pictures, "--out", study, "--batch-size", 8)
-    assert done.status == 0, done.err
-    same_content(undisturbed, study, exact=True)
-    assert torchlurk("check", study).status == 0
-
-
-KILLED = """
-import sys
-import torch
-torch.set_num_threads(1)
-from torchlurk.stages import scan
-from torchlurk.study import analyze
-scan.SECONDS_BETWEEN_SAVES, scan.SAVE_SHARE, scan.SHARD_EXAMPLES = 0.0, 1.0, 8
-print("ready", file=sys.stderr, flush=True)
-analyze(sys.argv[1], sys.argv[2], sys.argv[3], batch_size=8)
-"""
 
 
 def test_for_shards_merged_in_any_order(model, pictures, undisturbed, tmp_path, monkeypatch):

@@ -125,19 +125,62 @@ def test_what_has_all_its_pictures_is_not_done_again(made, monkeypatch):
     made(stages=("attribute",), exemplars=9).close()
 
 
-def test_interrupted_it_ends_with_the_same(made, tmp_path, monkeypatch, interrupted):
+@pytest.mark.parametrize(
+    ("method", "times"), [("write_attributions", 3), ("write_recall", 8), ("replace_check", 0), ("count", 9)]
+)
+def test_interrupted_it_ends_with_the_same(made, tmp_path, monkeypatch, interrupted, method, times):
+    """Before the first conclusion, with it, half-way through a layer and after the last pictures of one."""
     from torchlurk.stages import attribute
 
     monkeypatch.setattr(attribute, "UNITS", (1, 1))
-    undisturbed = made(stages=("scan", "attribute"))
-    expected = {unit: undisturbed.reader.attributions(unit) for unit in every_unit(undisturbed)}
-    undisturbed.close()
+    with made(stages=("scan", "attribute")) as undisturbed:
+        expected = found_in(undisturbed)
     (tmp_path / "a.lurk").unlink()
     made(stages=("scan",)).close()
-    with interrupted("write_attributions", 3):
+    with interrupted(method, times):
         made(stages=("attribute",))
-    study = made(stages=("attribute",))
-    assert {unit: study.reader.attributions(unit) for unit in every_unit(study)} == expected
+    with made(stages=("attribute",)) as study:
+        assert found_in(study) == expected
+
+
+def found_in(study) -> dict[str, object]:
+    """Everything that the stage says."""
+    layers = {layer.name: (study.reader.checks(layer.name), study.reader.effective_field(layer.name)) for layer in study.layers}
+    return {
+        "pictures": {unit: study.reader.attributions(unit) for unit in every_unit(study)},
+        "layers": layers,
+        "notes": study.notes,
+    }
+
+
+def test_what_is_said_of_a_layer_follows_from_the_pictures_there_are_not_from_how_they_came(made, tmp_path):
+    def concluded(*requests):
+        made(stages=("scan",)).close()
+        for request in requests:
+            made(stages=("attribute",), **request).close()
+        with made(stages=("scan",)) as study:
+            found = {
+                layer.name: (study.reader.checks(layer.name), study.reader.effective_field(layer.name))
+                for layer in study.layers
+            }
+        (tmp_path / "a.lurk").unlink()
+        return found
+
+    at_once = concluded({"exemplars": 3})
+    assert at_once["3"][1] is not None
+    assert {one.method for one in at_once["3"][0]} == {"deconv", "gradient", "guided"}
+    some = {"units": ["0:5", "3:2"], "methods": ["gradient"], "exemplars": 2}
+    assert concluded(some, {"exemplars": 3, "methods": ["guided", "deconv"]}, {"exemplars": 3}) == at_once
+
+
+def test_the_units_that_stand_for_a_layer_are_drawn_by_the_seed_whatever_others_there_are():
+    from torchlurk.stages.conclusions import CHECKED_UNITS, standing_for
+
+    of_all = standing_for(0, "conv", range(100))
+    assert len(of_all) == CHECKED_UNITS
+    assert standing_for(0, "conv", [*of_all, *range(50)]) == of_all
+    assert standing_for(0, "conv", of_all[2:]) == of_all[2:]
+    assert standing_for(1, "conv", range(100)) != of_all != standing_for(0, "other", range(100))
 
 
 def test_two_workers_make_what_one_makes(made, tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +13,17 @@ import torchlurk as tl
 from torchlurk.errors import ModelError
 from torchlurk.jobs import Silence
 from torchlurk.store.checking import check
+from torchlurk.store.folding import left_open
+
+LEAVE_OPEN = """
+import os, sys
+from pathlib import Path
+from torchlurk.store.writing import Writer
+
+writer = Writer(Path(sys.argv[1]))
+writer.add_note("data", "written by one who never closed")
+os._exit(0)
+"""
 
 
 class Bright(torch.utils.data.Dataset[torch.Tensor]):
@@ -233,3 +247,13 @@ def test_what_scores_depend_on_beside_the_example_is_said_at_once_and_kept(tmp_p
     (note,) = tl.analyze(net, Bright(), tmp_path / "a.lurk", mean=(0,), std=(1,), top=3, batch_size=4, progress=Heard()).notes
     assert "depend on the other examples of the batch" in note
     assert heard == [f"note: {note}"]
+
+
+def test_a_complete_study_that_was_left_open_becomes_one_file_by_the_same_command(tmp_path):
+    path = tmp_path / "a.lurk"
+    scanned(nn.ReLU(), tmp_path).close()
+    subprocess.run([sys.executable, "-c", LEAVE_OPEN, path], check=True)
+    assert left_open(path)
+    with scanned(nn.ReLU(), tmp_path) as study:
+        assert study.notes == ("written by one who never closed",)
+    assert list(tmp_path.iterdir()) == [path]

@@ -19,6 +19,7 @@ from torchlurk.errors import StorageError, StudyError
 from torchlurk.jobs import Shard
 from torchlurk.records import Example, Graph, Layer, LayerScan, Preprocessing, Ranking, Run, UnitStatistics
 from torchlurk.store.checking import check
+from torchlurk.store.folding import left_open
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 
@@ -89,6 +90,36 @@ def test_a_writer_killed_at_any_moment_loses_nothing_that_was_finished(tmp_path)
     assert report.problems == ()
     assert report.stages[0].finished == "now"
     assert report.counts["units"] == LAYERS * UNITS
+    assert list(tmp_path.iterdir()) == [path]
+
+
+FINISH = """
+import os, signal, sys
+from pathlib import Path
+from torchlurk.records import Run
+from torchlurk.store.writing import Writer
+
+finished = False
+
+def committed():
+    if finished:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+writer = Writer(Path(sys.argv[1]), committed)
+writer.begin(Run("scan", "m", "m", "d", "d", {}))
+finished = True
+writer.finish("scan", "now")
+"""
+
+
+def test_a_study_whose_writer_was_killed_after_it_had_finished_becomes_one_file_when_it_is_next_written(tmp_path):
+    path = tmp_path / "a.lurk"
+    assert subprocess.run([sys.executable, "-c", FINISH, path], check=False).returncode == -signal.SIGKILL
+    assert left_open(path)
+    with Reader(path) as reader:
+        assert reader.runs()["scan"].finished == "now"
+    Writer(path).close()
+    assert not left_open(path)
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -465,6 +465,21 @@ def test_an_unfinished_study_opens_in_a_read_only_folder_where_the_file_is_all(l
     writer.close()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="folders have no write permission there")
+def test_a_study_whose_writer_was_killed_opens_in_a_read_only_folder_and_is_left_as_it_is(locked_folder, tmp_path, make):
+    path = tmp_path / "a.lurk"
+    writer = Writer(path)
+    make.before_scan(writer)
+    for ending in ("", "-wal", "-shm"):
+        copy = Path(shutil.copy(f"{path}{ending}", locked_folder))
+        copy.chmod(0o444)
+    writer.close()
+    locked_folder.chmod(0o555)
+    before = {one.name: one.read_bytes() for one in locked_folder.iterdir()}
+    assert as_nobody(locked_folder / path.name, "read") == "1"
+    assert {one.name: one.read_bytes() for one in locked_folder.iterdir()} == before
+
+
 @pytest.mark.skipif(os.name == "nt", reason="files have other permissions there")
 def test_a_study_without_permission_is_refused_in_one_line(locked_folder, study):
     path = Path(shutil.copy(study, locked_folder))

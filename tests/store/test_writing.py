@@ -284,7 +284,7 @@ def test_another_model_drops_what_was_known_of_units(writer, make):
 
 
 def test_an_open_reader_of_another_program_does_not_keep_a_study_from_closing(tmp_path, make, monkeypatch):
-    monkeypatch.setattr("torchlurk.store.writing.PATIENCE", 0.1)
+    monkeypatch.setattr("torchlurk.store.folding.PATIENCE", 0.1)
     path = tmp_path / "a.lurk"
     with Writer(path) as writer:
         make.before_scan(writer)

@@ -94,12 +94,8 @@ class Made:
     pictures: list[Pictured] = field(default_factory=list)
     recalls: list[tuple[int, int, float]] = field(default_factory=list)
     """Channel, rank, and the share of the activation that the box alone excites."""
-    changed: int = 0
-    """Exemplars that do not excite their units as they did in the scan."""
     refused: dict[str, TorchlurkError] = field(default_factory=dict)
     """Methods that turned out not to be defined for the layer."""
-    spreads: list[Float[Tensor, "pair 2"]] = field(default_factory=list)
-    """Of the gradients at positions: their height and width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +133,18 @@ class Attributor:
     def __init__(self, scene: Context, network: nn.Module, layer: Layer, reach: ReceptiveField, undefined: set[str]) -> None:
         self._scene, self._layer, self._undefined = scene, layer, undefined
         self._readout = Readout(network, layer)
+        self._window = self._windows(network, reach)
+
+    def _windows(self, network: nn.Module, reach: ReceptiveField) -> WindowReadout | None:
+        """Tried once, on nothing: which pairs share a pass must not depend on what was made before them."""
         try:
-            self._window: WindowReadout | None = WindowReadout(network, layer, reach, scene.size)
+            window = WindowReadout(network, self._layer, reach, self._scene.size)
+            first = torch.zeros(1, dtype=torch.long, device=self._scene.device)
+            nothing = self._scene.filling.new_zeros((1, len(self._scene.filling), *self._scene.size))
+            View.window(window, View.whole(self._readout, nothing, first, first, first)).activations()
         except UnsuitedError:
-            self._window = None
+            return None
+        return window
 
     def pieces(self, pairs: Pairs) -> Iterator[Pairs]:
         """The pairs, those that are best run together in one piece."""
@@ -165,7 +169,6 @@ class Attributor:
         made, names = Made(), list(dict.fromkeys(name for one in piece.pairs.channels for name in piece.methods.get(one, ())))
         for run in self._runs(piece.pairs, [name for name in names if name not in self._undefined], made):
             same = self._unchanged(run)
-            made.changed += len(same) - sum(same)
             if run.pairs.ranking == "max":
                 self._recall(run, same, made)
             for name in names:
@@ -174,6 +177,13 @@ class Attributor:
                 if which and name not in self._undefined:
                     self._picture(name, run, which, made)
         return made
+
+    def attributions(self, method: str, pairs: Pairs) -> Iterator[Float[Tensor, "pair channel height width"]]:
+        """By a method that goes back by rules; of the pairs' windows where that serves, in an order of its own."""
+        for some in self.pieces(pairs):
+            for run in self._runs(some, [method], Made()):
+                if method in run.attributions:
+                    yield run.attributions[method]
 
     def _sharing(self, pairs: Pairs) -> Iterator[list[int]]:
         """Pairs of few inputs, which go forward once, and of each about as many: one of each goes back at a time."""
@@ -276,8 +286,6 @@ class Attributor:
             picture, scale = levels(_shown(cut))
             stored = encode_levels(picture)
             made.pictures.append(Pictured(pairs.ranking, channel, exemplar, name, box, *stored, scale, kept[row]))
-        if name == "gradient" and pairs.ranking == "max":
-            made.spreads.append(evidence.spread_of(found))
 
     def _kept(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from torchlurk.jobs import Clock
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.reading import reading
 from torchlurk.records import Layer
@@ -35,7 +36,7 @@ CPU_LOSS = 1.15
 GPU_LARGEST = 256
 
 
-def choose_batch_size(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> int:
+def choose_batch_size(network: nn.Module, example: Tensor, layers: Sequence[Layer], clock: Clock = perf_counter) -> int:
     """The batch size for scanning these layers of `network` on inputs like `example` (a batch of one), on its device.
 
     One where the layers do not all see the examples of a batch together: the others would have to be run again.
@@ -43,10 +44,10 @@ def choose_batch_size(network: nn.Module, example: Tensor, layers: Sequence[Laye
     if not all(layer.together for layer in layers):
         return 1
     with as_found(network), torch.inference_mode():
-        return _largest_that_fits(network, example) if example.is_cuda else _fastest(network, example, layers)
+        return _largest_that_fits(network, example) if example.is_cuda else _fastest(network, example, layers, clock)
 
 
-def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> int:
+def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer], clock: Clock) -> int:
     """The largest size that takes hardly longer an example than the best; sizes are tried while time is left.
 
     What is timed is a scan: what it does for each layer and unit it does once a batch.
@@ -60,32 +61,32 @@ def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer]) -> in
         network(batch)
 
     def tried(size: int) -> float:
-        return _seconds(run, example.expand(size, *example.shape[1:]).contiguous()) / size
+        return _seconds(run, example.expand(size, *example.shape[1:]).contiguous(), clock) / size
 
     with reading(network, layers, taking, rectify=taking):
         run(example)  # what is compiled is compiled now
         seconds: dict[int, float] = {}
-        started = perf_counter()
+        started = clock()
         for size in (1, *CPU_SIZES):
             taken = tried(size)
             if not taking.complete and seconds:
                 break
             seconds[size] = taken
-            if perf_counter() - started > CPU_SECONDS or seconds[size] > CPU_NEAR * min(seconds.values()):
+            if clock() - started > CPU_SECONDS or seconds[size] > CPU_NEAR * min(seconds.values()):
                 break
         near = [size for size, taken in seconds.items() if taken <= CPU_NEAR * min(seconds.values())]
-        if perf_counter() - started <= 2 * CPU_SECONDS:
+        if clock() - started <= 2 * CPU_SECONDS:
             seconds |= {size: min(seconds[size], tried(size)) for size in near}
     return max(size for size, taken in seconds.items() if taken <= CPU_LOSS * min(seconds.values()))
 
 
-def _seconds(run: Callable[[Tensor], None], batch: Tensor) -> float:
+def _seconds(run: Callable[[Tensor], None], batch: Tensor, clock: Clock) -> float:
     """The shortest of a few passes, the first of which also warms up."""
     seconds: list[float] = []
     while len(seconds) < 2 or sum(seconds) < CPU_TRIED:
-        started = perf_counter()
+        started = clock()
         run(batch)
-        seconds.append(perf_counter() - started)
+        seconds.append(clock() - started)
     return min(seconds)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -20,9 +18,9 @@ from torchlurk.attribution.views import Examples
 from torchlurk.errors import ModelError, StudyError
 from torchlurk.models.survey.layers import Survey, choose, survey
 from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
-from torchlurk.models.taps.readout import Readout
-from torchlurk.records import ALIKE, Attribution, Exemplar, Layer, MethodCheck, Run, StageCount
+from torchlurk.records import Attribution, Exemplar, Layer, Run, StageCount
 from torchlurk.scanning.repeatability import COMPANY, Dependence, dependences, reaching
+from torchlurk.stages.conclusions import Concluded, Conclusions, Rows, standing_for
 from torchlurk.stages.stage import Task, dtype_of, now, units_named
 from torchlurk.stages.workers import Workers
 from torchlurk.store import queries
@@ -37,9 +35,6 @@ SECONDS = 15.0, 45.0
 """Units that took less than the first are twice as many next time, half as many if they took more than the second: more
 find company whose windows are alike, and what an interruption costs stays small.
 """
-
-CHECKED_UNITS = 6
-"""Units of a layer whose pictures are made once more with random weights below."""
 
 CHANGED = 2e-3, 5e-2
 """A recorded activation and the one found now differ by more than rounding, in fp32 and in bf16, if by more than this share."""
@@ -68,7 +63,7 @@ class AttributeStage:
     def work(self, run: Run, earlier: Run | None) -> None:
         """Makes what is lacking, some units a transaction."""
         task = self._task
-        with Writer(task.out) as writer, Reader(task.out) as reader:
+        with task.writer() as writer, Reader(task.out) as reader:
             scan = writer.runs().get("scan")
             if scan is None or scan.finished is None:
                 raise StudyError(f"the scan of '{task.out}' is not finished", "run the stage scan before")
@@ -77,7 +72,7 @@ class AttributeStage:
             found = survey(network, task.first_input(dtype_of(network)), scan.options.get("tap", "activation"))
             with Workers(network, task.device) as workers:
                 tolerance = CHANGED[scan.options.get("precision") == "bf16"]
-                self._all_layers(_Work(task, workers, found, reader, writer, tolerance=tolerance))
+                self._all_layers(_Work(task, workers, found, reader, writer, seed=scan.seed, tolerance=tolerance))
             writer.finish(self.name, now())
 
     def _wanted(self, reader: Reader) -> list[tuple[Layer, int, dict[int, tuple[str, ...]]]]:
@@ -118,8 +113,17 @@ class _Work:
     """What the layers have in common: the network, its inputs, the study."""
 
     def __init__(
-        self, task: Task, workers: Workers, found: Survey, reader: Reader, writer: Writer, *, tolerance: float
+        self,
+        task: Task,
+        workers: Workers,
+        found: Survey,
+        reader: Reader,
+        writer: Writer,
+        *,
+        seed: int,
+        tolerance: float,
     ) -> None:
+        self.seed = seed
         self.task, self.workers, self.found, self.reader, self.writer = task, workers, found, reader, writer
         self._tolerance = tolerance
 
@@ -158,6 +162,10 @@ class _Work:
         known = reaching(self._dependences, self.found.layers, layer.name)
         return known.told if known else "has the data changed, or does it change when read again?"
 
+    def exemplars(self, layer: Layer, channel: int) -> Mapping[int, Exemplar]:
+        """Those of a unit by max, by their rank."""
+        return {one.rank: one for one in self.reader.unit(Unit(layer.name, channel)).exemplars["max"]}
+
     def layer(self, layer: Layer, units: Mapping[int, tuple[str, ...]], most: int) -> Iterator[int]:
         """Makes the pictures of these units; gives how many units were done, again and again."""
         try:
@@ -167,19 +175,17 @@ class _Work:
             yield len(units)
             return
         pictures = _Pictures(self, own)
-        left, at_once = sorted(units), UNITS[0]
+        left, at_once = pictures.ordered(units), UNITS[0]
         while left:
             some, left = left[:at_once], left[at_once:]
-            started = time.monotonic()
+            started = self.task.clock()
             pictures.make({channel: units[channel] for channel in some}, most)
-            taken = time.monotonic() - started
+            taken = self.task.clock() - started
             if taken < SECONDS[0]:
                 at_once = min(2 * at_once, UNITS[1])
             elif taken > SECONDS[1]:
                 at_once = max(1, at_once // 2)
             yield len(some)
-        with self.writer.transaction():
-            pictures.conclude(list(dict.fromkeys(one for methods in units.values() for one in methods)))
 
 
 class _Pictures:
@@ -190,23 +196,45 @@ class _Pictures:
         self._undefined: set[str] = set()
         reach = work.fields[layer.name]
         self._makers = [Attributor(work.scene, network, layer, reach, self._undefined) for network in work.workers.networks]
-        self._changed = 0
-        self._checked: list[tuple[int, Exemplar]] = []
-        self._spreads: list[Tensor] = []
+        self._rows: Rows = queries.attributed_ranks(work.reader, layer.name)
+        ranks = sorted(frozenset().union(*self._rows.values()))
+        self._expected = {channel: rank + 1 for channel, rank in ranks}
+        self._changed: int | None = 0 if not ranks else None
+        self._conclusions = Conclusions(
+            layer,
+            self._makers[0],
+            work.network,
+            evidence.below(work.found.graph, layer),
+            work.seed,
+            work.scene.examples,
+            partial(work.exemplars, layer),
+        )
+
+    def ordered(self, units: Iterable[int]) -> list[int]:
+        """The units in the order in which they are made: first those that stand for the layer, then by channel."""
+        known = {channel for ranks in self._rows.values() for channel, _ in ranks}
+        first = standing_for(self._work.seed, self._layer.name, known | set(units))
+        return sorted(units, key=lambda channel: (channel not in first, channel))
 
     def make(self, methods: Mapping[int, tuple[str, ...]], most: int) -> None:
-        """All pictures of a few units, by the methods that each lacks, written in one transaction."""
+        """All pictures of a few units, by the methods that each lacks, written in one transaction with what follows for the
+        layer.
+        """
         found: dict[int, list[Pictured]] = {channel: [] for channel in methods}
         recalls: dict[int, dict[int, float]] = {channel: {} for channel in methods}
         refused: dict[str, str] = {}
         for made in self._work.workers.each(self._makers, self._pieces(methods, most)):
             refused |= {name: error.message for name, error in made.refused.items()}
-            self._changed += made.changed
-            self._spreads += made.spreads
             for one in made.pictures:
                 found[one.channel].append(one)
             for channel, rank, share in made.recalls:
                 recalls[channel][rank] = share
+        before, self._rows = self._rows, _added(self._rows, [one for pictures in found.values() for one in pictures])
+        concluded = self._conclusions.drawn(before, self._rows)
+        for channel, names in methods.items():
+            if any(name not in self._undefined for name in names):
+                kept = sum(rank < most for rank in self._work.exemplars(self._layer, channel))
+                self._expected[channel] = max(kept, self._expected.get(channel, 0))
         writer = self._work.writer
         with writer.transaction():
             for name, reason in refused.items():
@@ -215,7 +243,15 @@ class _Pictures:
                 unit = Unit(self._layer.name, channel)
                 writer.write_attributions(unit, [self._stored(one) for one in pictures])
                 writer.write_recall(unit, recalls[channel])
-                self._check_later(pictures)
+            self._conclude(concluded)
+            self._note_changed()
+
+    def _conclude(self, concluded: Concluded) -> None:
+        writer = self._work.writer
+        for method, check in concluded.checks.items():
+            writer.replace_check(self._layer.name, method, check)
+        if concluded.new_field:
+            writer.replace_effective_field(self._layer.name, concluded.field)
 
     def _pieces(self, methods: Mapping[int, tuple[str, ...]], most: int) -> list[Piece]:
         """What is to be done for the units; what is known of boxes is for all exemplars, pictures for the strongest `most`."""
@@ -237,53 +273,26 @@ class _Pictures:
         picture = self._work.writer.write_picture(one.media, one.data)
         return Attribution(one.ranking, one.exemplar.rank, one.method, one.box, picture, one.scale, one.kept)
 
-    def _check_later(self, pictures: Sequence[Pictured]) -> None:
-        """The first few units are looked at once more with random weights."""
-        if len(self._checked) < CHECKED_UNITS:
-            strongest = (one for one in pictures if one.ranking == "max" and one.exemplar.rank == 0)
-            self._checked += [(one.channel, one.exemplar) for one in strongest][:1]
+    def _note_changed(self) -> None:
+        """Says how many exemplars by max have no attribution although their unit was looked at."""
+        changed = sum(self._expected.values()) - len(frozenset().union(*self._rows.values()))
+        if changed == self._changed:
+            return
+        self._changed = changed
+        beginning = f"layer {self._layer.name}: "
+        told = (
+            f"{beginning}{changed} exemplars do not excite their units as they did in the scan"
+            f" ({self._work.why_changed(self._layer)}); they have no attributions"
+        )
+        self._work.writer.replace_note("attribute", beginning, told if changed else None)
 
-    def conclude(self, methods: Sequence[str]) -> None:
-        """What is said of the layer as a whole: the effective field, and how the methods do with random weights below."""
-        writer = self._work.writer
-        if self._changed:
-            writer.add_note(
-                "attribute",
-                f"layer {self._layer.name}: {self._changed} exemplars do not excite their units as they did in the scan"
-                f" ({self._work.why_changed(self._layer)}); they have no attributions",
-            )
-        if self._spreads:
-            height, width = torch.cat(self._spreads).nanmedian(0).values.tolist()
-            if math.isfinite(height) and math.isfinite(width):
-                writer.write_effective_field(self._layer.name, height, width)
-        paths = evidence.below(self._work.found.graph, self._layer)
-        defined = [name for name in methods if name not in self._undefined]
-        if self._checked and paths and defined:
-            for check in self._checks(paths, defined):
-                writer.write_check(self._layer.name, check)
 
-    def _checks(self, paths: Sequence[str], methods: Sequence[str]) -> list[MethodCheck]:
-        generator = torch.Generator().manual_seed(self._work.task.settings.scan.seed)
-        network = self._work.network
-        readouts = [Readout(one, self._layer) for one in (network, evidence.shuffled(network, paths, generator))]
-        channels, exemplars = zip(*self._checked, strict=True)
-        inputs = self._work.scene.examples.inputs([one.example for one in exemplars])
-        where = self._makers[0].places(Pairs("max", channels, exemplars))
-        found = []
-        for name in methods:
-            pictures = []
-            for readout in readouts:
-                with readout.ready():
-                    pictures.append(method_named(name)(readout, inputs, *where)[0].detach())
-            alike = [
-                float(evidence.similarity(*(one[[row], :, box[1] : box[3], box[0] : box[2]] for one in pictures)))
-                for row, box in enumerate(one.box or (0, 0, inputs.shape[3], inputs.shape[2]) for one in exemplars)
-            ]
-            finite = [one for one in alike if math.isfinite(one)]
-            if finite:
-                mean = sum(finite) / len(finite)
-                found.append(MethodCheck(name, mean, mean > ALIKE))
-        return found
+def _added(rows: Rows, pictures: Iterable[Pictured]) -> Rows:
+    added: dict[str, set[tuple[int, int]]] = {}
+    for one in pictures:
+        if one.ranking == "max":
+            added.setdefault(one.method, set()).add((one.channel, one.exemplar.rank))
+    return dict(rows) | {name: rows.get(name, frozenset()) | some for name, some in added.items()}
 
 
 def _undefined(layer: Layer, method: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from time import monotonic
 
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.pictures.preprocessing import display
 from torchlurk.inputs.source import Source
+from torchlurk.jobs import Clock
 from torchlurk.models.survey.receptive_field import ReceptiveField
 from torchlurk.records import Layer
 from torchlurk.rendering.encoding import encode
@@ -34,19 +34,20 @@ class Pace:
     `cost` is what the first is thought to take, in seconds.
     """
 
-    def __init__(self, cost: float) -> None:
-        self._last, self._cost = monotonic(), cost
+    def __init__(self, cost: float, clock: Clock) -> None:
+        self._clock = clock
+        self._last, self._cost = clock(), cost
 
     def due(self) -> bool:
         """Whether it is time."""
-        return monotonic() - self._last >= max(FIRST_AFTER, self._cost / SHARE)
+        return self._clock() - self._last >= max(FIRST_AFTER, self._cost / SHARE)
 
     @contextmanager
     def measured(self) -> Iterator[None]:
         """Around the writing of one."""
-        started = monotonic()
+        started = self._clock()
         yield
-        self._last = monotonic()
+        self._last = self._clock()
         self._cost = self._last - started
 
 
@@ -60,10 +61,11 @@ class Previews:
         layers: Sequence[Layer],
         fields: Mapping[str, ReceptiveField],
         workers: int | None,
+        clock: Clock,
     ) -> None:
         self._writer, self._source, self._layers, self._fields = writer, source, layers, fields
         self._workers = workers
-        self._pace = Pace(SECONDS_A_UNIT * sum(layer.channels for layer in layers))
+        self._pace = Pace(SECONDS_A_UNIT * sum(layer.channels for layer in layers), clock)
         self._classes = len(source.classes)
 
     def offer(self, part: ScanPart) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from time import monotonic
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from torchlurk.inputs.feeding import check_repeatable, feed
 from torchlurk.inputs.output_order import called_by_numbers, choose_order
 from torchlurk.inputs.pictures.preprocessing import display
 from torchlurk.inputs.source import Source
-from torchlurk.jobs import Shard, joined, remaining
+from torchlurk.jobs import Clock, Shard, joined, remaining
 from torchlurk.models.survey.input_filters import input_kernels
 from torchlurk.models.survey.layers import Survey, choose, survey
 from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
@@ -71,14 +70,14 @@ class ScanStage:
         found = survey(network, example, task.settings.scan.tap)
         layers = choose(found.layers, task.settings.scan.layers)
         fields = receptive_fields(network, example, layers)
-        with Writer(task.out) as writer:
+        with task.writer() as writer:
             if not earlier:
                 self._begin(writer, run, network, found, layers)
                 self._note_boxes(writer, fields)
             scan = self._job(network, example, layers)
             if not earlier:
                 self._tell_dependences(writer, scan)
-            previews = Previews(writer, self._source, layers, fields, scan.workers)
+            previews = Previews(writer, self._source, layers, fields, scan.workers, task.clock)
             part = self._all_examples(writer, scan, previews)
             self._keep(writer, part, layers, fields)
             self._keep_pictures(writer)
@@ -135,7 +134,7 @@ class ScanStage:
     def _batch_size(self, network: nn.Module, example: torch.Tensor, layers: Sequence[Layer]) -> int:
         asked = self._task.settings.compute.batch_size
         if asked is None or not all(layer.together for layer in layers):
-            return choose_batch_size(network, example, layers)
+            return choose_batch_size(network, example, layers, self._task.clock)
         return asked
 
     def _all_examples(self, writer: Writer, scan: Scan, previews: Previews) -> ScanPart:
@@ -143,7 +142,7 @@ class ScanStage:
         saved = writer.progress(self.name)
         done, part = (list(saved[0]), scan.restored(saved[1])) if saved else ([], scan.empty())
         shards = remaining(len(self._source.examples), done, scan.shard_size(SHARD_EXAMPLES))
-        saver = _Saver(writer, done, len(self._source.examples))
+        saver = _Saver(writer, done, len(self._source.examples), self._task.clock)
         self._progress.begin(self.name, len(self._source.examples), sum(map(len, done)))
 
         def kept(part: ScanPart, shard: Shard) -> None:
@@ -233,23 +232,23 @@ def _some_of(layers: Sequence[str]) -> str:
 class _Saver:
     """Saves the running part when enough time has passed since the last save, in proportion to what saving costs."""
 
-    def __init__(self, writer: Writer, done: list[Shard], examples: int) -> None:
-        self._writer, self._done, self._examples = writer, done, examples
-        self._last, self._cost = monotonic(), 0.0
+    def __init__(self, writer: Writer, done: list[Shard], examples: int, clock: Clock) -> None:
+        self._writer, self._done, self._examples, self._clock = writer, done, examples, clock
+        self._last, self._cost = clock(), 0.0
 
     def kept(self, part: ScanPart, shard: Shard) -> None:
         """Takes note of a finished shard."""
         self._done = joined([*self._done, shard])
-        if monotonic() - self._last >= max(SECONDS_BETWEEN_SAVES, self._cost / SAVE_SHARE):
+        if self._clock() - self._last >= max(SECONDS_BETWEEN_SAVES, self._cost / SAVE_SHARE):
             self.save(part)
 
     def save(self, part: ScanPart) -> None:
         """Saves now."""
-        started = monotonic()
+        started = self._clock()
         with self._writer.transaction():
             self._writer.save_progress(ScanStage.name, self._done, part.arrays())
             self._writer.count(ScanStage.name, StageCount(sum(map(len, self._done)), self._examples))
-        self._last = monotonic()
+        self._last = self._clock()
         self._cost = self._last - started
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 from torchlurk.errors import DataError, UnitError, nearest
 from torchlurk.inputs.feeding import feed, inputs_of
 from torchlurk.inputs.source import Source, spread
-from torchlurk.jobs import Progress
+from torchlurk.jobs import Clock, Progress
 from torchlurk.models.loading.placement import place
 from torchlurk.options import (
     AttributeOptions,
@@ -26,6 +27,7 @@ from torchlurk.options import (
     UnitOptions,
 )
 from torchlurk.records import Layer, Run
+from torchlurk.store.writing import Writer
 from torchlurk.units import Unit
 
 
@@ -43,7 +45,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One model on one source of examples, into the study at `out`; `module` is left as it was found."""
+    """One model on one source of examples, into the study at `out`; `module` is left as it was found.
+
+    `clock` tells seconds, by which stages choose how much they do at once and when they save; `committed` is called after
+    each transaction on the study.
+    """
 
     module: nn.Module
     model: str
@@ -52,6 +58,12 @@ class Task:
     settings: Settings
     device: torch.device
     progress: Progress
+    clock: Clock = monotonic
+    committed: Callable[[], None] = lambda: None
+
+    def writer(self) -> Writer:
+        """Opens the study to write."""
+        return Writer(self.out, self.committed)
 
     def network(self, precision: Precision) -> nn.Module:
         """The module on the device, in evaluation mode and in that number format."""

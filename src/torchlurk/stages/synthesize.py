@@ -61,7 +61,7 @@ class SynthesizeStage:
     def work(self, run: Run, earlier: Run | None) -> None:
         """Makes what is lacking, a batch of units a transaction."""
         task = self._task
-        with Writer(task.out) as writer, Reader(task.out) as reader:
+        with task.writer() as writer, Reader(task.out) as reader:
             scan = writer.runs().get("scan")
             if scan is None or scan.finished is None:
                 raise StudyError(f"the scan of '{task.out}' is not finished", "run the stage scan before")

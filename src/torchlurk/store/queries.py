@@ -185,6 +185,19 @@ def attributed(reader: Reader, layer: int) -> dict[tuple[int, str], int]:
         return {(channel, method): ranks for channel, method, ranks in found}
 
 
+def attributed_ranks(reader: Reader, layer: str) -> dict[str, frozenset[tuple[int, int]]]:
+    """By method, which exemplars by max of a layer's units have attributions: (channel, rank)."""
+    found: dict[str, set[tuple[int, int]]] = {}
+    with reader.reading() as db:
+        query = (
+            "SELECT method, channel, rank FROM attribution"
+            " WHERE layer = (SELECT id FROM layer WHERE name = ?) AND ranking = 'max'"
+        )
+        for method, channel, rank in db.execute(query, (layer,)):
+            found.setdefault(method, set()).add((channel, rank))
+    return {method: frozenset(some) for method, some in found.items()}
+
+
 def exemplars_kept(reader: Reader, layer: int) -> int:
     """How many exemplars by max of a unit of the layer are kept, at most."""
     with reader.reading() as db:

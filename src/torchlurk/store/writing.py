@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-import time
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import repeat
 from pathlib import Path
@@ -35,18 +33,13 @@ from torchlurk.records import (
 )
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
-from torchlurk.store.connections import PATIENCE, code_of, open_writing, translated, version_of
+from torchlurk.store.connections import open_writing, translated, version_of
+from torchlurk.store.folding import change_journal, fold
 from torchlurk.store.locking import Lock
 from torchlurk.store.progress import forget_progress, load_progress, store_progress
 from torchlurk.store.results import store_attributions, store_check, store_count, store_picture, store_synthesis
 from torchlurk.store.schema import VERSION, upgrade
 from torchlurk.units import Unit
-
-RETRY_AFTER = 0.02
-"""Seconds between tries to have the file alone for a moment."""
-
-PAGES_GIVEN_BACK = 4096
-"""Free pages cut off the file in one transaction (64 MiB)."""
 
 RESULTS = {
     "attribute": ("attribution", "method_check", "effective_field"),
@@ -76,11 +69,11 @@ class Writer:
     `StorageError` where it cannot be written. What a method wrote is there when it returns, and survives the process.
 
     While it is open others may read. Closing folds everything into one plain file. Methods may be called from any
-    thread, one at a time.
+    thread, one at a time. `committed` is called after each transaction.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, committed: Callable[[], None] = lambda: None) -> None:
+        self.path, self._committed = path, committed
         self._turn = threading.RLock()
         self._failed = False
         with translated(path, writing=True):
@@ -99,7 +92,7 @@ class Writer:
 
     def _prepare(self) -> None:
         version = version_of(self._db, self.path)
-        _journal(self._db, "WAL")
+        change_journal(self._db, "WAL")
         if version < VERSION:
             with self.transaction():
                 upgrade(self._db, version)
@@ -122,24 +115,10 @@ class Writer:
         with self._turn:
             try:
                 with translated(self.path, writing=True):
-                    self._fold()
+                    fold(self._db)
             finally:
                 self._db.close()
                 self._lock.release()
-
-    def _fold(self) -> None:
-        try:
-            if self._db.in_transaction:
-                self._db.rollback()
-            while self._db.execute("PRAGMA freelist_count").fetchone()[0]:
-                self._db.execute(f"PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})").fetchall()
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            _journal(self._db, "DELETE")
-        except sqlite3.ProgrammingError:  # it is closed already
-            return
-        except sqlite3.OperationalError as error:
-            if code_of(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -165,6 +144,7 @@ class Writer:
                 if self._inside():
                     self._db.execute("ROLLBACK")
                 raise
+            self._committed()
 
     def _inside(self) -> bool:
         return self._db.in_transaction  # SQLite may have ended it by itself, on a full disk for example
@@ -401,6 +381,34 @@ class Writer:
                 ((recall, layer, unit.channel, rank) for rank, recall in recalls.items()),
             )
 
+    def replace_note(self, kind: str, beginning: str, text: str | None) -> None:
+        """Puts a note in the place of that of its kind which begins so; None leaves none."""
+        with self.transaction():
+            start = columns.writable(beginning)
+            known = self._db.execute(
+                "SELECT id FROM note WHERE kind = ? AND substr(text, 1, length(?)) = ?", (columns.writable(kind), start, start)
+            ).fetchone()
+            if text is None:
+                self._db.execute("DELETE FROM note WHERE id = ?", known or (None,))
+            elif known:
+                self._db.execute("UPDATE note SET text = ? WHERE id = ?", (columns.writable(text), *known))
+            else:
+                self.add_note(kind, text)
+
+    def replace_check(self, layer: str, method: str, check: MethodCheck | None) -> None:
+        """Records how a method did on a layer, or that it is not known any more."""
+        with self.transaction():
+            self._db.execute("DELETE FROM method_check WHERE layer = ? AND method = ?", (self._layer_id(layer), method))
+            if check is not None:
+                self.write_check(layer, check)
+
+    def replace_effective_field(self, layer: str, field: tuple[float, float] | None) -> None:
+        """Records where the gradient's mass of a layer's units lies, or that it is not known any more."""
+        with self.transaction():
+            self._db.execute("DELETE FROM effective_field WHERE layer = ?", (self._layer_id(layer),))
+            if field is not None:
+                self.write_effective_field(layer, *field)
+
     def write_check(self, layer: str, check: MethodCheck) -> None:
         """Records how a method did on a layer."""
         with self.transaction():
@@ -440,21 +448,3 @@ class Writer:
             self._db.execute("DELETE FROM example_picture WHERE example NOT IN (SELECT example FROM exemplar)")
             used = " UNION ".join(f"SELECT picture FROM {table}" for table in ("example_picture", "attribution", "synthesis"))
             self._db.execute(f"DELETE FROM picture WHERE sha256 NOT IN ({used})")
-
-
-def _journal(db: sqlite3.Connection, mode: str) -> None:
-    """Goes to another journal mode, which needs the file alone for a moment.
-
-    It passes through MEMORY, so that the one page that changes has no journal on disk: a reader cannot roll one back.
-    """
-    give_up = time.monotonic() + PATIENCE
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = MEMORY").fetchone()
-            db.execute(f"PRAGMA journal_mode = {mode}").fetchone()
-        except sqlite3.OperationalError as error:
-            if code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-            time.sleep(RETRY_AFTER)
-        else:
-            return

@@ -1,0 +1,120 @@
+"""What is said of a layer as a whole: the effective field, and how each method does with random weights below.
+
+A conclusion is a function of the layer's stored attributions. It is drawn anew, in the transaction that stores them, whenever
+the exemplars that it rests on are others than before; so it is the same however often the work was interrupted.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import torch
+from torch import nn
+
+from torchlurk.attribution import evidence
+from torchlurk.attribution.batches import Attributor, Pairs
+from torchlurk.attribution.methods import method as method_named
+from torchlurk.attribution.views import Examples
+from torchlurk.models.taps.readout import Readout
+from torchlurk.records import ALIKE, Exemplar, Layer, MethodCheck
+
+CHECKED_UNITS = 6
+"""Units that stand for their layer."""
+
+FIELD_METHOD = "gradient"
+"""The method whose attributions tell where the mass of the gradient lies."""
+
+Rows = Mapping[str, frozenset[tuple[int, int]]]
+"""The attributions of a layer's exemplars by max, by method: (channel, rank)."""
+
+
+def standing_for(seed: int, layer: str, channels: Iterable[int]) -> list[int]:
+    """Those of the units that stand for the layer: the same few, as far as they are given, whichever others are."""
+
+    def draw(channel: int) -> bytes:
+        return sha256(f"{seed} {layer}:{channel}".encode()).digest()
+
+    return heapq.nsmallest(CHECKED_UNITS, sorted(set(channels)), key=draw)
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """What is to be stored: of each method its check, or that there is none; the effective field, if it changed."""
+
+    checks: Mapping[str, MethodCheck | None]
+    field: tuple[float, float] | None
+    new_field: bool
+
+
+class Conclusions:
+    """Those of one layer. `paths` are the modules below it, `exemplars` gives those of a channel by max, by their rank."""
+
+    def __init__(
+        self,
+        layer: Layer,
+        maker: Attributor,
+        network: nn.Module,
+        paths: Sequence[str],
+        seed: int,
+        examples: Examples,
+        exemplars: Callable[[int], Mapping[int, Exemplar]],
+    ) -> None:
+        self._layer, self._maker, self._network, self._paths = layer, maker, network, paths
+        self._seed, self._examples, self._exemplars = seed, examples, exemplars
+
+    def drawn(self, before: Rows, after: Rows) -> Concluded:
+        """What changes with the attributions stored: from those `before` to those `after`."""
+        bases = {name: self._strongest(after.get(name, frozenset())) for name in sorted(after)}
+        new = {name: basis for name, basis in bases.items() if basis != self._strongest(before.get(name, frozenset()))}
+        field = self._of_standing(after.get(FIELD_METHOD, frozenset()))
+        new_field = field != self._of_standing(before.get(FIELD_METHOD, frozenset()))
+        return Concluded(self._checks(new), self._field(field) if new_field else None, new_field)
+
+    def _of_standing(self, rows: frozenset[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The exemplars of the units that stand for the layer, which are chosen among those whose strongest is there."""
+        channels = standing_for(self._seed, self._layer.name, (channel for channel, rank in rows if rank == 0))
+        return sorted(row for row in rows if row[0] in channels)
+
+    def _strongest(self, rows: frozenset[tuple[int, int]]) -> list[tuple[int, int]]:
+        return [row for row in self._of_standing(rows) if row[1] == 0]
+
+    def _pairs(self, rows: Sequence[tuple[int, int]]) -> Pairs:
+        channels = tuple(channel for channel, _ in rows)
+        return Pairs("max", channels, tuple(self._exemplars(channel)[rank] for channel, rank in rows))
+
+    def _field(self, rows: Sequence[tuple[int, int]]) -> tuple[float, float] | None:
+        spreads = [evidence.spread_of(one) for one in self._maker.attributions(FIELD_METHOD, self._pairs(rows))] if rows else []
+        if not spreads:
+            return None
+        height, width = torch.cat(spreads).nanmedian(0).values.tolist()
+        return (height, width) if math.isfinite(height) and math.isfinite(width) else None
+
+    def _checks(self, bases: Mapping[str, Sequence[tuple[int, int]]]) -> dict[str, MethodCheck | None]:
+        """For each method, with the exemplars that its check rests on."""
+        if not bases or not self._paths:
+            return {}
+        generator = torch.Generator().manual_seed(self._seed)
+        shuffled = evidence.shuffled(self._network, self._paths, generator)
+        readouts = [Readout(one, self._layer) for one in (self._network, shuffled)]
+        return {name: self._check(name, readouts, self._pairs(rows)) if rows else None for name, rows in bases.items()}
+
+    def _check(self, name: str, readouts: Sequence[Readout], pairs: Pairs) -> MethodCheck | None:
+        inputs = self._examples.inputs([one.example for one in pairs.exemplars])
+        where = self._maker.places(pairs)
+        pictures = []
+        for readout in readouts:
+            with readout.ready():
+                pictures.append(method_named(name)(readout, inputs, *where)[0].detach())
+        alike = [
+            float(evidence.similarity(*(one[[row], :, box[1] : box[3], box[0] : box[2]] for one in pictures)))
+            for row, box in enumerate(one.box or (0, 0, inputs.shape[3], inputs.shape[2]) for one in pairs.exemplars)
+        ]
+        finite = [one for one in alike if math.isfinite(one)]
+        if not finite:
+            return None
+        mean = sum(finite) / len(finite)
+        return MethodCheck(name, mean, mean > ALIKE)

@@ -1,0 +1,58 @@
+"""How a study becomes one plain file again when its writing ends, however it ended."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+from torchlurk.store.connections import PATIENCE, code_of
+
+SIDE_FILES = ("-wal", "-shm", "-lock")
+"""Endings of what lies beside a study while it is written, and after its writer was killed."""
+
+RETRY_AFTER = 0.02
+"""Seconds between tries to have the file alone for a moment."""
+
+PAGES_GIVEN_BACK = 4096
+"""Free pages cut off the file in one transaction (64 MiB)."""
+
+
+def left_open(path: Path) -> bool:
+    """Whether files lie beside the study that its writer would have removed when it closed."""
+    home = path.resolve()
+    return any(home.with_name(home.name + ending).exists() for ending in SIDE_FILES)
+
+
+def fold(db: sqlite3.Connection) -> None:
+    """Gives free room back and folds the side files into the study; they stay where another program keeps it open."""
+    try:
+        if db.in_transaction:
+            db.rollback()
+        while db.execute("PRAGMA freelist_count").fetchone()[0]:
+            db.execute(f"PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})").fetchall()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        change_journal(db, "DELETE")
+    except sqlite3.ProgrammingError:  # it is closed already
+        return
+    except sqlite3.OperationalError as error:
+        if code_of(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise
+
+
+def change_journal(db: sqlite3.Connection, mode: str) -> None:
+    """Changes the journal mode, which needs the file alone for a moment.
+
+    It passes through MEMORY, so that the one page that changes has no journal on disk: a reader cannot roll one back.
+    """
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = MEMORY").fetchone()
+            db.execute(f"PRAGMA journal_mode = {mode}").fetchone()
+        except sqlite3.OperationalError as error:
+            if code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(RETRY_AFTER)
+        else:
+            return
