@@ -22,14 +22,14 @@ __version__ = "1.0.0.dev0"
 _HOMES = {
     "Hierarchy": "explanation",
     "Study": "study",
-    "Synthesis": "synthesis.making",
+    "Synthesis": "synthesis.results",
     "analyze": "study",
     "attribute": "attribution.backward",
-    "dream": "synthesis.reshaping",
+    "dream": "synthesis.from_image",
     "explain": "explanation",
     "open": "study",
     "synthesize": "synthesis.synthesize",
-    "toward": "synthesis.reshaping",
+    "toward": "synthesis.from_image",
 }
 
 

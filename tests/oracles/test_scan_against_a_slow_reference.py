@@ -139,31 +139,31 @@ def test_what_a_study_says_equals_a_literal_loop_over_the_pictures(network, data
     files = sorted(path.relative_to(data / folder).as_posix() for path in (data / folder).rglob("*") if path.is_file())
     files = [files[index * len(files) // EXAMPLES] for index in range(EXAMPLES)]
     classes = [Path(file).parts[0] for file in files]
-    everything = {}
-    with torch.inference_mode():
-        for file in files:
-            for name, layer in forward(weights, read(data / folder / file, **colours)).items():
-                everything.setdefault(name, []).append(
-                    layer[0].flatten(1).double().numpy() if layer.ndim == 4 else layer[0, :, None].double().numpy()
-                )
-            shapes = (
-                {
-                    name: tuple(layer.shape[2:])
-                    for name, layer in forward(weights, read(data / folder / file, **colours)).items()
-                }
-                if file == files[0]
-                else shapes
-            )
+    drawn, shapes, values = draw_units(weights, forward, lambda file: read(data / folder / file, **colours), files)
 
-    draw = random.Random(5)
     opened = tl.open(study)
-    for number, name in enumerate(draw.choices(sorted(everything), k=UNITS)):
-        maps = everything[name]
-        channel = draw.randrange(len(maps[0]))
+    for number, (name, channel) in enumerate(drawn):
         shown = opened.unit(f"{name}:{channel}").to_json()
         if number % 10 == 0:
             assert shown == json.loads(torchlurk("show", study, f"{name}:{channel}", "--json"))
-        compare(shown, np.stack([one[channel] for one in maps]), shapes[name], files, classes)
+        compare(shown, np.stack(values[name, channel]), shapes[name], files, classes)
+
+
+@torch.inference_mode()
+def draw_units(weights, forward, read, files):
+    """Some (layer, channel) at random, the shape of each layer's maps, and per drawn unit its flattened map of every file.
+
+    Only what is drawn is kept: the maps of all units would be many gigabytes.
+    """
+    first = forward(weights, read(files[0]))
+    draw = random.Random(5)
+    drawn = [(name, draw.randrange(first[name].shape[1])) for name in draw.choices(sorted(first), k=UNITS)]
+    values = {unit: [] for unit in drawn}
+    for file in files:
+        maps = forward(weights, read(file))
+        for name, channel in values:
+            values[name, channel].append(maps[name][0, channel].flatten().double().numpy())
+    return drawn, {name: tuple(layer.shape[2:]) for name, layer in first.items()}, values
 
 
 def compare(shown, values, shape, files, classes):
