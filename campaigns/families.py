@@ -1,32 +1,34 @@
 """Every torchvision classification family and many of timm's: layers found, logits untouched, the model left as found.
 
-The table in docs/reference/models.md is what these tests find: `TORCHLURK_WRITE_DOCS=1 pytest tests/models/test_families.py`
-writes it, otherwise each test compares its own row.
+The table in docs/reference/models.md is what this finds. `python -m campaigns.families` compares each row;
+with TORCHLURK_WRITE_DOCS=1 in the environment it writes the table.
 """
 
 from __future__ import annotations
 
-import fcntl
+import functools
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 
+from campaigns import recording
 from torchlurk.models.loading.extras import import_timm, import_torchvision
 from torchlurk.models.survey.layers import Survey, choose, survey
 from torchlurk.models.taps.reading import evaluation, maps, reading
 from torchlurk.records import Layer
 
-TABLE = Path(__file__).parents[2] / "docs" / "reference" / "models.md"
+TABLE = Path(__file__).parents[1] / "docs" / "reference" / "models.md"
+SEED = 0
 WRITE = os.environ.get("TORCHLURK_WRITE_DOCS") == "1"
 
 INTRODUCTION = """# Models that are known to work
 
-Made by `tests/models/test_families.py`, which runs each of them with random weights. Any other `torch.nn.Module` is read the
+Made by `campaigns/families.py`, which runs each of them with random weights. Any other `torch.nn.Module` is read the
 same way; these are one or more of every torchvision classification family and of many of timm's.
 
 *Layers* and *units* are those that a scan reads by default. *Nonlinearities* are those that units are read after (`–` for
@@ -48,7 +50,7 @@ class Family:
 
     def build(self) -> nn.Module:
         library, _, name = self.spec.partition(":")
-        torch.manual_seed(0)
+        torch.manual_seed(SEED)
         options = dict(self.options)
         if library == "timm":
             return import_timm().create_model(name, pretrained=False, **options)
@@ -117,10 +119,8 @@ FAMILIES = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:timm.*")
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.spec)
-def test_layers_are_found_and_taps_change_nothing(family: Family) -> None:
+def check(family: Family) -> None:
+    """Layers are found, taps change nothing, and the table says so."""
     module = family.build()
     inputs = torch.randn(2, 3, family.size, family.size, generator=torch.Generator().manual_seed(1))
     before = state(module)
@@ -193,19 +193,12 @@ def check_row(family: Family, found: str) -> None:
 
 
 def write(family: Family, found: str) -> None:
-    """Puts one row in its place; a lock lets several processes write."""
-    TABLE.parent.mkdir(parents=True, exist_ok=True)
-    with TABLE.open("a") as table:
-        fcntl.flock(table, fcntl.LOCK_EX)
-        known = {**rows(), family.spec: found}
-        ordered = [known[one.spec] for one in FAMILIES if one.spec in known]
-        table.truncate(0)
-        table.write(INTRODUCTION + HEADER + "".join(f"{line}\n" for line in ordered))
+    """Puts one row in its place."""
+    known = {**rows(), family.spec: found}
+    ordered = [known[one.spec] for one in FAMILIES if one.spec in known]
+    TABLE.write_text(INTRODUCTION + HEADER + "".join(f"{line}\n" for line in ordered))
 
 
-@pytest.mark.skipif(WRITE, reason="the table is being written")
-def test_the_table_has_each_model_once_and_no_other() -> None:
-    text = TABLE.read_text()
-    assert text.startswith(INTRODUCTION + HEADER)
-    assert list(rows()) == [family.spec for family in FAMILIES]
-    assert len(text.splitlines()) == len((INTRODUCTION + HEADER).splitlines()) + len(FAMILIES)
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="timm")
+    recording.run("families", __doc__, SEED, {one.spec: functools.partial(check, one) for one in FAMILIES})

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+# What fails in a part of a campaign is told as in a test.
+pytest.register_assert_rewrite("campaigns")
+
 # A whole number is a good float, as everywhere in Python (PEP 484).
 install_import_hook("torchlurk", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
