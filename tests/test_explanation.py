@@ -27,11 +27,9 @@ from torchlurk.store.reading import Reader
 IMAGES = 24
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("study") / "demo.lurk"
-    torchlurk.analyze("demo", "demo", out, stages=["scan"], limit=IMAGES, top=3, device="cpu", workers=1)
-    return out
+@pytest.fixture
+def study(drawn: Path) -> Path:
+    return drawn
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +73,7 @@ def test_a_study_adds_exemplars_class_names_and_percentiles(study: Path, picture
     with torchlurk.open(study) as opened:
         found = torchlurk.explain("demo", picture, study=opened, depth=1)
     assert found.predictions[0].label in [one.label for one in DemoWorld(IMAGES).classes]
-    assert len(found.exemplars[found.root.branch.root]) == 3
+    assert len(found.exemplars[found.root.branch.root]) == 4
     assert all(0 <= one.percentile <= 100 for responses in found.strongest.values() for one in responses)
 
 
