@@ -43,6 +43,7 @@ def tensor() -> torch.Tensor:
     return normalize(torch.from_numpy(DemoWorld(IMAGES).read(3).pixels)[None], PREPROCESSING)
 
 
+@pytest.mark.slow
 def test_a_tree_has_half_as_many_children_at_each_level_further_down() -> None:
     found = torchlurk.explain(demo_network(), tensor()[0], mean=PREPROCESSING.mean, std=PREPROCESSING.std, children=4, depth=3)
     assert found.root.branch.root == torchlurk.explain(demo_network(), tensor()).root.branch.root
@@ -55,6 +56,7 @@ def test_a_tree_has_half_as_many_children_at_each_level_further_down() -> None:
     assert np.array_equal(found.image, shown)
 
 
+@pytest.mark.slow
 def test_the_tree_ends_at_the_first_layer() -> None:
     found = torchlurk.explain(demo_network(), tensor(), "block1:3", children=2, depth=9)
     leaves = [node for node in found.root.nodes() if not node.children]
@@ -69,6 +71,7 @@ def test_without_a_unit_it_is_the_predicted_class() -> None:
     assert found.root.branch.root.channel == net(tensor()).argmax().item() == found.predictions[0].index
 
 
+@pytest.mark.slow
 def test_a_study_adds_exemplars_class_names_and_percentiles(study: Path, picture: Path) -> None:
     with torchlurk.open(study) as opened:
         found = torchlurk.explain("demo", picture, study=opened, depth=1)
@@ -77,6 +80,7 @@ def test_a_study_adds_exemplars_class_names_and_percentiles(study: Path, picture
     assert all(0 <= one.percentile <= 100 for responses in found.strongest.values() for one in responses)
 
 
+@pytest.mark.slow
 def test_the_document_and_the_drawing_tell_the_same(study: Path, picture: Path) -> None:
     found = torchlurk.explain("demo", picture, "block3.conv2:5", study=study)
     document = json.loads(json.dumps(found.to_json(), allow_nan=False))
@@ -88,6 +92,7 @@ def test_the_document_and_the_drawing_tell_the_same(study: Path, picture: Path) 
     assert "block3.conv2:5" in repr(found)
 
 
+@pytest.mark.slow
 def test_the_command_prints_draws_and_documents(study: Path, picture: Path, tmp_path: Path) -> None:
     given = [str(study), str(picture), "--model", "demo", "--depth", "1", "--children", "2"]
     printed = CliRunner().invoke(command, given, catch_exceptions=False)
@@ -106,6 +111,7 @@ def test_another_model_than_the_studys_is_refused(study: Path) -> None:
         torchlurk.explain(other, tensor(), study=study)
 
 
+@pytest.mark.slow
 def test_of_several_images_everything_is_the_mean(study: Path, picture: Path) -> None:
     net = demo_network()
     world = DemoWorld(IMAGES)
@@ -126,6 +132,7 @@ def test_of_several_images_everything_is_the_mean(study: Path, picture: Path) ->
         torchlurk.explain(net, [])
 
 
+@pytest.mark.slow
 def test_the_command_explains_a_class(study: Path, picture: Path) -> None:
     def call(*arguments: object) -> object:
         return CliRunner().invoke(command, [str(study), *map(str, arguments), "--model", "demo", "--json"])

@@ -146,6 +146,7 @@ def test_input_times_gradient_of_a_net_without_biases_sums_to_the_activation() -
     torch.testing.assert_close(found.sum((1, 2, 3)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["0", "3", "6", "9"])
 def test_many_pairs_in_one_pass_are_as_each_alone(method: str, name: str) -> None:
@@ -166,6 +167,7 @@ def test_many_pairs_in_one_pass_are_as_each_alone(method: str, name: str) -> Non
         assert not found.requires_grad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_the_spelling_of_the_network_makes_no_difference(method: str) -> None:
     net, x = modules(), images()
@@ -211,6 +213,7 @@ def test_classes_are_as_in_captum(method: str) -> None:
     torch.testing.assert_close(attribute(net, x, "9:3", method), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "mine"), [("GuidedBackprop", "guided"), ("Deconvolution", "deconv"), ("InputXGradient", "input_x_gradient")]
 )
@@ -288,6 +291,7 @@ def state(net: nn.Module) -> list[Any]:
     return [hooks, flags, facts, grads, torch.get_rng_state().tolist(), torch.is_grad_enabled()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [*METHODS, "captum:Saliency", "captum:GuidedBackprop"])
 @pytest.mark.parametrize("context", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_the_model_is_left_as_found_after_success_and_after_an_error(method: str, context: Callable[[], Any]) -> None:

@@ -54,6 +54,7 @@ def branches():
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("large", [0, 10**6], ids=["cut off at the border", "all in one batch"])
 @pytest.mark.parametrize("name", ["gradient", "deconv", "guided", "guided_neg", "input_x_gradient"])
 def test_windows_of_branching_networks_equal_the_whole(branches, name, large, monkeypatch):

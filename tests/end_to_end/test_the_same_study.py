@@ -17,6 +17,8 @@ from torchlurk.study import Study
 TOLERANCE = 1e-5
 KILLS = 20
 
+pytestmark = pytest.mark.slow
+
 
 def same_content(one, other, *, exact):
     """Compares two studies unit by unit: ids and order where scores differ by more than rounding, values to rounding."""
@@ -81,7 +83,6 @@ def net():
 """
 
 
-@pytest.mark.slow
 def test_after_being_killed_at_many_random_moments(model, pictures, undisturbed, tmp_path, torchlurk):
     """The model sleeps a little in each pass, so that most kills fall into the scan; then it may finish."""
     file = tmp_path / "slow.py"
