@@ -44,6 +44,7 @@ def run(name: str, about: str, seed: int, cases: Mapping[str, Callable[[], objec
     chosen = [case for case in cases if not wanted or any(fnmatch.fnmatch(case, pattern) for pattern in wanted)]
     if not chosen:
         parser.error(f"no case matches {' '.join(wanted)}; there are: {', '.join(cases)}")
+    started_at = commit()
     torch.set_num_threads(1)
     import_torchvision()  # says once, before the table, if it had to be repaired
     outcomes = [tried(case, cases[case]) for case in chosen]
@@ -52,7 +53,7 @@ def run(name: str, about: str, seed: int, cases: Mapping[str, Callable[[], objec
         f"{len(outcomes) - len(failed)} of {len(outcomes)} passed, {sum(one.cpu_seconds for one in outcomes):.0f} s of CPU time"
     )
     if not wanted:
-        record(name, seed, outcomes)
+        record(name, seed, started_at, outcomes)
     raise SystemExit(bool(failed))
 
 
@@ -75,11 +76,11 @@ def cpu_seconds() -> float:
     return spent.user + spent.system + spent.children_user + spent.children_system
 
 
-def record(name: str, seed: int, outcomes: list[Outcome]) -> None:
+def record(name: str, seed: int, started_at: str, outcomes: list[Outcome]) -> None:
     """Writes `results/NAME.json`."""
     whole = {
         "campaign": name,
-        "commit": commit(),
+        "commit": started_at,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "seed": seed,
         "versions": versions(),
