@@ -5,11 +5,14 @@ BIN := .venv/bin
 READY := .venv/ready
 APP := .venv/app
 
-.PHONY: help browser demo test check bench format clean
+# Tests start many processes: without this each would compile all modules again where the caller keeps no compiled ones.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help browser demo test test-quick check bench format clean
 
 help:
 	@echo 'make demo    analyze the demo model and open the app on it'
-	@echo 'make test    all tests'
+	@echo 'make test    all tests; make test-quick those that are not marked slow'
 	@echo 'make check   style, types, and which package may import which'
 	@echo 'make bench   benchmarks, each against its limit and its peers'
 	@echo 'make format  put the code into shape'
@@ -39,6 +42,9 @@ endif
 test: $(READY) $(APP) browser
 	$(BIN)/python hatch_build.py test
 	$(BIN)/pytest --numprocesses auto --dist worksteal
+
+test-quick: $(READY) $(APP)
+	$(BIN)/pytest --numprocesses auto --dist worksteal -m 'not slow'
 
 check: $(READY) $(APP)
 	$(BIN)/python hatch_build.py check

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import io
 import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
+from filelock import FileLock
 from jaxtyping import install_import_hook
+
+# What fails in a part of a campaign is told as in a test.
+pytest.register_assert_rewrite("campaigns")
 
 # A whole number is a good float, as everywhere in Python (PEP 484).
 install_import_hook("torchlurk", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
@@ -32,11 +42,72 @@ def _two_threads() -> None:
     torch.set_num_threads(1)
 
 
+LARGE = 1 << 30
+"""So many bytes of memory and more are worth the time it takes to give back what is free."""
+
+
+@pytest.fixture(autouse=True)
+def _memory_given_back() -> Iterator[None]:
+    """After a test of large networks their memory is free, but in pieces that the C library keeps for the process.
+
+    Without this each worker holds gigabytes of them from its first large network to its last test.
+    """
+    yield
+    if sys.platform == "linux" and psutil.Process().memory_info().rss > LARGE:
+        gc.collect()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl has not
+        if trim is not None:
+            trim(0)
+
+
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """`once(NAME, build)` is a folder that `build` has filled, once in a run of the tests: every worker gets the same one.
+
+    Nothing in it may be changed.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once"
+    shared.mkdir(exist_ok=True)
+
+    def built(name: str, build: Callable[[Path], None]) -> Path:
+        folder, making = shared / name, shared / f"{name}.making"
+        with FileLock(shared / f"{name}.lock"):
+            if not folder.exists():
+                shutil.rmtree(making, ignore_errors=True)
+                making.mkdir()
+                build(making)
+                making.rename(folder)
+        return folder
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def drawn(once) -> Path:
+    """A study of 24 drawn examples by the demo network: the scan alone, with the four strongest examples of each unit.
+
+    Copy it before changing it.
+    """
+
+    def build(folder: Path) -> None:
+        import torchlurk
+
+        study = folder / "demo.lurk"
+        torchlurk.analyze("demo", "demo", study, stages=["scan"], limit=24, top=4, device="cpu", workers=1).close()
+
+    return once("drawn", build) / "demo.lurk"
+
+
+@pytest.fixture(scope="session")
+def demo(once) -> Path:
     """A finished study: a few layers of the demo network on 60 drawn pictures, each unit of one layer with pictures of an
     attribution and of a synthesis. Copy it before changing it.
     """
+    return once("demo", lambda folder: write_demo(folder / "demo.lurk")) / "demo.lurk"
+
+
+def write_demo(path: Path) -> None:
     from PIL import Image
 
     from torchlurk.analysis import analyze_model
@@ -47,7 +118,6 @@ def demo(tmp_path_factory) -> Path:
     from torchlurk.store.writing import Writer
     from torchlurk.units import Unit
 
-    path = tmp_path_factory.mktemp("demo") / "demo.lurk"
     wanted = ScanOptions(layers=("stem.0", "block1*", "head"), sample=40)
     settings = Settings(inputs=InputOptions(limit=60), scan=wanted, compute=ComputeOptions(batch_size=4))
     analyze_model("demo", "demo", path, None, ("scan",), settings, Silence())
@@ -65,4 +135,3 @@ def demo(tmp_path_factory) -> Path:
             writer.write_synthesis(unit, Synthesis("lucid", name, 3.0, 1.5, 0.99, 0.8, None if channel else "weak", 0, 128))
         writer.write_check("block1", MethodCheck("guided", 0.93, True))
         writer.write_effective_field("block1", 7.5, 8.0)
-    return path

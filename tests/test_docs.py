@@ -13,15 +13,8 @@ import pytest
 from torchlurk.cli import COMMANDS, torchlurk_command
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(
-    [
-        *ROOT.glob("*.md"),
-        *ROOT.glob("docs/**/*.md"),
-        *ROOT.glob("benchmarks/*.md"),
-        *ROOT.glob("campaigns/*.md"),
-        *ROOT.glob("examples/*.md"),
-    ]
-)
+FOLDERS = ("docs/**", "benchmarks", "campaigns", "examples")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in ROOT.glob(f"{folder}/*.md"))])
 CLI = ROOT / "docs" / "reference" / "cli.md"
 WIDTH = 110
 

@@ -28,11 +28,9 @@ from torchlurk.store.reading import Reader
 IMAGES = 24
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("study") / "demo.lurk"
-    torchlurk.analyze("demo", "demo", out, stages=["scan"], limit=IMAGES, top=3, device="cpu", workers=1)
-    return out
+@pytest.fixture
+def study(drawn: Path) -> Path:
+    return drawn
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +44,7 @@ def tensor() -> torch.Tensor:
     return normalize(torch.from_numpy(DemoWorld(IMAGES).read(3).pixels)[None], PREPROCESSING)
 
 
+@pytest.mark.slow
 def test_a_tree_has_half_as_many_children_at_each_level_further_down() -> None:
     found = torchlurk.explain(demo_network(), tensor()[0], mean=PREPROCESSING.mean, std=PREPROCESSING.std, children=4, depth=3)
     assert found.root.branch.root == torchlurk.explain(demo_network(), tensor()).root.branch.root
@@ -58,6 +57,7 @@ def test_a_tree_has_half_as_many_children_at_each_level_further_down() -> None:
     assert np.array_equal(found.image, shown)
 
 
+@pytest.mark.slow
 def test_the_tree_ends_at_the_first_layer() -> None:
     found = torchlurk.explain(demo_network(), tensor(), "block1:3", children=2, depth=9)
     leaves = [node for node in found.root.nodes() if not node.children]
@@ -88,14 +88,16 @@ def test_a_unit_that_is_off_is_explained_in_the_text_the_drawing_and_the_documen
     assert "off in these images" in mean.to_text()
 
 
+@pytest.mark.slow
 def test_a_study_adds_exemplars_class_names_and_percentiles(study: Path, picture: Path) -> None:
     with torchlurk.open(study) as opened:
         found = torchlurk.explain("demo", picture, study=opened, depth=1)
     assert found.predictions[0].label in [one.label for one in DemoWorld(IMAGES).classes]
-    assert len(found.exemplars[found.root.branch.root]) == 3
+    assert len(found.exemplars[found.root.branch.root]) == 4
     assert all(0 <= one.percentile <= 100 for responses in found.strongest.values() for one in responses)
 
 
+@pytest.mark.slow
 def test_the_document_and_the_drawing_tell_the_same(study: Path, picture: Path) -> None:
     found = torchlurk.explain("demo", picture, "block3.conv2:5", study=study)
     document = json.loads(json.dumps(found.to_json(), allow_nan=False))
@@ -107,6 +109,7 @@ def test_the_document_and_the_drawing_tell_the_same(study: Path, picture: Path) 
     assert "block3.conv2:5" in repr(found)
 
 
+@pytest.mark.slow
 def test_the_command_prints_draws_and_documents(study: Path, picture: Path, tmp_path: Path) -> None:
     given = [str(study), str(picture), "--model", "demo", "--depth", "1", "--children", "2"]
     printed = CliRunner().invoke(command, given, catch_exceptions=False)
@@ -125,6 +128,7 @@ def test_another_model_than_the_studys_is_refused(study: Path) -> None:
         torchlurk.explain(other, tensor(), study=study)
 
 
+@pytest.mark.slow
 def test_of_several_images_everything_is_the_mean(study: Path, picture: Path) -> None:
     net = demo_network()
     world = DemoWorld(IMAGES)
@@ -145,6 +149,7 @@ def test_of_several_images_everything_is_the_mean(study: Path, picture: Path) ->
         torchlurk.explain(net, [])
 
 
+@pytest.mark.slow
 def test_the_command_explains_a_class(study: Path, picture: Path) -> None:
     def call(*arguments: object) -> object:
         return CliRunner().invoke(command, [str(study), *map(str, arguments), "--model", "demo", "--json"])

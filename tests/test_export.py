@@ -44,6 +44,7 @@ def test_what_is_exported_is_what_is_served(demo, tmp_path):
                 assert answer.read() == body, path
 
 
+@pytest.mark.slow
 def test_it_works_on_a_plain_host_of_files_under_a_prefix(demo, tmp_path):
     with torchlurk.open(demo) as study:
         study.export(tmp_path / "www" / "deep" / "site")
@@ -60,6 +61,7 @@ def test_it_works_on_a_plain_host_of_files_under_a_prefix(demo, tmp_path):
         thread.join()
 
 
+@pytest.mark.slow
 def test_an_earlier_export_is_written_over_and_what_is_gone_goes(demo, tmp_path):
     folder = tmp_path / "site"
     export([demo], folder)
@@ -81,6 +83,7 @@ def test_without_the_app_nothing_is_exported(demo, tmp_path, monkeypatch):
     assert not (tmp_path / "site").exists()
 
 
+@pytest.mark.slow
 def test_how_far_it_is_is_told(demo, tmp_path):
     told = []
 

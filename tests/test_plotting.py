@@ -46,6 +46,7 @@ def test_class_bars_have_the_lengths_of_their_values() -> None:
     np.testing.assert_allclose(widths[0], np.linspace(5, -1, 12), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [0, 1, 20])
 def test_records_that_hold_little_or_much_are_drawn(k: int) -> None:
     bare = replace(record(k), classes={}, sample=np.zeros(0, np.float32))

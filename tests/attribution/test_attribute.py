@@ -13,14 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import torchlurk
+from campaigns import rectifiers
 from torchlurk.attribution.backward import attribute, attribute_pairs
 from torchlurk.attribution.methods import METHODS
 from torchlurk.errors import MissingExtraError, ModelError, OptionError, UnitError
-from torchlurk.models.loading.extras import import_torchvision
 from torchlurk.models.survey.layers import survey
 
 REAL = torch.float64
-RECTIFYING = {"deconv": lambda g, on: g.clamp(min=0), "guided": lambda g, on: g.clamp(min=0) * on}
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +146,7 @@ def test_input_times_gradient_of_a_net_without_biases_sums_to_the_activation() -
     torch.testing.assert_close(found.sum((1, 2, 3)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["0", "3", "6", "9"])
 def test_many_pairs_in_one_pass_are_as_each_alone(method: str, name: str) -> None:
@@ -167,6 +167,7 @@ def test_many_pairs_in_one_pass_are_as_each_alone(method: str, name: str) -> Non
         assert not found.requires_grad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_the_spelling_of_the_network_makes_no_difference(method: str) -> None:
     net, x = modules(), images()
@@ -212,6 +213,7 @@ def test_classes_are_as_in_captum(method: str) -> None:
     torch.testing.assert_close(attribute(net, x, "9:3", method), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "mine"), [("GuidedBackprop", "guided"), ("Deconvolution", "deconv"), ("InputXGradient", "input_x_gradient")]
 )
@@ -252,62 +254,10 @@ def test_without_captum_its_methods_name_the_extra(monkeypatch: pytest.MonkeyPat
         attribute(modules(), images(), "0:0", "captum:Saliency")
 
 
-class _ReferenceRelu(torch.autograd.Function):
-    """ReLU with a rule, written out for the patched models."""
-
-    rule: Callable[[Tensor, Tensor], Tensor]
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x.clone())
-        return x * (x > 0)
-
-    @staticmethod
-    def backward(ctx: Any, signal: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return _ReferenceRelu.rule(signal, x > 0)
-
-
-def patched(net: nn.Module, read: nn.Module, channel: int, x: Tensor, method: str, monkeypatch: pytest.MonkeyPatch) -> Tensor:
-    """Attributions of the strongest position of a module's output, with every `F.relu` replaced."""
-    _ReferenceRelu.rule = staticmethod(RECTIFYING[method])
-    taken: list[Tensor] = []
-    handle = read.register_forward_hook(lambda module, args, output: taken.append(output))
-    leaf = x.clone().requires_grad_()
-    with monkeypatch.context() as patch:
-        patch.setattr(F, "relu", lambda value, inplace=False: _ReferenceRelu.apply(value))
-        net(leaf)
-    handle.remove()
-    flat = taken[0][:, channel].reshape(len(x), -1)
-    return torch.autograd.grad(flat.amax(1).sum(), leaf)[0]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["guided", "deconv"])
-@pytest.mark.parametrize(
-    ("model", "options", "unit", "read"),
-    [
-        ("googlenet", {"init_weights": False}, "inception4b.branch2.1.conv:7", "inception4b.branch2.1"),
-        ("googlenet", {"init_weights": False}, "fc:17", "fc"),
-        ("densenet121", {}, "features.denseblock2.denselayer3.conv1:5", "features.denseblock2.denselayer3.relu2"),
-        ("densenet121", {}, "classifier:17", "classifier"),
-    ],
-)
-def test_where_module_hooks_miss_functional_calls_it_is_as_with_every_relu_replaced(
-    method: str, model: str, options: dict[str, Any], unit: str, read: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import_torchvision()
-    from torchvision import models
-
-    net = models.get_model(model, weights=None, **options).to(REAL).eval()
-    x = images(2, 64)
-    expected = patched(net, net.get_submodule(read), int(unit.split(":")[1]), x, method, monkeypatch)
-    found = attribute(net, x, unit, method)
-    assert expected.abs().max() > 0
-    torch.testing.assert_close(found, expected, rtol=1e-8, atol=float(1e-10 * expected.abs().max()))
-    if unit.startswith(("fc", "classifier")):
-        hooked = attribute(net, x, unit, f"captum:{'GuidedBackprop' if method == 'guided' else 'Deconvolution'}")
-        assert not torch.allclose(hooked, expected, rtol=0.1)
+@pytest.mark.parametrize("case", ["googlenet inception4b.branch2.1.conv:7 guided", "googlenet fc:17 deconv"])
+def test_where_module_hooks_miss_functional_calls_it_is_as_with_every_relu_replaced(case: str) -> None:
+    rectifiers.check(rectifiers.cases()[case])
 
 
 class Awkward(nn.Module):
@@ -341,6 +291,7 @@ def state(net: nn.Module) -> list[Any]:
     return [hooks, flags, facts, grads, torch.get_rng_state().tolist(), torch.is_grad_enabled()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [*METHODS, "captum:Saliency", "captum:GuidedBackprop"])
 @pytest.mark.parametrize("context", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_the_model_is_left_as_found_after_success_and_after_an_error(method: str, context: Callable[[], Any]) -> None:

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import torchlurk as package
+from torchlurk.cli import main
 
 APP = Path(package.__file__).parent / "web" / "app" / "index.html"
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -68,6 +69,23 @@ def torchlurk():
             env=os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {}),
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture
+def here(capfd, monkeypatch):
+    """Calls the command line in this process, which saves loading torch: for commands that come to their end at once."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # which the command would set for good
+
+    def call(*arguments):
+        capfd.readouterr()
+        try:
+            main([str(one) for one in arguments])
+            status = 0
+        except SystemExit as ended:
+            status = ended.code
+        return Outcome(status, *capfd.readouterr())
 
     return call
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import quote
 from urllib.request import urlopen
 
@@ -30,17 +31,21 @@ def wide():
 
 
 @pytest.fixture(scope="module")
-def studies(torchlurk, chromium, tmp_path_factory):
+def studies(torchlurk, chromium, once, tmp_path_factory):
     """Two studies of the demo, on different examples; the first with attributions of one unit."""
-    folder = tmp_path_factory.mktemp("studies")
-    one, two = folder / "one.lurk", folder / "two.lurk"
-    few = ("--methods", "deconv,guided", "--exemplars", 3, "--units", UNIT)
-    for done in (
-        torchlurk("analyze", "demo", "demo", "--out", one, "--limit", 240, "--stages", "scan,attribute", *few),
-        torchlurk("analyze", "demo", "demo", "--out", two, "--limit", 60, "--stages", "scan"),
-    ):
-        assert done.status == 0, done.err
-    return [one, two]
+    few = ("--stages", "scan,attribute", "--methods", "deconv,guided", "--exemplars", 3, "--units", UNIT)
+
+    def build(folder):
+        for done in (
+            torchlurk(
+                "analyze", "demo", "demo", "--out", folder / "one.lurk", "--limit", 240, "--stages", "scan,attribute", *few
+            ),
+            torchlurk("analyze", "demo", "demo", "--out", folder / "two.lurk", "--limit", 60, "--stages", "scan"),
+        ):
+            assert done.status == 0, done.err
+
+    built, own = once("app", build), tmp_path_factory.mktemp("studies")
+    return [Path(shutil.copy(built / name, own)) for name in ("one.lurk", "two.lurk")]
 
 
 @pytest.fixture(scope="module")

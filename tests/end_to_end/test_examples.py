@@ -12,7 +12,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.mark.parametrize(
     ("script", "arguments", "says"),
-    [("quickstart.py", ["60"], "selectivity"), ("own_dataset.py", [], "second:3 likes")],
+    [
+        ("quickstart.py", ["60"], "selectivity"),
+        pytest.param("own_dataset.py", [], "second:3 likes", marks=pytest.mark.slow),
+    ],
 )
 def test_an_example_runs(script, arguments, says, tmp_path):
     command = [sys.executable, "-W", "error", EXAMPLES / script, tmp_path / "s.lurk", *arguments]

@@ -15,6 +15,8 @@ from torch.utils.data import Dataset
 import torchlurk as tl
 from torchlurk.errors import ModelError, UnitError
 
+pytestmark = pytest.mark.slow
+
 
 class Tensors(Dataset):
     """Normalized tensors with classes, the same whenever they are read."""

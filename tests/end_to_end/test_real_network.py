@@ -1,6 +1,7 @@
 """The app on a network that was trained on photographs, as far as both are at hand: every page, with its model beside it."""
 
 import re
+import shutil
 
 import pytest
 
@@ -17,16 +18,19 @@ PAGES = ("#/", "#/squeeze", f"#/squeeze/layer/{LAYER}", f"#/squeeze/unit/{UNIT}"
 
 
 @pytest.fixture(scope="module")
-def served(data, torchlurk, chromium, running, tmp_path_factory):
+def served(data, torchlurk, chromium, running, once, tmp_path_factory):
     """A study of a few photographs, with pictures of one unit by every stage, and its model."""
-    study = tmp_path_factory.mktemp("real") / "squeeze.lurk"
     weights = ("--weights", data / "models" / "squeezenet1_1.safetensors")
     few = ("--limit", 60, "--top", 9, "--exemplars", 3, "--presets", "lucid", "--steps", 16, "--size", 96)
-    made = ("analyze", MODEL, data / "imagenette", *weights, "--out", study, *few)
-    scanned = torchlurk(*made, "--stages", "scan")
-    assert scanned.status == 0, scanned.err
-    pictured = torchlurk(*made, "--stages", "attribute,synthesize", "--units", UNIT)
-    assert pictured.status == 0, pictured.err
+
+    def build(folder):
+        made = ("analyze", MODEL, data / "imagenette", *weights, "--out", folder / "squeeze.lurk", *few)
+        scanned = torchlurk(*made, "--stages", "scan")
+        assert scanned.status == 0, scanned.err
+        pictured = torchlurk(*made, "--stages", "attribute,synthesize", "--units", UNIT)
+        assert pictured.status == 0, pictured.err
+
+    study = shutil.copy(once("real", build) / "squeeze.lurk", tmp_path_factory.mktemp("real"))
     with running("serve", study, "--model", MODEL, *weights, "--device", "cpu") as url:
         yield url
 

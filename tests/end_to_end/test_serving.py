@@ -15,6 +15,8 @@ import pytest
 PATIENCE = 90
 ADDRESS = re.compile(r"(http://127\.0\.0\.1:\d+/)")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def start(tmp_path):
@@ -85,7 +87,6 @@ def test_what_is_no_study_is_said_in_one_line(torchlurk, tmp_path):
     assert not (tmp_path / "site").exists()
 
 
-@pytest.mark.slow
 def test_analyze_serves_meanwhile_and_goes_on(start, model, pictures, tmp_path):
     process, log = start("analyze", model, pictures, "--out", tmp_path / "s.lurk", "--stages", "scan", "--serve", "--port", 0)
     url = address(process, log)

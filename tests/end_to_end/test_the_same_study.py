@@ -3,45 +3,14 @@
 import random
 import sqlite3
 
-import numpy as np
 import pytest
 
+from campaigns import random_kills
+from campaigns.random_kills import same_content
 from torchlurk.jobs import Shard
 from torchlurk.study import Study
 
-TOLERANCE = 1e-5
-
-
-def same_content(one, other, *, exact):
-    """Compares two studies unit by unit: ids and order where scores differ by more than rounding, values to rounding."""
-    with Study(one) as left, Study(other) as right:
-        assert [layer.record for layer in left.layers] == [layer.record for layer in right.layers]
-        assert left.classes == right.classes
-        assert left.skipped == right.skipped
-        assert np.array_equal(left.reader.sample_examples(), right.reader.sample_examples())
-        for layer in left.layers:
-            for mine, theirs in zip(layer, right[layer.name], strict=True):
-                same_unit(mine, theirs, 0.0 if exact else TOLERANCE)
-        for index in range(left.reader.example_count()):
-            assert left.reader.picture(index) == right.reader.picture(index)
-        stats = [study.input_statistics for study in (left, right)]
-        assert np.allclose(stats[0].spectrum, stats[1].spectrum, rtol=1e-12)
-
-
-def same_unit(mine, theirs, tolerance):
-    near = lambda a, b: (np.isnan(a) and np.isnan(b)) or abs(a - b) <= tolerance * max(1.0, abs(a))  # noqa: E731
-    for name, value in mine.statistics.items():
-        assert near(value, theirs.statistics[name]), name
-    for ranking in ("max", "mean", "quantile"):
-        for a, b in zip(mine.exemplars(ranking), theirs.exemplars(ranking), strict=True):
-            assert near(a.score, b.score)
-            if tolerance == 0:
-                assert a == b
-    for ranking in ("max", "mean"):
-        assert np.allclose(
-            mine.record.classes[ranking], theirs.record.classes[ranking], rtol=tolerance, atol=tolerance, equal_nan=True
-        )
-    assert np.allclose(mine.sample, theirs.sample, rtol=tolerance, atol=tolerance, equal_nan=True)
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +27,16 @@ def test_for_any_batch_size(size, torchlurk, model, pictures, undisturbed, tmp_p
     done = torchlurk("analyze", model, pictures, "--out", study, "--batch-size", size, "--workers", 1 + size % 3)
     assert done.status == 0, done.err
     same_content(undisturbed, study, exact=False)
+
+
+def test_after_being_killed_at_random_moments(model, pictures, undisturbed, tmp_path, torchlurk):
+    """A few kills of those of `campaigns/random_kills.py`."""
+    folder, function = os.path.split(model)[0], model.rpartition(":")[2]
+    slow = random_kills.slow_model(tmp_path / "slow.py", folder, "small", function)
+    study = tmp_path / "s.lurk"
+    random_kills.killed(slow, str(pictures), study, 1000, 3, random_kills.SEED)
+    same_content(undisturbed, study, exact=True)
+    assert torchlurk("check", study).status == 0
 
 
 def test_for_shards_merged_in_any_order(model, pictures, undisturbed, tmp_path, monkeypatch):

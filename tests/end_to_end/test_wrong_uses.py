@@ -12,11 +12,15 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+import torchlurk as tl
+
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
-def finished(torchlurk, model, pictures, tmp_path_factory):
+def finished(model, pictures, tmp_path_factory):
     study = tmp_path_factory.mktemp("study") / "finished.lurk"
-    assert torchlurk("analyze", model, pictures, "--out", study).status == 0
+    tl.analyze(model, pictures, study).close()
     return study
 
 
@@ -36,33 +40,33 @@ def test_an_unknown_model_names_the_nearest(torchlurk, pictures, tmp_path):
 
 
 @pytest.mark.parametrize("spec", ["nonsense", "nowhere.py:net", "torch.nn:Nothing", "timm:resnet5", ":x", "torchvision:"])
-def test_what_is_not_a_model_is_refused(spec, torchlurk, pictures, tmp_path):
-    refused(torchlurk("analyze", spec, pictures, "--out", tmp_path / "s.lurk"))
+def test_what_is_not_a_model_is_refused(spec, here, pictures, tmp_path):
+    refused(here("analyze", spec, pictures, "--out", tmp_path / "s.lurk"))
 
 
-def test_weights_that_are_not_there(torchlurk, model, pictures, tmp_path):
-    refused(torchlurk("analyze", model, pictures, "--weights", tmp_path / "none.pt", "--out", tmp_path / "s.lurk"), "none.pt")
+def test_weights_that_are_not_there(here, model, pictures, tmp_path):
+    refused(here("analyze", model, pictures, "--weights", tmp_path / "none.pt", "--out", tmp_path / "s.lurk"), "none.pt")
 
 
-def test_weights_of_another_network(torchlurk, model, pictures, tmp_path):
+def test_weights_of_another_network(here, model, pictures, tmp_path):
     save_file({"conv1.weight": torch.zeros(1), "head.bias": torch.zeros(3)}, tmp_path / "w.safetensors")
-    outcome = torchlurk("analyze", model, pictures, "--weights", tmp_path / "w.safetensors", "--out", tmp_path / "s.lurk")
+    outcome = here("analyze", model, pictures, "--weights", tmp_path / "w.safetensors", "--out", tmp_path / "s.lurk")
     refused(outcome, "head.bias", "missing", "wrong shape")
 
 
-def test_pickled_weights(torchlurk, model, pictures, tmp_path):
+def test_pickled_weights(here, model, pictures, tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "w.pt")
-    outcome = torchlurk("analyze", model, pictures, "--weights", tmp_path / "w.pt", "--out", tmp_path / "s.lurk")
+    outcome = here("analyze", model, pictures, "--weights", tmp_path / "w.pt", "--out", tmp_path / "s.lurk")
     refused(outcome, "w.pt", "state_dict")
 
 
-def test_a_folder_without_images(torchlurk, model, tmp_path):
+def test_a_folder_without_images(here, model, tmp_path):
     (tmp_path / "empty").mkdir()
-    refused(torchlurk("analyze", model, tmp_path / "empty", "--out", tmp_path / "s.lurk"), "empty")
+    refused(here("analyze", model, tmp_path / "empty", "--out", tmp_path / "s.lurk"), "empty")
 
 
-def test_a_folder_that_is_not_there(torchlurk, model, tmp_path):
-    refused(torchlurk("analyze", model, tmp_path / "nowhere", "--out", tmp_path / "s.lurk"), "nowhere")
+def test_a_folder_that_is_not_there(here, model, tmp_path):
+    refused(here("analyze", model, tmp_path / "nowhere", "--out", tmp_path / "s.lurk"), "nowhere")
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="needs a user without rights")
@@ -116,7 +120,7 @@ def test_a_full_disk_keeps_what_was_finished(torchlurk, model, pictures, tmp_pat
         subprocess.run(["umount", disk], check=True)
 
 
-def test_a_study_of_other_weights_data_or_settings_says_which(torchlurk, model, pictures, finished, tmp_path):
+def test_a_study_of_other_weights_data_or_settings_says_which(here, model, pictures, finished, tmp_path):
     weights = torch.manual_seed(1) and {
         "conv1.weight": torch.randn(8, 3, 3, 3),
         "conv1.bias": torch.randn(8),
@@ -132,36 +136,34 @@ def test_a_study_of_other_weights_data_or_settings_says_which(torchlurk, model, 
     }
     save_file(weights, tmp_path / "w.safetensors")
     before = finished.read_bytes()
-    refused(
-        torchlurk("analyze", model, pictures, "--out", finished, "--weights", tmp_path / "w.safetensors"), "weights", "--out"
-    )
-    refused(torchlurk("analyze", model, pictures / "grid", "--out", finished), "data")
-    refused(torchlurk("analyze", model, pictures, "--out", finished, "--top", 5, "--tap", "output"), "--top", "--tap")
+    refused(here("analyze", model, pictures, "--out", finished, "--weights", tmp_path / "w.safetensors"), "weights", "--out")
+    refused(here("analyze", model, pictures / "grid", "--out", finished), "data")
+    refused(here("analyze", model, pictures, "--out", finished, "--top", 5, "--tap", "output"), "--top", "--tap")
     assert finished.read_bytes() == before
 
 
-def test_a_study_from_a_newer_version(torchlurk, finished, tmp_path):
+def test_a_study_from_a_newer_version(here, finished, tmp_path):
     newer = tmp_path / "newer.lurk"
     shutil.copy(finished, newer)
     db = sqlite3.connect(newer)
     db.execute("PRAGMA user_version = 99")
     db.commit()
     db.close()
-    refused(torchlurk("show", newer, "conv1:0"), "newer")
+    refused(here("show", newer, "conv1:0"), "newer")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello, I am a text file", b"SQLite format 3\0" + b"\0" * 4000])
-def test_what_is_not_a_study(content, torchlurk, tmp_path):
+def test_what_is_not_a_study(content, here, tmp_path):
     file = tmp_path / "other.lurk"
     file.write_bytes(content)
-    refused(torchlurk("show", file, "conv1:0"), "other.lurk")
-    refused(torchlurk("check", file), "other.lurk")
+    refused(here("show", file, "conv1:0"), "other.lurk")
+    refused(here("check", file), "other.lurk")
 
 
-def test_what_is_not_a_study_is_not_overwritten(torchlurk, model, pictures, tmp_path):
+def test_what_is_not_a_study_is_not_overwritten(here, model, pictures, tmp_path):
     file = tmp_path / "thesis.txt"
     file.write_text("years of work")
-    refused(torchlurk("analyze", model, pictures, "--out", file), "thesis.txt")
+    refused(here("analyze", model, pictures, "--out", file), "thesis.txt")
     assert file.read_text() == "years of work"
 
 
@@ -170,9 +172,9 @@ def test_a_layer_glob_that_matches_nothing(torchlurk, model, pictures, tmp_path)
     assert not (tmp_path / "s.lurk").exists()
 
 
-def test_a_device_that_is_not_there(torchlurk, model, pictures, tmp_path):
-    refused(torchlurk("analyze", model, pictures, "--out", tmp_path / "s.lurk", "--device", "cuda:7"), "cuda:7")
-    refused(torchlurk("analyze", model, pictures, "--out", tmp_path / "s.lurk", "--device", "teapot"), "teapot")
+def test_a_device_that_is_not_there(here, model, pictures, tmp_path):
+    refused(here("analyze", model, pictures, "--out", tmp_path / "s.lurk", "--device", "cuda:7"), "cuda:7")
+    refused(here("analyze", model, pictures, "--out", tmp_path / "s.lurk", "--device", "teapot"), "teapot")
 
 
 @pytest.mark.parametrize(
@@ -187,22 +189,22 @@ def test_a_device_that_is_not_there(torchlurk, model, pictures, tmp_path):
         ["--tap", "middle"],
     ],
 )
-def test_flags_that_cannot_be(flags, torchlurk, model, pictures, tmp_path):
-    refused(torchlurk("analyze", model, pictures, "--out", tmp_path / "s.lurk", *flags), flags[0])
+def test_flags_that_cannot_be(flags, here, model, pictures, tmp_path):
+    refused(here("analyze", model, pictures, "--out", tmp_path / "s.lurk", *flags), flags[0])
 
 
 @pytest.mark.parametrize("arguments", [["frobnicate"], ["analyze"], ["show"], ["show", "a.lurk"], ["check", "nowhere.lurk"]])
-def test_commands_that_cannot_be(arguments, torchlurk):
-    refused(torchlurk(*arguments))
+def test_commands_that_cannot_be(arguments, here):
+    refused(here(*arguments))
 
 
 @pytest.mark.parametrize("unit", ["conv1", "conv1:99", "conv9:1", "conv1:-1"])
-def test_units_that_a_study_does_not_have(unit, torchlurk, finished):
-    refused(torchlurk("show", finished, unit), unit.partition(":")[0])
+def test_units_that_a_study_does_not_have(unit, here, finished):
+    refused(here("show", finished, unit), unit.partition(":")[0])
 
 
-def test_a_picture_that_cannot_be_written(torchlurk, finished):
-    refused(torchlurk("show", finished, "conv1:0", "--out", "/nowhere/at/all.png"), "all.png")
+def test_a_picture_that_cannot_be_written(here, finished):
+    refused(here("show", finished, "conv1:0", "--out", "/nowhere/at/all.png"), "all.png")
 
 
 def test_damaged_files_and_an_empty_class_are_passed_over_and_listed(torchlurk, model, pictures, tmp_path):

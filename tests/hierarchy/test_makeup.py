@@ -69,6 +69,7 @@ def size_of(makeup: Makeup) -> float:
     return sum(abs(one.contribution) for one in makeup.strongest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_contributions_add_up_to_the_sum_less_the_bias(name: str) -> None:
     net = network(name)
@@ -90,6 +91,7 @@ def test_contributions_add_up_to_the_sum_less_the_bias(name: str) -> None:
     assert looked_at >= 3
 
 
+@pytest.mark.slow
 def test_through_the_concatenations_of_a_densenet_contributions_are_as_derived_by_hand() -> None:
     net = network("densenet121").to(REAL)
     x = image().to(REAL)
@@ -196,6 +198,7 @@ def test_deeper_nodes_are_made_up_at_the_positions_by_which_they_act_on_the_root
     assert [found.get(channel, 0.0) for channel in range(5)] == pytest.approx(expected.tolist())
 
 
+@pytest.mark.slow
 def test_many_nodes_asked_at_once_are_as_asked_one_by_one() -> None:
     inspector = Inspector(network("squeezenet1_1"), image())
     roots = [inspector.branch(one.unit) for layer in list(inspector.layers)[-6:] for one in inspector.strongest(layer, 3)]
@@ -243,6 +246,7 @@ def test_parents_agree_with_finite_differences_and_with_their_children() -> None
         assert back == pytest.approx(use.contribution, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_parents_over_skips_and_branches_agree_with_their_children() -> None:
     inspector = Inspector(network("resnet18").to(REAL), image().to(REAL))
     uses = inspector.uses("layer1.0:7", most=2)

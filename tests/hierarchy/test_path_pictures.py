@@ -59,6 +59,7 @@ def close(one: np.ndarray, other: Tensor) -> bool:
     return bool(np.abs(one - expected).max() <= 1e-6 * max(1.0, np.abs(expected).max()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", PASSAGES)
 @pytest.mark.parametrize("make", [Forked, demo_network])
 def test_a_roots_picture_equals_its_attribution(make: type[nn.Module], method: str) -> None:
@@ -104,6 +105,7 @@ def written_out(net: nn.Sequential, x: Tensor, root: UnitPath, units: list[Unit]
         return F.conv_transpose2d(g, net[0].weight, padding=1)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", RULES)
 @pytest.mark.parametrize("depth", [1, 2])
 def test_deeper_nodes_follow_the_rule_written_out(method: str, depth: int) -> None:

@@ -142,6 +142,7 @@ def test_what_shines_through_is_a_mixture() -> None:
     assert canvas.labels()[0, 10, 60] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "colours"), [("flame", (palette.RED, palette.ORANGE, palette.LEMON)), ("wheel", (parts.TYRE,))]
 )

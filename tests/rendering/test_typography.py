@@ -15,6 +15,7 @@ from torchlurk.rendering.typography import ELLIPSIS, SHIPPED, Style, clean, fitt
 STYLE = Style("text", 13)
 
 
+@pytest.mark.slow
 @given(text=st.text(max_size=30), most=st.floats(20, 300), lose=st.sampled_from(["end", "middle"]))
 @settings(max_examples=25, deadline=None)
 def test_fitted_text_fits(text: str, most: float, lose: str) -> None:

@@ -48,6 +48,7 @@ def strings(value):
         yield from strings(one)
 
 
+@pytest.mark.slow
 def test_every_path_leads_somewhere_and_is_there_once(forest, everything):
     paths = list(forest.paths())
     assert len(paths) == len(set(paths)) > 300
@@ -288,6 +289,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", HOSTILE)
 def test_a_hostile_study_is_answered_or_called_damaged(copy, what):
     spoilt(copy, HOSTILE[what])

@@ -1,5 +1,6 @@
 """The trial that finds a batch size leaves the network as it was, whatever kind its layers are."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -19,6 +20,7 @@ class Tokens(nn.Module):
         return self.second(self.linear(self.cut(self.patches(x)).flatten(2).mT)).mean(1)
 
 
+@pytest.mark.slow
 def test_a_size_is_found_and_the_network_is_as_before() -> None:
     torch.manual_seed(0)
     for network in (Tokens(), nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU6(inplace=True), nn.Conv2d(4, 2, 3))):

@@ -33,6 +33,7 @@ def scanned(batches: list[Tensor], pool: ThreadPoolExecutor | None = None) -> La
     return part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("relu", [True, False])

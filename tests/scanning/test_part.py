@@ -130,6 +130,7 @@ def test_the_part_does_not_depend_on_how_the_data_is_cut_into_batches(cuts: list
     check(part_of(*data, cuts), literal(*data, TOP), data[3])
 
 
+@pytest.mark.slow
 @given(order=st.permutations(range(12)), cuts=st.lists(st.integers(1, 11), max_size=4), left=st.booleans())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_part_does_not_depend_on_order_or_merging(order: list[int], cuts: list[int], left: bool) -> None:

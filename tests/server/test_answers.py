@@ -16,6 +16,7 @@ from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 
 
+@pytest.mark.slow
 def test_every_path_of_the_tree_is_answered_with_its_bytes(served, demo):
     with Reader(demo) as reader:
         forest = Forest([reader])
@@ -117,6 +118,7 @@ def test_it_is_served_from_python_and_stops(demo):
         socket.create_connection(("127.0.0.1", server.port), timeout=5)
 
 
+@pytest.mark.slow
 def test_two_hundred_requests_at_once_are_all_answered_rightly_while_the_study_is_written(client_of, demo, tmp_path):
     copy = shutil.copy(demo, tmp_path / "busy.lurk")
     client = client_of([copy])

@@ -74,6 +74,7 @@ def test_a_stored_picture_is_the_attribution_on_its_box(made, net):
             assert np.abs(shown.values - values)[np.abs(values) <= one.scale].max() <= one.scale / 190
 
 
+@pytest.mark.slow
 def test_what_the_box_alone_excites_is_the_whole_where_the_box_is_all_that_counts(made):
     """The receptive field is exact, so a convolution's unit loses nothing when it sees only its box."""
     study = made(stages=("scan", "attribute"))
@@ -82,6 +83,7 @@ def test_what_the_box_alone_excites_is_the_whole_where_the_box_is_all_that_count
     assert recalls == pytest.approx([1.0] * len(recalls), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_methods_and_units_are_added_to_what_is_there(made):
     made(stages=("scan",))
     study = made(stages=("attribute",), units=["3:1"], methods=["gradient"])
@@ -107,6 +109,7 @@ def test_what_earlier_runs_made_counts_as_done(made):
     assert Told.begun == [("attribute", 6 + 4 + 3, 2)]
 
 
+@pytest.mark.slow
 def test_exemplars_are_added_to_what_is_there_and_none_are_lost(made):
     def ranks(exemplars: int) -> set[tuple[str, int]]:
         with made(stages=("attribute",), exemplars=exemplars, methods=["guided"]) as study:
@@ -119,12 +122,14 @@ def test_exemplars_are_added_to_what_is_there_and_none_are_lost(made):
     assert ranks(1) == two | {("max", 2), ("mean", 2)}
 
 
+@pytest.mark.slow
 def test_what_has_all_its_pictures_is_not_done_again(made, monkeypatch):
     made(stages=("scan", "attribute"), exemplars=9).close()  # more than the four that are kept
     monkeypatch.setattr(Attributor, "__call__", lambda *_: pytest.fail("made again"))
     made(stages=("attribute",), exemplars=9).close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "times"), [("write_attributions", 3), ("write_recall", 8), ("replace_check", 0), ("count", 9)]
 )
@@ -183,6 +188,7 @@ def test_the_units_that_stand_for_a_layer_are_drawn_by_the_seed_whatever_others_
     assert standing_for(1, "conv", range(100)) != of_all != standing_for(0, "other", range(100))
 
 
+@pytest.mark.slow
 def test_two_workers_make_what_one_makes(made, tmp_path):
     before, found = torch.get_num_threads(), []
     try:
@@ -224,6 +230,7 @@ def test_an_unknown_method_costs_nothing(made):
         made(stages=("scan", "attribute"), methods=["guidet"])
 
 
+@pytest.mark.slow
 def test_each_layer_above_the_first_has_its_checks(made, net):
     study = made(stages=("scan", "attribute"))
     assert study.reader.checks("0") == ()
@@ -234,6 +241,7 @@ def test_each_layer_above_the_first_has_its_checks(made, net):
     assert 1 <= width <= 8
 
 
+@pytest.mark.slow
 def test_a_study_gives_attributions_with_their_image_and_evidence(made):
     study = made(stages=("scan", "attribute"))
     unit = study.unit("3:1")

@@ -51,6 +51,7 @@ class Looking(Silence):
             self.seen.append((examples, pictures, maxima))
 
 
+@pytest.mark.slow
 def test_what_is_known_so_far_can_be_read_and_the_end_is_as_without(tmp_path, monkeypatch):
     plain = analyzed(tmp_path / "plain.lurk")
     monkeypatch.setattr(previews, "FIRST_AFTER", 0.0)

@@ -88,6 +88,7 @@ def stored(study) -> dict[tuple[str, str], object]:
     }
 
 
+@pytest.mark.slow
 def test_what_is_stored_is_the_synthesis_of_the_same_unit_seed_size_and_steps(made, net) -> None:
     with made(seed=0) as study:
         found = stored(study)
@@ -165,6 +166,7 @@ def test_the_shorter_side_of_pictures_that_are_not_square_is_the_size_in_both(tm
         assert stored(study)["3:1", "lucid"][1] == encode(expected.pixels())
 
 
+@pytest.mark.slow
 def test_presets_and_units_are_added_to_what_is_there(made) -> None:
     with made(units=["3:1"]) as study:
         first = stored(study)
@@ -179,6 +181,7 @@ def test_presets_and_units_are_added_to_what_is_there(made) -> None:
         assert all(after[key] == one for key, one in before.items())
 
 
+@pytest.mark.slow
 def test_units_added_later_are_as_those_made_at_once(made, tmp_path) -> None:
     with made(layers=["3"]) as study:
         at_once = stored(study)
@@ -198,6 +201,7 @@ def test_what_is_complete_is_not_made_again(made, monkeypatch) -> None:
     made(units=["0:3"]).close()
 
 
+@pytest.mark.slow
 def test_interrupted_it_ends_with_the_same(made, tmp_path, scanned, interrupted) -> None:
     with made(presets=["lucid", "yosinski-1"]) as study:
         expected = stored(study)
@@ -223,6 +227,7 @@ def test_a_batch_of_units_is_stored_as_a_whole_or_not_at_all(made, tmp_path, int
         assert study.reader.counts()["synthesize"].total == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "named"),
     [({"steps": 4}, "steps"), ({"size": 18}, "size"), ({"seed": 1}, "seed"), ({"precision": "bf16"}, "precision")],
@@ -307,6 +312,7 @@ def test_a_layer_that_cannot_be_reached_is_noted_and_the_rest_goes_on(tmp_path, 
         assert stored(study) == found
 
 
+@pytest.mark.slow
 def test_a_dead_unit_is_stored_with_its_mark_and_the_others_without(tmp_path) -> None:
     net = network()
     with torch.no_grad():

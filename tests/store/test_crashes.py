@@ -62,6 +62,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", WRITE, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_moment_loses_nothing_that_was_finished(tmp_path):
     path = tmp_path / "a.lurk"
     chance = random.Random(0)

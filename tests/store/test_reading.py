@@ -322,6 +322,7 @@ def test_random_damage_never_ends_in_a_traceback(study):
     assert not any("\n" in line for line in said)
 
 
+@pytest.mark.slow
 def test_a_cell_larger_than_any_is_not_read(study):
     db = sqlite3.connect(study)
     with db:

@@ -190,6 +190,7 @@ def test_a_linear_unit_under_a_norm_bound_gets_its_weights_direction(kind) -> No
         torch.testing.assert_close(found.float(), w / w.norm(), atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_with_adam_too_once_its_steps_are_small() -> None:
     """Adam's steps go along signs, not the gradient: on a ball they end where the two balance, at small steps on w."""
     torch.manual_seed(0)
@@ -243,6 +244,7 @@ def test_a_stretched_picture_fills_half_the_range_about_the_mean_colour() -> Non
 WAYS = {name: replace(one, views=replace(one.views, count=min(one.views.count, 4))) for name, one in PRESETS.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WAYS)
 def test_a_unit_alone_gets_the_picture_that_it_gets_among_sixteen(name) -> None:
     net = network()
@@ -258,6 +260,7 @@ def test_a_unit_alone_gets_the_picture_that_it_gets_among_sixteen(name) -> None:
     assert torch.equal(shuffled[2].picture, together[15].picture)
 
 
+@pytest.mark.slow
 def test_what_a_pass_holds_does_not_matter_to_a_unit(monkeypatch) -> None:
     net = network()
     expected = made(begun(net, "3", LUCID, steps=8), range(16))
@@ -286,6 +289,7 @@ def test_units_of_one_seed_begin_differently() -> None:
 # What goes wrong, or comes to nothing.
 
 
+@pytest.mark.slow
 def test_a_unit_that_is_dead_at_the_start_is_excited_only_with_redirected_rectifications() -> None:
     net = network()
     with torch.no_grad():
@@ -344,6 +348,7 @@ def test_a_network_with_nan_in_one_unit_marks_that_unit_and_the_others_are_as_th
         assert found[unit].picture.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [range(8), [5], [4, 5]])
 def test_a_network_with_nan_in_the_weights_of_one_unit_marks_that_unit_alone(channels) -> None:
     sound, broken = network(), network()
@@ -359,6 +364,7 @@ def test_a_network_with_nan_in_the_weights_of_one_unit_marks_that_unit_alone(cha
             assert torch.equal(one.picture, other.picture)
 
 
+@pytest.mark.slow
 def test_an_objective_of_other_channels_has_them_all() -> None:
     """Less of channel 9 while channel 2 grows: as if each pass computed the whole layer."""
     net = network()
@@ -382,6 +388,7 @@ def test_a_unit_without_weights_is_marked_and_has_a_picture_all_the_same(name) -
     assert found[1].alpha is None or found[1].alpha.isfinite().all()
 
 
+@pytest.mark.slow
 def test_a_unit_that_does_not_improve_any_more_is_done_and_the_others_go_on() -> None:
     """Unit 0 cannot exceed 1 and is there soon, while Adam goes on from its momentum; unit 1 rises all the time."""
     torch.manual_seed(0)
@@ -412,6 +419,7 @@ def test_a_run_ends_when_all_its_units_are_done() -> None:
 # Pictures and networks of all kinds.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("name", WAYS)
 def test_pictures_have_the_network_s_channels(channels, name) -> None:
@@ -435,6 +443,7 @@ def test_inputs_are_normalized_and_in_the_network_s_own_numbers() -> None:
     assert one.picture.dtype is torch.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_networks_in_other_numbers_are_climbed_too(dtype) -> None:
     net = network().to(dtype)
@@ -496,6 +505,7 @@ def state(net: nn.Module) -> list[object]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WAYS)
 @pytest.mark.parametrize("fails", [0, 3])
 def test_the_model_is_left_as_found_after_success_and_after_an_error_in_the_middle(name, fails) -> None:
@@ -515,6 +525,7 @@ def test_the_model_is_left_as_found_after_success_and_after_an_error_in_the_midd
     assert state(net) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_where_the_caller_has_no_gradients_pictures_are_the_same(mode) -> None:
     net = network()

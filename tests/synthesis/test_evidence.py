@@ -181,6 +181,7 @@ def test_robustness_is_the_mean_share_that_is_left_under_changes_that_were_not_t
         assert found[one].item() == pytest.approx(sum(shares) / len(shares), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_robustness_is_the_same_to_the_last_bit_alone_and_among_others() -> None:
     ascent = begun(network(), "2")
     pictures = torch.rand(40, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
@@ -255,6 +256,7 @@ def test_a_study_that_does_not_know_the_units_says_so(study) -> None:
         known_from(study.reader, "0", [1])
 
 
+@pytest.mark.slow
 def test_a_synthesis_with_a_study_is_compared_with_its_data(study) -> None:
     net = network()
     for found in Synthesizer(net, study=study).units("2", [1, 5], steps=30):

@@ -77,6 +77,7 @@ def test_a_picture_too_small_for_the_network_is_refused() -> None:
         tl.dream(network(), picture(4, 4), "3", steps=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distance", [0.01, 0.05, 0.3])
 def test_what_changes_toward_a_unit_is_within_the_distance_and_raises_it(distance) -> None:
     net, given = network(), picture()
@@ -92,12 +93,14 @@ def test_what_changes_toward_a_unit_is_within_the_distance_and_raises_it(distanc
     assert 0 <= found.after.min() < found.after.max() <= 1
 
 
+@pytest.mark.slow
 def test_a_larger_distance_excites_more() -> None:
     net, given = network(), picture()
     reached = [tl.toward(net, given, "3:4", distance=distance, steps=12).activation_after for distance in (0.01, 0.2)]
     assert reached == sorted(reached)
 
 
+@pytest.mark.slow
 def test_a_class_is_a_unit_of_the_last_layer_and_the_objective_may_be_another() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(network(), nn.Flatten(), nn.LazyLinear(4))

@@ -33,6 +33,7 @@ def network(channels: int = 3) -> nn.Sequential:
     )
 
 
+@pytest.mark.slow
 def test_one_unit_by_the_function_is_that_of_the_class_for_many() -> None:
     net = network()
     found = tl.synthesize(net, "3:7", size=SIDE, steps=4, seed=3)
@@ -50,6 +51,7 @@ def test_without_channels_it_is_all_of_the_layer() -> None:
     assert [one.unit.channel for one in found] == list(range(8))
 
 
+@pytest.mark.slow
 def test_longer_ascents_excite_more_than_shorter_ones_and_than_grey() -> None:
     net = network()
     reached = [tl.synthesize(net, "6:1", size=SIDE, steps=steps).activation for steps in (1, 10, 30)]
@@ -74,6 +76,7 @@ def test_a_preset_of_one_s_own_goes_wherever_a_name_goes() -> None:
     assert len(Synthesizer(network(), size=SIDE).variants("3:1", 2, own)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WAYS)
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_every_preset_works_on_networks_of_any_channels_and_on_vectors(name, channels) -> None:
@@ -86,6 +89,7 @@ def test_every_preset_works_on_networks_of_any_channels_and_on_vectors(name, cha
         assert found.pixels().shape == (SIDE, SIDE, 4 if name == "maco" else 1 if channels == 1 else 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WAYS)
 def test_every_preset_works_on_a_transformer_of_tokens_at_its_own_size(name) -> None:
     vit = import_torchvision().models.VisionTransformer(
@@ -101,6 +105,7 @@ def test_every_preset_works_on_a_transformer_of_tokens_at_its_own_size(name) -> 
         Synthesizer(vit, size=24).units("heads.head", [3], WAYS[name], steps=2)
 
 
+@pytest.mark.slow
 def test_heights_and_widths_may_differ() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     for name in WAYS:
@@ -187,6 +192,7 @@ def test_pixels_are_eight_bit_with_alpha_last() -> None:
     assert np.array_equal(np.asarray(shown), clear.pixels())
 
 
+@pytest.mark.slow
 def test_variants_of_a_unit_are_less_alike_than_by_chance() -> None:
     net = network()
 
@@ -234,6 +240,7 @@ def study(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_study_gives_size_normalization_statistics_and_tap(study) -> None:
     with tl.open(study) as opened:
         for given in (opened, opened.reader, study, str(study)):

@@ -145,6 +145,7 @@ def test_random_weights_are_the_same_each_time_and_leave_the_generators_alone() 
     assert same(first.module, load("torchvision:squeezenet1_1", "random").module)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "model."])
 def test_a_fine_tuned_torchvision_model_loads_with_its_own_number_of_classes(prefix: str, tmp_path: Path) -> None:
     tuned = import_torchvision().models.resnet18(num_classes=10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import struct
 import urllib.error
 import urllib.request
@@ -16,7 +17,6 @@ import pytest
 from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
-import torchlurk
 from torchlurk.inputs.demo.world import DemoWorld
 from torchlurk.server.running import ModelChoice, Server
 
@@ -51,10 +51,8 @@ class Client:
 
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("live") / "demo.lurk"
-    torchlurk.analyze("demo", "demo", out, stages=["scan"], limit=IMAGES, top=3, device="cpu", workers=1).close()
-    return out
+def study(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copy(drawn, tmp_path_factory.mktemp("live")))
 
 
 @pytest.fixture(scope="session")

@@ -42,6 +42,7 @@ def inspector(study: Path) -> Inspector:
     return found
 
 
+@pytest.mark.slow
 def test_it_says_beside_which_studies_a_model_is_open(client: Any) -> None:
     assert client.get("/image")[1] == {"studies": {"demo": {"model": "demo"}}}
     about = client.get("/image/demo")[1]
@@ -59,6 +60,7 @@ def test_the_gallery_names_pictures_that_are_served(client: Any) -> None:
         assert 0 <= one["class"] < len(classes)
 
 
+@pytest.mark.slow
 def test_a_class_is_the_mean_over_its_examples(client: Any, study: Path) -> None:
     status, found, _ = client.post("/image/demo", {"class": 2})
     assert status == 200
@@ -120,6 +122,7 @@ def test_without_a_model_nothing_is_open(study: Path) -> None:
         del client
 
 
+@pytest.mark.slow
 def test_an_upload_is_answered_as_python_answers(client: Any, thing: bytes, study: Path) -> None:
     found = opened(client, thing)
     look = inspector(study)
@@ -172,6 +175,7 @@ def test_deleting_a_child_lowers_its_parent(client: Any, thing: bytes) -> None:
     assert unit["unit"] in [one["unit"] for users in uses.values() for one in users]
 
 
+@pytest.mark.slow
 def test_a_sheet_holds_the_maps_asked_for(client: Any, thing: bytes, study: Path) -> None:
     found = opened(client, thing)
     status, data, headers = client.get(f"/image/demo/{found['image']}/maps?layer=block2&channels=5,2,9")
@@ -244,6 +248,7 @@ def test_a_huge_claim_of_pixels_is_refused_before_memory_is_taken(client: Any) -
     assert "pixels" in error["message"]
 
 
+@pytest.mark.slow
 def test_only_a_few_images_stay_open(client: Any, thing: bytes) -> None:
     first = opened(client, thing)["image"]
     for shade in range(MOST_OPEN):

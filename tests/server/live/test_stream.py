@@ -218,6 +218,7 @@ def test_one_stream_too_many_is_told_so_and_a_place_becomes_free(client: Any) ->
     pytest.fail("no place became free")
 
 
+@pytest.mark.slow
 def test_a_client_that_never_reads_does_not_make_the_server_grow(client: Any, thing: bytes) -> None:
     image = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)).save(image, "JPEG", quality=90)
@@ -323,6 +324,7 @@ def test_a_sheet_says_of_each_unit_how_strong_it_is(client: Any, thing: bytes) -
     assert header["sheet"]["peaks"] == pytest.approx(maps[0][0].abs().amax((1, 2)).tolist(), rel=6e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lrp", "deconv", "guided", "gradient", "guided_neg"])
 def test_the_methods_of_the_stream_are_those_of_an_attribution(client: Any, thing: bytes, method: str) -> None:
     with begun(client, {"project": "block3:7", "method": method}) as socket:
