@@ -1,8 +1,10 @@
 import dataclasses
+import inspect
 
 import pytest
 
-from torchlurk.errors import OptionError
+import torchlurk
+from torchlurk.errors import OptionError, StudyError
 from torchlurk.options import ComputeOptions, InputOptions, ScanOptions, stored
 
 
@@ -17,6 +19,11 @@ from torchlurk.options import ComputeOptions, InputOptions, ScanOptions, stored
         (InputOptions, {"std": (1.0, 0.0, 1.0)}, "--std is"),
         (InputOptions, {"mean": (0.5,), "std": (1.0, 1.0)}, "--std is"),
         (InputOptions, {"limit": 0}, "--limit is 0"),
+        (InputOptions, {"tokenizer": "syllable"}, "--tokenizer is 'syllable'.*char, word, or"),
+        (InputOptions, {"window": 0}, "--window is 0"),
+        (InputOptions, {"window": 40, "burn_in": 40}, "--burn-in is 40.*from 0 to 39, less than --window"),
+        (InputOptions, {"burn_in": 256}, "--burn-in is 256"),
+        (InputOptions, {"burn_in": -1}, "--burn-in is -1"),
         (ComputeOptions, {"batch_size": 0}, "--batch-size is 0"),
         (ComputeOptions, {"workers": -2}, "--workers is -2"),
     ],
@@ -30,6 +37,26 @@ def test_a_value_that_cannot_be_is_refused_by_its_flag(options, values, words):
 def test_every_option_has_its_help(options):
     for one in dataclasses.fields(options):
         assert one.metadata["help"].endswith(".")
+
+
+@pytest.mark.parametrize("options", [ScanOptions, InputOptions, ComputeOptions])
+def test_every_option_is_a_keyword_of_analyze_with_the_same_default(options):
+    keywords = inspect.signature(torchlurk.analyze).parameters
+    assert {one.name: keywords[one.name].default for one in dataclasses.fields(options)} == {
+        one.name: one.default for one in dataclasses.fields(options)
+    }
+
+
+def test_keywords_of_analyze_reach_their_options(monkeypatch, tmp_path):
+    reached = []
+    monkeypatch.setattr("torchlurk.analysis.analyze_model", lambda *given: reached.append(given))
+    chosen = {"kind": "text", "classes": "c.csv", "input_axes": "tb", "tokenizer": "word", "lowercase": True, "lines": True}
+    numbers = {"window": 40, "burn_in": 4, "limit": 3}
+    with pytest.raises(StudyError):
+        torchlurk.analyze("demo", "a.txt", tmp_path / "s.lurk", **chosen, **numbers, vocabulary={"a": 0})
+    ((*_, settings, _, names, vocabulary),) = reached
+    assert settings.inputs == InputOptions(**chosen, **numbers)
+    assert (names, vocabulary) == (None, {"a": 0})
 
 
 def test_options_are_stored_as_plain_json_values():

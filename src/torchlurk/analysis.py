@@ -15,7 +15,7 @@ from torch import nn
 
 import torchlurk
 from torchlurk.errors import MismatchError, ModelError, OptionError, StorageError, StudyError
-from torchlurk.inputs.source import open_source
+from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.sources.datasets import open_dataset
 from torchlurk.jobs import Progress
 from torchlurk.models.loading.identity import fingerprint, unwrap
@@ -135,9 +135,13 @@ def analyze_model(
     settings: Settings,
     progress: Progress,
     class_names: Sequence[str] | None = None,
+    vocabulary: Mapping[str, int] | Sequence[str] | None = None,
 ) -> None:
-    """Loads what is named and runs the stages; `model` and `data` may be objects or the texts of the command line."""
-    run_stages(task_of(model, data, out, weights, settings, progress, class_names), stages)
+    """Loads what is named and runs the stages; `model` and `data` may be objects or the texts of the command line.
+
+    `class_names` and `vocabulary` are those that a program gives as objects, not as files.
+    """
+    run_stages(task_of(model, data, out, weights, settings, progress, class_names, vocabulary), stages)
 
 
 def task_of(
@@ -148,6 +152,7 @@ def task_of(
     settings: Settings,
     progress: Progress,
     class_names: Sequence[str] | None = None,
+    vocabulary: Mapping[str, int] | Sequence[str] | None = None,
 ) -> Task:
     """The task of `analyze_model`, with model and data loaded."""
     if isinstance(model, str):
@@ -155,9 +160,9 @@ def task_of(
     else:
         loaded = LoadedModel(unwrap(model), None, type(model).__name__)
     if isinstance(data, (str, Path)):
-        source = open_source(str(data), settings.inputs, loaded.preprocessing)
+        source = open_source(str(data), settings.inputs, loaded.preprocessing, vocabulary)
     else:
-        source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names)
+        source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary)
     device = choose_device(settings.compute.device)
     return Task(loaded.module, loaded.spec, source, out, settings, device, progress)
 

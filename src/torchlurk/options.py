@@ -9,11 +9,14 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from torchlurk.errors import OptionError
-from torchlurk.records import Tap
+from torchlurk.records import InputAxes, KindName, Tap
 from torchlurk.units import Unit
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Precision = Literal["fp32", "bf16"]
+
+WINDOW = 256
+"""Tokens of one example where a text is longer and --window is not given."""
 
 
 def option(default: Any, help: str, *, metavar: str | None = None, commas: bool = False) -> Any:
@@ -45,6 +48,29 @@ class InputOptions:
     )
     std: tuple[float, ...] | None = option(None, "Standard deviation of each input channel.", metavar="R,G,B")
     limit: int | None = option(None, "Use only N examples, spread evenly over the data.", metavar="N")
+    kind: KindName | None = option(None, "What DATA holds, where it does not tell by itself.")
+    classes: str | None = option(
+        None, "CSV file with the class of each example: lines of path or number, class.", metavar="FILE"
+    )
+    input_axes: InputAxes | None = option(
+        None, "Order of a sequence network's input axes: batch, time, channel; found by a trial if not given."
+    )
+    tokenizer: str | None = option(
+        None, "How text becomes tokens: char, word, or a Hugging Face tokenizer.json; char if not given.", metavar="NAME|FILE"
+    )
+    lowercase: bool = option(False, "Look tokens up in lower case.")
+    vocabulary: str | None = option(
+        None, "JSON file with the index of each token: an object, or a list in order of the indices.", metavar="FILE"
+    )
+    lines: bool = option(False, "Take each line of a text file as one example.")
+    window: int | None = option(
+        None, f"Tokens of one example at most: longer text is cut into windows; {WINDOW} if not given.", metavar="N"
+    )
+    burn_in: int | None = option(
+        None,
+        "Tokens of a window that are read and not counted, where it continues a text; a quarter, at most 64, if not given.",
+        metavar="N",
+    )
 
     def __post_init__(self) -> None:
         for name in ("resize", "crop"):
@@ -55,6 +81,12 @@ class InputOptions:
         both = self.mean is None or self.std is None or len(self.mean) == len(self.std)
         _check(both, "std", self.std, f"as many numbers as --mean has ({len(self.mean or ())})")
         _check(self.limit is None or self.limit > 0, "limit", self.limit, "a positive number")
+        known = self.tokenizer in (None, "char", "word") or str(self.tokenizer).endswith(".json")
+        _check(known, "tokenizer", self.tokenizer, "char, word, or a Hugging Face tokenizer.json")
+        _check(self.window is None or self.window > 0, "window", self.window, "a positive number of tokens")
+        window = self.window or WINDOW
+        fits = self.burn_in is None or 0 <= self.burn_in < window
+        _check(fits, "burn_in", self.burn_in, f"from 0 to {window - 1}, less than --window")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +98,13 @@ class ScanOptions:
         "activation", "Read units after the nonlinearity that directly follows the layer, or the layer's own output."
     )
     top: int = option(9, "How many exemplars to keep of each unit.", metavar="N")
+    streams: tuple[str, ...] = option(
+        ("all",),
+        "What is read of recurrent layers, comma-separated: all, output (the states alone), cell, gates, or letters: c, i, f,"
+        " g, o, r, z, n.",
+        metavar="STREAM,…",
+        commas=True,
+    )
     precision: Precision = option("fp32", "Number format of the forward pass.")
     seed: int = option(0, "Decides the random sample of examples and every other draw.", metavar="N")
     sample: int = option(
@@ -73,6 +112,7 @@ class ScanOptions:
     )
 
     def __post_init__(self) -> None:
+        _check(bool(self.streams), "streams", self.streams, "one word or several, comma-separated")
         _check(0 < self.top <= 1000, "top", self.top, "from 1 to 1000")
         _check(self.seed >= 0, "seed", self.seed, "zero or more")
         _check(0 < self.sample <= 65536, "sample", self.sample, "from 1 to 65536")

@@ -16,6 +16,9 @@ from jaxtyping import Float32, Float64, Int32, Int64
 
 Layout = Literal["spatial", "vector", "tokens", "sequence"]
 Tap = Literal["activation", "output"]
+KindName = Literal["pictures", "text", "series"]
+InputAxes = Literal["bt", "tb", "btc", "tbc", "bct"]
+"""The order of a sequence network's input axes: batch, time, channel."""
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels of the network's input; x1 and y1 are exclusive."""
 
@@ -32,7 +35,10 @@ class Layer:
     in order, for example ("batch_norm", "relu"); empty when it is the module's own output. `read_at` names the calls
     that do them, through which the output is followed: a module by its path, a function as `relu()`. `together` says
     whether several examples may share a pass: not where the model's code reads numbers out of tensors before this layer, for
-    then which way it goes may depend on all of them.
+    then which way it goes may depend on all of them. Of a recurrent module `module` is the call that the layer is read of and
+    `stream` what is read of it: a layer and direction (`l0`, `l1_reverse`), with a cell or gate after a dot (`l0.c`), or
+    of a cell that the model calls in a loop that alone (`c`); both are empty for every other layer. A `sequence` has the
+    steps of the longest example known as its `shape`. `batch_axis` is where the examples are in the module's own output.
     """
 
     name: str
@@ -49,6 +55,9 @@ class Layer:
     read_at: tuple[str, ...] = ()
     by_default: bool = True
     together: bool = True
+    module: str = ""
+    stream: str = ""
+    batch_axis: int = 0
 
     @property
     def positions(self) -> int:
@@ -130,6 +139,48 @@ class Preprocessing:
     def channels(self) -> int:
         """How many channels the network's input has: 1 is grey, 3 is RGB."""
         return len(self.mean)
+
+
+@dataclass(frozen=True, slots=True)
+class InputDescription:
+    """What the network's inputs are; `asdict` of it is JSON.
+
+    `dtype` is that of the input as it is given, such as "int64". For text: `vocabulary_size` is one more than the highest
+    index, `vocabulary` the tokens by index ('' where an index has none), None where they are not known; `window` is the
+    most tokens of one example and `burn_in` how many of them are read and not counted where a window continues a text.
+    For series: `channels` are their names, '' where unknown. `axes` is None for pictures and until it is known.
+    """
+
+    kind: KindName
+    dtype: str
+    vocabulary_size: int | None = None
+    vocabulary: tuple[str, ...] | None = None
+    window: int | None = None
+    burn_in: int | None = None
+    axes: InputAxes | None = None
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextExample:
+    """One example of text: its tokens as they stand in the document, each with its offset there, in characters.
+
+    `counted` is the half-open range of tokens that count; the others are burn-in. Offsets are empty where the tokens
+    come from no document.
+    """
+
+    tokens: tuple[str, ...]
+    offsets: tuple[int, ...]
+    counted: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesExample:
+    """One series: its values, the names of its channels ('' where unknown), and the half-open range of steps that count."""
+
+    values: Float32[np.ndarray, "time channel"]
+    channels: tuple[str, ...]
+    counted: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +268,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Exemplar:
-    """One example among a unit's strongest; `position`, `box` and `recall` only where ranked by `max`."""
+    """One example among a unit's strongest; `position`, `box` and `recall` only where ranked by `max`.
+
+    Of a text or series there is a `reach` instead of a box: the steps that the position can have seen, half-open; of a text
+    also the `token` at the position and what stands before and after it.
+    """
 
     rank: int
     example: int
@@ -227,6 +282,9 @@ class Exemplar:
     position: tuple[int, ...] | None = None
     box: Box | None = None
     recall: float | None = None
+    reach: tuple[int, int] | None = None
+    token: str | None = None
+    context: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Opening and reading need no torch; `analyze` imports it when called.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -27,13 +27,26 @@ from torchlurk.options import (
     SynthesizeOptions,
     UnitOptions,
 )
-from torchlurk.records import Class, Exemplar, Graph, InputStatistics, Layer, Run, Skip, Tap, UnitRecord
+from torchlurk.records import (
+    Class,
+    Exemplar,
+    Graph,
+    InputAxes,
+    InputStatistics,
+    KindName,
+    Layer,
+    Run,
+    Skip,
+    Tap,
+    UnitRecord,
+)
 from torchlurk.rendering.attributions import Attributed, Rendering, attribution_rows
 from torchlurk.rendering.contact_sheet import contact_sheet
 from torchlurk.rendering.encoding import decode, png
 from torchlurk.rendering.labels import top_classes
 from torchlurk.rendering.sprites import layer_sheet
 from torchlurk.rendering.syntheses import Synthesized, synthesis_row
+from torchlurk.rendering.text import Steps
 from torchlurk.resources.documents import unit_document
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
@@ -222,6 +235,15 @@ class UnitView:
         values = self.record.classes[by]
         return [(one.label, value) for one, value in top_classes(values, self._study.classes, most=top or len(values))]
 
+    def steps(self) -> Steps | None:
+        """The texts or series of the unit's exemplars and its values at each of their steps; None for pictures."""
+        reader = self._study.reader
+        if reader.inputs().kind == "pictures":
+            return None
+        examples = {one.example for ranked in self.record.exemplars.values() for one in ranked}
+        contents = {example: content for example in examples if (content := reader.sequence(example)) is not None}
+        return Steps(contents, reader.traces(Unit(self.record.layer.name, self.record.channel)))
+
     def to_json(self) -> dict[str, Any]:
         """The document that `torchlurk show STUDY UNIT --json` prints."""
         reader, unit = self._study.reader, Unit(self.record.layer.name, self.record.channel)
@@ -302,6 +324,7 @@ def analyze(
     presets: Sequence[str] = SynthesizeOptions().presets,
     steps: int | None = None,
     size: int | None = None,
+    streams: Sequence[str] = ScanOptions().streams,
     precision: Precision = "fp32",
     seed: int = 0,
     sample: int = 1024,
@@ -312,6 +335,15 @@ def analyze(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     limit: int | None = None,
+    kind: KindName | None = None,
+    classes: str | Path | None = None,
+    input_axes: InputAxes | None = None,
+    tokenizer: str | Path | None = None,
+    lowercase: bool = False,
+    vocabulary: str | Path | Mapping[str, int] | Sequence[str] | None = None,
+    lines: bool = False,
+    window: int | None = None,
+    burn_in: int | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
@@ -319,10 +351,12 @@ def analyze(
 ) -> Study:
     """Finds out what every unit of the model responds to, and returns the study written at `out`.
 
-    `model` is any module (left as found), or a MODEL as on the command line, with `weights`. `data` is a folder of
-    images, or any map-style data set of (tensor, class) or tensor; of a data set with normalized tensors, `mean` and
-    `std` say how they were normalized, so that they can be shown. Running it again continues or finds it complete. The
-    other arguments are those of `torchlurk analyze`. Raises a `TorchlurkError` that says what to do.
+    `model` is any module (left as found), or a MODEL as on the command line, with `weights`. `data` is what DATA is on the
+    command line, or any map-style data set of (tensor, class) or tensor: floats (channel, height, width) are pictures,
+    floats (time, channel) series, whole numbers (time,) the tokens of a text. Of a data set with normalized pictures,
+    `mean` and `std` say how they were normalized, so that they can be shown; `vocabulary` may also be the tokens
+    themselves. Running it again continues or finds it complete. The other arguments are those of `torchlurk analyze`.
+    Raises a `TorchlurkError` that says what to do.
     """
     from torchlurk.analysis import USUAL_STAGES, analyze_model
     from torchlurk.stages.stage import Settings
@@ -336,13 +370,23 @@ def analyze(
             tuple(mean) if mean is not None else None,
             tuple(std) if std is not None else None,
             limit,
+            kind,
+            str(classes) if classes is not None else None,
+            input_axes,
+            str(tokenizer) if tokenizer is not None else None,
+            lowercase,
+            str(vocabulary) if isinstance(vocabulary, (str, Path)) else None,
+            lines,
+            window,
+            burn_in,
         ),
-        ScanOptions(tuple(layers), tap, top, precision, seed, sample),
+        ScanOptions(tuple(layers), tap, top, tuple(streams), precision, seed, sample),
         UnitOptions(tuple(units)),
         AttributeOptions(tuple(methods), exemplars),
         SynthesizeOptions(tuple(presets), steps, size),
         ComputeOptions(device, batch_size, workers),
     )
     names = None if isinstance(class_names, str) else class_names
-    analyze_model(model, data, Path(out), weights, stages or USUAL_STAGES, settings, progress or Silence(), names)
+    tokens = None if isinstance(vocabulary, (str, Path)) else vocabulary
+    analyze_model(model, data, Path(out), weights, stages or USUAL_STAGES, settings, progress or Silence(), names, tokens)
     return Study(out)

@@ -215,7 +215,7 @@ def test_the_world_is_a_source() -> None:
     assert world.skipped == ()
     item = world.read(23)
     assert item.class_index == 3
-    assert np.array_equal(item.pixels, draw(4, 23).image)
+    assert np.array_equal(item.values, draw(4, 23).image)
     masks = world.masks(23)
     assert set(masks) <= set(world.parts)
     assert all(np.array_equal(masks[name], mask) for name, mask in draw(4, 23).parts.items())
@@ -234,15 +234,15 @@ def test_a_limited_world_keeps_the_names_of_its_pictures() -> None:
     for example in some.examples:
         number = int(example.path.split("/")[1].removesuffix(".png"))
         assert whole.examples[number].path == example.path
-        assert np.array_equal(some.read(example.index).pixels, whole.read(number).pixels)
+        assert np.array_equal(some.read(example.index).values, whole.read(number).values)
         assert some.masks(example.index).keys() == whole.masks(number).keys()
 
 
 def test_a_world_is_read_as_the_model_wants_it() -> None:
     world = DemoWorld(3, preprocessing=Preprocessing(resize=(48,), crop=(32, 40)))
-    assert world.read(0).pixels.shape == (32, 40, 3)
+    assert world.read(0).values.shape == (32, 40, 3)
     smaller = Image.fromarray(draw(0, 0).image).resize((48, 48), Image.Resampling.BILINEAR)
-    assert np.array_equal(world.read(0).pixels, np.asarray(smaller)[8:40, 4:44])
+    assert np.array_equal(world.read(0).values, np.asarray(smaller)[8:40, 4:44])
 
 
 @pytest.mark.parametrize(("images", "seed"), [(0, 0), (5, -1)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,15 +12,17 @@ import torch
 
 from torchlurk.errors import DataError
 from torchlurk.inputs.feeding import BATCHES_AHEAD, PIECE, check_repeatable, default_workers, feed, inputs_of
+from torchlurk.inputs.items import Item
+from torchlurk.inputs.pictures.kind import Pictures
 from torchlurk.inputs.pictures.preprocessing import normalize
-from torchlurk.inputs.source import ExampleList, Item
+from torchlurk.inputs.source import ExampleList, PictureSource
 from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.records import Preprocessing
 
 WAY = Preprocessing(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
 
 
-class Numbered:
+class Numbered(PictureSource):
     """A source whose example i is a picture of the value i; some are slow, some damaged."""
 
     name, skipped, classes, preprocessing = "numbered", (), (), WAY
@@ -65,9 +68,9 @@ def test_batches_depend_on_the_indices_and_the_batch_size_alone(workers, batch_s
     assert [batch.skipped for batch in batches] == [tuple((i, f"is damaged {i}") for i in bad) for _, bad in expected]
     for batch in batches:
         assert batch.classes.tolist() == [i % 4 if i % 7 else -1 for i in batch.examples.tolist()]
-        assert batch.pixels[:, 0, 0, 0].tolist() == batch.examples.tolist() if len(batch) else True
-        assert batch.pixels.dtype == torch.uint8
-        assert len(batch) == len(batch.pixels)
+        assert batch.values[:, 0, 0, 0].tolist() == batch.examples.tolist() if len(batch) else True
+        assert batch.values.dtype == torch.uint8
+        assert len(batch) == len(batch.values)
 
 
 def test_indices_may_be_in_any_order_and_repeat():
@@ -137,7 +140,7 @@ def test_pictures_and_tensors_do_not_mix():
 def test_pictures_become_normalized_inputs_and_tensors_stay():
     (batch,) = feed(Numbered(4), range(4), 4, 1)
     inputs = inputs_of(batch, WAY, torch.device("cpu"), torch.float32)
-    assert torch.equal(inputs, normalize(batch.pixels, WAY))
+    assert torch.equal(inputs, normalize(batch.values, WAY))
     assert inputs_of(batch, WAY, torch.device("cpu"), torch.bfloat16).dtype == torch.bfloat16
     tensors = [torch.rand(3, 4, 4) for _ in range(4)]
     (batch,) = feed(DatasetSource(tensors, WAY), range(4), 4)
@@ -164,3 +167,69 @@ def test_a_users_data_set_is_read_by_one_thread_unless_told_otherwise():
 
 def test_a_source_that_reads_the_same_is_repeatable():
     assert check_repeatable(Numbered(100, frozenset({0}))) == ""
+
+
+class Runs:
+    """A source of texts of the given lengths, example i full of i; of some, a first step does not count."""
+
+    name, skipped, classes, preprocessing = "runs", (), (), Preprocessing()
+
+    def __init__(self, lengths, late=frozenset(), damaged=frozenset(), known=True):
+        self.examples = ExampleList([""] * len(lengths), np.full(len(lengths), -1))
+        self.lengths = np.array(lengths) if known else None
+        self._lengths, self._late, self._damaged = lengths, late, damaged
+
+    @property
+    def kind(self):
+        return SimpleNamespace(name="text")
+
+    def read(self, index):
+        if index in self._damaged:
+            raise DataError("is damaged")
+        return Item(torch.full((self._lengths[index],), index), None)
+
+    def counted(self, index):
+        return int(index in self._late), self._lengths[index]
+
+    def fingerprint(self):
+        return "0" * 64
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_sequences_share_a_batch_only_with_their_like(known):
+    source = Runs([3, 5, 3, 3, 5, 3, 3], late={2}, known=known)
+    batches = list(feed(source, range(7), 2, 2))
+    assert [batch.examples.tolist() for batch in batches] == [[0, 3], [5, 6], [1, 4], [2]]
+    assert [batch.counted for batch in batches] == [(0, 3), (0, 3), (0, 5), (1, 3)]
+    assert [tuple(batch.values.shape) for batch in batches] == [(2, 3), (2, 3), (2, 5), (1, 3)]
+    assert all(batch.values.dtype == torch.int64 for batch in batches)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_damaged_sequence_is_skipped_with_its_reason(known):
+    batches = list(feed(Runs([3, 3, 4], damaged={1}, known=known), range(3), 8, 1))
+    assert sorted(index for batch in batches for index in batch.examples.tolist()) == [0, 2]
+    assert [skip for batch in batches for skip in batch.skipped] == [(1, "is damaged")]
+
+
+def test_a_sequence_that_changes_its_length_is_skipped():
+    class Shrinking(Runs):
+        def read(self, index):
+            return Item(torch.zeros(2 - index, dtype=torch.int64), None)
+
+    (batch,) = feed(Shrinking([2, 2]), range(2), 2, 1)
+    assert batch.examples.tolist() == [0]
+    assert batch.skipped == ((1, "had 2 steps when first read, then 1"),)
+
+
+def test_pictures_have_no_counted_range():
+    (batch,) = feed(Numbered(2), range(2), 2, 1)
+    assert batch.counted is None
+
+
+def test_a_neutral_picture_has_the_mean_colour():
+    like = torch.rand(2, 3, 4, 5)
+    assert torch.equal(Pictures(WAY).neutral(like), torch.zeros(2, 3, 4, 5))
+    neutral = Pictures(WAY, colour=(0.7, 0.4, 0.7)).neutral(like)
+    assert torch.allclose(neutral[1, :, 2, 3], torch.tensor([1.0, 0.0, 1.0]))
+    assert neutral.shape == like.shape

@@ -11,12 +11,13 @@ from threading import Event
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from torchlurk.errors import DataError
-from torchlurk.inputs.pictures.preprocessing import normalize
-from torchlurk.inputs.source import Item, Source, same, spread
+from torchlurk.inputs.items import Batch, Item, same
+from torchlurk.inputs.pictures.kind import Pictures
+from torchlurk.inputs.source import Source, spread
 from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.records import Preprocessing
 
@@ -33,49 +34,64 @@ REPEATED_EXAMPLES = 8
 """How many examples, spread over the data, are read twice to see whether they stay the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Some examples, in the order in which they were asked for; -1 is the class of one that has none.
-
-    `pixels` are pictures before normalization, or the network's inputs as they are. `skipped` are those that could
-    not be read, each with its reason; all of a batch may be, then its arrays have length 0.
-    """
-
-    examples: Int64[np.ndarray, " batch"]
-    classes: Int64[np.ndarray, " batch"]
-    pixels: UInt8[Tensor, "batch height width channel"] | Float32[Tensor, "batch channel height width"]
-    skipped: tuple[tuple[int, str], ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-
 def feed(source: Source, indices: Sequence[int], batch_size: int, workers: int | None = None) -> Iterator[Batch]:
-    """The examples `indices` in batches of `batch_size`, the last may be shorter; what cannot be read is left out.
+    """The examples `indices` in batches of at most `batch_size`; what cannot be read is left out.
 
-    Which examples share a batch depends on `indices` and `batch_size` alone: a skipped one is not replaced. Read ahead
-    by `workers` threads (see `default_workers`), which end with the iterator, however that ends. Raises `DataError`
-    where examples differ in shape.
+    Pictures come in the order of `indices`. Text and series are grouped, so that within a batch all have one length and one
+    counted range, and nothing is padded: groups come in the order of their first example, examples keep theirs within a
+    group. Which examples share a batch depends on `indices`, lengths and `batch_size` alone: a skipped one is not replaced.
+    Read ahead by `workers` threads (see `default_workers`), which end with the iterator, however that ends. Raises
+    `DataError` where pictures differ in shape, or series in their number of channels.
     """
     workers = workers or default_workers(source)
     ahead = max(BATCHES_AHEAD, -(-2 * workers // batch_size))
     piece = min(PIECE, -(-batch_size // workers))
-    starts = iter(range(0, len(indices), batch_size))
     stop = Event()
-    pending: deque[list[Future[list[Item | str]]]] = deque()
+    pending: deque[tuple[Planned, list[Future[list[Item | str]]]]] = deque()
     assembly = _Assembly(source)
+    planned = _plan(source, indices, batch_size)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="torchlurk-read")
     try:
-        for start in range(0, len(indices), batch_size):
-            while len(pending) <= ahead and (next_start := next(starts, None)) is not None:
-                wanted = indices[next_start : next_start + batch_size]
-                cuts = (wanted[cut : cut + piece] for cut in range(0, len(wanted), piece))
-                pending.append([pool.submit(_read, source, cut, stop) for cut in cuts])
-            read = [one for future in pending.popleft() for one in future.result()]
-            yield assembly.batch(indices[start : start + batch_size], read)
+        while True:
+            while len(pending) <= ahead and (wanted := next(planned, None)) is not None:
+                cuts = (wanted.indices[cut : cut + piece] for cut in range(0, len(wanted.indices), piece))
+                pending.append((wanted, [pool.submit(_read, source, cut, stop) for cut in cuts]))
+            if not pending:
+                return
+            next_one, futures = pending.popleft()
+            yield assembly.batch(next_one, [one for future in futures for one in future.result()])
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Which examples share a batch; `length` and `counted` are those of all of them, None for pictures."""
+
+    indices: Sequence[int]
+    length: int | None = None
+    counted: tuple[int, int] | None = None
+
+
+def _plan(source: Source, indices: Sequence[int], batch_size: int) -> Iterator[Planned]:
+    for group in [Planned(indices)] if source.kind.name == "pictures" else _grouped(source, indices):
+        for start in range(0, len(group.indices), batch_size):
+            yield Planned(group.indices[start : start + batch_size], group.length, group.counted)
+
+
+def _grouped(source: Source, indices: Sequence[int]) -> list[Planned]:
+    """The examples by length and counted range; those whose length cannot be found out, as they cannot be read, together."""
+    groups: dict[tuple[int, tuple[int, int]], list[int]] = {}
+    lengths = source.lengths
+    for index in indices:
+        try:
+            length = len(source.read(int(index)).values) if lengths is None else int(lengths[index])
+            group = length, source.counted(int(index))
+        except DataError:
+            group = 0, (0, 0)
+        groups.setdefault(group, []).append(index)
+    return [Planned(inside, length, counted) for (length, counted), inside in groups.items()]
 
 
 def default_workers(source: Source) -> int:
@@ -106,12 +122,13 @@ class _Assembly:
         self._source = source
         self._first: tuple[int, Item] | None = None
 
-    def batch(self, indices: Sequence[int], read: Sequence[Item | str]) -> Batch:
+    def batch(self, planned: Planned, read: Sequence[Item | str]) -> Batch:
         items: list[tuple[int, Item]] = []
         skipped: list[tuple[int, str]] = []
-        for index, one in zip(indices, read, strict=True):
-            if isinstance(one, str):
-                skipped.append((int(index), one))
+        for index, one in zip(planned.indices, read, strict=True):
+            reason = one if isinstance(one, str) else _changed_length(one, planned.length)
+            if reason or isinstance(one, str):
+                skipped.append((int(index), reason))
             else:
                 self._check_shape(int(index), one)
                 items.append((int(index), one))
@@ -121,45 +138,64 @@ class _Assembly:
             np.array(classes, np.int64),
             self._stacked([item for _, item in items]),
             tuple(skipped),
+            planned.counted,
         )
 
     def _stacked(self, items: Sequence[Item]) -> Tensor:
         if not items:
-            first = self._first[1].pixels if self._first else np.zeros((0, 0, self._source.preprocessing.channels), np.uint8)
-            return torch.as_tensor(np.array(first))[None][:0]
-        pixels = [item.pixels for item in items]
-        tensors = [one for one in pixels if isinstance(one, Tensor)]
-        return torch.stack(tensors) if tensors else torch.from_numpy(np.stack(pixels))
+            first = self._first[1].values if self._first else _nothing(self._source)
+            return torch.as_tensor(first.copy() if isinstance(first, np.ndarray) else first)[None][:0]
+        values = [item.values for item in items]
+        tensors = [one for one in values if isinstance(one, Tensor)]
+        return torch.stack(tensors) if tensors else torch.from_numpy(np.stack(values))
 
     def _check_shape(self, index: int, item: Item) -> None:
         if self._first is None:
             self._first = index, item
         first, known = self._first
         if _shape(item) != _shape(known):
+            pictures = self._source.kind.name == "pictures"
             raise DataError(
                 f"examples differ in shape: {self._called(first)} is {_shape(known)}, {self._called(index)} {_shape(item)}",
-                "give --resize and --crop, so that all inputs have one size",
+                "give --resize and --crop, so that all inputs have one size"
+                if pictures
+                else "give examples that all have the same channels",
             )
 
     def _called(self, index: int) -> str:
         return self._source.examples[index].path or f"example {index}"
 
 
+def _nothing(source: Source) -> np.ndarray:
+    """An item of the source's kind with no values in it."""
+    if source.kind.name == "pictures":
+        return np.zeros((0, 0, source.preprocessing.channels), np.uint8)
+    return np.zeros(0, np.int64) if source.kind.name == "text" else np.zeros((0, 0), np.float32)
+
+
+def _changed_length(item: Item, planned: int | None) -> str:
+    """Why an item cannot go with the others of its batch: its length changed between two readings; '' where it can."""
+    if planned is None or len(item.values) == planned:
+        return ""
+    return f"had {planned} steps when first read, then {len(item.values)}"
+
+
 def _shape(item: Item) -> str:
-    """Width x height, channels and kind of value, as one reads them."""
-    if isinstance(item.pixels, Tensor):
-        channels, height, width = item.pixels.shape
+    """What all examples must have in common, as one reads it: of a picture its width x height, channels and kind of value."""
+    if isinstance(item.values, np.ndarray):
+        height, width, channels = item.values.shape
+        return f"{width}x{height} with {channels} channels"
+    if item.values.ndim == 3:
+        channels, height, width = item.values.shape
         return f"{width}x{height} with {channels} float channels"
-    height, width, channels = item.pixels.shape
-    return f"{width}x{height} with {channels} channels"
+    return f"a series of {item.values.shape[1]} channels" if item.values.ndim == 2 else "text"
 
 
 def inputs_of(
     batch: Batch, preprocessing: Preprocessing, device: torch.device, dtype: torch.dtype
 ) -> Float[Tensor, "batch channel height width"]:
-    """The batch as the network's input. Pictures travel as bytes and are normalized on the device, in float32."""
-    pixels = batch.pixels.to(device)
-    return (normalize(pixels, preprocessing) if pixels.dtype == torch.uint8 else pixels).to(dtype)
+    """A batch of pictures as the network's input; `source.kind.inputs` does it for batches of every kind."""
+    return Pictures(preprocessing).inputs(batch, device, dtype)
 
 
 def check_repeatable(source: Source) -> str:

@@ -1,39 +1,20 @@
-"""Where examples come from: what every source of examples can do, and which source DATA names."""
+"""Where examples come from: what every source of examples can do."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
-from torch import Tensor
+from jaxtyping import Int64
 
-from torchlurk.options import InputOptions
+from torchlurk.inputs.items import Item
+from torchlurk.inputs.kinds import Kind
+from torchlurk.inputs.pictures.kind import Pictures
 from torchlurk.records import Class, Example, Preprocessing, Skip
 
 DEMO = "demo"
 """The DATA that names the drawn world instead of a folder."""
-
-Pixels = UInt8[np.ndarray, "height width channel"] | Float32[Tensor, "channel height width"]
-"""One example: uint8 is a picture before normalization, float32 the network's input as it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What reading one example gives: its pixels, resized and cropped, and its class (None where it has none)."""
-
-    pixels: Pixels
-    class_index: int | None
-
-
-def same(one: Item, other: Item) -> bool:
-    """Whether two items are equal in every value (a NaN equals a NaN)."""
-    pixels = np.asarray(one.pixels), np.asarray(other.pixels)
-    alike = pixels[0].dtype == pixels[1].dtype and np.array_equal(*pixels, equal_nan=pixels[0].dtype.kind == "f")
-    return alike and one.class_index == other.class_index
 
 
 @runtime_checkable
@@ -61,14 +42,52 @@ class Source(Protocol):
         """What was passed over when listing, and why."""
 
     @property
+    def kind(self) -> Kind:
+        """What the examples are, and how they become the network's input."""
+
+    @property
     def preprocessing(self) -> Preprocessing:
-        """How the pictures become the network's input; resize and crop are already done by `read`."""
+        """How pictures become the network's input; resize and crop are already done by `read`. Says nothing of other kinds."""
+
+    @property
+    def lengths(self) -> Int64[np.ndarray, " example"] | None:
+        """The steps of each example, burn-in included; None for pictures, and where only reading tells."""
+
+    def counted(self, index: int) -> tuple[int, int]:
+        """The steps of example `index` that count, half-open: all but burn-in. (0, 0) for a picture, which has no steps."""
 
     def read(self, index: int) -> Item:
         """Example `index`; raises `DataError`, with the reason alone as its message, where it cannot be read."""
 
     def fingerprint(self) -> str:
         """64 hexadecimal digits that change when the data does; not when it is moved or touched."""
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """A source whose examples are windows over longer documents."""
+
+    def burning(self, *, left: bool, right: bool) -> Source:
+        """The same data, its windows cut anew: with burn-in on the left, on the right, or both.
+
+        A network that reads forward needs it on the left, one that reads backward on the right, a two-sided one on both.
+        """
+
+
+class PictureSource:
+    """What all sources of pictures have in common."""
+
+    preprocessing: Preprocessing
+    lengths: Int64[np.ndarray, " example"] | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """See `Source`."""
+        return Pictures(self.preprocessing)
+
+    def counted(self, index: int) -> tuple[int, int]:
+        """See `Source`."""
+        return 0, 0
 
 
 class ExampleList(Sequence[Example]):
@@ -104,22 +123,3 @@ def spread(count: int, most: int | None) -> list[int]:
     if most is None or most >= count:
         return list(range(count))
     return [step * count // most for step in range(most)]
-
-
-def open_source(data: str, options: InputOptions, default: Preprocessing | None = None) -> Source:
-    """The source that DATA names: a folder of images, or `demo`.
-
-    `default` is the model's own preprocessing. Of the demo, `limit` is how many pictures are drawn. Raises `DataError`
-    where there is nothing to read, or where the pictures differ in size and nothing says how to make them alike;
-    `OptionError` for options that do not go together.
-    """
-    from torchlurk.inputs.pictures.preprocessing import resolve
-    from torchlurk.inputs.sources.folder import ImageFolder  # it builds on this module
-
-    if data == DEMO:
-        from torchlurk.inputs.demo.world import IMAGES, PREPROCESSING, DemoWorld
-
-        return DemoWorld(options.limit or IMAGES, preprocessing=resolve(options, default or PREPROCESSING))
-    folder = ImageFolder(Path(data), resolve(options, default), class_names=options.class_names, limit=options.limit, name=data)
-    folder.check_sizes()
-    return folder

@@ -10,11 +10,13 @@ import torch
 from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset
 
-from torchlurk.errors import DataError
-from torchlurk.inputs.feeding import check_repeatable
-from torchlurk.inputs.sources.datasets import DatasetSource, open_dataset, to_class
+from torchlurk.errors import DataError, OptionError
+from torchlurk.inputs.feeding import check_repeatable, feed
+from torchlurk.inputs.source import Source
+from torchlurk.inputs.sources.dataset_items import to_class
+from torchlurk.inputs.sources.datasets import DatasetSource, open_dataset
 from torchlurk.options import InputOptions
-from torchlurk.records import Preprocessing
+from torchlurk.records import Preprocessing, TextExample
 
 PLAIN = Preprocessing()
 PICTURES = torch.rand(6, 3, 5, 7)
@@ -38,7 +40,7 @@ class Unlisted:
 
 
 def one(picture, preprocessing=PLAIN):
-    return DatasetSource(Unlisted([picture]), preprocessing).read(0).pixels
+    return DatasetSource(Unlisted([picture]), preprocessing).read(0).values
 
 
 def test_tensors_are_read_as_they_are_and_their_classes_are_known_at_once():
@@ -47,7 +49,7 @@ def test_tensors_are_read_as_they_are_and_their_classes_are_known_at_once():
     assert [example.path for example in source.examples] == [""] * 6
     assert [known.label for known in source.classes] == ["0", "1", "2", "3", "4"]
     item = source.read(3)
-    assert torch.equal(item.pixels, PICTURES[3])
+    assert torch.equal(item.values, PICTURES[3])
     assert item.class_index == 0
 
 
@@ -124,7 +126,7 @@ def test_class_names_are_given_or_the_data_sets_own():
 @pytest.mark.parametrize("key", ["image", "pixel_values"])
 def test_items_may_be_mappings(key):
     item = DatasetSource(Unlisted([{key: PICTURES[0], "label": 3}]), PLAIN).read(0)
-    assert torch.equal(item.pixels, PICTURES[0])
+    assert torch.equal(item.values, PICTURES[0])
     assert item.class_index == 3
 
 
@@ -220,7 +222,7 @@ def test_what_is_no_map_style_data_set_is_refused_in_one_line(dataset, words):
 def test_limit_takes_examples_evenly_spread():
     source = open_dataset(TensorDataset(PICTURES, LABELS), InputOptions(limit=3))
     assert [example.class_index for example in source.examples] == [2, 1, 2]
-    assert torch.equal(source.read(1).pixels, PICTURES[2])
+    assert torch.equal(source.read(1).values, PICTURES[2])
 
 
 def test_inputs_with_other_numbers_of_channels_need_no_mean():
@@ -264,4 +266,107 @@ def test_a_real_torchvision_folder_is_read_with_its_classes_and_paths(data):
     source = open_dataset(dataset, InputOptions(resize=32, crop=32))
     assert [known.label for known in source.classes] == dataset.classes
     assert source.examples[0].path == dataset.samples[0][0].removeprefix(f"{data / 'tinyvgg_images'}/")
-    assert source.read(0).pixels.shape == (32, 32, 3)
+    assert source.read(0).values.shape == (32, 32, 3)
+
+
+IDS = torch.tensor([[1, 2, 0], [3, 3, 1]])
+RUNS = torch.rand(4, 6, 2)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "kind"),
+    [
+        ([IDS[0], IDS[1]], "text"),
+        ([(IDS[0].int(), 1)], "text"),
+        ([IDS[0].numpy()], "text"),
+        ([{"input_ids": IDS[0], "label": 1}], "text"),
+        (TensorDataset(RUNS, torch.tensor([0, 1, 0, 1])), "series"),
+        ([RUNS[0].double().numpy()], "series"),
+        ([PICTURES[0]], "pictures"),
+        ([np.zeros((6, 8), np.uint8)], "pictures"),
+        ([ValueError("first"), RUNS[0]], "series"),
+    ],
+)
+def test_an_item_tells_the_kind_of_a_data_set(dataset, kind):
+    source = open_dataset(Unlisted(dataset) if isinstance(dataset, list) else dataset, InputOptions())
+    assert isinstance(source, Source)
+    assert source.kind.name == kind
+
+
+def test_a_data_set_may_be_told_to_be_of_pictures():
+    source = open_dataset(Unlisted([torch.rand(4, 4)]), InputOptions(kind="pictures"))
+    assert source.read(0).values.shape == (1, 4, 4)
+
+
+def test_token_ids_are_shown_by_their_vocabulary_and_else_as_numbers():
+    plain = open_dataset(Unlisted(list(IDS)), InputOptions())
+    assert plain.kind.shown(plain.read(0), plain.examples[0]) == TextExample(("1", "2", "0"), (), (0, 3))
+    named = open_dataset(Unlisted(list(IDS)), InputOptions(), vocabulary=["<pad>", "a", "b", "c"])
+    assert named.kind.shown(named.read(1), named.examples[1]).tokens == ("c", "c", "a")
+    assert named.kind.description.vocabulary == ("<pad>", "a", "b", "c")
+    assert named.read(0).values.dtype == torch.int64
+    with_gap = open_dataset(Unlisted(list(IDS)), InputOptions(), vocabulary={"a": 1, "c": 3})
+    assert with_gap.kind.shown(with_gap.read(0), with_gap.examples[0]).tokens == ("a", "2", "0")
+
+
+def test_lengths_are_known_of_stacked_tensors_and_else_by_reading():
+    stacked = open_dataset(TensorDataset(RUNS), InputOptions())
+    assert stacked.lengths.tolist() == [6] * 4
+    loose = open_dataset(Unlisted([RUNS[0], RUNS[1, :4], ValueError("bad"), RUNS[2]]), InputOptions())
+    assert loose.lengths is None
+    assert [loose.counted(index) for index in (0, 1, 3)] == [(0, 6), (0, 4), (0, 6)]
+    batches = list(feed(loose, range(4), 8))
+    assert [batch.examples.tolist() for batch in batches] == [[0, 3], [1], []]
+    assert batches[2].skipped == ((2, "ValueError: bad"),)
+    assert open_dataset(TensorDataset(PICTURES), InputOptions()).lengths is None
+
+
+def test_series_of_other_numbers_of_channels_are_refused():
+    source = open_dataset(Unlisted([torch.rand(3, 2), torch.rand(3, 4)]), InputOptions())
+    with pytest.raises(DataError, match=r"a series of 2 channels, example 1 a series of 4 channels.*the same channels"):
+        list(feed(source, range(2), 8))
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        ([KeyError("imgae")] * 5, r"none of the 5 examples in Unlisted can be read \(example 0: KeyError: 'imgae'\)"),
+        ([torch.rand(5)] * 30, r"none of the 30 examples in Unlisted can be read \(example 0: has shape"),
+        (
+            [torch.rand(5)] * 3,
+            r"has shape \(5,\), not \(channel, height, width\) of a picture, \(time",
+        ),
+        (["words"] * 3, r"can be read \(example 0: is a str"),
+        ([torch.zeros(2, 3, dtype=torch.int64)], r"has values of type int64"),
+        ([torch.tensor([1, -1]), IDS[0]], "example 0 of Unlisted has the token id -1"),
+    ],
+)
+def test_a_data_set_that_cannot_be_read_says_the_first_reason(items, words):
+    with pytest.raises(DataError, match=words):
+        open_dataset(Unlisted(items), InputOptions())
+
+
+def test_ids_beyond_the_vocabulary_are_refused():
+    with pytest.raises(DataError, match="example 1 of Unlisted has the token id 3; the vocabulary ends at 2"):
+        open_dataset(Unlisted(list(IDS)), InputOptions(), vocabulary=["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("items", "options", "words"),
+    [
+        (IDS, {"crop": 4}, "--crop is for pictures; the data set is text"),
+        (RUNS, {"window": 4}, "--window is for text; the data set is series"),
+        (PICTURES, {"input_axes": "btc"}, "--input-axes is for text and series; the data set is pictures"),
+        (IDS, {"window": 4}, "--window is for text files; the data set has token ids already"),
+    ],
+)
+def test_options_of_another_kind_are_refused_for_a_data_set(items, options, words):
+    with pytest.raises(OptionError, match=words):
+        open_dataset(TensorDataset(items), InputOptions(**options))
+
+
+def test_classes_of_a_data_set_may_come_from_a_file(tmp_path):
+    (tmp_path / "classes.csv").write_text("0,b\n1,a\n2,b\n3,a\n")
+    source = open_dataset(TensorDataset(RUNS), InputOptions(classes=str(tmp_path / "classes.csv"), limit=2))
+    assert [one.label for one in source.classes] == ["a", "b"]
+    assert [source.read(index).class_index for index in range(2)] == [1, 1]

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from torchlurk.errors import DataError, OptionError
-from torchlurk.inputs.source import open_source, spread
+from torchlurk.inputs.opening import open_source
+from torchlurk.inputs.source import spread
 from torchlurk.inputs.sources.folder import ImageFolder
 from torchlurk.options import InputOptions
 from torchlurk.records import Preprocessing, Skip
@@ -76,7 +77,7 @@ def test_sub_folders_are_classes_and_order_is_by_code_point(folder):
 def test_what_is_read_is_what_is_listed(folder):
     source = ImageFolder(folder, PLAIN)
     read = [source.read(index) for index in range(6)]
-    assert [int(item.pixels[0, 0, 0]) for item in read] == [4, 5, 3, 2, 1, 0]
+    assert [int(item.values[0, 0, 0]) for item in read] == [4, 5, 3, 2, 1, 0]
     assert [item.class_index for item in read] == [0, 0, 1, 1, 2, 2]
 
 
@@ -145,7 +146,7 @@ def test_names_that_are_no_text_are_listed_and_read(tmp_path):
     shutil.copy(tmp_path / "plain.png", os.fsencode(tmp_path) + b"/\xff\xfe.png")
     source = ImageFolder(tmp_path, PLAIN)
     assert [one.path.encode() for one in source.examples] == [b"plain.png", "\ufffd\ufffd.png".encode()]
-    assert source.read(1).pixels.shape == (6, 8, 3)
+    assert source.read(1).values.shape == (6, 8, 3)
     assert source.fingerprint()
 
 
@@ -258,7 +259,7 @@ def test_real_folders_are_read(data):
     )
     assert len(source.examples) == 1000
     assert [one.label for one in source.classes][:3] == ["tench", "English springer", "cassette player"]
-    assert source.read(500).pixels.shape == (64, 64, 3)
+    assert source.read(500).values.shape == (64, 64, 3)
     assert np.all(np.bincount([one.class_index for one in source.examples]) == 100)
 
 
@@ -266,5 +267,5 @@ def test_demo_names_the_drawn_world():
     source = open_source("demo", InputOptions(limit=25, resize=32, crop=32))
     assert len(source.examples) == 25
     assert len({one.class_index for one in source.examples}) == len(source.classes)
-    assert source.read(24).pixels.shape == (32, 32, 3)
+    assert source.read(24).values.shape == (32, 32, 3)
     assert len(open_source("demo", InputOptions()).examples) > 25

@@ -13,8 +13,9 @@ from torchlurk.errors import OptionError
 from torchlurk.inputs.demo.pictures import LABELS, VERSION, Picture, draw
 from torchlurk.inputs.demo.scenery import SIDE
 from torchlurk.inputs.demo.things import NAMES
+from torchlurk.inputs.items import Item
 from torchlurk.inputs.pictures.preprocessing import prepare
-from torchlurk.inputs.source import DEMO, ExampleList, Item, spread
+from torchlurk.inputs.source import DEMO, ExampleList, PictureSource, spread
 from torchlurk.records import Class, Example, Preprocessing, Skip
 
 IMAGES = 1200
@@ -26,7 +27,7 @@ PREPROCESSING = Preprocessing(resize=(SIDE, SIDE), crop=(SIDE, SIDE), mean=(0.5,
 """What the demo network was trained with; pictures are drawn at this size."""
 
 
-class DemoWorld:
+class DemoWorld(PictureSource):
     """The pictures of the world with this seed; see `Source`. They are drawn when they are first read.
 
     With `limit` there are only that many of them, evenly spread, under the names they have without it. Raises

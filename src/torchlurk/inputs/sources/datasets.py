@@ -3,37 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Int32
-from PIL import Image
+from jaxtyping import Int32, Int64
+from torch import Tensor
+from torch.utils.data import TensorDataset
 
-from torchlurk.errors import DataError
-from torchlurk.inputs.pictures.preprocessing import prepare, resolve
-from torchlurk.inputs.source import ExampleList, Item, Pixels, same, spread
-from torchlurk.inputs.sources.labels import CLASS_KEYS, MOST_CLASSES, item_paths, listed_classes, own_class_names
+from torchlurk.errors import DataError, OptionError
+from torchlurk.inputs.items import Item, Values, same
+from torchlurk.inputs.kinds import Kind
+from torchlurk.inputs.pictures.kind import Pictures
+from torchlurk.inputs.pictures.preprocessing import resolve
+from torchlurk.inputs.series.kind import Series
+from torchlurk.inputs.source import ExampleList, spread
+from torchlurk.inputs.sources.class_files import Labelling, read_classes
+from torchlurk.inputs.sources.dataset_items import UnknownTokenError, kind_of, parts, to_class, to_ids, to_pixels, to_series
+from torchlurk.inputs.sources.labels import item_paths, listed_classes, own_class_names
+from torchlurk.inputs.sources.recognition import check_options
+from torchlurk.inputs.text.kind import Text
+from torchlurk.inputs.text.source import chosen_vocabulary
+from torchlurk.inputs.text.vocabulary import Vocabulary
 from torchlurk.options import InputOptions
-from torchlurk.records import Class, Example, Preprocessing, Skip
-
-PICTURE_KEYS = ("image", "pixel_values", "img", "input")
-"""Where an item that is a mapping has its picture: under the first of these that is there."""
+from torchlurk.records import Class, Example, InputAxes, KindName, Preprocessing, Skip, TextExample
 
 PROBED_EXAMPLES = 8
 """How many examples, spread over the data, enter the fingerprint."""
 
 
 class DatasetSource:
-    """A map-style data set; see `Source`. Items are a picture, (picture, class) or a mapping that holds them.
+    """A map-style data set; see `Source`. Items are an input, (input, class) or a mapping that holds them.
 
     A picture is a float tensor (channel, height, width), taken as the network's input as it is; or a uint8 tensor, a
-    PIL image or a uint8 array, which are prepared like image files. Classes are whole numbers. Where the data set
-    lists them (`targets`, `labels`, `samples`), they are known at once; otherwise an example's class is known when the
-    example has been read, and `classes` grows to hold it. Names come from `class_names`, else from the data set's
-    `classes`, else they are the numbers.
+    PIL image or a uint8 array, which are prepared like image files. A series is a float tensor (time, channel), a text the
+    whole numbers (time,) that are its token ids. Classes are whole numbers. Where the data set lists them (`targets`,
+    `labels`, `samples`), or `labels` does, they are known at once; otherwise an example's class is known when the example
+    has been read, and `classes` grows to hold it. Names come from `class_names`, else from the data set's `classes`, else
+    they are the numbers.
     """
 
     skipped: tuple[Skip, ...] = ()
@@ -45,15 +54,21 @@ class DatasetSource:
         class_names: Sequence[str] | None = None,
         name: str | None = None,
         limit: int | None = None,
+        kind: KindName = "pictures",
+        vocabulary: Vocabulary | None = None,
+        axes: InputAxes | None = None,
+        labels: Labelling | None = None,
     ) -> None:
         self.name = name or type(dataset).__name__
         self.preprocessing = preprocessing
-        self._dataset = dataset
+        self._dataset, self._kind, self._vocabulary, self._axes = dataset, kind, vocabulary, axes
         size = _length(dataset)
         self._chosen = spread(size, limit)
-        self._names = [str(one) for one in class_names or own_class_names(dataset) or ()]
-        listed = listed_classes(dataset)
+        own_names = labels.names if labels is not None else own_class_names(dataset)
+        self._names = [str(one) for one in class_names or own_names or ()]
+        listed = labels.indices if labels is not None else listed_classes(dataset)
         self._listed = listed[self._chosen] if listed is not None else None
+        self._told_by_file = labels is not None
         self._class_indices = self._listed.copy() if self._listed is not None else np.full(len(self._chosen), -1)
         self._class_count = max(len(self._names), int(self._class_indices.max(initial=-1)) + 1)
         self._lock = Lock()
@@ -61,6 +76,33 @@ class DatasetSource:
         self.examples: Sequence[Example] = ExampleList(
             [paths[index] for index in self._chosen] if paths else [""] * len(self._chosen), self._class_indices
         )
+        steps = _steps(dataset) if kind != "pictures" else None
+        self.lengths: Int64[np.ndarray, " example"] | None = np.full(len(self._chosen), steps) if steps else None
+        self._lengths_read: dict[int, int] = {}
+
+    @property
+    def kind(self) -> Kind:
+        """See `Source`."""
+        if self._kind == "text":
+            return Text(self._vocabulary, self._shown, axes=self._axes)
+        if self._kind == "series":
+            return Series(axes=self._axes)
+        return Pictures(self.preprocessing)
+
+    def counted(self, index: int) -> tuple[int, int]:
+        """See `Source`; reads an example whose length is not known yet."""
+        if self._kind == "pictures":
+            return 0, 0
+        if self.lengths is not None:
+            return 0, int(self.lengths[index])
+        if index not in self._lengths_read:
+            self.read(index)
+        return 0, self._lengths_read[index]
+
+    def _shown(self, index: int, ids: Int64[Tensor, " time"]) -> TextExample:
+        known = self._vocabulary
+        tokens = tuple((known.tokens[one] if known else "") or str(one) for one in ids.tolist())
+        return TextExample(tokens, (), (0, len(tokens)))
 
     @property
     def classes(self) -> Sequence[Class]:
@@ -71,16 +113,33 @@ class DatasetSource:
 
     def read(self, index: int) -> Item:
         """See `Source`; whatever the data set raises becomes a `DataError` with that as its reason."""
+        value, label = self.raw(index)
         try:
-            picture, label = parts(self._dataset[self._chosen[index]])
-            item = Item(to_pixels(picture, self.preprocessing), to_class(label))
+            known = int(self._class_indices[index]) if self._told_by_file else to_class(label)
+            item = Item(self._values(value), known if known is None or known >= 0 else None)
         except DataError:
             raise
-        except Exception as error:  # code of the user's own: one bad item must not end a long pass
-            raise DataError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+        except Exception as error:  # what the user's own code gave can fail in any way
+            raise _reason(error) from error
+        if self._kind != "pictures":
+            self._lengths_read[index] = len(item.values)
         if item.class_index is not None:
             self._learn(index, item.class_index)
         return item
+
+    def raw(self, index: int) -> tuple[Any, Any]:
+        """Input and class of example `index` as the data set gives them; raises `DataError` with the reason alone."""
+        try:
+            return parts(self._dataset[self._chosen[index]])
+        except DataError:
+            raise
+        except Exception as error:  # code of the user's own: one bad item must not end a long pass
+            raise _reason(error) from error
+
+    def _values(self, value: Any) -> Values:
+        if self._kind == "text":
+            return to_ids(value, self._vocabulary)
+        return to_series(value) if self._kind == "series" else to_pixels(value, self.preprocessing)
 
     def _learn(self, index: int, class_index: int) -> None:
         with self._lock:
@@ -107,8 +166,8 @@ class DatasetSource:
             first, second = self.read(index), self.read(index)
         except DataError:
             return b"unreadable"
-        pixels = np.ascontiguousarray(first.pixels)
-        content = f"{first.class_index}{pixels.dtype}{pixels.shape}".encode() + pixels.tobytes()
+        values = np.ascontiguousarray(first.values)
+        content = f"{first.class_index}{values.dtype}{values.shape}".encode() + values.tobytes()
         return content if same(first, second) else b"changing"
 
 
@@ -117,96 +176,109 @@ def open_dataset(
     options: InputOptions,
     default: Preprocessing | None = None,
     class_names: Sequence[str] | None = None,
+    vocabulary: Mapping[str, int] | Sequence[str] | None = None,
 ) -> DatasetSource:
     """The data set as a source, as `open_source` is for a folder; `default` is the model's own preprocessing.
 
-    Inputs with other numbers of channels than pictures have count as being in the 0..1 range unless mean and std are
-    given. Raises `DataError` where the data set is not map-style or empty, `OptionError` for options that do not fit.
+    What the first readable item is decides the kind, unless the options do. Pictures with other numbers of channels than
+    usual count as being in the 0..1 range unless mean and std are given. Raises `DataError` where the data set is not
+    map-style, empty, or unreadable throughout, `OptionError` for options that do not fit.
     """
-    preprocessing = resolve(options, default)
-    source = DatasetSource(dataset, preprocessing, class_names, limit=options.limit)
-    channels = _channels(source)
-    if channels in (None, preprocessing.channels):
+    size = _length(dataset)
+    kind = options.kind or _told_kind(DatasetSource(dataset, Preprocessing(), limit=options.limit))
+    _check_options(options, kind, vocabulary)
+    preprocessing = resolve(options, default) if kind == "pictures" else Preprocessing()
+    source = DatasetSource(
+        dataset,
+        preprocessing,
+        class_names,
+        limit=options.limit,
+        kind=kind,
+        vocabulary=chosen_vocabulary(options, vocabulary),
+        axes=options.input_axes,
+        labels=read_classes(Path(options.classes), item_paths(dataset) or [""] * size) if options.classes else None,
+    )
+    _check_probed(source)
+    return _with_channels(source, options) if kind == "pictures" else source
+
+
+def _check_options(options: InputOptions, kind: KindName, vocabulary: Mapping[str, int] | Sequence[str] | None) -> None:
+    check_options(options, kind, "the data set")
+    if vocabulary is not None and kind != "text":
+        raise OptionError(f"--vocabulary is for text; the data set is {kind}", "leave it out")
+    usual = InputOptions()
+    for name in ("tokenizer", "lowercase", "lines", "window", "burn_in"):
+        if getattr(options, name) != getattr(usual, name):
+            raise OptionError(
+                f"--{name.replace('_', '-')} is for text files; the data set has token ids already", "leave it out"
+            )
+
+
+def _with_channels(source: DatasetSource, options: InputOptions) -> DatasetSource:
+    """The source of pictures with a preprocessing for as many channels as they have."""
+    channels, known = _channels(source), source.preprocessing
+    if channels in (None, known.channels):
         return source
     if options.mean or options.std:
         raise DataError(
-            f"the data set's inputs have {channels} channel(s), --mean and --std {preprocessing.channels} value(s)",
+            f"the data set's inputs have {channels} channel(s), --mean and --std {known.channels} value(s)",
             f"give {channels} value(s) each",
         )
-    source.preprocessing = resolve(InputOptions(mean=(0.0,) * channels, std=(1.0,) * channels), preprocessing)
+    source.preprocessing = resolve(InputOptions(mean=(0.0,) * channels, std=(1.0,) * channels), known)
     return source
+
+
+def _told_kind(source: DatasetSource) -> KindName:
+    value, _ = _first_readable(source, source.raw)
+    return kind_of(value)
+
+
+def _first_readable(source: DatasetSource, read: Callable[[int], Any]) -> Any:
+    """What `read` gives for the first example that it can, of a few spread ones and then of all.
+
+    Raises `DataError` with the reason for the first where it can none.
+    """
+    first = ""
+    for index in (*spread(len(source.examples), PROBED_EXAMPLES), *range(len(source.examples))):
+        try:
+            return read(index)
+        except DataError as error:
+            first = first or f"example {index}: {error.message}"
+    raise DataError(f"none of the {len(source.examples)} examples in {source.name} can be read ({first})")
+
+
+def _check_probed(source: DatasetSource) -> None:
+    """Raises `DataError` where no example is fit for the kind, or a probed one has a token that the vocabulary has not."""
+    _first_readable(source, source.read)
+    for index in spread(len(source.examples), PROBED_EXAMPLES) if source.kind.name == "text" else ():
+        try:
+            source.read(index)
+        except UnknownTokenError as error:
+            raise DataError(f"example {index} of {source.name} {error.message}", "ids count from 0") from error
+        except DataError:
+            continue  # it will be skipped, with this reason, when its turn comes
 
 
 def _channels(source: DatasetSource) -> int | None:
     """How many channels the first readable of a few examples has; None where none can be read."""
     for index in spread(len(source.examples), PROBED_EXAMPLES):
         try:
-            pixels = source.read(index).pixels
+            pixels = source.read(index).values
         except DataError:
             continue
         return int(pixels.shape[2 if isinstance(pixels, np.ndarray) else 0])
     return None
 
 
-def parts(item: Any) -> tuple[Any, Any]:
-    """(picture, class) of an item, None for a class that it has not; raises `DataError` where there is no picture."""
-    if isinstance(item, Mapping):
-        picture = next((key for key in PICTURE_KEYS if key in item), None)
-        label = next((key for key in CLASS_KEYS if key in item), None)
-        if picture is None:
-            raise DataError(f"has none of the keys {', '.join(PICTURE_KEYS)}")
-        return item[picture], item[label] if label is not None else None
-    if isinstance(item, (tuple, list)):
-        if not item:
-            raise DataError("is an empty item")
-        return item[0], item[1] if len(item) > 1 else None
-    return item, None
+def _reason(error: Exception) -> DataError:
+    return DataError(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
-def to_class(label: Any) -> int | None:
-    """The class index that a label is, None where it is none (negative, not whole, several)."""
-    if isinstance(label, (torch.Tensor, np.ndarray)):
-        if label.ndim or "int" not in str(label.dtype):
-            return None
-        label = label.item()
-    elif isinstance(label, np.integer):
-        label = int(label)
-    return label if type(label) is int and 0 <= label < MOST_CLASSES else None
-
-
-def to_pixels(picture: Any, preprocessing: Preprocessing) -> Pixels:
-    """A data set's picture as an item's pixels; raises `DataError` where it is no picture."""
-    if isinstance(picture, Image.Image):
-        return prepare(picture, preprocessing)
-    if isinstance(picture, np.ndarray):
-        picture = torch.from_numpy(_channels_first(picture).copy())
-    if not isinstance(picture, torch.Tensor):
-        raise DataError(f"is a {type(picture).__name__}, not a tensor or picture")
-    tensor = picture.detach().as_subclass(torch.Tensor).cpu()
-    tensor = tensor[None] if tensor.ndim == 2 else tensor
-    if tensor.ndim != 3 or 0 in tensor.shape:
-        raise DataError(f"has shape {tuple(picture.shape)}, not (channel, height, width)")
-    if tensor.is_floating_point():
-        return tensor.to(torch.float32)
-    if tensor.dtype != torch.uint8:
-        raise DataError(f"has values of type {str(tensor.dtype).removeprefix('torch.')}, not uint8 or float")
-    return _prepared(tensor.permute(1, 2, 0).numpy(), preprocessing)
-
-
-def _prepared(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    channels = pixels.shape[2]
-    if channels in (1, 3) and preprocessing.channels in (1, 3):
-        image = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if channels == 1 else pixels))
-        return prepare(image, preprocessing)
-    if preprocessing.resize or preprocessing.crop:
-        raise DataError(f"has {channels} channels, of which no picture can be made to resize or crop")
-    return pixels
-
-
-def _channels_first(array: np.ndarray) -> np.ndarray:
-    """An array as (channel, height, width); channels come last where only that end is short enough to be them."""
-    last = array.ndim == 3 and array.shape[2] <= 4 < array.shape[0]
-    return array.transpose(2, 0, 1) if last else array
+def _steps(dataset: Any) -> int | None:
+    """How many steps every item has, where the data set is nothing but stacked tensors."""
+    if type(dataset) is not TensorDataset or dataset.tensors[0].ndim < 2:
+        return None
+    return int(dataset.tensors[0].shape[1])
 
 
 def _length(dataset: Any) -> int:

@@ -7,14 +7,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from torchlurk.errors import DataError
+from torchlurk.inputs.items import Item
 from torchlurk.inputs.pictures.decoding import decode, size_of
 from torchlurk.inputs.pictures.preprocessing import prepare, prepared_size
-from torchlurk.inputs.source import ExampleList, Item, spread
-from torchlurk.inputs.sources.class_names import read_labels
-from torchlurk.inputs.sources.listing import list_images
+from torchlurk.inputs.source import ExampleList, PictureSource, printable, spread
+from torchlurk.inputs.sources.class_files import Labelling, by_folder, classes_of, read_classes
+from torchlurk.inputs.sources.listing import Listing, list_images
 from torchlurk.records import Class, Example, Preprocessing, Skip
 
 PROBED_FILES = 16
@@ -24,12 +23,13 @@ PROBED_BYTES = 2**20
 """How much of each of them enters the fingerprint."""
 
 
-class ImageFolder:
+class ImageFolder(PictureSource):
     """Images below a folder; see `Source`. A sub-folder of `root` is a class, with all that is nested in it.
 
     Order is by code point of the path relative to `root`. Images directly in `root` have no class. `limit` takes that
-    many, evenly spread. Raises `DataError` where the folder is missing, unreadable or without images, `OptionError`
-    where the file of class names makes no sense.
+    many, evenly spread. `classes` is a file of classes in place of the sub-folders; `listed` are the files and classes of a
+    list. Raises `DataError` where the folder is missing, unreadable or without images, `OptionError` where the file of
+    classes or of their names makes no sense.
     """
 
     def __init__(
@@ -40,18 +40,21 @@ class ImageFolder:
         class_names: str | Path | None = None,
         limit: int | None = None,
         name: str | None = None,
+        classes: str | Path | None = None,
+        listed: tuple[Listing, Labelling] | None = None,
     ) -> None:
         self.root = root.expanduser()
         self.name = name or str(root)
         self.preprocessing = preprocessing
-        listing = list_images(self.root)
-        labels = read_labels(Path(class_names), listing.folders) if class_names else listing.folders
-        self.classes: Sequence[Class] = tuple(
-            Class(index, folder, label) for index, (folder, label) in enumerate(zip(listing.folders, labels, strict=True))
-        )
+        listing, labels = listed or _by_folder(list_images(self.root))
+        if classes:
+            labels = read_classes(Path(classes), [printable(path) for path in listing.paths])
+        self.classes: Sequence[Class] = classes_of(labels.names, class_names)
         self.skipped: tuple[Skip, ...] = tuple(listing.skipped)
-        self._paths = [listing.paths[index] for index in spread(len(listing.paths), limit)]
-        self.examples: Sequence[Example] = ExampleList(self._paths, _class_indices(self._paths, listing.folders))
+        chosen = spread(len(listing.paths), limit)
+        self._paths = [listing.paths[index] for index in chosen]
+        self._own_classes = labels.indices[chosen] if classes or listed else None
+        self.examples: Sequence[Example] = ExampleList(self._paths, labels.indices[chosen])
 
     def read(self, index: int) -> Item:
         """See `Source`."""
@@ -60,6 +63,8 @@ class ImageFolder:
     def fingerprint(self) -> str:
         """See `Source`: over all relative paths and sizes, the class folders, and the content of a few files."""
         digest = hashlib.sha256("\0".join(one.name for one in self.classes).encode("utf-8", "surrogateescape"))
+        if self._own_classes is not None:
+            digest.update(self._own_classes.tobytes())
         root = str(self.root)  # not as Path: joining a million of them takes longer than asking for their sizes
         for path in self._paths:
             digest.update(os.fsencode(path) + b"\0%d\n" % _bytes_in(os.path.join(root, path)))
@@ -87,9 +92,8 @@ class ImageFolder:
         return self.root / self._paths[index]
 
 
-def _class_indices(paths: Sequence[str], folders: Sequence[str]) -> np.ndarray:
-    index_of = {folder: index for index, folder in enumerate(folders)}
-    return np.fromiter((index_of[path.partition("/")[0]] if "/" in path else -1 for path in paths), np.int64, len(paths))
+def _by_folder(listing: Listing) -> tuple[Listing, Labelling]:
+    return listing, by_folder(listing.paths, listing.folders)
 
 
 def _bytes_in(file: str) -> int:

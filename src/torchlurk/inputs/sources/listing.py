@@ -1,9 +1,9 @@
-"""Which files below a folder are images, and what else is there: one walk, nothing decoded, no file looked at twice."""
+"""Which files below a folder are examples, and what else is there: one walk, nothing decoded, no file looked at twice."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +23,6 @@ IMAGE_SUFFIXES, OTHER_SUFFIXES = (frozenset(f".{suffix}" for suffix in kinds.spl
 NO_CLASS = "__MACOSX"
 """A folder that archives made on a Mac leave behind: no class of anyone's."""
 
-NOT_AN_IMAGE = "is not an image"
-
 
 @dataclass(slots=True)
 class Listing:
@@ -39,13 +37,46 @@ class Listing:
         self.skipped.append(Skip(printable(path), reason))
 
 
-def list_images(root: Path) -> Listing:
-    """All images below `root`, at any depth. Links are followed, but not back up; hidden files are not there.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which files count as examples: what they are called, how one is known by its entry and suffix, and what to do without."""
 
-    Raises `DataError` where `root` is not a folder, cannot be read or holds no image.
+    plural: str
+    singular: str
+    accepts: Callable[[os.DirEntry[str], str], bool]
+    hint: str
+
+
+def list_images(root: Path) -> Listing:
+    """All images below `root`; see `list_files`."""
+    return list_files(root, IMAGES)
+
+
+def list_files(root: Path, wanted: Wanted) -> Listing:
+    """All wanted files below `root`, at any depth. Links are followed, but not back up; hidden files are not there.
+
+    Raises `DataError` where `root` is not a folder, cannot be read or holds no such file.
+    """
+    listing = Listing()
+    for entry, path in walk(root, listing):
+        if entry.is_dir():
+            listing.skip(path, f"is not {wanted.singular}")
+        elif not entry.is_file():
+            listing.skip(path, "is a broken link" if entry.is_symlink() else "is not a file")
+        elif wanted.accepts(entry, os.path.splitext(entry.name)[1].lower()):
+            listing.paths.append(path)
+        else:
+            listing.skip(path, f"is not {wanted.singular}")
+    _finish(root, listing, wanted)
+    return listing
+
+
+def walk(root: Path, listing: Listing) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """Everything below `root` that is not a folder to look into, with its path; sub-folders of `root` go to the listing.
+
+    Raises `DataError` where `root` is not a folder or cannot be read.
     """
     _check_folder(root)
-    listing = Listing()
     # A stack of folders still to read, each with the identities of those above it, by which a link back up is known.
     above: frozenset[tuple[int, int]] = frozenset({_identity(root)})
     pending = [("", above)]
@@ -53,18 +84,14 @@ def list_images(root: Path) -> Listing:
         prefix, above = pending.pop()
         for entry in _entries(root, prefix, listing):
             path = prefix + entry.name
-            if not entry.is_dir():
-                _list_file(entry, path, listing)
+            if not entry.is_dir() or entry.name == NO_CLASS:
+                yield entry, path
             elif (identity := _identity(entry)) in above:
                 listing.skip(path, "links to a folder that it is in")
-            elif entry.name == NO_CLASS:
-                listing.skip(path, NOT_AN_IMAGE)
             else:
                 pending.append((path + "/", above | {identity}))
                 if not prefix:
                     listing.folders.append(path)
-    _finish(root, listing)
-    return listing
 
 
 def _check_folder(root: Path) -> None:
@@ -98,14 +125,9 @@ def _identity(folder: Path | os.DirEntry[str]) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _list_file(entry: os.DirEntry[str], path: str, listing: Listing) -> None:
-    suffix = os.path.splitext(entry.name)[1].lower()
-    if not entry.is_file():
-        listing.skip(path, "is a broken link" if entry.is_symlink() else "is not a file")
-    elif suffix in IMAGE_SUFFIXES or (suffix not in OTHER_SUFFIXES and _looks_like_an_image(entry)):
-        listing.paths.append(path)
-    else:
-        listing.skip(path, NOT_AN_IMAGE)
+def is_image(entry: os.DirEntry[str], suffix: str) -> bool:
+    """Whether a file is an image by its suffix, or by its first bytes where the suffix says nothing."""
+    return suffix in IMAGE_SUFFIXES or (suffix not in OTHER_SUFFIXES and _looks_like_an_image(entry))
 
 
 def _looks_like_an_image(entry: os.DirEntry[str]) -> bool:
@@ -116,14 +138,17 @@ def _looks_like_an_image(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _finish(root: Path, listing: Listing) -> None:
+IMAGES = Wanted("images", "an image", is_image, "it should hold image files, in one sub-folder per class or directly")
+
+
+def _finish(root: Path, listing: Listing, wanted: Wanted) -> None:
     listing.paths.sort()
     listing.folders.sort()
     if not listing.paths:
         others = f" ({len(listing.skipped)} other files passed over)" if listing.skipped else ""
-        raise DataError(f"no images in {root}{others}", "it should hold image files, in one sub-folder per class or directly")
+        raise DataError(f"no {wanted.plural} in {root}{others}", wanted.hint)
     filled = {path.partition("/")[0] for path in listing.paths if "/" in path}
     for folder in listing.folders:
         if folder not in filled:
-            listing.skip(folder + "/", "is a class without images")
+            listing.skip(folder + "/", f"is a class without {wanted.plural}")
     listing.skipped.sort(key=lambda skip: skip.path)

@@ -1,0 +1,76 @@
+"""Which source DATA names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torchlurk.errors import OptionError
+from torchlurk.inputs.pictures.preprocessing import resolve
+from torchlurk.inputs.series.source import open_series
+from torchlurk.inputs.source import DEMO, Source
+from torchlurk.inputs.sources.class_files import Labelling
+from torchlurk.inputs.sources.file_lists import is_list, read_list
+from torchlurk.inputs.sources.folder import ImageFolder
+from torchlurk.inputs.sources.listing import Listing
+from torchlurk.inputs.sources.recognition import check_options, recognized
+from torchlurk.inputs.text.source import open_text
+from torchlurk.options import InputOptions
+from torchlurk.records import Preprocessing
+
+
+def open_source(
+    data: str,
+    options: InputOptions,
+    default: Preprocessing | None = None,
+    vocabulary: Mapping[str, int] | Sequence[str] | None = None,
+) -> Source:
+    """The source that DATA names: a folder or list of images, text or series, a file of text or series, or `demo`.
+
+    `default` is the model's own preprocessing, `vocabulary` one that a program gives. Of the demo, `limit` is how many
+    pictures are drawn. Raises `DataError` where there is nothing to read, or where the pictures differ in size and nothing
+    says how to make them alike; `OptionError` for options that do not go together or not with this kind of data.
+    """
+    path = Path(data).expanduser()
+    kind = "pictures" if data == DEMO else recognized(path, options.kind)
+    check_options(options, kind)
+    if vocabulary is not None and kind != "text":
+        raise OptionError(f"--vocabulary is for text; DATA is {kind}", "leave it out")
+    if data == DEMO:
+        return _demo(options, default)
+    listed = read_list(path) if path.suffix.lower() == ".csv" and is_list(path) else None
+    root = path.parent if listed else path
+    if kind == "text":
+        return open_text(root, options, vocabulary, data, listed)
+    if kind == "series":
+        return open_series(root, options, data, listed)
+    return _images(root, options, default, data, listed)
+
+
+def _demo(options: InputOptions, default: Preprocessing | None) -> Source:
+    from torchlurk.inputs.demo.world import IMAGES, PREPROCESSING, DemoWorld
+
+    for given, flag in ((options.classes, "--classes"), (options.kind not in (None, "pictures"), "--kind")):
+        if given:
+            raise OptionError(f"{flag} is for data of your own, not for {DEMO}", "leave it out")
+    return DemoWorld(options.limit or IMAGES, preprocessing=resolve(options, default or PREPROCESSING))
+
+
+def _images(
+    root: Path,
+    options: InputOptions,
+    default: Preprocessing | None,
+    name: str,
+    listed: tuple[Listing, Labelling] | None,
+) -> Source:
+    folder = ImageFolder(
+        root,
+        resolve(options, default),
+        class_names=options.class_names,
+        limit=options.limit,
+        name=name,
+        classes=options.classes,
+        listed=listed,
+    )
+    folder.check_sizes()
+    return folder

@@ -1,0 +1,1 @@
+"""Series: channels of numbers over time, from arrays, .ts files and tables."""

@@ -1,0 +1,134 @@
+"""What an item of a Python program's data set is, and how it becomes values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from PIL import Image
+from torch import Tensor
+
+from torchlurk.errors import DataError
+from torchlurk.inputs.items import Values
+from torchlurk.inputs.pictures.preprocessing import prepare
+from torchlurk.inputs.sources.labels import CLASS_KEYS, MOST_CLASSES
+from torchlurk.inputs.text.vocabulary import Vocabulary
+from torchlurk.records import KindName, Preprocessing
+
+INPUT_KEYS = ("image", "pixel_values", "img", "input", "input_ids", "series", "values")
+"""Where an item that is a mapping has its input: under the first of these that is there."""
+
+SHAPES = "(channel, height, width) of a picture, (time, channel) floats of a series, or (time,) whole numbers of a text"
+
+
+class UnknownTokenError(DataError):
+    """A token id stands for no token: the data and the vocabulary do not belong together."""
+
+
+def parts(item: Any) -> tuple[Any, Any]:
+    """(input, class) of an item, None for a class that it has not; raises `DataError` where there is no input."""
+    if isinstance(item, Mapping):
+        found = next((key for key in INPUT_KEYS if key in item), None)
+        label = next((key for key in CLASS_KEYS if key in item), None)
+        if found is None:
+            raise DataError(f"has none of the keys {', '.join(INPUT_KEYS)}")
+        return item[found], item[label] if label is not None else None
+    if isinstance(item, (tuple, list)):
+        if not item:
+            raise DataError("is an empty item")
+        return item[0], item[1] if len(item) > 1 else None
+    return item, None
+
+
+def to_class(label: Any) -> int | None:
+    """The class index that a label is, None where it is none (negative, not whole, several)."""
+    if isinstance(label, (torch.Tensor, np.ndarray)):
+        if label.ndim or "int" not in str(label.dtype):
+            return None
+        label = label.item()
+    elif isinstance(label, np.integer):
+        label = int(label)
+    return label if type(label) is int and 0 <= label < MOST_CLASSES else None
+
+
+def kind_of(value: Any) -> KindName:
+    """The kind of an input: whole numbers (time,) are text, floats (time, channel) a series, all else is for pictures."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        floats = "float" in str(value.dtype)
+        if value.ndim == 2 and floats:
+            return "series"
+        if value.ndim == 1 and not floats:
+            return "text"
+    return "pictures"
+
+
+def to_ids(value: Any, vocabulary: Vocabulary | None) -> Int64[Tensor, " time"]:
+    """Token ids from a data set; raises `DataError` where they are none, or the vocabulary has no such index."""
+    tensor = _tensor(value)
+    if tensor.ndim != 1 or not len(tensor) or tensor.is_floating_point():
+        raise DataError(f"has shape {tuple(tensor.shape)} and type {_type(tensor)}, not (time,) whole numbers of a text")
+    ids = tensor.to(torch.int64)
+    lowest, highest = int(ids.min()), int(ids.max())
+    if lowest < 0:
+        raise UnknownTokenError(f"has the token id {lowest}")
+    if vocabulary is not None and highest >= len(vocabulary):
+        raise UnknownTokenError(f"has the token id {highest}; the vocabulary ends at {len(vocabulary) - 1}")
+    return ids
+
+
+def to_series(value: Any) -> Float32[Tensor, "time channel"]:
+    """A series from a data set; raises `DataError` where it is none."""
+    tensor = _tensor(value)
+    if tensor.ndim != 2 or 0 in tensor.shape or tensor.is_complex():
+        raise DataError(f"has shape {tuple(tensor.shape)} and type {_type(tensor)}, not (time, channel) floats of a series")
+    return tensor.to(torch.float32)
+
+
+def _tensor(value: Any) -> Tensor:
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(value.copy())
+    if not isinstance(value, Tensor):
+        raise DataError(f"is a {type(value).__name__}, not a tensor or array")
+    return value.detach().as_subclass(Tensor).cpu()
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def to_pixels(picture: Any, preprocessing: Preprocessing) -> Values:
+    """A data set's picture as an item's pixels; raises `DataError` where it is no picture."""
+    if isinstance(picture, Image.Image):
+        return prepare(picture, preprocessing)
+    if isinstance(picture, np.ndarray):
+        picture = torch.from_numpy(_channels_first(picture).copy())
+    if not isinstance(picture, torch.Tensor):
+        raise DataError(f"is a {type(picture).__name__}, not a tensor or picture")
+    tensor = picture.detach().as_subclass(torch.Tensor).cpu()
+    tensor = tensor[None] if tensor.ndim == 2 else tensor
+    if tensor.ndim != 3 or 0 in tensor.shape:
+        raise DataError(f"has shape {tuple(picture.shape)}, not {SHAPES}")
+    if tensor.is_floating_point():
+        return tensor.to(torch.float32)
+    if tensor.dtype != torch.uint8:
+        raise DataError(f"has values of type {_type(tensor)}, not uint8 or float")
+    return _prepared(tensor.permute(1, 2, 0).numpy(), preprocessing)
+
+
+def _prepared(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    channels = pixels.shape[2]
+    if channels in (1, 3) and preprocessing.channels in (1, 3):
+        image = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if channels == 1 else pixels))
+        return prepare(image, preprocessing)
+    if preprocessing.resize or preprocessing.crop:
+        raise DataError(f"has {channels} channels, of which no picture can be made to resize or crop")
+    return pixels
+
+
+def _channels_first(array: np.ndarray) -> np.ndarray:
+    """An array as (channel, height, width); channels come last where only that end is short enough to be them."""
+    last = array.ndim == 3 and array.shape[2] <= 4 < array.shape[0]
+    return array.transpose(2, 0, 1) if last else array

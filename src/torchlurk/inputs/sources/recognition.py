@@ -1,0 +1,104 @@
+"""What DATA holds: pictures, text or series, and which options go with that."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from torchlurk.errors import DataError, OptionError, nearest
+from torchlurk.inputs.series.source import SERIES_SUFFIXES, TABLE
+from torchlurk.inputs.sources.file_lists import is_list, read_list
+from torchlurk.inputs.sources.listing import IMAGE_SUFFIXES, Listing, is_image, walk
+from torchlurk.inputs.text.source import ROWS, TEXT_SUFFIXES
+from torchlurk.options import InputOptions
+from torchlurk.records import KindName
+
+OPTIONS_OF: dict[str, tuple[tuple[KindName, ...], tuple[str, ...]]] = {
+    "pictures": (("pictures",), ("resize", "crop", "interpolation", "mean", "std")),
+    "text": (("text",), ("tokenizer", "lowercase", "vocabulary", "lines", "window", "burn_in")),
+    "text and series": (("text", "series"), ("input_axes",)),
+}
+"""Options that not every kind has: in words whose they are, the kinds, the options."""
+
+_FILES = {"pictures": "images", "text": "text files", "series": "CSV files"}
+
+
+def check_options(options: InputOptions, kind: KindName, what: str = "DATA") -> None:
+    """Raises `OptionError` for an option that was given and is for another kind; `what` is how the data is called."""
+    usual = InputOptions()
+    for owners, (kinds, names) in OPTIONS_OF.items():
+        for name in names:
+            if kind not in kinds and getattr(options, name) != getattr(usual, name):
+                raise OptionError(f"--{name.replace('_', '-')} is for {owners}; {what} is {kind}", "leave it out")
+
+
+def recognized(data: Path, wanted: KindName | None) -> KindName:
+    """The kind of a folder or file, or `wanted` where that cannot be told; what is neither counts as pictures.
+
+    Raises `DataError` where files of several kinds are there, `OptionError` where `wanted` is not what is there.
+    """
+    if data.is_dir():
+        return wanted or _kind_of_folder(data)
+    file, _, array = str(data).partition(".npz:")
+    told = kind_of_name(f"{file}.npz" if array else data.name)
+    if told is not None and not Path(f"{file}.npz" if array else data).exists():
+        raise _missing(data)
+    if told == "series" and data.suffix.lower() == TABLE and is_list(data):
+        told = kind_of_names(read_list(data)[0].paths, str(data), wanted)
+    if told is not None and wanted not in (None, told):
+        raise OptionError(f"--kind is '{wanted}', {data} is {told}", "leave --kind out, or give other data")
+    return told or wanted or "pictures"
+
+
+def kind_of_name(name: str) -> KindName | None:
+    """What a file is by its suffix."""
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix in IMAGE_SUFFIXES:
+        return "pictures"
+    if suffix in TEXT_SUFFIXES or suffix == ROWS:
+        return "text"
+    return "series" if suffix in SERIES_SUFFIXES else None
+
+
+def kind_of_names(names: Sequence[str], what: str, wanted: KindName | None) -> KindName:
+    """The kind that all files of a list have."""
+    counts = Counter(kind_of_name(name) for name in names)
+    if len(counts) > 1:
+        raise _mixed(what, counts)
+    (kind,) = counts
+    if kind is None and wanted is None:
+        raise DataError(f"{what} names files whose kind cannot be told, such as {names[0]}", "say it with --kind")
+    return kind or wanted or "pictures"
+
+
+def _kind_of_folder(root: Path) -> KindName:
+    """Pictures where there is any image; otherwise what all files are whose kind can be told."""
+    counts: Counter[KindName | None] = Counter()
+    for entry, _ in walk(root, Listing()):
+        suffix = os.path.splitext(entry.name)[1].lower()
+        if not entry.is_file():
+            continue
+        if is_image(entry, suffix):
+            return "pictures"
+        counts["text" if suffix in TEXT_SUFFIXES else "series" if suffix == TABLE else None] += 1
+    counts.pop(None, None)
+    if len(counts) > 1:
+        raise _mixed(str(root), counts)
+    return next((kind for kind in counts if kind), "pictures")
+
+
+def _mixed(what: str, counts: Counter[KindName | None]) -> DataError:
+    parts = [f"{count} {_FILES[kind] if kind else 'other files'}" for kind, count in counts.items()]
+    return DataError(
+        f"{what} holds {' and '.join(parts)}", "one study is of one kind of data: say which with --kind, or part them"
+    )
+
+
+def _missing(data: Path) -> DataError:
+    try:
+        beside = os.listdir(data.parent)
+    except OSError:
+        beside = []
+    return DataError(f"no file {data}{nearest(data.name, beside)}", "DATA is a folder, a file of text or of series, or demo")
