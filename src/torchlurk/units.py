@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -39,3 +40,22 @@ def matching(globs: Iterable[str], names: Sequence[str]) -> list[str]:
             )
         wanted.update(found)
     return [name for name in names if name in wanted]
+
+
+def aliased(name: str, names: Sequence[str]) -> str:
+    """The layer that a name means: itself, or, of a recurrent module, its last layer's forward direction (`rnn` is `rnn.l1`),
+    and of one with a single layer and direction that one's streams (`rnn.c` is `rnn.l0.c`).
+    """
+    if name in names:
+        return name
+    layers = [one for one in names if LAST.fullmatch(one) and one.rpartition(".")[0] == name]
+    if layers:
+        return max(layers, key=lambda one: int(one.rpartition(".l")[2]))
+    module, _, stream = name.rpartition(".")
+    parts = [one for one in names if one.startswith(f"{module}.l") and PART.fullmatch(one.removeprefix(f"{module}."))]
+    only = f"{module}.l0.{stream}"
+    return only if only in names and parts == [f"{module}.l0"] else name
+
+
+LAST = re.compile(r".*\.l\d+")
+PART = re.compile(r"l\d+(_reverse)?")

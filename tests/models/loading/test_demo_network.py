@@ -51,7 +51,7 @@ def test_an_untrained_one_does_not() -> None:
 
 def normalized(index: int) -> Tensor:
     item = DemoWorld(index + 1, FRESH).read(index)
-    return (torch.from_numpy(item.pixels).permute(2, 0, 1) / 255 - 0.5) / 0.25
+    return (torch.from_numpy(item.values).permute(2, 0, 1) / 255 - 0.5) / 0.25
 
 
 def test_it_is_small_and_comes_as_safetensors() -> None:

@@ -266,13 +266,19 @@ def test_windows_folded_into_the_batch_are_tokens_of_one_map() -> None:
 
 
 def test_a_layer_whose_output_does_not_hold_example_after_example_is_passed_over() -> None:
-    module = Net(lambda net, x: net.b(net.a(x.flatten(2).permute(2, 0, 1)).mean(0)), a=nn.Linear(3, 5), b=nn.Linear(5, 2))
+    module = Net(lambda net, x: net.b(net.a(x.permute(2, 3, 0, 1)).mean((0, 1))), a=nn.Linear(3, 5), b=nn.Linear(5, 2))
     found = survey(module, IMAGE)
     assert [one.name for one in found.layers] == ["b"]
     assert [one.path for one in found.skipped] == ["a"]
 
 
-def test_recurrent_and_volumetric_layers_are_passed_over_with_a_reason() -> None:
+def test_a_layer_whose_examples_are_on_the_second_axis_is_read() -> None:
+    module = Net(lambda net, x: net.b(net.a(x.flatten(2).permute(2, 0, 1)).mean(0)), a=nn.Linear(3, 5), b=nn.Linear(5, 2))
+    found = survey(module, IMAGE).layer("a")
+    assert (found.layout, found.batch_axis, found.shape) == ("tokens", 1, (256,))
+
+
+def test_recurrent_layers_above_pictures_are_read_and_volumetric_ones_passed_over_with_a_reason() -> None:
     class Recurrent(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -285,8 +291,9 @@ def test_recurrent_and_volumetric_layers_are_passed_over_with_a_reason() -> None
             return self.head(self.rnn(x.permute(0, 2, 1, 3).flatten(2))[0][:, -1])
 
     found = survey(Recurrent(), IMAGE)
-    assert default(Recurrent()) == ["head"]
-    assert {one.path: one.reason for one in found.skipped} == {"rnn": "recurrent", "volume": "its output has 5 axes"}
+    assert default(Recurrent()) == [*(f"rnn.l0{stream}" for stream in ("", ".c", ".i", ".f", ".g", ".o")), "head"]
+    assert found.layer("rnn.l0").shape == (16,)
+    assert {one.path: one.reason for one in found.skipped} == {"volume": "its output has 5 axes"}
 
 
 def test_attention_is_a_layer_of_tokens() -> None:

@@ -11,16 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from torchlurk.errors import ModelError
+from torchlurk.errors import ModelError, OptionError
+from torchlurk.models.survey.axes import PICTURES, Axes
 from torchlurk.models.survey.channel_axis import RECURRENT
 from torchlurk.models.survey.endings import Ending, ending
 from torchlurk.models.survey.graph import graph
 from torchlurk.models.survey.read_points import Point, ReadPoints, joined_in
 from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.models.survey.recording import COPIES, Call, Recording, record
+from torchlurk.models.survey.recurrent_layers import cell_loops, node_of, recurrent_layers
 from torchlurk.models.taps.as_found import as_found
+from torchlurk.models.taps.recurrent import mode_of
 from torchlurk.records import Graph, Layer, Layout, Skip, Tap
-from torchlurk.units import matching
+from torchlurk.units import PART, aliased, matching
 
 WILDCARDS = frozenset("*?[")
 
@@ -46,8 +49,10 @@ class Survey:
         return choose(self.layers, [name])[0]
 
 
-def survey(module: nn.Module, inputs: Tensor, tap: Tap = "activation") -> Survey:
+def survey(module: nn.Module, inputs: Tensor, tap: Tap = "activation", axes: Axes = PICTURES) -> Survey:
     """The layers and the graph of `module`, from one pass on the first of `inputs`, in evaluation mode.
+
+    `axes` says what the axes of `inputs` are; signals and vectors may be given as pictures.
 
     The model is left as found, also after an error: parameters, buffers, training flags, hooks, random state. Names
     are dotted paths; the second call of a module in a pass is `name#1`, the third `name#2`. Raises `ModelError`
@@ -55,9 +60,9 @@ def survey(module: nn.Module, inputs: Tensor, tap: Tap = "activation") -> Survey
     """
     _refuse(module)
     with as_found(module):
-        recording = _run(module, inputs)
-        found = _interpret(module, recording, tap)
-        fields = receptive_fields(module, inputs, found.layers)
+        recording = _run(module, inputs, axes)
+        found = _interpret(module, recording, tap, axes)
+        fields = receptive_fields(module, inputs, found.layers, axes)
     layers = tuple(
         replace(one, receptive_field=field.size, stride=field.stride, together=not field.reads)
         for one, field in ((one, fields[one.name]) for one in found.layers)
@@ -74,18 +79,44 @@ def _unreached(module: nn.Module, recording: Recording) -> Iterator[Skip]:
             yield Skip(path, "the first example does not reach it")
 
 
-def choose(layers: Sequence[Layer], globs: Sequence[str] = ()) -> tuple[Layer, ...]:
-    """The layers meant by `globs`, in the order of `layers`.
+def choose(layers: Sequence[Layer], globs: Sequence[str] = (), streams: Sequence[str] = ("all",)) -> tuple[Layer, ...]:
+    """The layers meant by `globs`, in the order of `layers`, and of recurrent ones these `streams` beside the states.
 
     No glob means those that are layers by default, and a glob matches among them only; a name without wildcards may
-    be any layer's. Raises `UnitError` for one that matches none.
+    be any layer's. Raises `UnitError` for a glob, and `OptionError` for a stream, that matches none.
     """
-    default = [layer.name for layer in layers if layer.by_default]
+    among = [layer for layer in layers if _streamed(layer, streams)]
+    _check_streams(layers, streams)
+    default = [layer.name for layer in among if layer.by_default]
     every = [layer.name for layer in layers]
     wanted = set() if globs else set(default)
     for glob in globs:
-        wanted.update([glob] if glob in every else matching([glob], default if WILDCARDS & set(glob) else every))
+        meant = aliased(glob, every)
+        wanted.update([meant] if meant in every else matching([glob], default if WILDCARDS & set(glob) else every))
     return tuple(layer for layer in layers if layer.name in wanted)
+
+
+STREAM_GROUPS = {"all": None, "output": frozenset({""}), "cell": frozenset({"", "c"}), "gates": frozenset({"", *"ifgorzn"})}
+"""By the words of `--streams`, which streams of recurrent layers are read; None: all of them."""
+
+
+def _stream(layer: Layer) -> str:
+    """What is read of each layer and direction, or of a cell: '' for the states."""
+    last = layer.stream.rpartition(".")[2]
+    return last if layer.module and not PART.fullmatch(last) else ""
+
+
+def _streamed(layer: Layer, streams: Sequence[str]) -> bool:
+    groups = [STREAM_GROUPS.get(word, frozenset({word})) for word in streams]
+    return not layer.module or any(group is None or _stream(layer) in group for group in groups)
+
+
+def _check_streams(layers: Sequence[Layer], streams: Sequence[str]) -> None:
+    known = {_stream(layer) for layer in layers if layer.module} - {""}
+    for word in streams:
+        if word not in STREAM_GROUPS and word not in known:
+            available = ", ".join([*STREAM_GROUPS, *sorted(known)])
+            raise OptionError(f"--streams names '{word}', which no layer has", f"available: {available}")
 
 
 def _refuse(module: nn.Module) -> None:
@@ -109,22 +140,22 @@ def _refuse(module: nn.Module) -> None:
         )
 
 
-def _run(module: nn.Module, inputs: Tensor) -> Recording:
+def _run(module: nn.Module, inputs: Tensor, axes: Axes) -> Recording:
     # Two copies of one example tell along which axis a tensor holds the examples.
     with torch.inference_mode(False), torch.no_grad():
-        one = inputs[:1].detach().clone()
+        one = inputs.narrow(axes.batch, 0, 1).detach().clone()
+        channel_axis = axes.channel if one.ndim > 1 else None
         try:
-            recording = record(module, one.repeat(COPIES, *(1 for _ in inputs.shape[1:])), COPIES)
+            recording = record(module, torch.cat([one] * COPIES, axes.batch), COPIES, channel_axis)
             if recording.apart:
-                alone = record(module, one, 1)
+                alone = record(module, one, 1, channel_axis)
                 recording = alone if _one_after_the_other(recording, alone) else recording
             return recording
         except Exception as error:
             what = " ".join(str(error).split()) or "no message"
-            shape = "×".join(str(extent) for extent in inputs.shape[1:])
+            shape = "×".join(str(extent) for place, extent in enumerate(inputs.shape) if place != axes.batch)
             raise ModelError(
-                f"{type(module).__name__} cannot run on an input of {shape}: {type(error).__name__}: {what}",
-                "set the input size that it was made for with --resize and --crop, and its channels with --mean",
+                f"{type(module).__name__} cannot run on an input of {shape}: {type(error).__name__}: {what}", axes.hint
             ) from error
 
 
@@ -134,19 +165,25 @@ def _one_after_the_other(several: Recording, alone: Recording) -> bool:
     return any(once[module] and count == COPIES * once[module] for module, count in by_copies.items())
 
 
-def _interpret(module: nn.Module, recording: Recording, tap: Tap) -> Survey:
+def _interpret(module: nn.Module, recording: Recording, tap: Tap, axes: Axes) -> Survey:
     """What a recorded pass shows, all but the receptive fields."""
     edges, nodes = graph(recording)
     follower = ReadPoints(recording)
     layers: dict[str, Layer] = {}
     skipped: dict[str, Skip] = {}
     at: dict[str, int] = {}
+    looped = cell_loops(recording)
     for call in recording.root.inside():
+        if mode_of(call.module) is not None:
+            streams = recurrent_layers(call, looped, recording)
+            layers.update((one.name, one) for one in streams)
+            at.update((one.name, node_of(call, nodes)) for one in streams)
+            continue
         if (call is recording.root and not call.leaf) or call.output is None:
             continue
         mixes = any(operation.mixes for operation in call.operations)
         joins = joined_in(call, call.output)
-        layout, reason = _layout(call, recording.input.shape, recording.copies)
+        layout, reason = _layout(call, recording.input.shape, recording.copies, axes)
         if layout is None:
             if mixes or joins or any(operation.name in RECURRENT for operation in call.operations):
                 skipped[call.name] = Skip(call.name, reason)
@@ -159,12 +196,11 @@ def _interpret(module: nn.Module, recording: Recording, tap: Tap) -> Survey:
             f"{type(module).__name__} has no layer whose output has channels",
             "it needs convolutions, linear layers or other modules with images, vectors or tokens as output",
         )
-    return Survey(
-        tuple(layers.values()), edges, recording.input.shape[1:], tuple(skipped.values()), at, ending(module, recording)
-    )
+    shape = tuple(extent for place, extent in enumerate(recording.input.shape) if place != axes.batch)
+    return Survey(tuple(layers.values()), edges, shape, tuple(skipped.values()), at, ending(module, recording))
 
 
-def _layout(call: Call, image: tuple[int, ...], copies: int) -> tuple[Layout | None, str]:
+def _layout(call: Call, image: tuple[int, ...], copies: int, axes: Axes) -> tuple[Layout | None, str]:
     """How the call's output is arranged; None with the reason where its units cannot be read.
 
     `image` is the shape of the network's input, `copies` how many examples there were.
@@ -172,16 +208,21 @@ def _layout(call: Call, image: tuple[int, ...], copies: int) -> tuple[Layout | N
     assert call.output is not None
     rank, axis = len(call.output.shape), _axis(call)
     if any(operation.name in RECURRENT for operation in call.operations):
-        return None, "recurrent"
+        return None, "it calls a recurrent kernel of torch by itself, not through a module of torch.nn"
     if rank < 2 or rank > 4:
         return None, f"its output has {rank} axes"
     if 0 in call.output.shape:
         return None, "its output is empty"
-    if not call.batched:
-        return None, "its output does not hold one example after the other along the first axis"
+    batch = call.batch_axis
+    if batch is None:
+        return None, "its output does not hold one example after the other along an axis"
     if axis is None:
         return None, "it cannot be told along which axis its output has channels"
-    folded = call.output.shape[0] != copies
+    folded = call.output.shape[batch] != copies
+    if batch and (axis != rank - 1 or rank != 3):
+        return None, "its examples are on the second axis, and its channels not on the third"
+    if axis == rank - 1 and axes.steps is not None and (rank == 3 or folded):
+        return "sequence", ""
     if axis == rank - 1:
         if rank == 4 and not folded and _like_an_image(call.output.shape[1:3], image):
             return "spatial", ""
@@ -212,8 +253,9 @@ def _layer(call: Call, layout: Layout, point: Point, copies: int, *, by_default:
     assert call.output is not None
     shape, axis = call.output.shape, _axis(call)
     assert axis is not None
-    positions = tuple(extent for place, extent in enumerate(shape) if place not in (0, axis))
-    folded = shape[0] // copies
+    batch = call.batch_axis or 0
+    positions = tuple(extent for place, extent in enumerate(shape) if place not in (batch, axis))
+    folded = shape[batch] // copies
     if folded > 1:
         positions = (folded * torch.Size(positions).numel(),)
     return Layer(
@@ -228,4 +270,5 @@ def _layer(call: Call, layout: Layout, point: Point, copies: int, *, by_default:
         read_after=point.operations,
         read_at=point.hops,
         by_default=by_default,
+        batch_axis=batch,
     )

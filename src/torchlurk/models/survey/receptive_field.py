@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Int, Int32, Shaped
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError
+from torchlurk.models.survey.axes import PICTURES, Axes
 from torchlurk.models.survey.dependence.intervals import TRUE, UNBOUNDED, Reach, everything
 from torchlurk.models.survey.dependence.tracing import Tracing
 from torchlurk.models.taps.as_found import as_found
@@ -60,16 +62,16 @@ class ReceptiveField:
 
 
 def receptive_fields(
-    module: nn.Module, inputs: Shaped[Tensor, "batch ..."], layers: Sequence[Layer]
+    module: nn.Module, inputs: Shaped[Tensor, ...], layers: Sequence[Layer], axes: Axes = PICTURES, *, unreached: bool = False
 ) -> dict[str, ReceptiveField]:
-    """The receptive field of each layer, by name, found in one forward pass of the first of `inputs`.
+    """The receptive field of each layer, by name, found in one forward pass of the first of `inputs`, which have these axes.
 
     Holds for every input of that size. The module is left as it was.
-    Raises `ModelError` for a layer that this input does not reach.
+    Raises `ModelError` for a layer that this input does not reach, unless some may be `unreached`: those are left out.
     """
     with torch.inference_mode(False):
-        image = inputs[:1].detach().clone()
-    tracing = Tracing(image)
+        image = inputs.narrow(axes.batch, 0, 1).detach().clone()
+    tracing = Tracing(image, axes.steps)
     found: dict[str, tuple[Reach, bool]] = {}
 
     def note(layer: Layer, tensor: Tensor) -> None:
@@ -81,22 +83,29 @@ def receptive_fields(
     with torch.inference_mode(False), torch.no_grad(), as_found(module), reading_all, tracing.following_numbers(), tracing:
         module(image)
     missing = [layer.name for layer in layers if layer.name not in found]
-    if missing:
+    if missing and not unreached:
         raise ModelError(
             f"layer '{missing[0]}' was not reached when the model ran", "leave it out, or give an input that reaches it"
         )
-    made: dict[tuple[int, bool, int, tuple[int, ...]], ReceptiveField] = {}
-    keys = {layer.name: (id(found[layer.name][0]), found[layer.name][1], layer.channel_axis, layer.shape) for layer in layers}
+    made: dict[tuple[Any, ...], ReceptiveField] = {}
+    keys = {
+        layer.name: (id(found[layer.name][0]), found[layer.name][1], layer.channel_axis, layer.batch_axis, layer.shape)
+        for layer in layers
+        if layer.name in found
+    }
     for layer in layers:
-        if keys[layer.name] not in made:  # normalizations and nonlinearities hand on the same
+        if layer.name in keys and keys[layer.name] not in made:  # normalizations and nonlinearities hand on the same
             made[keys[layer.name]] = _field(layer, *found[layer.name])
     return {name: made[key] for name, key in keys.items()}
 
 
 def _field(layer: Layer, reach: Reach, reads: bool) -> ReceptiveField:
     reach = _maps(layer, reach).over([0])
+    layer = replace(layer, shape=reach.shape[2:])  # of a sequence, that of this one
     rows, columns = (sides[:, 0].double() for sides in (reach.rows, reach.columns))
     size, stride = _size(reach, rows, columns), _stride(layer, reach, rows, columns)
+    if layer.layout == "sequence" and _grows(columns):
+        size = stride = None
     return ReceptiveField(
         size=size,
         stride=stride,
@@ -135,7 +144,14 @@ def _origin(
 
 def _maps(layer: Layer, reach: Reach) -> Reach:
     """As `taps.maps`: example, channel, position."""
-    if layer.channel_axis != 1:
+    if layer.batch_axis:
+        reach = reach.permuted([layer.batch_axis, *(dim for dim in range(len(reach.shape)) if dim != layer.batch_axis)])
+    if layer.layout == "sequence":
+        if layer.channel_axis != 1:
+            reach = reach.reshaped((1, -1, layer.channels)).permuted([0, 2, 1])
+        if reach.shape[1] == layer.channels and len(reach.shape) == 3:
+            return reach
+    elif layer.channel_axis != 1:
         arranged = reach.reshaped((-1, *layer.shape, layer.channels))
         reach = arranged.permuted([0, -1, *range(1, 1 + len(layer.shape))])
     if reach.shape[1:] != (layer.channels, *layer.shape):
@@ -173,6 +189,15 @@ def _stride(layer: Layer, reach: Reach, rows: Tensor, columns: Tensor) -> tuple[
         return None
     horizontal = _step(columns, -1, reach.width / layer.shape[-1])
     return (vertical, horizontal) if vertical and horizontal else None
+
+
+def _grows(columns: Tensor) -> bool:
+    """Whether each step depends on all that came before, or comes after: then there is no size, but an end that stays."""
+    if columns.shape[-1] < 2:
+        return False
+    low, high = columns[TRUE].amax(1)
+    still, moving = low == low[0], high == high[0]
+    return bool(still.all() and not moving.all()) or bool(moving.all() and not still.all())
 
 
 def _step(sides: Tensor, dim: int, average: float) -> int | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
 from torchlurk.models.survey.channel_axis import CONVOLUTIONS, DENSE, PRODUCTS, output_axis
@@ -82,8 +83,9 @@ class Operation:
 class Call:
     """One call of a module.
 
-    `output` is its output tensor (the first of a tuple); `batched` whether that tensor holds one example after the
-    other along its first axis. `operations` are those of its own forward, `calls` the modules it called.
+    `output` is its output tensor (the first of a tuple); `batch_axis` the axis along which that tensor holds one example
+    after the other, None where there is none. `steps` is how many steps a recurrent module took. `operations` are those of
+    its own forward, `calls` the modules it called.
     """
 
     path: str
@@ -92,7 +94,8 @@ class Call:
     parent: Call | None
     inputs: tuple[Value, ...] = ()
     output: Value | None = None
-    batched: bool = True
+    batch_axis: int | None = 0
+    steps: int | None = None
     operations: list[Operation] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
 
@@ -153,21 +156,23 @@ class Recording:
         return found or set(self.operations)
 
 
-def record(module: nn.Module, batch: Tensor, copies: int) -> Recording:
+def record(module: nn.Module, batch: Tensor, copies: int, channel_axis: int | None) -> Recording:
     """Runs `module` on `batch`, which holds the same example `copies` times, and tells what ran.
+
+    `channel_axis` is that of the batch.
 
     One pass is enough unless it meets tensors that no operation seen has made. Then the operations inside scripted functions
     are watched too. Tensors that come from nowhere even then are compared with those of a pass on other numbers: those that
     differ count as computed from what was taken out of torch before. Whatever the forward pass raises is raised; the hooks are
     removed in any case.
     """
-    recorder, output = _pass(Recorder(module, batch, copies), batch)
+    recorder, output = _pass(Recorder(module, batch, copies, channel_axis), batch)
     if recorder.strays.contents:
-        recorder, output = _pass(Recorder(module, batch, copies, beneath=True), batch)
+        recorder, output = _pass(Recorder(module, batch, copies, channel_axis, beneath=True), batch)
     if strays := recorder.strays.contents:
-        again = lambda other: _pass(Recorder(module, other, copies, beneath=True), other)[0].strays.contents  # noqa: E731
+        again = lambda other: _pass(Recorder(module, other, copies, channel_axis, beneath=True), other)[0].strays.contents  # noqa: E731
         if constants := constants_among(strays, batch, again):
-            recorder, output = _pass(Recorder(module, batch, copies, beneath=True, constants=constants), batch)
+            recorder, output = _pass(Recorder(module, batch, copies, channel_axis, beneath=True, constants=constants), batch)
     return recorder.finish(output)
 
 
@@ -184,7 +189,14 @@ class Recorder(TorchFunctionMode):
     """
 
     def __init__(
-        self, module: nn.Module, batch: Tensor, copies: int, *, beneath: bool = False, constants: Collection[int] = ()
+        self,
+        module: nn.Module,
+        batch: Tensor,
+        copies: int,
+        channel_axis: int | None,
+        *,
+        beneath: bool = False,
+        constants: Collection[int] = (),
     ) -> None:
         super().__init__()
         self.module, self.copies = module, copies
@@ -199,7 +211,7 @@ class Recorder(TorchFunctionMode):
         self.age = 0
         for tensor in (*module.parameters(), *module.buffers(), *plain_attributes(module)):
             self._keep(tensor)
-        self.input = self._value(batch, 1 if batch.ndim > 1 else None, None)
+        self.input = self._value(batch, channel_axis, None)
         self.stack: list[Call] = []
         self.numbers: dict[nn.Module, int] = {}
         self.root: Call | None = None
@@ -254,10 +266,11 @@ class Recorder(TorchFunctionMode):
             axes = [output_axis(name, (), {}, call.inputs, tuple(one.shape), lambda _: False) for one in unseen]
             self._append(Operation(name, call, call.inputs, mixes=kernels, opaque=True), unseen, axes)
         self.stack.pop()
+        call.steps = _steps(module, output)
         tensor = output_tensor(output)
         if tensor is not None:
             call.output = self.values.get(id(tensor))
-            call.batched = call.output is not None and _batched(tensor, self.copies)
+            call.batch_axis = _batch_axis(tensor, self.copies) if call.output is not None else None
 
     def __torch_function__(
         self, func: Function, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -381,12 +394,27 @@ def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr() or id(tensor)
 
 
-def _batched(tensor: Tensor, copies: int) -> bool:
-    """Whether `tensor` holds the copies of the example one after the other along its first axis."""
-    if tensor.ndim < 2 or tensor.shape[0] % copies:
-        return False
-    if tensor.shape[0] == copies:
-        return True
-    first, *others = tensor.detach().float().chunk(copies)
+def _batch_axis(tensor: Tensor, copies: int) -> int | None:
+    """The axis along which `tensor` holds the copies of the example one after the other: the first, or, where steps come
+    first, the second; None for neither.
+    """
+    if tensor.ndim < 2:
+        return None
+    if tensor.shape[0] == copies or (tensor.shape[0] % copies == 0 and _alike(tensor, 0, copies)):
+        return 0
+    return 1 if tensor.ndim > 2 and tensor.shape[1] == copies and _alike(tensor, 1, copies) else None
+
+
+def _alike(tensor: Tensor, axis: int, copies: int) -> bool:
+    first, *others = tensor.detach().float().chunk(copies, axis)
     slack = TOLERANCE * float(first.abs().amax()) if first.numel() else 0.0
     return all(torch.allclose(first, other, rtol=TOLERANCE, atol=slack, equal_nan=True) for other in others)
+
+
+def _steps(module: nn.Module, output: Any) -> int | None:
+    """How many steps a recurrent module has taken."""
+    if not isinstance(module, nn.RNNBase) or not isinstance(output, tuple):
+        return None
+    if isinstance(output[0], PackedSequence):
+        return len(output[0].batch_sizes)
+    return int(output[0].shape[1 if module.batch_first and output[0].ndim == 3 else 0])

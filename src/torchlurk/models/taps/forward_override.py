@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 
 class ForwardOverride:
-    """Something else run in the stead of a module, whose hooks still run, until it is removed."""
+    """Another forward run instead of a module's own, whose hooks still run, until it is removed."""
 
-    def __init__(self, module: nn.Module, forward: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, module: nn.Module, forward: Callable[..., Any]) -> None:
         self._module = module
+        self._before = vars(module).get("forward")
         vars(module)["forward"] = forward
 
     def remove(self) -> None:
-        """The module runs itself again."""
-        del vars(self._module)["forward"]
+        """The module runs as it did before."""
+        if self._before is None:
+            del vars(self._module)["forward"]
+        else:
+            vars(self._module)["forward"] = self._before
 
 
 def untouched(module: nn.Module) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from torchlurk.models.taps.forward_override import ForwardOverride, untouched
-from torchlurk.models.taps.reading import submodules
+from torchlurk.models.taps.modules import submodules
 from torchlurk.records import Layer
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from torchlurk.models.taps.forward_override import ForwardOverride, untouched
+from torchlurk.models.taps.modules import submodules
 from torchlurk.models.taps.nonlinearities import Function, operation_name
+from torchlurk.models.taps.stream_reader import StreamReader
 from torchlurk.models.taps.tensors import output_tensor, tensors_in
 from torchlurk.records import Layer
-
-ROOT = "model"
-"""What a model is called that is itself a layer."""
 
 Deliver = Callable[[Layer, Tensor], None]
 Rectify = Callable[[Layer, Tensor, float], None]
@@ -66,19 +65,33 @@ def reading(
                 raise
 
 
-def maps(layer: Layer, activation: Float[Tensor, ...]) -> Float[Tensor, "batch channel *position"]:
+def maps(layer: Layer, activation: Float[Tensor, ...], examples: int | None = None) -> Float[Tensor, "batch channel *position"]:
     """The units' maps in a tensor that `reading` delivered: batch, channel, then the positions of `layer.shape`.
 
-    It is a view wherever the memory allows. Windows that a model has folded into the batch are tokens of one map.
+    Of a sequence it is as many steps as there are: of so many `examples`, where the model has folded the steps into the
+    batch. It is a view wherever the memory allows. Windows that a model has folded into the batch are tokens of one map.
     """
+    if layer.batch_axis:
+        activation = activation.movedim(layer.batch_axis, 0)
     if layer.channel_axis == 1:
         return activation
+    if layer.layout == "sequence":
+        steps = activation if activation.ndim == 3 else activation.reshape(examples or 1, -1, layer.channels)
+        return steps.movedim(-1, 1)
     return activation.reshape(-1, *layer.shape, layer.channels).movedim(-1, 1)
 
 
-def rows_of(layer: Layer, activation: Tensor) -> int | None:
-    """Of how many examples `maps` would give the units; None where they are not arranged as the layer was found."""
+def rows_of(layer: Layer, activation: Tensor, examples: int | None = None) -> int | None:
+    """Of how many examples `maps` would give the units; None where they are not arranged as the layer was found.
+
+    Of a sequence whose steps the model has folded into the batch, it is so many `examples` as may be.
+    """
     shape = activation.shape
+    if layer.layout == "sequence" and layer.channel_axis != 1:
+        if len(shape) == 3:
+            return shape[layer.batch_axis] if shape[2] == layer.channels else None
+        folded = len(shape) == 2 and shape[1] == layer.channels and examples is not None
+        return examples if folded and examples and shape[0] % examples == 0 else None
     if layer.channel_axis == 1:
         return shape[0] if len(shape) > 1 and shape[1] == layer.channels else None
     whole = layer.positions * layer.channels
@@ -117,9 +130,11 @@ class _Reader:
         self.pending: list[_Pending] = []
         self.busy = False
         self.by_path: dict[str, dict[int, Layer]] = {}
+        self.streams = StreamReader([layer for layer in layers if layer.module], self._deliver)
         for layer in layers:
-            path, _, number = layer.name.partition("#")
-            self.by_path.setdefault(path, {})[int(number or 0)] = layer
+            if not layer.module:
+                path, _, number = layer.name.partition("#")
+                self.by_path.setdefault(path, {})[int(number or 0)] = layer
         hops = {hop for layer in layers for hop in layer.read_at}
         self.needs_mode = any(hop.endswith("()") for hop in hops)
         self.followed = {hop for hop in hops if not hop.endswith("()")}
@@ -128,6 +143,7 @@ class _Reader:
     def attach(self, module: nn.Module) -> Iterator[Any]:
         """The handles of the hooks, one after the other as they are set."""
         yield module.register_forward_pre_hook(self._start)
+        yield from self.streams.attach(module)
         for path, name, one in submodules(module):
             if self.needs_mode and isinstance(one, nn.MultiheadAttention):
                 yield from _without_mode(one)
@@ -146,6 +162,7 @@ class _Reader:
     def _start(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self.pending.clear()
         self.calls.clear()
+        self.streams.start()
         self.left = self.total
 
     def _output(self, path: str, wanted: Mapping[int, Layer]) -> Any:
@@ -220,13 +237,6 @@ class _Reader:
         self.left -= 1
         if self.left == 0:
             raise _ReadAll(self)
-
-
-def submodules(module: nn.Module) -> Iterator[tuple[str, str, nn.Module]]:
-    """All modules, each with its path and what layers call it, which differ for the model itself."""
-    paths = dict(module.named_modules())
-    for path, one in paths.items():
-        yield path, path or ("" if ROOT in paths else ROOT), one
 
 
 def _unhooked(module: nn.Module) -> bool:

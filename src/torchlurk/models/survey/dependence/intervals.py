@@ -113,6 +113,13 @@ class Reach:
         return self.each(gathered, shape)
 
 
+def of_steps(shape: Sequence[int], axis: int) -> Reach:
+    """The reach of a sequence: each element depends on its own step, which are columns, along `axis`; there is one row."""
+    rows = _pixels(1).reshape(4, *[1] * len(shape))
+    columns = _pixels(shape[axis]).reshape(4, *[1] * axis, shape[axis], *[1] * (len(shape) - 1 - axis))
+    return Reach(rows, columns, tuple(shape), 1, shape[axis])
+
+
 def of_image(shape: Sequence[int]) -> Reach:
     """The reach of the input itself: each pixel depends on itself. Its last two dimensions are height and width.
 

@@ -44,7 +44,7 @@ def spread(call: Call) -> tuple[Reach, ...]:
 @rule("cumsum", "cumprod", "cummax", "cummin", "_cummax_helper", "_cummin_helper", "logcumsumexp")
 def running(call: Call) -> tuple[Reach, ...]:
     """Each element depends on what comes before it along a dimension, and on itself."""
-    return (_so_far(call.first("self"), call.arguments["dim"]),) * len(call.outputs)
+    return (so_far(call.first("self"), call.arguments["dim"]),) * len(call.outputs)
 
 
 @rule("native_layer_norm", "_fused_rms_norm", "rms_norm")
@@ -80,7 +80,7 @@ def batch_normalized(call: Call) -> Reach:
 def embedded(call: Call) -> Reach:
     """Each element depends on its token; the table is a constant."""
     indices = call.first("indices")
-    return indices.reshaped((*indices.shape, 1))
+    return _like(indices.reshaped((*indices.shape, 1)), call.shape)
 
 
 @rule("mm", "bmm", "addmm", "baddbmm", "_addmm_activation")
@@ -100,7 +100,7 @@ def attended(call: Call) -> Reach:
     query, key, value = (call.first(name) for name in ("query", "key", "value"))
     key = key.over([-1])
     if call.arguments.get("is_causal") and query.shape[-2] == key.shape[-2]:
-        key, value = _so_far(key, -2), _so_far(value, -2)
+        key, value = so_far(key, -2), so_far(value, -2)
     else:
         key, value = key.over([-2]), value.over([-2])
     if key.shape[1] != query.shape[1]:
@@ -109,7 +109,7 @@ def attended(call: Call) -> Reach:
     return union([query.over([-1]), key, value, *masks], call.shape)
 
 
-def _so_far(reach: Reach, dim: int) -> Reach:
+def so_far(reach: Reach, dim: int) -> Reach:
     """Along a dimension the union of everything up to each place."""
     along = dim % max(1, len(reach.shape))
     return reach.full([along]).each(lambda sides: torch.cummax(sides, along + 1).values, reach.shape) if reach.shape else reach

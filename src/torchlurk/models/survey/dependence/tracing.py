@@ -18,11 +18,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from torchlurk.models.survey.dependence import mixing, moving, windows
+from torchlurk.models.survey.dependence import mixing, moving, stepping, windows
 from torchlurk.models.survey.dependence.calls import Call, base_name, handed_on
-from torchlurk.models.survey.dependence.intervals import NOTHING, Reach, everything, nothing, of_image, union
+from torchlurk.models.survey.dependence.intervals import NOTHING, Reach, everything, nothing, of_image, of_steps, union
 
-RULE_MODULES = (moving, windows, mixing)
+RULE_MODULES = (moving, windows, mixing, stepping)
 """Imported for the rules that they register."""
 
 UNWRITTEN = frozenset({"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted", "resize"})
@@ -42,15 +42,16 @@ EXPOSING = frozenset({"numpy", "__array__", "__dlpack__", "data_ptr", "untyped_s
 
 
 class Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """While active, follows what every tensor depends on in `image`; `reach_of` tells.
+    """While active, follows what every tensor depends on in `image`, a picture, or a sequence with its steps along the axis
+    `steps`; `reach_of` tells.
 
     Parameters, buffers and other tensors made before are constants. Open `following_numbers` beside it: it sees the methods
     that read a tensor without an operation.
     """
 
-    def __init__(self, image: Tensor) -> None:
+    def __init__(self, image: Tensor, steps: int | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._origin = of_image(image.shape)
+        self._origin = of_image(image.shape) if steps is None else of_steps(image.shape, steps)
         self._reaches: MutableMapping[Tensor, Reach] = WeakTensorKeyDictionary()
         self._reaches[image] = self._origin
         self._written_before: dict[int, Reach] = {}

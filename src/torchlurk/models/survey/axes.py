@@ -1,0 +1,34 @@
+"""What the axes of a network's input are: examples, channels, steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torchlurk.errors import OptionError
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Where an input has its examples (`batch`), its channels and its steps; None for what it does not have.
+
+    Pictures are examples, channels, height, width and have no steps. `hint` is what helps where a model cannot run on such
+    inputs.
+    """
+
+    batch: int
+    channel: int | None
+    steps: int | None
+    hint: str
+
+    @classmethod
+    def of(cls, text: str) -> Axes:
+        """The axes of a sequence, a letter each: b for examples, t for steps, c for channels. Raises `OptionError`."""
+        if text not in SEQUENCES:
+            raise OptionError(f"--input-axes is '{text}'", f"available: {', '.join(SEQUENCES)}")
+        channel = text.index("c") if "c" in text else None
+        return cls(text.index("b"), channel, text.index("t"), "say what the axes of its input are with --input-axes")
+
+
+SEQUENCES = ("bt", "tb", "btc", "tbc", "bct")
+
+PICTURES = Axes(0, 1, None, "set the input size that it was made for with --resize and --crop, and its channels with --mean")

@@ -1,0 +1,70 @@
+"""In which order a network has examples, steps and channels: found by changing one example of three."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchlurk.errors import ModelError
+from torchlurk.models.taps.arguments import Arguments, called_with
+from torchlurk.models.taps.as_found import as_found
+from torchlurk.models.taps.tensors import tensors_in
+from torchlurk.records import InputAxes
+
+CANDIDATES: Mapping[int, tuple[InputAxes, ...]] = {2: ("bt", "tb"), 3: ("btc", "tbc", "bct")}
+"""By the number of an input's axes: tokens (batch, time), series (batch, time, channel)."""
+
+TOLERANCE = 1e-4
+"""By how much the results of an example may differ with another beside it, relative to the largest: rounding."""
+
+
+def find_axes(module: nn.Module, inputs: Tensor, other: Tensor, constants: Mapping[str, Any]) -> InputAxes:
+    """The axes of a network by a batch-first input of three examples, the second of which `other` replaces.
+
+    The right order is the one in which the results of the first and third stay as they are, and those of the second do not.
+    Raises `ModelError` where no order works or several do.
+    """
+    changed = inputs.clone()
+    changed[1] = other
+    fitting, failures = [], []
+    for axes in CANDIDATES[inputs.dim()]:
+        try:
+            before, after = (_results(module, one, axes, constants) for one in (inputs, changed))
+        except Exception as error:  # whatever the model raises where its axes are others
+            failures.append(f"as {axes}: {type(error).__name__}: {' '.join(str(error).split())}")
+            continue
+        if any(_one_changed(*pair) for pair in zip(before, after, strict=False)):
+            fitting.append(axes)
+    if len(fitting) == 1:
+        return fitting[0]
+    name = type(module).__name__
+    if not fitting and len(failures) == len(CANDIDATES[inputs.dim()]):
+        raise ModelError(f"{name} cannot run on these inputs: {failures[0]}", "check that the data is what the network takes")
+    found = f"{' and '.join(fitting)} both fit" if fitting else "none fits"
+    raise ModelError(
+        f"it cannot be told in which order {name} has examples and steps ({found})",
+        f"say it with --input-axes: {', '.join(CANDIDATES[inputs.dim()])}",
+    )
+
+
+def _results(module: nn.Module, inputs: Tensor, axes: InputAxes, constants: Mapping[str, Any]) -> list[Tensor]:
+    with torch.no_grad(), as_found(module), called_with(module, Arguments.of(module, axes, constants)):
+        return tensors_in(module(inputs))
+
+
+def _one_changed(before: Tensor, after: Tensor) -> bool:
+    """Whether along one axis of size three the second entry has changed and the others have not."""
+    if before.shape != after.shape or not before.is_floating_point():
+        return False
+    slack = TOLERANCE * float(before.abs().amax()) if before.numel() else 0.0
+    for axis in (axis for axis, size in enumerate(before.shape) if size == 3):
+        same = [
+            bool(torch.allclose(one, another, rtol=TOLERANCE, atol=slack, equal_nan=True))
+            for one, another in zip(before.unbind(axis), after.unbind(axis), strict=True)
+        ]
+        if same == [True, False, True]:
+            return True
+    return False

@@ -1,0 +1,228 @@
+"""Recurrent modules as layers: names, streams, what each step depends on, and reading them from an unedited model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from torchlurk.errors import ModelError, OptionError
+from torchlurk.models.survey.axes import Axes
+from torchlurk.models.survey.input_axes import find_axes
+from torchlurk.models.survey.layers import choose, survey
+from torchlurk.models.survey.receptive_field import receptive_fields
+from torchlurk.models.taps.arguments import Arguments, called_with
+from torchlurk.models.taps.reading import maps, reading
+from torchlurk.units import aliased
+
+TOKENS, TIME = 20, 7
+BT = Axes.of("bt")
+
+
+class Text(nn.Module):
+    """Tokens, two layers of LSTM, the next token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.rnn, self.head = nn.Embedding(TOKENS, 6), nn.LSTM(6, 8, 2, batch_first=True), nn.Linear(8, TOKENS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rnn(self.embed(x))[0])
+
+
+class Packed(nn.Module):
+    """A series with lengths, both directions, packed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.head = nn.LSTM(5, 4, bidirectional=True, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        output, count = pad_packed_sequence(self.rnn(packed)[0], batch_first=True)
+        return self.head(output.sum(1) / count[:, None])
+
+
+class WordModel(nn.Module):
+    """Time first, with the hidden state beside the input, and the steps folded into the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.rnn, self.head = nn.Embedding(TOKENS, 6), nn.GRU(6, 8), nn.Linear(8, TOKENS)
+
+    def init_hidden(self, batch: int) -> Tensor:
+        return next(self.parameters()).new_zeros(1, batch, 8)
+
+    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        output, hidden = self.rnn(self.embed(x), hidden)
+        return self.head(output).view(-1, TOKENS), hidden
+
+
+class Loop(nn.Module):
+    """A cell in a loop of one's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.cell, self.head = nn.Embedding(TOKENS, 6), nn.LSTMCell(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = None
+        for step in range(x.shape[1]):
+            state = self.cell(self.embed(x[:, step]), state)
+        return self.head(state[0])
+
+
+class Convolutions(nn.Module):
+    """Convolutions over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Conv1d(5, 7, 3, padding=1), nn.Conv1d(7, 6, 3, stride=2), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.second(self.first(x.transpose(1, 2)).relu()).relu().mean(2))
+
+
+class Encoder(nn.Module):
+    """A transformer encoder, whose fast path hides its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.embed, self.encoder = nn.Embedding(TOKENS, 8), nn.TransformerEncoder(layer, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.encoder(self.embed(x))
+
+
+def tokens(batch: int = 1, time: int = TIME) -> Tensor:
+    return torch.randint(0, TOKENS, (batch, time), generator=torch.Generator().manual_seed(0))
+
+
+def series(batch: int = 1, time: int = TIME) -> Tensor:
+    return torch.randn(batch, time, 5, generator=torch.Generator().manual_seed(0))
+
+
+def made(kind: type[nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    return kind().eval()
+
+
+def steps_seen(module: nn.Module, given: Tensor, layer: str) -> list[list[int]]:
+    found = survey(module, given, axes=Axes.of("bt" if given.dim() == 2 else "btc"))
+    one = found.layer(layer)
+    field = receptive_fields(module, given, [one], Axes.of("bt" if given.dim() == 2 else "btc"))[layer]
+    positions = one.positions
+    return field.boxes(np.zeros(positions, np.int64), np.arange(positions))[:, [0, 2]].tolist()
+
+
+def test_each_layer_direction_and_stream_is_a_layer_of_its_own():
+    found = survey(made(Text), tokens(), axes=BT)
+    streams = ["", ".c", ".i", ".f", ".g", ".o"]
+    wanted = [f"rnn.l{layer}{stream}" for layer in (0, 1) for stream in streams]
+    assert [one.name for one in found.layers if one.module] == wanted
+    assert {one.layout for one in found.layers} == {"sequence"}
+    assert found.layer("rnn.l0.c").stream == "l0.c"
+    assert found.skipped == ()
+
+
+def test_streams_are_chosen_by_word_and_letter():
+    layers = survey(made(Text), tokens(), axes=BT).layers
+    states = ["rnn.l0", "rnn.l1", "head"]
+    assert [one.name for one in choose(layers, streams=("output",))] == states
+    assert [one.name for one in choose(layers, ["rnn.l1*"], ("cell",))] == ["rnn.l1", "rnn.l1.c"]
+    assert [one.name for one in choose(layers, streams=("f",))] == ["rnn.l0.f", "rnn.l1.f", "head"]
+    with pytest.raises(OptionError, match="--streams names 'z'"):
+        choose(layers, streams=("z",))
+
+
+def test_a_module_is_an_alias_of_its_last_layers_forward_direction():
+    names = ["rnn.l0", "rnn.l0_reverse", "rnn.l1", "rnn.l1_reverse", "one.l0", "one.l0.c", "head"]
+    assert aliased("rnn", names) == "rnn.l1"
+    assert aliased("one.c", names) == "one.l0.c"
+    assert aliased("head", names) == "head"
+    assert aliased("rnn.c", names) == "rnn.c"
+
+
+def test_a_causal_network_depends_on_the_past_alone():
+    assert steps_seen(made(Text), tokens(), "head") == [[0, step + 1] for step in range(TIME)]
+    assert steps_seen(made(Loop), tokens(), "cell.c") == [[0, step + 1] for step in range(TIME)]
+
+
+def test_a_reverse_direction_depends_on_the_future_alone_and_packing_changes_nothing():
+    module = made(Packed)
+    with called_with(module, Arguments.of(module, "btc", {})):
+        assert steps_seen(module, series(), "rnn.l0") == [[0, step + 1] for step in range(TIME)]
+        assert steps_seen(module, series(), "rnn.l0_reverse.o") == [[step, TIME] for step in range(TIME)]
+
+
+def test_convolutions_over_time_depend_on_their_windows_and_attention_on_everything():
+    assert steps_seen(made(Convolutions), series(), "second") == [[0, 4], [1, 6], [3, 7]]
+    assert steps_seen(made(Encoder), tokens(), "encoder.layers.0.linear1") == [[0, TIME]] * TIME
+
+
+@pytest.mark.parametrize("kind", [Text, Packed, Loop])
+def test_a_step_outside_the_reach_changes_nothing(kind):
+    module, given = made(kind), series() if kind is Packed else tokens()
+    with called_with(module, Arguments.of(module, "btc" if kind is Packed else "bt", {})):
+        layers = [one for one in survey(module, given, axes=Axes.of("btc" if kind is Packed else "bt")).layers if one.shape]
+        fields = receptive_fields(module, given, layers, Axes.of("btc" if kind is Packed else "bt"))
+        before = read(module, layers, given)
+        for step in range(TIME):
+            changed = given.clone()
+            changed[:, step] = changed[:, step] + 1 if kind is Packed else (changed[:, step] + 1) % TOKENS
+            after = read(module, layers, changed)
+            for layer in layers:
+                moved = (before[layer.name] != after[layer.name]).any(1)[0].numpy()
+                boxes = fields[layer.name].boxes(np.zeros(TIME, np.int64), np.arange(TIME))
+                assert not (moved & ~((boxes[:, 0] <= step) & (step < boxes[:, 2]))).any(), layer.name
+
+
+def read(module: nn.Module, layers, given: Tensor) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    with torch.no_grad(), reading(module, layers, lambda layer, one: found.__setitem__(layer.name, maps(layer, one).clone())):
+        module(given)
+    return found
+
+
+@pytest.mark.parametrize("kind", [Text, Packed, WordModel, Loop])
+def test_the_model_gives_what_it_gave_and_is_left_as_found(kind):
+    module, given = made(kind), series(3) if kind is Packed else tokens(3)
+    axes = "btc" if kind is Packed else "tb" if kind is WordModel else "bt"
+    before = {name: dict(vars(one)) for name, one in module.named_modules()}
+    with torch.no_grad(), called_with(module, Arguments.of(module, axes, {})):
+        want = module(given)
+        layers = survey(module, given, axes=Axes.of("btc" if kind is Packed else "bt")).layers
+        with reading(module, layers, lambda *_: None):
+            got = module(given)
+    for one, other in zip(*(pair if isinstance(pair, tuple) else (pair,) for pair in (got, want)), strict=True):
+        # packed sequences alone are summed in another order
+        assert torch.allclose(one, other, atol=1e-6 if kind is Packed else 0)
+    assert {name: set(vars(one)) for name, one in module.named_modules()} == {name: set(one) for name, one in before.items()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "axes"), [(Text, "bt"), (WordModel, "tb"), (Loop, "bt"), (Encoder, "bt"), (Packed, "btc"), (Convolutions, "btc")]
+)
+def test_axes_are_found_by_changing_one_example_of_three(kind, axes):
+    given = series(3) if len(axes) == 3 else tokens(3)
+    assert find_axes(made(kind), given, given[1].flip(0) + 0, {}) == axes
+
+
+def test_axes_that_cannot_be_told_are_refused_with_the_option():
+    with pytest.raises(ModelError, match="--input-axes") as told:
+        find_axes(nn.Embedding(TOKENS, 4), tokens(3), tokens(3)[0], {})
+    assert "bt and tb both fit" in str(told.value)
+
+
+def test_a_forward_that_wants_more_is_told_of_constants():
+    class Wanting(nn.Module):
+        def forward(self, x: Tensor, temperature: float) -> Tensor:
+            return x * temperature
+
+    with pytest.raises(ModelError, match="needs temperature") as told:
+        Arguments.of(Wanting(), "btc", {})
+    assert "constants=" in str(told.value)
+    assert Arguments.of(Wanting(), "btc", {"temperature": 2.0}).others(Wanting(), series()) == {"temperature": 2.0}
