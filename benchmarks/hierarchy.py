@@ -70,7 +70,7 @@ def main() -> None:
 
 def drawn(world: DemoWorld, indices: list[int]) -> Tensor:
     """Pictures of the world as inputs."""
-    return normalize(torch.from_numpy(np.stack([world.read(index).pixels for index in indices])), PREPROCESSING)
+    return normalize(torch.from_numpy(np.stack([world.read(index).values for index in indices])), PREPROCESSING)
 
 
 def photo(file: Path, preprocessing: object) -> Tensor:

@@ -115,7 +115,7 @@ def pictures(images: str | None) -> Iterator[Any]:
     """A few, from a folder or of the demo."""
     if images is None:
         world = DemoWorld(SHOTS)
-        yield from (Image.fromarray(world.read(shot).pixels) for shot in range(SHOTS))
+        yield from (Image.fromarray(world.read(shot).values) for shot in range(SHOTS))
         return
     for path in sorted(Path(images).glob("*.jpg"))[:SHOTS]:
         with Image.open(path) as image:

@@ -20,7 +20,8 @@ from torchlurk.attribution import evidence
 from torchlurk.attribution.backward import attribute_pairs
 from torchlurk.inputs.demo.scenery import SCENERY
 from torchlurk.inputs.demo.world import DemoWorld
-from torchlurk.inputs.feeding import Batch, feed, inputs_of
+from torchlurk.inputs.feeding import feed, inputs_of
+from torchlurk.inputs.items import Batch
 from torchlurk.models.loading.demo import SIDE, demo_network
 from torchlurk.models.survey.layers import survey
 from torchlurk.models.survey.receptive_field import receptive_fields

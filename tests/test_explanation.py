@@ -36,12 +36,12 @@ def study(drawn: Path) -> Path:
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("image") / "thing.png"
-    Image.fromarray(DemoWorld(IMAGES).read(3).pixels).save(file)
+    Image.fromarray(DemoWorld(IMAGES).read(3).values).save(file)
     return file
 
 
 def tensor() -> torch.Tensor:
-    return normalize(torch.from_numpy(DemoWorld(IMAGES).read(3).pixels)[None], PREPROCESSING)
+    return normalize(torch.from_numpy(DemoWorld(IMAGES).read(3).values)[None], PREPROCESSING)
 
 
 @pytest.mark.slow
@@ -53,7 +53,7 @@ def test_a_tree_has_half_as_many_children_at_each_level_further_down() -> None:
     assert sizes[0] == 1
     assert sizes[1] == 4
     assert sizes[2] <= 8
-    shown = DemoWorld(IMAGES).read(3).pixels
+    shown = DemoWorld(IMAGES).read(3).values
     assert np.array_equal(found.image, shown)
 
 
@@ -132,7 +132,7 @@ def test_another_model_than_the_studys_is_refused(study: Path) -> None:
 def test_of_several_images_everything_is_the_mean(study: Path, picture: Path) -> None:
     net = demo_network()
     world = DemoWorld(IMAGES)
-    both = [normalize(torch.from_numpy(world.read(index).pixels)[None], PREPROCESSING) for index in (3, 11)]
+    both = [normalize(torch.from_numpy(world.read(index).values)[None], PREPROCESSING) for index in (3, 11)]
     found = torchlurk.explain(net, torch.cat(both), "head:2", children=8, depth=1)
     apart = [look.makeups([look.branch("head:2")], most=512)[0] for look in (Inspector(net, one) for one in both)]
     with torch.no_grad():
@@ -142,7 +142,7 @@ def test_of_several_images_everything_is_the_mean(study: Path, picture: Path) ->
     gives = [{one.unit: one.contribution for one in each.strongest} for each in apart]
     for child in found.root.makeup.strongest:
         assert child.contribution == pytest.approx(np.mean([each.get(child.unit, 0) for each in gives]), rel=1e-3, abs=1e-5)
-    shown = torchlurk.explain("demo", [picture, Image.fromarray(world.read(11).pixels)], "head:2", study=study, depth=1)
+    shown = torchlurk.explain("demo", [picture, Image.fromarray(world.read(11).values)], "head:2", study=study, depth=1)
     assert shown.root.makeup.value == pytest.approx(found.root.makeup.value, rel=1e-3)
     assert ElementTree.fromstring(shown.svg()).tag.endswith("svg")
     with pytest.raises(OptionError, match="no image"):

@@ -39,7 +39,7 @@ def browser_flags(tmp_path_factory):
     world = DemoWorld(SHOTS)
     with recorded.open("wb") as file:
         for shot in range(SHOTS):
-            picture = Image.fromarray(world.read(shot).pixels).resize((480, 480), Image.Resampling.BICUBIC)
+            picture = Image.fromarray(world.read(shot).values).resize((480, 480), Image.Resampling.BICUBIC)
             for step in range(REPEATED):
                 frame = Image.new("RGB", (640, 480))
                 frame.paste(picture, (60 + 5 * step, 0))

@@ -172,6 +172,20 @@ def test_a_layer_glob_that_matches_nothing(torchlurk, model, pictures, tmp_path)
     assert not (tmp_path / "s.lurk").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "flags", "words"),
+    [
+        ("a.txt", [], ["needs the vocabulary", "--vocabulary FILE.json"]),
+        ("a.txt", ["--lines", "--lowercase", "--crop", "8"], ["--crop is for pictures; DATA is text"]),
+        ("a.csv", ["--kind", "text"], ["--kind is 'text'", "a.csv is series"]),
+        ("a.ts", [], ["a.ts ends before @data"]),
+    ],
+)
+def test_text_and_series_that_cannot_be_read(name, flags, words, here, model, tmp_path):
+    (tmp_path / name).write_text("1,2\n" if name == "a.csv" else "@dimensions 2\n")
+    refused(here("analyze", model, tmp_path / name, "--out", tmp_path / "s.lurk", *flags), *words)
+
+
 def test_a_device_that_is_not_there(here, model, pictures, tmp_path):
     refused(here("analyze", model, pictures, "--out", tmp_path / "s.lurk", "--device", "cuda:7"), "cuda:7")
     refused(here("analyze", model, pictures, "--out", tmp_path / "s.lurk", "--device", "teapot"), "teapot")

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchlurk.errors import DataError, ModelError, OptionError
-from torchlurk.inputs.source import ExampleList, Item
+from torchlurk.inputs.items import Item
+from torchlurk.inputs.source import ExampleList, PictureSource
 from torchlurk.models.survey.layers import survey
 from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.records import Class, Layer, Preprocessing, Skip
@@ -23,7 +24,7 @@ from torchlurk.scanning.overlaps import Grid, Levels, Overlaps, blend, centres
 SIDE = 24
 
 
-class Squares:
+class Squares(PictureSource):
     """Pictures of noise with a red and a green square somewhere; the masks say where, the red one's at half the size."""
 
     name = "squares"
@@ -186,7 +187,7 @@ def test_dissection_is_that_of_the_paper_step_by_step(network: nn.Module, share:
     reference = deepcopy(network).double()
     taps = {"first": [], "second": []}
     for index in range(6):
-        image = torch.from_numpy(source.read(index).pixels.transpose(2, 0, 1) / np.float64(255))[None]
+        image = torch.from_numpy(source.read(index).values.transpose(2, 0, 1) / np.float64(255))[None]
         hidden = F.relu(reference.first(image))
         taps["first"].append(hidden[0].detach().numpy())
         taps["second"].append(reference.second(F.max_pool2d(hidden, 2))[0].detach().numpy())

@@ -233,11 +233,11 @@ def test_boxes_are_asked_for_only_where_there_is_an_exemplar() -> None:
     maps, examples, classes, sample = world((2, 5, 3, 3))
     asked: list[tuple[int, int]] = []
 
-    def boxes(channels: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    def places(channels: np.ndarray, positions: np.ndarray, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         asked.extend(zip(channels.tolist(), positions.tolist(), strict=True))
-        return np.stack([positions, positions, positions + 1, channels], 1).astype(np.int32)
+        return positions, np.stack([positions, positions, positions + 1, channels], 1).astype(np.int32)
 
-    ranking = part_of(maps, examples, classes, sample).finish(CLASSES, boxes).by_max
+    ranking = part_of(maps, examples, classes, sample).finish(CLASSES, places).by_max
     assert len(asked) == 5 * 2
     assert ranking.boxes is not None
     assert ranking.positions is not None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from torchlurk.errors import StudyError
 from torchlurk.store import schema
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
@@ -46,19 +47,19 @@ def test_every_table_is_strict_and_every_reference_has_a_target():
     db.close()
 
 
-def test_an_older_study_is_read_as_it_is_and_brought_up_when_written(study, monkeypatch):
+def test_an_older_study_is_read_as_it_is_and_not_continued(study, monkeypatch):
     step = ("CREATE TABLE later (\n    id INTEGER PRIMARY KEY\n) STRICT",)
     monkeypatch.setattr(schema, "STEPS", (*schema.STEPS, step))
     for module in ("schema", "connections", "writing"):
         monkeypatch.setattr(f"torchlurk.store.{module}.VERSION", len(schema.STEPS))
+    before = study.read_bytes()
     with Reader(study) as reader:
-        assert reader.version == 1
+        assert reader.version == len(schema.STEPS) - 1
         assert reader.example_count() == 40
-    with Writer(study) as writer:
-        assert set(writer.runs()) == {"scan"}
-    with Reader(study) as reader:
-        assert reader.version == 2
-        assert reader.example_count() == 40
+    with pytest.raises(StudyError, match="does not continue") as told:
+        Writer(study)
+    assert told.value.hint == "choose another --out"
+    assert study.read_bytes() == before
 
 
 @pytest.mark.parametrize("statement", [one for step in schema.STEPS for one in step])

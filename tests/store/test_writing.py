@@ -40,7 +40,7 @@ def test_a_closed_study_is_one_plain_file(study):
         header = file.read(100)
     assert header[16:18] == (16384).to_bytes(2, "big")
     assert header[18:20] == b"\x01\x01"  # a rollback journal, none that needs side files
-    assert header[60:64] == (1).to_bytes(4, "big")
+    assert header[60:64] == (2).to_bytes(4, "big")
     assert header[68:72] == b"LURK"
 
 

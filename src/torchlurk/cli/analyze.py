@@ -28,7 +28,9 @@ def command(
     """Find out what every unit of MODEL responds to in DATA, and write it to a study.
 
     MODEL is torchvision:NAME, timm:NAME, hf:NAME, FILE.py:CALLABLE, package.module:CALLABLE, or demo. DATA is a folder
-    of images, one sub-folder per class (or none), or demo. The same command continues what was interrupted.
+    of images or of text files, one sub-folder per class (or none); a text file, or a .tsv of example and class; series in
+    .npy, .npz, .ts or .csv files; a .csv with the header path,class; or demo. The same command continues what was
+    interrupted.
     """
     from torchlurk.analysis import USUAL_STAGES, analyze_model
     from torchlurk.stages.stage import Settings

@@ -78,6 +78,8 @@ def _flag(name: str, hint: Any, default: Any, metadata: Any) -> Callable[[Decora
     kind = _kind(hint)
     commas = bool(metadata.get("commas"))
     repeated = hint == tuple[str, ...] and not commas
+    if hint is bool:
+        return click.option(f"--{name.replace('_', '-')}", is_flag=True, default=default, help=metadata["help"])
     return click.option(
         f"--{name.replace('_', '-')}",
         type=Words() if commas else kind,

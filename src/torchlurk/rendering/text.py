@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from torchlurk.records import Class, Exemplar, UnitRecord
+import numpy as np
+from jaxtyping import Float32
+
+from torchlurk.records import Class, Exemplar, SeriesExample, TextExample, UnitRecord
 from torchlurk.rendering import labels
+from torchlurk.rendering.steps import marked, separator, sparkline
 from torchlurk.rendering.typography import ELLIPSIS, clean
 from torchlurk.units import Unit
 
@@ -20,15 +25,34 @@ MOST_CLASSES = 10
 EIGHTHS = "▏▎▍▌▋▊▉█"
 
 
-def describe(record: UnitRecord, classes: Sequence[Class], *, columns: int = COLUMNS, most_classes: int = MOST_CLASSES) -> str:
-    """The unit's layer, statistics, exemplars and strongest classes, no line wider than `columns`; no control codes."""
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What a description of a unit on texts or series needs beside its record: the examples, and the unit's values there."""
+
+    examples: Mapping[int, TextExample | SeriesExample]
+    traces: Mapping[int, Float32[np.ndarray, " time"]]
+
+
+def describe(
+    record: UnitRecord,
+    classes: Sequence[Class],
+    steps: Steps | None = None,
+    *,
+    columns: int = COLUMNS,
+    most_classes: int = MOST_CLASSES,
+) -> str:
+    """The unit's layer, statistics, exemplars and strongest classes, no line wider than `columns`; no control codes.
+
+    With `steps` each exemplar has its text, the strongest token marked, or the line of its values.
+    """
     address = str(Unit(record.layer.name, record.channel)) + ("   dead: never above zero" if record.dead else "")
     facts = textwrap.wrap(" · ".join(labels.layer_facts(record.layer)), columns)
     blocks = [[address, *facts], _statistics(record, columns)]
     for kind, title in (("max", "Strongest by maximum"), ("mean", "Strongest by mean")):
         exemplars = record.exemplars.get(kind, ())
         if exemplars:
-            blocks.append([title, *_exemplars(exemplars, columns)])
+            shown = _exemplars(exemplars, columns) if steps is None else _in_steps(exemplars, steps, columns)
+            blocks.append([title, *shown])
     for kind, name in (("max", "maximum"), ("mean", "mean")):
         top = labels.top_classes(record.classes[kind], classes, most=most_classes) if kind in record.classes else []
         if top:
@@ -104,6 +128,30 @@ def _exemplars(exemplars: Sequence[Exemplar], columns: int) -> list[str]:
     room = max(1, columns - len(lines[0]))
     title = "class and path" if any(one.class_label for one in exemplars) else "path"
     return [line + shortened(name, room) for line, name in zip(lines, (title if any(names) else "", *names), strict=True)]
+
+
+def _in_steps(exemplars: Sequence[Exemplar], steps: Steps, columns: int) -> list[str]:
+    """Two lines an exemplar: score, step, reach and path; then its text around the step, or its values."""
+    found = [trace for one in exemplars if (trace := steps.traces.get(one.example)) is not None and len(trace)]
+    low, high = min((float(one.min()) for one in found), default=0.0), max((float(one.max()) for one in found), default=0.0)
+    texts = [one for one in steps.examples.values() if isinstance(one, TextExample)]
+    apart = separator(texts)
+    lines: list[str] = []
+    for one in exemplars:
+        facts = [f"{one.rank + 1:>2}", labels.number(one.score)]
+        if one.position:
+            facts.append(f"step {one.position[0]}")
+        if one.reach is not None:
+            facts.append(f"sees {one.reach[0]}–{one.reach[1] - 1}" if one.reach[1] > one.reach[0] else "sees no step")
+        facts += [name for name in (one.class_label, one.path or f"example {one.example}") if name]
+        lines.append(GAP.join(facts))
+        content, trace = steps.examples.get(one.example), steps.traces.get(one.example)
+        indent = " " * 4
+        if isinstance(content, TextExample) and one.position and one.position[0] < len(content.tokens):
+            lines.append(indent + marked(content, one.position[0], columns - len(indent), apart=apart))
+        elif trace is not None:
+            lines.append(indent + sparkline(trace, low, high, columns - len(indent)))
+    return lines
 
 
 def _bars(bars: Sequence[tuple[str, float]], columns: int) -> list[str]:

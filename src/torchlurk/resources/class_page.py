@@ -31,7 +31,10 @@ def class_document(reader: Reader, one: Class, layers: Sequence[tuple[int, Layer
         "name": one.name,
         "label": one.label,
         "count": queries.class_sizes(reader).get(one.index, 0),
-        "examples": [{"example": index, "path": path, "picture": f"pictures/{files[index]}"} for index, path in examples],
+        "examples": [
+            {"example": index, "path": path, "picture": f"pictures/{files[index]}" if index in files else None}
+            for index, path in examples
+        ],
         "layers": [
             {"layer": index, "name": layer.name, "units": _strongest(reader, index, layer.name, one.index, remembered)}
             for index, layer in layers

@@ -10,8 +10,22 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.records import Attribution, Class, Exemplar, Graph, Layer, Synthesis, UnitRecord
+from torchlurk.records import (
+    Attribution,
+    Class,
+    Example,
+    Exemplar,
+    Graph,
+    Layer,
+    SeriesExample,
+    Synthesis,
+    TextExample,
+    UnitRecord,
+)
 from torchlurk.rendering.labels import top_classes
+
+DIGITS = 6
+"""Significant digits of numbers in columns."""
 
 STATISTICS = ("mean", "std", "max", "min", "fraction_active", "selectivity")
 
@@ -73,9 +87,29 @@ def _placed(exemplar: Exemplar) -> dict[str, Any]:
         "class": exemplar.class_label,
         "score": number(exemplar.score),
         "position": None if exemplar.position is None else list(exemplar.position),
-        "box": None if exemplar.box is None else list(exemplar.box),
+        **(_box(exemplar) if exemplar.reach is None else _reach(exemplar)),
         "recall": number(exemplar.recall),
     }
+
+
+def _box(exemplar: Exemplar) -> dict[str, Any]:
+    return {"box": None if exemplar.box is None else list(exemplar.box)}
+
+
+def _reach(exemplar: Exemplar) -> dict[str, Any]:
+    """Where an exemplar looked in a text or series, and in a text the token there and what stands around it."""
+    assert exemplar.reach is not None
+    token = {} if exemplar.token is None else {"token": exemplar.token, "context": list(exemplar.context or ("", ""))}
+    return {"reach": list(exemplar.reach), **token}
+
+
+def example_document(index: int, example: Example, label: str | None, content: TextExample | SeriesExample) -> dict[str, Any]:
+    """What `examples/N.json` holds: a text's tokens with their offsets, or a series' channels as numbers."""
+    known = {"example": index, "path": example.path, "class": label, "counted": list(content.counted)}
+    if isinstance(content, TextExample):
+        return known | {"kind": "text", "tokens": list(content.tokens), "offsets": list(content.offsets)}
+    values = [[number(float(f"{value:.{DIGITS}g}")) for value in channel] for channel in content.values.T.tolist()]
+    return known | {"kind": "series", "channels": list(content.channels), "values": values}
 
 
 def _attribution(one: Attribution) -> dict[str, Any]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
-from torchlurk.records import ALIKE, Layer
+from torchlurk.records import ALIKE, Layer, Ranking, TextExample
 from torchlurk.resources import sheets
-from torchlurk.resources.documents import STATISTICS, number
+from torchlurk.resources.documents import DIGITS, STATISTICS, number
 from torchlurk.store import queries
-from torchlurk.store.reading import Reader
-
-DIGITS = 6
-"""Significant digits of numbers in columns."""
+from torchlurk.store.reading import CONTEXT, Reader
 
 
 def views(reader: Reader, layer: int) -> list[str]:
     """What tiles can show: natural pictures first, synthetic ones last."""
+    if reader.inputs().kind != "pictures":
+        return []
     kernels = ["kernel"] if layer in queries.kernel_layers(reader) else []
     attributions = [f"attribution-{method}" for method in queries.methods(reader, layer)]
     return ["box", "whole", *kernels, *attributions, *(f"synthesis-{preset}" for preset in queries.presets(reader, layer))]
@@ -37,11 +36,7 @@ def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
         "best_class": favourites,
         "second_class": second,
         "class_score": scores,
-        "best": {
-            "example": best.examples[:, 0].tolist(),
-            "score": _column(best.scores[:, 0]),
-            "box": None if best.boxes is None else best.boxes[:, 0].tolist(),
-        },
+        "best": _best(reader, layer, best),
         "effective_field": reader.effective_field(layer.name),
         "checks": checks_of(reader, layer.name),
         "syntheses": _syntheses(reader, index, layer.channels),
@@ -56,6 +51,32 @@ def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
             for view in views(reader, index)
         },
     }
+
+
+def _best(reader: Reader, layer: Layer, best: Ranking) -> dict[str, Any]:
+    """Each unit's strongest example; of a text or series with its step, its reach and, of a text, the token in its context."""
+    known = {"example": best.examples[:, 0].tolist(), "score": _column(best.scores[:, 0])}
+    boxes = None if best.boxes is None else best.boxes[:, 0].tolist()
+    if reader.inputs().kind == "pictures":
+        return known | {"box": boxes}
+    steps = [-1] * len(best.examples) if best.positions is None or not layer.shape else best.positions[:, 0].tolist()
+    texts = excerpts(reader, known["example"], steps)
+    return known | {"box": None, "step": steps, "reach": boxes and [[box[0], box[2]] for box in boxes], "texts": texts}
+
+
+def excerpts(reader: Reader, examples: Sequence[int], steps: Sequence[int]) -> list[list[str] | None]:
+    """What stands before, at and after a step of a text; None where the example is no text, or not there."""
+    known = {example: reader.sequence(example) for example in set(examples) if example >= 0}
+    found: list[list[str] | None] = []
+    for example, step in zip(examples, steps, strict=True):
+        content = known.get(example)
+        if not isinstance(content, TextExample) or not 0 <= step < len(content.tokens):
+            found.append(None)
+            continue
+        tokens = content.tokens
+        before, after = tokens[max(0, step - CONTEXT) : step], tokens[step + 1 : step + 1 + CONTEXT]
+        found.append(["".join(before), tokens[step], "".join(after)])
+    return found
 
 
 def checks_of(reader: Reader, layer: str) -> dict[str, Any]:

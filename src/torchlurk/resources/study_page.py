@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from torchlurk.errors import StudyError
-from torchlurk.records import Graph, Layer, Run, StageCount
+from torchlurk.records import Graph, InputDescription, Layer, Run, StageCount
 from torchlurk.resources.relations import layer_nodes
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
@@ -63,6 +63,7 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
         "model": scan.model,
         "data": scan.data,
         "input": list(reader.input_shape()),
+        **_inputs(reader.inputs()),
         "preprocessing": asdict(reader.preprocessing()),
         "version": scan.version,
         "examples": reader.example_count(),
@@ -83,6 +84,12 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
         "notes": [list(note) for note in reader.notes()],
         "skips": {"count": len(skips), "first": [[one.path, one.reason] for one in skips[:SKIPS]]},
     }
+
+
+def _inputs(inputs: InputDescription) -> dict[str, Any]:
+    """Of what kind the examples are, and how they were given to the network; the vocabulary is not among it."""
+    told = {"axes": inputs.axes, "window": inputs.window, "burn_in": inputs.burn_in, "channels": list(inputs.channels)}
+    return {"kind": inputs.kind, "inputs": told | {"vocabulary_size": inputs.vocabulary_size}}
 
 
 def stages(reader: Reader) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from torchlurk.rendering.encoding import MOST_PIXELS
 from torchlurk.resources import sheets
 from torchlurk.resources.cache import Memory, Result
 from torchlurk.resources.class_page import class_document
+from torchlurk.resources.documents import example_document
 from torchlurk.resources.layer_page import layer_document, views
 from torchlurk.resources.study_page import card, study_document, troubled
 from torchlurk.resources.unit_page import Surroundings, unit_page
@@ -32,6 +33,7 @@ SHEET = re.compile(rf"sheets/{NUMBER}-([A-Za-z0-9_:.\-]{{1,80}})-{NUMBER}\.jpg")
 LAYER = re.compile(rf"layers/{NUMBER}\.json")
 UNIT = re.compile(rf"layers/{NUMBER}/units/{NUMBER}\.json")
 CLASS = re.compile(rf"classes/{NUMBER}\.json")
+EXAMPLE = re.compile(rf"examples/{NUMBER}\.json")
 
 MEDIA_TYPES = {".json": "application/json", ".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
@@ -46,7 +48,8 @@ class Resource:
 
 
 class StudyTree:
-    """The paths of one study: `study.json`, `layers/3.json`, `layers/3/units/7.json`, `classes/0.json`, pictures, sheets.
+    """The paths of one study: `study.json`, `layers/3.json`, `layers/3/units/7.json`, `classes/0.json`, `examples/5.json` for
+    texts and series, pictures, sheets.
 
     `slug` is its name in addresses. Nothing but the study itself decides what is answered.
     """
@@ -72,6 +75,7 @@ class StudyTree:
             (LAYER, self._layer),
             (UNIT, self._unit),
             (CLASS, self._class),
+            (EXAMPLE, self._example),
         )
         for pattern, find in finders:
             if found := pattern.fullmatch(path):
@@ -89,6 +93,7 @@ class StudyTree:
                 for view in views(self.reader, number):
                     yield from (f"sheets/{number}-{view}-{n}.jpg" for n in range(sheets.sheets_of(scanned[number][0])))
         yield from (f"classes/{one.index}.json" for one in self.reader.classes())
+        yield from (f"examples/{index}.json" for index in queries.sequence_examples(self.reader))
         yield from (f"pictures/{name}" for name in queries.all_picture_files(self.reader))
 
     def card(self) -> dict[str, Any]:
@@ -165,6 +170,15 @@ class StudyTree:
         scanned = queries.unit_counts(self.reader)
         layers = [(number, one) for number, one in enumerate(self.layers()) if number in scanned]
         return _json(class_document(self.reader, classes[int(index)], layers, self._remembered))
+
+    def _example(self, index: str) -> Resource | None:
+        content = self.reader.sequence(int(index))
+        if content is None:
+            return None
+        (example,) = self.reader.examples([int(index)])
+        labels = {one.index: one.label for one in self.reader.classes()}
+        known = None if example.class_index is None else labels.get(example.class_index)
+        return _json(example_document(int(index), example, known, content))
 
     def _scanned(self, index: int) -> Layer | None:
         """The layer of that number, if its units are known."""

@@ -75,7 +75,16 @@ def unit_page(reader: Reader, unit: Unit, index: int, around: Surroundings) -> d
         "after": _others(around, unit, after, numbers),
         "checks": checks_of(reader, unit.layer),
         "effective_field": reader.effective_field(unit.layer),
+        **_traces(reader, unit),
     }
+
+
+def _traces(reader: Reader, unit: Unit) -> dict[str, Any]:
+    """Of a text or series, what the unit did at each step of its exemplars, by example."""
+    if reader.inputs().kind == "pictures":
+        return {}
+    found = reader.traces(unit)
+    return {"traces": {str(example): [round(value, 4) for value in values.tolist()] for example, values in found.items()}}
 
 
 def _with_pictures(reader: Reader, document: dict[str, Any], record: UnitRecord) -> None:

@@ -16,6 +16,7 @@ from torchlurk.records import Layer
 from torchlurk.scanning.deliveries import Deliveries
 from torchlurk.scanning.part import LayerPart
 from torchlurk.scanning.statistics import NO_CLASS
+from torchlurk.scanning.steps import extent_of
 
 CPU_SIZES = (4, 8, 16, 32)
 """On a CPU small batches keep activations in the cache; large ones serve nets with large dense layers."""
@@ -53,7 +54,7 @@ def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer], clock
     What is timed is a scan: what it does for each layer and unit it does once a batch.
     """
     none = np.zeros(0, np.int64)
-    parts = {layer.name: LayerPart.empty(layer.channels, layer.positions, 1, none) for layer in layers}
+    parts = {layer.name: LayerPart.empty(layer.channels, extent_of(layer), 1, none) for layer in layers}
     taking = Deliveries(layers, parts, None)
 
     def run(batch: Tensor) -> None:

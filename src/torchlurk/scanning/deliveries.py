@@ -18,6 +18,7 @@ from torchlurk.errors import ModelError
 from torchlurk.models.taps.reading import maps, rows_of
 from torchlurk.records import Layer
 from torchlurk.scanning.part import LayerPart
+from torchlurk.scanning.steps import Counted, counted_steps
 
 
 class Deliveries:
@@ -26,12 +27,19 @@ class Deliveries:
     def __init__(self, layers: Sequence[Layer], parts: Mapping[str, LayerPart], pool: Executor | None) -> None:
         self._layers, self._parts, self._pool = layers, parts, pool
         self._examples = self._classes = np.zeros(0, np.int64)
+        self._counted: Counted | None = None
         self._awaited: set[str] = set()
 
-    def passes(self, examples: Int64[np.ndarray, " batch"], classes: Int64[np.ndarray, " batch"]) -> Iterator[slice]:
+    def passes(
+        self,
+        examples: Int64[np.ndarray, " batch"],
+        classes: Int64[np.ndarray, " batch"],
+        counted: Counted | None = None,
+    ) -> Iterator[slice]:
         """The rows of a batch to run together, one pass after the other: all of it, and then, where a layer did not get all of
-        it at once, each example by itself.
+        it at once, each example by itself. Of texts and series only the steps that are `counted` enter the parts.
         """
+        self._counted = counted
         self._awaited = {layer.name for layer in self._layers}
         self._examples, self._classes = examples, classes
         yield slice(None)
@@ -48,8 +56,10 @@ class Deliveries:
 
     def __call__(self, layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
         """Takes what arrives; with a ceiling it is clamped from zero to it, in place, whether it is taken or not."""
-        if layer.name in self._awaited and rows_of(layer, tensor) == len(self._examples):
-            self._parts[layer.name].add(maps(layer, tensor), self._examples, self._classes, self._pool, ceiling)
+        count = len(self._examples)
+        if layer.name in self._awaited and rows_of(layer, tensor, count) == count:
+            found = counted_steps(layer, maps(layer, tensor, count), self._counted)
+            self._parts[layer.name].add(found, self._examples, self._classes, self._pool, ceiling)
             self._awaited.discard(layer.name)
             return
         if ceiling is not None:

@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor, nn
 
 from torchlurk.errors import DataError, ModelError, OptionError
-from torchlurk.inputs.feeding import Batch, feed, inputs_of
+from torchlurk.inputs.feeding import feed, inputs_of
+from torchlurk.inputs.items import Batch
 from torchlurk.inputs.source import Source
 from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.models.taps.as_found import as_found

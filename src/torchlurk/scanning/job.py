@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Int32, Int64
 from torch import nn
 
-from torchlurk.inputs.feeding import Batch, feed, inputs_of
+from torchlurk.inputs.feeding import feed
+from torchlurk.inputs.items import Batch
 from torchlurk.inputs.pictures.statistics import InputSums
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.datasets import DatasetSource
@@ -24,6 +25,7 @@ from torchlurk.models.taps.tensors import tensors_in
 from torchlurk.records import Layer
 from torchlurk.scanning.deliveries import Deliveries
 from torchlurk.scanning.part import LayerPart
+from torchlurk.scanning.steps import counted_of, extent_of
 
 INPUT_SAMPLE = 128
 """Colour and spectrum of the inputs are measured on this many examples of the sample: more change nothing one could see."""
@@ -97,7 +99,7 @@ class Scan:
         """See `torchlurk.jobs.Job`."""
         return ScanPart(
             layers={
-                layer.name: LayerPart.empty(layer.channels, layer.positions, self.top, self.sample) for layer in self.layers
+                layer.name: LayerPart.empty(layer.channels, extent_of(layer), self.top, self.sample) for layer in self.layers
             },
             inputs=InputSums.empty(),
             classes=np.full(len(self.source.examples), -1, np.int32),
@@ -117,9 +119,9 @@ class Scan:
                 onto.skipped.update(batch.skipped)
                 if len(batch.examples):
                     self._note_inputs(batch, onto)
-                    for rows in taking.passes(batch.examples, batch.classes):
+                    for rows in taking.passes(batch.examples, batch.classes, counted_of(batch)):
                         # Made anew for each pass: the first thing a model does may be to overwrite its input.
-                        inputs = inputs_of(batch, self.source.preprocessing, self.device, self.dtype)
+                        inputs = self.source.kind.inputs(batch, self.device, self.dtype)
                         output = self.network(inputs[rows])
                         if self.answers and len(inputs[rows]) == len(batch):
                             _note_answers(batch, output, onto)
@@ -153,9 +155,11 @@ class Scan:
     def _note_inputs(self, batch: Batch, onto: ScanPart) -> None:
         onto.seen += len(batch.examples)
         onto.classes[batch.examples] = batch.classes
+        if self.source.kind.name != "pictures":
+            return
         rows = np.flatnonzero(np.isin(batch.examples, self.sample[:: max(1, len(self.sample) // INPUT_SAMPLE)]))
         if len(rows):
-            onto.inputs.add(batch.pixels[torch.from_numpy(rows)], self.source.preprocessing)
+            onto.inputs.add(batch.values[torch.from_numpy(rows)], self.source.preprocessing)
 
 
 def _note_answers(batch: Batch, output: Any, onto: ScanPart) -> None:

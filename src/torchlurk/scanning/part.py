@@ -18,10 +18,13 @@ from torchlurk.errors import ModelError
 from torchlurk.records import LayerScan, Ranking
 from torchlurk.scanning import reductions
 from torchlurk.scanning.exemplars import NOTHING, Leaders, strength
-from torchlurk.scanning.statistics import ClassSums, Moments, Sample, selectivity
+from torchlurk.scanning.statistics import ClassSums, Extent, Moments, Sample, selectivity
 
-Boxes = Callable[[Int64[np.ndarray, " n"], Int32[np.ndarray, " n"]], Int32[np.ndarray, "n 4"]]
-"""From channels and row-major positions to their receptive fields."""
+Places = Callable[
+    [Int64[np.ndarray, " n"], Int32[np.ndarray, " n"], Int64[np.ndarray, " n"]],
+    tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, "n 4"]],
+]
+"""From channels, row-major positions among those that count, and examples: positions in the whole map, and boxes."""
 
 
 @dataclass(slots=True)
@@ -30,25 +33,28 @@ class LayerPart:
 
     Parts of disjoint sets of examples merge, in any order and grouping, to the part of all: ranks and positions bit for
     bit, sums up to rounding. Memory does not grow with the number of examples, but with units × (sample + classes seen).
+    `positions` is how many a map has, None where examples differ in it: every position weighs the same in means and shares.
     """
 
-    positions: int
+    positions: int | None
     by_max: Leaders
     by_mean: Leaders
     moments: Moments
+    extent: Extent
     classes: ClassSums
     sample: Sample
     _running: Any = field(default=None, repr=False, compare=False)
     _ready: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def empty(cls, units: int, positions: int, top: int, sample: Int64[np.ndarray, " example"]) -> LayerPart:
+    def empty(cls, units: int, positions: int | None, top: int, sample: Int64[np.ndarray, " example"]) -> LayerPart:
         """The part of no example: `sample` is the study's, sorted, and the same for all layers and parts."""
         return cls(
             positions=positions,
             by_max=Leaders.empty(units, top),
             by_mean=Leaders.empty(units, top),
             moments=Moments.empty(units),
+            extent=Extent.empty(units),
             classes=ClassSums.empty(units),
             sample=Sample.empty(sample, units),
         )
@@ -98,16 +104,20 @@ class LayerPart:
             self._ready = ready
         if self._running is None:
             self._running = self._addresses(kernels)
+        seen = None if self.positions is not None else self.moments.rows.clone()
         lost = kernels.add_maps(maps, examples, classes, self._running, pool, ready)
         if lost == kernels.NEW_CLASS:
             self._admit(classes, kernels)
             lost = kernels.add_maps(maps, examples, classes, self._running, pool, ready)
         if lost and self.classes.broken is None:
             self._note_lost(reductions.flat(maps), classes)
+        if seen is not None:
+            self.extent.add(self.moments.rows - seen, maps.shape[2:].numel())
 
     def _fits(self, maps: Float[Tensor, "batch unit *positions"]) -> None:
         """Raises `ModelError` for maps of another size."""
-        if maps.shape[1] != self.by_max.strengths.shape[1] or maps.shape[2:].numel() != self.positions:
+        several = self.positions is not None and maps.shape[2:].numel() != self.positions
+        if maps.shape[1] != self.by_max.strengths.shape[1] or several:
             raise ModelError(
                 f"a layer's output has {tuple(maps.shape[1:])} channels and positions, where it had "
                 f"{self.by_max.strengths.shape[1]} and {self.positions}",
@@ -146,8 +156,10 @@ class LayerPart:
         device = self.moments.pivot.device
         self.moments.settle(reductions.pivots(maps).to(device))
         rows = reductions.reduce(maps, self.moments.pivot.to(maps.device)).to(device)
+        if self.positions is None:
+            self.extent.add(rows.finite.sum(0), maps.shape[2])
         indices = torch.from_numpy(examples).to(device)[:, None]
-        self.moments.add(rows, self.positions)
+        self.moments.add(rows, maps.shape[2])
         self.classes.add(rows, self.classes.admit(classes))
         self.sample.add(rows, self.sample.slots(examples))
         by_max, by_mean = (strength(scores, indices).where(rows.finite, NOTHING) for scores in (rows.max, rows.mean))
@@ -187,7 +199,8 @@ class LayerPart:
         other = other.to(self.moments.pivot.device)
         self.by_max.merge(other.by_max)
         self.by_mean.merge(other.by_mean)
-        self.moments.merge(other.moments, self.positions)
+        self.moments.merge(other.moments, other.counts)
+        self.extent.merge(other.extent)
         self.classes.merge(other.classes)
         self.sample.merge(other.sample)
         self._running = None
@@ -203,7 +216,7 @@ class LayerPart:
         """Everything, as plain arrays by name (`component.field`), for a checkpoint; they may share this part's memory."""
         here = self.to(torch.device("cpu"))
         found = {f"{name}.{key}": array for name in _COMPONENTS for key, array in getattr(here, name).arrays().items()}
-        return {"positions": np.array(self.positions), **found}
+        return {"positions": np.array(-1 if self.positions is None else self.positions), **found}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> LayerPart:
@@ -214,14 +227,20 @@ class LayerPart:
             )
             for name, kind in _COMPONENTS.items()
         }
-        return cls(int(arrays["positions"]), **components)
+        positions = int(arrays["positions"])
+        return cls(None if positions < 0 else positions, **components)
 
-    def finish(self, classes: int, boxes: Boxes | None) -> LayerScan:
-        """The records of this layer: `classes` is how many the data has, `boxes` gives receptive fields if there are any."""
+    @property
+    def counts(self) -> Int64[Tensor, " unit"]:
+        """How many activations of each unit were seen."""
+        return self.extent.count if self.positions is None else self.moments.rows * self.positions
+
+    def finish(self, classes: int, places: Places | None) -> LayerScan:
+        """The records of this layer: `classes` is how many the data has, `places` gives receptive fields if there are any."""
         class_max, class_mean = self.classes.means(classes)
         return LayerScan(
-            statistics=self.moments.statistics(self.positions, selectivity(class_max)),
-            by_max=self._placed(boxes),
+            statistics=self.moments.statistics(self.counts, selectivity(class_max)),
+            by_max=self._placed(places),
             by_mean=self.by_mean.ranking(),
             quantiles=self.sample.quantiles(),
             class_max=class_max.astype(np.float32),
@@ -229,14 +248,15 @@ class LayerPart:
             sample=self.sample.by_unit(),
         )
 
-    def _placed(self, boxes: Boxes | None) -> Ranking:
+    def _placed(self, places: Places | None) -> Ranking:
         """The ranking by max with positions and, if there are any, boxes; -1 where there is no example."""
         ranking, positions = self.by_max.ranking(), self.by_max.positions_by_unit()
-        if boxes is None:
+        if places is None:
             return replace(ranking, positions=positions)
         units, ranks = np.nonzero(ranking.examples >= 0)
         found = np.full((*positions.shape, 4), -1, dtype=np.int32)
-        found[units, ranks] = boxes(units.astype(np.int64), positions[units, ranks])
+        named = units.astype(np.int64), positions[units, ranks], ranking.examples[units, ranks]
+        positions[units, ranks], found[units, ranks] = places(*named)
         return replace(ranking, positions=positions, boxes=found)
 
 
@@ -249,6 +269,7 @@ _COMPONENTS: dict[str, Any] = {
     "by_max": Leaders,
     "by_mean": Leaders,
     "moments": Moments,
+    "extent": Extent,
     "classes": ClassSums,
     "sample": Sample,
 }

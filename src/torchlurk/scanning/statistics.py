@@ -62,10 +62,12 @@ class Moments:
         torch.minimum(self.min, rows.min.where(finite, torch.inf).amin(0), out=self.min)
         torch.maximum(self.max, rows.max.where(finite, -torch.inf).amax(0), out=self.max)
 
-    def merge(self, other: Moments, positions: int) -> None:
-        """Take in the moments of other examples, moved to this pivot (for a unit without examples, to theirs)."""
+    def merge(self, other: Moments, count: Int64[Tensor, " unit"]) -> None:
+        """Take in the moments of other examples, `count` activations, moved to this pivot (for a unit without examples, to
+        theirs).
+        """
         self.settle(other.pivot)
-        shift, count = other.pivot.double() - self.pivot.double(), other.rows * positions
+        shift = other.pivot.double() - self.pivot.double()
         self.squares += other.squares + 2 * shift * other.sum + count * shift.square()
         self.sum += other.sum + count * shift
         self.active += other.active
@@ -83,9 +85,11 @@ class Moments:
         """The moments whose `arrays` these are."""
         return cls(**{name: torch.tensor(array) for name, array in arrays.items()})
 
-    def statistics(self, positions: int, selectivity: Float64[np.ndarray, " unit"]) -> UnitStatistics:
-        """Mean, standard deviation (of the population) and the rest of each unit; NaN for one never finite."""
-        count = (self.rows * positions).double()
+    def statistics(self, counts: Int64[Tensor, " unit"], selectivity: Float64[np.ndarray, " unit"]) -> UnitStatistics:
+        """Mean, standard deviation (of the population) and the rest of each unit over `counts` activations; NaN for one
+        never finite.
+        """
+        count = counts.double()
         offset = self.sum / count
         variance = (self.squares / count - offset.square()).clamp(min=0)
         unseen = self.rows == 0
@@ -97,6 +101,35 @@ class Moments:
             fraction_active=(self.active / count).cpu().numpy(),
             selectivity=selectivity,
         )
+
+
+@dataclass(slots=True)
+class Extent:
+    """How many activations of each unit were seen, where examples differ in how many positions they have."""
+
+    count: Int64[Tensor, " unit"]
+
+    @classmethod
+    def empty(cls, units: int) -> Extent:
+        """That of no example at all."""
+        return cls(torch.zeros(units, dtype=torch.int64))
+
+    def add(self, rows: Int64[Tensor, " unit"], positions: int) -> None:
+        """Take in so many examples of each unit, at `positions` positions each."""
+        self.count += rows * positions
+
+    def merge(self, other: Extent) -> None:
+        """Take in those of other examples."""
+        self.count += other.count
+
+    def arrays(self) -> dict[str, Shaped[np.ndarray, ...]]:
+        """Everything, as plain arrays."""
+        return {"count": self.count.numpy()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> Extent:
+        """The extent whose `arrays` these are."""
+        return cls(torch.tensor(arrays["count"]))
 
 
 @dataclass(slots=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
+
+import torch
 
 from torchlurk.inputs.feeding import feed
-from torchlurk.inputs.pictures.preprocessing import display
+from torchlurk.inputs.items import Batch, Item
 from torchlurk.inputs.source import Source
 from torchlurk.jobs import Clock
-from torchlurk.models.survey.receptive_field import ReceptiveField
 from torchlurk.records import Layer
 from torchlurk.rendering.encoding import encode
 from torchlurk.scanning.job import ScanPart
+from torchlurk.stages.places import PlacesOfLayers
 from torchlurk.store.writing import Writer
 
 FIRST_AFTER = 5.0
@@ -59,11 +62,11 @@ class Previews:
         writer: Writer,
         source: Source,
         layers: Sequence[Layer],
-        fields: Mapping[str, ReceptiveField],
+        places: PlacesOfLayers,
         workers: int | None,
         clock: Clock,
     ) -> None:
-        self._writer, self._source, self._layers, self._fields = writer, source, layers, fields
+        self._writer, self._source, self._layers, self._places = writer, source, layers, places
         self._workers = workers
         self._pace = Pace(SECONDS_A_UNIT * sum(layer.channels for layer in layers), clock)
         self._classes = len(source.classes)
@@ -79,7 +82,7 @@ class Previews:
             self._writer.write_data(self._source.classes, self._source.examples, self._source.skipped)
             self._classes = len(self._source.classes)
         for layer in self._layers:
-            scanned = part.layers[layer.name].finish(self._classes, self._fields[layer.name].boxes)
+            scanned = part.layers[layer.name].finish(self._classes, self._places.of(layer))
             self._writer.write_scan(layer.name, scanned, part.seen)
         self._write_pictures()
 
@@ -87,6 +90,17 @@ class Previews:
         """Adds pictures of some best exemplars; those that are none in the end are deleted then."""
         wanted = self._writer.examples_without_picture(best_only=True)[:PICTURES]
         for batch in feed(self._source, wanted, PICTURES, self._workers):
-            shown = display(batch.pixels, self._source.preprocessing)
-            pictures = zip(batch.examples, shown, strict=True)
-            self._writer.write_pictures((int(example), *encode(picture)) for example, picture in pictures)
+            keep_examples(self._writer, self._source, batch)
+
+
+def keep_examples(writer: Writer, source: Source, batch: Batch) -> None:
+    """Stores the examples of a batch as people see them: pictures, texts or series."""
+    kind = source.kind
+    shown: list[tuple[int, Any]] = []
+    for index, values in zip(batch.examples.tolist(), batch.values, strict=True):
+        item = Item(values.numpy() if values.dtype is torch.uint8 else values, None)
+        shown.append((index, kind.shown(item, source.examples[index])))
+    if kind.name == "pictures":
+        writer.write_pictures((index, *encode(picture)) for index, picture in shown)
+    else:
+        writer.write_sequences(shown)

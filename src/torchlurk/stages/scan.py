@@ -12,21 +12,21 @@ from torch import nn
 from torchlurk.engines.local import LocalEngine
 from torchlurk.inputs.feeding import check_repeatable, feed
 from torchlurk.inputs.output_order import called_by_numbers, choose_order
-from torchlurk.inputs.pictures.preprocessing import display
 from torchlurk.inputs.source import Source
 from torchlurk.jobs import Clock, Shard, joined, remaining
 from torchlurk.models.survey.input_filters import input_kernels
 from torchlurk.models.survey.layers import Survey, choose, survey
-from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.models.taps.arguments import Arguments
 from torchlurk.options import stored
 from torchlurk.records import Layer, Ranking, Run, Skip, StageCount
-from torchlurk.rendering.encoding import encode
 from torchlurk.scanning.batch_size import choose_batch_size
 from torchlurk.scanning.job import Scan, ScanPart
 from torchlurk.scanning.repeatability import COMPANY, dependences
 from torchlurk.scanning.statistics import draw_sample
-from torchlurk.stages.previews import Previews
+from torchlurk.stages.places import BY_KIND, PlacesOfLayers
+from torchlurk.stages.previews import Previews, keep_examples
 from torchlurk.stages.stage import Task, dtype_of, now
+from torchlurk.stages.traces import keep_traces
 from torchlurk.store.writing import Writer
 
 SHARD_EXAMPLES = 128
@@ -36,8 +36,8 @@ SECONDS_BETWEEN_SAVES = 2.0
 SAVE_SHARE = 0.02
 """Saving the running state takes at most this share of the time, however large it is."""
 
-PICTURES_AT_ONCE = 64
-"""How many example pictures go into one transaction."""
+EXAMPLES_AT_ONCE = 64
+"""How many examples go into one transaction."""
 
 MANY_TIES = 0.1
 """A layer is named where at least this share of its units has nothing but ties among its leaders."""
@@ -66,28 +66,40 @@ class ScanStage:
         """Surveys the network, reads all examples that are left, writes the results and the exemplars' pictures."""
         task = self._task
         network = task.network(task.settings.scan.precision)
-        example = task.first_input(dtype_of(network))
-        found = survey(network, example, task.settings.scan.tap)
-        layers = choose(found.layers, task.settings.scan.layers)
-        fields = receptive_fields(network, example, layers)
-        with task.writer() as writer:
-            if not earlier:
-                self._begin(writer, run, network, found, layers)
-                self._note_boxes(writer, fields)
-            scan = self._job(network, example, layers)
-            if not earlier:
-                self._tell_dependences(writer, scan)
-            previews = Previews(writer, self._source, layers, fields, scan.workers, task.clock)
-            part = self._all_examples(writer, scan, previews)
-            self._keep(writer, part, layers, fields)
-            self._keep_pictures(writer)
-            writer.finish(self.name, now())
+        with task.called(network) as arguments:
+            example = task.first_input(dtype_of(network))
+            found = survey(network, example, task.settings.scan.tap, BY_KIND[self._source.kind.name])
+            layers = choose(found.layers, task.settings.scan.layers, task.settings.scan.streams)
+            places = PlacesOfLayers(network, self._source, layers, example, task.device)
+            with task.writer() as writer:
+                if not earlier:
+                    self._begin(writer, run, network, found, layers, arguments)
+                    self._note_boxes(writer, layers)
+                scan = self._job(network, example, layers)
+                if not earlier:
+                    self._tell_dependences(writer, scan)
+                previews = Previews(writer, self._source, layers, places, scan.workers, task.clock)
+                part = self._all_examples(writer, scan, previews)
+                self._keep(writer, part, layers, places)
+                self._keep_examples(writer)
+                if self._source.kind.name != "pictures":
+                    keep_traces(writer, scan)
+                writer.finish(self.name, now())
 
-    def _begin(self, writer: Writer, run: Run, network: nn.Module, found: Survey, layers: Sequence[Layer]) -> None:
+    def _begin(
+        self,
+        writer: Writer,
+        run: Run,
+        network: nn.Module,
+        found: Survey,
+        layers: Sequence[Layer],
+        arguments: Arguments,
+    ) -> None:
         changing = check_repeatable(self._source)
         with writer.transaction():
             writer.begin(run)
-            writer.write_model(layers, found.graph, self._source.preprocessing, found.input_shape)
+            inputs = replace(self._source.kind.description, axes=arguments.axes)
+            writer.write_model(layers, found.graph, self._source.preprocessing, found.input_shape, inputs)
             writer.write_data(self._source.classes, self._source.examples, self._source.skipped)
             writer.write_sample(self._sample())
             for name, weights in input_kernels(network, found, layers).items():
@@ -97,8 +109,8 @@ class ScanStage:
             if changing:
                 writer.add_note("data", changing)
 
-    def _note_boxes(self, writer: Writer, fields: Mapping[str, ReceptiveField]) -> None:
-        reading = [name for name, field in fields.items() if field.reads]
+    def _note_boxes(self, writer: Writer, layers: Sequence[Layer]) -> None:
+        reading = [layer.name for layer in layers if not layer.together]
         if reading:
             writer.add_note(
                 "boxes",
@@ -154,7 +166,7 @@ class ScanStage:
         saver.save(part)
         return part
 
-    def _keep(self, writer: Writer, part: ScanPart, layers: Sequence[Layer], fields: Mapping[str, ReceptiveField]) -> None:
+    def _keep(self, writer: Writer, part: ScanPart, layers: Sequence[Layer], places: PlacesOfLayers) -> None:
         """Writes what the finished part says, one layer a transaction."""
         if part.seen == 0:
             raise self._task.nothing_to_read()
@@ -165,12 +177,13 @@ class ScanStage:
         skipped = [*self._source.skipped, *_skips(self._source, part)]
         with writer.transaction():
             writer.write_data(self._source.classes, examples, skipped)
-            writer.write_input_statistics(part.inputs.finish())
+            if self._source.kind.name == "pictures":
+                writer.write_input_statistics(part.inputs.finish())
             self._keep_order(writer, part)
         tied = {}
         for layer in layers:
             scanned = part.layers[layer.name]
-            found = scanned.finish(len(self._source.classes), fields[layer.name].boxes)
+            found = scanned.finish(len(self._source.classes), places.of(layer))
             writer.write_scan(layer.name, found)
             if ties := tied_share(found.by_max):
                 tied[layer.name] = ties
@@ -190,16 +203,13 @@ class ScanStage:
         if chosen.note:
             writer.add_note("classes", chosen.note)
 
-    def _keep_pictures(self, writer: Writer) -> None:
+    def _keep_examples(self, writer: Writer) -> None:
         """Stores every exemplar's example as the network saw it, once, and no other."""
         writer.delete_other_pictures()
         wanted = writer.examples_without_picture()
-        self._progress.begin("pictures", len(wanted))
-        for batch in feed(self._source, wanted, PICTURES_AT_ONCE, self._task.settings.compute.workers):
-            shown = display(batch.pixels, self._source.preprocessing)
-            writer.write_pictures(
-                (int(example), *encode(picture)) for example, picture in zip(batch.examples, shown, strict=True)
-            )
+        self._progress.begin("examples", len(wanted))
+        for batch in feed(self._source, wanted, EXAMPLES_AT_ONCE, self._task.settings.compute.workers):
+            keep_examples(writer, self._source, batch)
             self._progress.advance(len(batch) + len(batch.skipped))
         self._progress.end()
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import nn
 
 from torchlurk.errors import DataError, UnitError, nearest
-from torchlurk.inputs.feeding import feed, inputs_of
+from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.source import Source, spread
 from torchlurk.jobs import Clock, Progress
 from torchlurk.models.loading.placement import place
+from torchlurk.models.survey.input_axes import find_axes
+from torchlurk.models.taps.arguments import Arguments, called_with
 from torchlurk.options import (
     AttributeOptions,
     ComputeOptions,
@@ -26,7 +30,7 @@ from torchlurk.options import (
     SynthesizeOptions,
     UnitOptions,
 )
-from torchlurk.records import Layer, Run
+from torchlurk.records import InputAxes, Layer, Run
 from torchlurk.store.writing import Writer
 from torchlurk.units import Unit
 
@@ -60,6 +64,7 @@ class Task:
     progress: Progress
     clock: Clock = monotonic
     committed: Callable[[], None] = lambda: None
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
     def writer(self) -> Writer:
         """Opens the study to write."""
@@ -70,17 +75,43 @@ class Task:
         return place(self.module, self.device, precision)
 
     def first_input(self, dtype: torch.dtype) -> torch.Tensor:
-        """The first example that can be read, as a batch of one; raises `DataError` where there is none."""
-        for batch in feed(self.source, range(len(self.source.examples)), 1, 1):
+        """The first example that can be read, as a batch of one, batch first; of texts and series the longest.
+
+        Raises `DataError` where there is none.
+        """
+        order: Sequence[int] = range(len(self.source.examples))
+        if self.source.lengths is not None:
+            order = np.argsort(-self.source.lengths, kind="stable").tolist()[:1] + list(order)
+        for batch in feed(self.source, order, 1, 1):
             if len(batch):
-                return inputs_of(batch, self.source.preprocessing, self.device, dtype)
+                return self.source.kind.inputs(batch, self.device, dtype)
         raise self.nothing_to_read()
 
     def some_inputs(self, dtype: torch.dtype, most: int) -> torch.Tensor:
         """At most so many examples, spread over the data, as one batch, without those that cannot be read."""
         chosen = spread(len(self.source.examples), most)
         batch = next(feed(self.source, chosen, len(chosen), 1))
-        return inputs_of(batch, self.source.preprocessing, self.device, dtype)
+        return self.source.kind.inputs(batch, self.device, dtype)
+
+    @contextmanager
+    def called(self, network: nn.Module) -> Iterator[Arguments]:
+        """Within it the network takes batch-first inputs alone, and is given what it wants beside them.
+
+        Raises `ModelError` where it cannot be told in which order it has its axes, or what else it wants.
+        """
+        axes: InputAxes | None = None
+        if self.source.kind.name != "pictures":
+            axes = self.settings.inputs.input_axes or self._axes(network)
+        arguments = Arguments.of(network, axes, self.constants)
+        with called_with(network, arguments):
+            yield arguments
+
+    def _axes(self, network: nn.Module) -> InputAxes:
+        example = self.first_input(dtype_of(network))
+        other = example.flip(1)
+        if torch.equal(other, example):
+            other = torch.zeros_like(example) if example.any() else torch.ones_like(example)
+        return find_axes(network, example.repeat(3, *(1 for _ in example.shape[1:])), other[0], self.constants)
 
     def nothing_to_read(self) -> DataError:
         """The error that says why there is no example at all."""

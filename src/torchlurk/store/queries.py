@@ -10,6 +10,7 @@ from torchlurk.store import columns
 from torchlurk.store.reading import Reader
 from torchlurk.store.results import SYNTHESIS_COLUMNS, synthesis_of
 from torchlurk.store.schema import MEDIA_TYPES
+from torchlurk.store.sequences import has_sequences
 
 ENDINGS = dict(zip(MEDIA_TYPES, ("jpg", "png", "webp"), strict=True))
 """Of file names, by media type."""
@@ -116,13 +117,23 @@ def _file(digest: object, media_type: object) -> str:
 
 
 def pictured_examples(reader: Reader, class_index: int, most: int) -> list[tuple[int, str]]:
-    """Examples of a class whose picture is stored, as (index, path), by index."""
+    """Examples of a class whose picture, text or series is stored, as (index, path), by index."""
     with reader.reading() as db:
+        stored = "SELECT example FROM example_picture"
+        stored += " UNION SELECT example FROM sequence" if has_sequences(db) else ""
         found = db.execute(
-            "SELECT id, path FROM example JOIN example_picture ON example = id WHERE class = ? ORDER BY id LIMIT ?",
-            (class_index, most),
+            f"SELECT id, path FROM example WHERE class = ? AND id IN ({stored}) ORDER BY id LIMIT ?", (class_index, most)
         )
         return [(columns.whole(id, "example.id"), columns.text(path, "example.path")) for id, path in found]
+
+
+def sequence_examples(reader: Reader) -> list[int]:
+    """The examples that are stored texts or series, in order."""
+    with reader.reading() as db:
+        if not has_sequences(db):
+            return []
+        found = db.execute("SELECT example FROM sequence ORDER BY example")
+        return [columns.whole(one, "sequence.example", least=0) for (one,) in found]
 
 
 def examples_with_pictures(reader: Reader, most: int) -> list[int]:

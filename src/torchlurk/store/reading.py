@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,15 +21,18 @@ from torchlurk.records import (
     Example,
     Exemplar,
     Graph,
+    InputDescription,
     InputStatistics,
     Layer,
     MethodCheck,
     Preprocessing,
     Ranking,
     Run,
+    SeriesExample,
     Skip,
     StageCount,
     Synthesis,
+    TextExample,
     UnitRecord,
     UnitStatistics,
 )
@@ -45,13 +49,17 @@ from torchlurk.store.results import (
     load_syntheses,
 )
 from torchlurk.store.schema import MEDIA_TYPES, RANKINGS
-from torchlurk.units import Unit
+from torchlurk.store.sequences import load_description, load_sequence, load_traces
+from torchlurk.units import Unit, aliased
 
 IDLE_CONNECTIONS = 4
 """Kept open for the next call; only on a study that nobody is writing."""
 
 NO_SIDE_FILES = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 """What SQLite says where a study that was never closed lies in a folder that cannot be written."""
+
+CONTEXT = 16
+"""Tokens before and after an exemplar's own that are told with it."""
 
 BEST = (
     "SELECT channel, example, score, position, x0, y0, x1, y1 FROM exemplar"
@@ -187,6 +195,21 @@ class Reader:
             return [str(output) if index is None else classes[index].label for output, index in enumerate(order)]
         return [one.label for one in classes] if len(classes) == outputs else None
 
+    def inputs(self) -> InputDescription:
+        """What the network's inputs are."""
+        with self.reading() as db:
+            return load_description(db) or InputDescription("pictures", "float32")
+
+    def sequence(self, example: int) -> TextExample | SeriesExample | None:
+        """An example that is a text or a series; None where it is not stored."""
+        with self.reading() as db:
+            return load_sequence(db, example)
+
+    def traces(self, unit: Unit) -> dict[int, Float32[np.ndarray, " time"]]:
+        """What a unit did at each step of its exemplars, by example; empty for pictures."""
+        with self.reading() as db:
+            return load_traces(db, self._layer(db, unit.layer)[0], unit.channel)
+
     def _meta(self, db: sqlite3.Connection, key: str) -> Any:
         found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         if found is None:
@@ -261,7 +284,7 @@ class Reader:
                 statistics={
                     name: columns.real(value, f"unit.{name}") for name, value in zip(rows.STATISTICS, values, strict=True)
                 },
-                exemplars=_exemplars(db.execute(EXEMPLARS, where), layer),
+                exemplars=self._exemplars(db, where, layer),
                 classes={
                     "max": columns.narrow(maximum, classes, "class_profile.max"),
                     "mean": columns.narrow(mean, classes, "class_profile.mean"),
@@ -269,10 +292,31 @@ class Reader:
                 sample=columns.narrow(response and response[0], sample, "response.sample"),
             )
 
+    def _exemplars(self, db: sqlite3.Connection, where: tuple[int, int], layer: Layer) -> dict[str, tuple[Exemplar, ...]]:
+        """The exemplars of a unit; those of a text with the token and what stands around it."""
+        found = _exemplars(db.execute(EXEMPLARS, where), layer)
+        description = load_description(db)
+        if description is None or description.kind == "pictures":
+            return found
+        return {name: tuple(self._in_steps(db, one) for one in ranked) for name, ranked in found.items()}
+
+    def _in_steps(self, db: sqlite3.Connection, exemplar: Exemplar) -> Exemplar:
+        reach = None if exemplar.box is None else (exemplar.box[0], exemplar.box[2])
+        exemplar = replace(exemplar, box=None, reach=reach)
+        sequence = load_sequence(db, exemplar.example)
+        if not isinstance(sequence, TextExample) or not exemplar.position or exemplar.position[0] >= len(sequence.tokens):
+            return exemplar
+        step, tokens = exemplar.position[0], sequence.tokens
+        context = ("".join(tokens[max(0, step - CONTEXT) : step]), "".join(tokens[step + 1 : step + 1 + CONTEXT]))
+        return replace(exemplar, token=tokens[step], context=context)
+
     def _layer(self, db: sqlite3.Connection, name: str) -> tuple[int, Layer]:
         found = db.execute(f"SELECT {rows.LAYER_COLUMNS} FROM layer WHERE name = ?", (name,)).fetchone()
         if found is None:
             names = [layer.name for layer in rows.layers(db)]
+            meant = aliased(name, names)
+            if meant != name:
+                return self._layer(db, meant)
             raise UnitError(f"no layer '{name}' in '{self.path}'{nearest(name, names)}", f"it has {_some(names)}")
         return rows.layer_of(found)
 

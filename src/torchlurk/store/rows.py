@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import repeat
 from typing import Any, get_args
 
@@ -26,6 +26,7 @@ from torchlurk.records import (
 from torchlurk.store import columns
 from torchlurk.store.columns import DamageError
 from torchlurk.store.schema import RANKINGS
+from torchlurk.store.sequences import load_streams
 
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 NODE_KINDS = ("input", "module", "operation", "output")
@@ -121,7 +122,13 @@ LAYER_COLUMNS = (
 
 def layers(db: sqlite3.Connection) -> tuple[Layer, ...]:
     """All layers, in order."""
-    return tuple(layer for _, layer in map(layer_of, db.execute(f"SELECT {LAYER_COLUMNS} FROM layer ORDER BY id")))
+    streams = load_streams(db)
+    found = map(layer_of, db.execute(f"SELECT {LAYER_COLUMNS} FROM layer ORDER BY id"))
+    return tuple(_of_stream(layer, streams.get(id)) for id, layer in found)
+
+
+def _of_stream(layer: Layer, read: tuple[str, str] | None) -> Layer:
+    return layer if read is None else replace(layer, module=read[0], stream=read[1])
 
 
 def layer_of(row: tuple[Any, ...]) -> tuple[int, Layer]:

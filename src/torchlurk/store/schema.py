@@ -231,7 +231,50 @@ VERSION_1 = (
 ) STRICT""",
 )
 
-STEPS = (VERSION_1,)
+VERSION_2 = (
+    """CREATE TABLE input (
+    id INTEGER PRIMARY KEY CHECK (id = 0),
+    description TEXT NOT NULL
+) STRICT""",
+    """CREATE TABLE stream (
+    layer INTEGER PRIMARY KEY REFERENCES layer (id),
+    module TEXT NOT NULL,
+    stream TEXT NOT NULL
+) STRICT""",
+    """CREATE TABLE sequence (
+    example INTEGER PRIMARY KEY REFERENCES example (id),
+    steps INTEGER NOT NULL CHECK (steps >= 0),
+    first INTEGER NOT NULL CHECK (first >= 0),
+    last INTEGER NOT NULL CHECK (last >= first),
+    content BLOB NOT NULL
+) STRICT""",
+    """CREATE TABLE trace (
+    layer INTEGER NOT NULL,
+    channel INTEGER NOT NULL,
+    example INTEGER NOT NULL REFERENCES example (id),
+    low REAL NOT NULL,
+    high REAL NOT NULL,
+    levels BLOB NOT NULL,
+    PRIMARY KEY (layer, channel, example),
+    FOREIGN KEY (layer, channel) REFERENCES unit (layer, channel)
+) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE prediction (
+    example INTEGER PRIMARY KEY REFERENCES example (id),
+    outputs BLOB NOT NULL,
+    scores BLOB NOT NULL
+) STRICT""",
+    """CREATE TABLE remark (
+    layer TEXT NOT NULL,
+    channel INTEGER NOT NULL CHECK (channel >= 0),
+    name TEXT NOT NULL,
+    text TEXT NOT NULL,
+    starred INTEGER NOT NULL CHECK (starred IN (0, 1)),
+    written TEXT NOT NULL,
+    PRIMARY KEY (layer, channel)
+) STRICT, WITHOUT ROWID""",
+)
+
+STEPS = (VERSION_1, VERSION_2)
 VERSION = len(STEPS)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
@@ -21,24 +21,28 @@ from torchlurk.records import (
     Class,
     Example,
     Graph,
+    InputDescription,
     InputStatistics,
     Layer,
     LayerScan,
     MethodCheck,
     Preprocessing,
     Run,
+    SeriesExample,
     Skip,
     StageCount,
     Synthesis,
+    TextExample,
 )
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
-from torchlurk.store.connections import open_writing, translated, version_of
+from torchlurk.store.connections import open_reading, open_writing, translated, version_of
 from torchlurk.store.folding import change_journal, fold
 from torchlurk.store.locking import Lock
 from torchlurk.store.progress import forget_progress, load_progress, store_progress
 from torchlurk.store.results import store_attributions, store_check, store_count, store_picture, store_synthesis
 from torchlurk.store.schema import VERSION, upgrade
+from torchlurk.store.sequences import store_description, store_sequences, store_streams, store_traces
 from torchlurk.units import Unit
 
 RESULTS = {
@@ -50,7 +54,10 @@ RESULTS = {
         "effective_field",
         "synthesis",
         "example_picture",
+        "sequence",
+        "prediction",
         "picture",
+        "trace",
         "exemplar",
         "response",
         "class_profile",
@@ -80,6 +87,7 @@ class Writer:
             home = path.resolve()
             self._lock = Lock(home)
             try:
+                _refuse_older(home, path)
                 self._db = open_writing(home)
                 try:
                     self._prepare()
@@ -93,7 +101,7 @@ class Writer:
     def _prepare(self) -> None:
         version = version_of(self._db, self.path)
         change_journal(self._db, "WAL")
-        if version < VERSION:
+        if version == 0:
             with self.transaction():
                 upgrade(self._db, version)
 
@@ -213,14 +221,21 @@ class Writer:
             return load_progress(self._db, stage)
 
     def write_model(
-        self, layers: Sequence[Layer], graph: Graph, preprocessing: Preprocessing, input_shape: tuple[int, ...]
+        self,
+        layers: Sequence[Layer],
+        graph: Graph,
+        preprocessing: Preprocessing,
+        input_shape: tuple[int, ...],
+        inputs: InputDescription | None = None,
     ) -> None:
         """Replaces what the study knows of the network, and what it knows of units where the layers are not the same."""
         with self.transaction():
             if tuple(layers) != rows.layers(self._db):
                 self._drop_stage("scan")
+                self._db.execute("DELETE FROM stream")
                 self._db.execute("DELETE FROM layer")
                 self._many(rows.insert("layer", 13), (rows.from_layer(id, one) for id, one in enumerate(layers)))
+                store_streams(self._db, enumerate(layers))
             self._db.execute("DELETE FROM edge")
             self._db.execute("DELETE FROM node")
             nodes = enumerate(graph.nodes)
@@ -231,6 +246,8 @@ class Writer:
             self._many("INSERT INTO edge (source, target) VALUES (?, ?)", graph.edges)
             self._set_meta("preprocessing", rows.from_preprocessing(preprocessing))
             self._set_meta("input_shape", columns.to_json(input_shape))
+            if inputs is not None:
+                store_description(self._db, inputs)
             self._read_model_back()
 
     def _read_model_back(self) -> None:
@@ -321,7 +338,7 @@ class Writer:
             id = self._layer_id(layer)
             channels = self._db.execute("SELECT channels FROM layer WHERE id = ?", (id,)).fetchone()[0]
             self._check_axes(layer, scan, channels)
-            for table in ("exemplar", "response", "class_profile", "unit"):
+            for table in ("trace", "exemplar", "response", "class_profile", "unit"):
                 self._db.execute(f"DELETE FROM {table} WHERE layer = ?", (id,))
             self._many(rows.insert("unit", 8), rows.of_units(id, scan.statistics))
             maxima, means = columns.narrow_rows(scan.class_max), columns.narrow_rows(scan.class_mean)
@@ -361,6 +378,27 @@ class Writer:
                     "INSERT INTO example_picture VALUES (?, ?) ON CONFLICT (example) DO UPDATE SET picture = excluded.picture",
                     (example, store_picture(self._db, media_type, data)),
                 )
+
+    def write_sequences(self, examples: Iterable[tuple[int, TextExample | SeriesExample]]) -> None:
+        """Stores examples that are texts or series, by their index."""
+        with self.transaction():
+            store_sequences(self._db, examples)
+
+    def write_traces(
+        self, layer: str, example: int, channels: Int64[np.ndarray, " unit"], values: Float32[np.ndarray, "unit time"]
+    ) -> None:
+        """Stores what units of a layer did at each step of an example."""
+        with self.transaction():
+            store_traces(self._db, self._layer_id(layer), example, channels, values)
+
+    def exemplar_units(self, layer: str) -> dict[int, list[int]]:
+        """For each example that is an exemplar of units of a layer, those units."""
+        with self._turn, translated(self.path, writing=True):
+            found: dict[int, list[int]] = {}
+            query = "SELECT DISTINCT example, channel FROM exemplar WHERE layer = ? ORDER BY example, channel"
+            for example, channel in self._db.execute(query, (self._layer_id(layer),)):
+                found.setdefault(example, []).append(channel)
+            return found
 
     def write_picture(self, media_type: str, data: bytes) -> str:
         """Stores a picture once; returns its SHA-256 in hexadecimal, by which records name it."""
@@ -438,13 +476,29 @@ class Writer:
         best = " AND ranking = 'max' AND rank = 0" if best_only else ""
         with self._turn, translated(self.path, writing=True):
             found = self._db.execute(
-                f"SELECT DISTINCT example FROM exemplar WHERE example NOT IN (SELECT example FROM example_picture){best}"
+                "SELECT DISTINCT example FROM exemplar WHERE example NOT IN"
+                f" (SELECT example FROM example_picture UNION SELECT example FROM sequence){best}"
             )
             return sorted(example for (example,) in found)
 
     def delete_other_pictures(self) -> None:
         """Deletes the pictures of examples that are no unit's exemplar (any more)."""
         with self.transaction():
-            self._db.execute("DELETE FROM example_picture WHERE example NOT IN (SELECT example FROM exemplar)")
+            for table in ("example_picture", "sequence"):
+                self._db.execute(f"DELETE FROM {table} WHERE example NOT IN (SELECT example FROM exemplar)")
             used = " UNION ".join(f"SELECT picture FROM {table}" for table in ("example_picture", "attribution", "synthesis"))
             self._db.execute(f"DELETE FROM picture WHERE sha256 NOT IN ({used})")
+
+
+def _refuse_older(home: Path, path: Path) -> None:
+    """Raises `StudyError` for a study of an earlier format, before anything in it is touched."""
+    if not home.exists() or not home.stat().st_size:
+        return
+    with closing(open_reading(home)) as db:
+        version = version_of(db, path)
+    if 0 < version < VERSION:
+        raise StudyError(
+            f"'{path}' is of study format {version}, which this Torchlurk reads, serves and exports, but does not continue"
+            f" (it writes format {VERSION})",
+            "choose another --out",
+        )

@@ -69,7 +69,7 @@ def client(server: Server) -> Client:
 @pytest.fixture(scope="session")
 def thing() -> bytes:
     """An image file of something drawn, as large as the network's input."""
-    return encoded(Image.fromarray(DemoWorld(IMAGES).read(3).pixels))
+    return encoded(Image.fromarray(DemoWorld(IMAGES).read(3).values))
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:

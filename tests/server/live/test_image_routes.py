@@ -37,7 +37,7 @@ def opened(client: Any, thing: bytes) -> dict[str, Any]:
 def inspector(study: Path) -> Inspector:
     with Reader(study) as reader:
         bench = ModelSession.load("demo", study=reader, device="cpu")
-        found = bench.inspect(normalize(torch.from_numpy(DemoWorld(24).read(3).pixels)[None], PREPROCESSING))
+        found = bench.inspect(normalize(torch.from_numpy(DemoWorld(24).read(3).values)[None], PREPROCESSING))
         _ = found.predictions(), [found.strongest(layer) for layer in found.layers]
     return found
 
@@ -275,7 +275,7 @@ def test_the_model_is_left_as_found_whatever_is_asked(study: Path, thing: bytes)
         desk = open_desk(Forest([reader]), "demo", None, device="cpu")
         module = desk.benches["demo"].module
         before = {name: one.clone() for name, one in module.state_dict().items()}
-        look = desk.open("demo", [DemoWorld(24).read(3).pixels]).inspector
+        look = desk.open("demo", [DemoWorld(24).read(3).values]).inspector
         root = look.branch("block4:1")
         look.pictures([root])
         with pytest.raises(OptionError):

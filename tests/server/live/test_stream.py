@@ -60,7 +60,7 @@ def begun(client: Any, view: dict[str, Any], **given: Any) -> Iterator[ClientCon
 
 
 def inputs() -> torch.Tensor:
-    return normalize(torch.from_numpy(DemoWorld(24).read(3).pixels)[None], PREPROCESSING)
+    return normalize(torch.from_numpy(DemoWorld(24).read(3).values)[None], PREPROCESSING)
 
 
 def test_a_frame_is_answered_with_maps_predictions_and_a_back_projection(client: Any, thing: bytes) -> None:

@@ -1,0 +1,48 @@
+"""Steps of texts and series: which of a layer's positions count, and which are burn-in."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+from torchlurk.inputs.items import Batch
+from torchlurk.records import Layer
+
+
+class Counted(NamedTuple):
+    """The steps of every example of a batch that count, half-open, and how many steps each has."""
+
+    first: int
+    last: int
+    steps: int
+
+
+def counted_of(batch: Batch) -> Counted | None:
+    """Those of a batch; None for pictures."""
+    return None if batch.counted is None else Counted(*batch.counted, int(batch.values.shape[1]))
+
+
+def extent_of(layer: Layer) -> int | None:
+    """How many positions a map of a layer has; None where examples may differ in it."""
+    return None if layer.layout == "sequence" else layer.positions
+
+
+def counted_steps(
+    layer: Layer, found: Float[Tensor, "batch channel *position"], counted: Counted | None
+) -> Float[Tensor, "batch channel *position"]:
+    """The maps without burn-in."""
+    if layer.layout != "sequence" or counted is None:
+        return found
+    first, last = counted_positions(counted, int(found.shape[2]))
+    return found[..., first:last]
+
+
+def counted_positions(counted: Counted, positions: int) -> tuple[int, int]:
+    """Those positions of a map that count, half-open, by the steps of its example that do: where a layer has fewer
+    positions than steps (a stride), in proportion, and at least one.
+    """
+    first, last = (-(-step * positions // max(1, counted.steps)) for step in counted[:2])
+    first = min(first, positions - 1)
+    return first, max(last, first + 1)

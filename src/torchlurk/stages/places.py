@@ -1,0 +1,80 @@
+"""Where an exemplar looked: boxes in a picture, runs of steps in a text or series, which may each have their own length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int32, Int64
+from torch import nn
+
+from torchlurk.inputs.feeding import feed
+from torchlurk.inputs.source import Source
+from torchlurk.models.survey.axes import PICTURES, Axes
+from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.records import Layer
+from torchlurk.scanning.part import Places
+from torchlurk.scanning.steps import Counted, counted_positions
+
+BY_KIND = {"pictures": PICTURES, "text": Axes.of("bt"), "series": Axes.of("btc")}
+"""The axes of the inputs that a kind makes."""
+
+
+class PlacesOfLayers:
+    """By layer, from units, positions and examples to positions in the whole map, and boxes or reaches (of height one).
+
+    The network is traced once for pictures, and once for each length of text or series that is asked for.
+    """
+
+    def __init__(
+        self, network: nn.Module, source: Source, layers: Sequence[Layer], example: torch.Tensor, device: torch.device
+    ) -> None:
+        self._network, self._source, self._layers, self._device = network, source, layers, device
+        self._dtype = example.dtype
+        self._axes = BY_KIND[source.kind.name]
+        self._by_length: dict[int, Mapping[str, ReceptiveField]] = {}
+        if source.kind.name == "pictures":
+            self._whole = receptive_fields(network, example, layers)
+
+    def of(self, layer: Layer) -> Places:
+        """The places of one layer."""
+        if self._source.kind.name == "pictures":
+            field = self._whole[layer.name]
+            return lambda units, positions, examples: (positions, field.boxes(units, positions))
+        return lambda units, positions, examples: self._steps(layer, units, positions, examples)
+
+    def _steps(
+        self,
+        layer: Layer,
+        units: Int64[np.ndarray, " n"],
+        positions: Int32[np.ndarray, " n"],
+        examples: Int64[np.ndarray, " n"],
+    ) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, "n 4"]]:
+        placed, boxes = positions.copy(), np.full((len(positions), 4), -1, np.int32)
+        distinct, inverse = np.unique(examples, return_inverse=True)
+        lengths = np.array([self._length(int(example)) for example in distinct], np.int64)
+        first = np.zeros(len(distinct), np.int32)
+        for length in np.unique(lengths):
+            field = self._fields(int(length), int(distinct[lengths == length][0])).get(layer.name)
+            if field is None:
+                continue
+            if layer.layout == "sequence":
+                for at in np.flatnonzero(lengths == length):
+                    counted = Counted(*self._source.counted(int(distinct[at])), int(length))
+                    first[at] = counted_positions(counted, field.shape[0])[0]
+            chosen = lengths[inverse] == length
+            placed[chosen] = positions[chosen] + first[inverse[chosen]]
+            boxes[chosen] = field.boxes(units[chosen], placed[chosen])
+        return placed, boxes
+
+    def _length(self, example: int) -> int:
+        known = self._source.lengths
+        return len(self._source.read(example).values) if known is None else int(known[example])
+
+    def _fields(self, length: int, example: int) -> Mapping[str, ReceptiveField]:
+        if length not in self._by_length:
+            (batch,) = feed(self._source, [example], 1, 1)
+            inputs = self._source.kind.inputs(batch, self._device, self._dtype)
+            self._by_length[length] = receptive_fields(self._network, inputs, self._layers, self._axes, unreached=True)
+        return self._by_length[length]

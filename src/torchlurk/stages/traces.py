@@ -1,0 +1,40 @@
+"""What units did at each step of their exemplars: one more pass over those examples alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchlurk.inputs.feeding import feed
+from torchlurk.inputs.items import Batch
+from torchlurk.models.taps.as_found import evaluation
+from torchlurk.models.taps.reading import maps, reading
+from torchlurk.records import Layer
+from torchlurk.scanning.job import Scan
+from torchlurk.store.writing import Writer
+
+
+def keep_traces(writer: Writer, scan: Scan) -> None:
+    """Stores, for each unit of a layer with steps and each of its exemplars, the unit's value at every step."""
+    layers = [layer for layer in scan.layers if layer.layout == "sequence"]
+    units = {layer.name: writer.exemplar_units(layer.name) for layer in layers}
+    examples = sorted({example for found in units.values() for example in found})
+    batch: Batch
+
+    def deliver(layer: Layer, tensor: Tensor) -> None:
+        found = maps(layer, tensor, len(batch))
+        for row, example in enumerate(batch.examples.tolist()):
+            channels = units[layer.name].get(example, [])
+            if channels:
+                values = found[row, channels].float().cpu().numpy()
+                writer.write_traces(layer.name, example, np.array(channels, np.int64), values)
+
+    scan.progress.begin("traces", len(examples))
+    with evaluation(scan.network), torch.inference_mode(), reading(scan.network, layers, deliver):
+        for batch in feed(scan.source, examples, scan.batch_size, scan.workers):
+            if len(batch):
+                with writer.transaction():
+                    scan.network(scan.source.kind.inputs(batch, scan.device, scan.dtype))
+            scan.progress.advance(len(batch) + len(batch.skipped))
+    scan.progress.end()
