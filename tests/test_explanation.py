@@ -75,6 +75,7 @@ def test_without_a_unit_it_is_the_predicted_class() -> None:
 def test_a_unit_that_is_off_is_explained_in_the_text_the_drawing_and_the_document() -> None:
     net = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1, bias=False), nn.ReLU())
     nn.init.constant_(net[0].weight, 0.1)
+    nn.init.zeros_(net[0].bias)
     nn.init.constant_(net[2].weight, -1.0)
     found = torchlurk.explain(net, torch.ones(3, 8, 8), "2:1")
     said = "0: off in this image; held down by 0:"

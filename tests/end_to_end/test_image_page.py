@@ -231,7 +231,7 @@ def test_the_keyboard_is_enough(tab):
     keys.press("o")
     expect(page.get_by_role("heading", name="Units that stand out")).to_be_visible()
     keys.press("?")
-    expect(page.get_by_role("dialog")).to_contain_text("follow the strongest down")
+    expect(page.get_by_role("dialog")).to_contain_text("follow what adds most down")
     keys.press("Escape")
     keys.press("g")
     hash_is(page, "#/demo/image$")

@@ -169,7 +169,7 @@ def test_a_unit_that_is_off_is_made_up_too() -> None:
 def test_nothing_lies_beneath_a_unit_that_no_signal_reaches() -> None:
     net = chain()
     with torch.no_grad():
-        net[5].bias.fill_(-100.0)
+        net[5].weight[1, 2] = 0.0
     inspector = Inspector(net, image(16).to(REAL))
     branch = inspector.branch("5:1", (2, 3))
     (makeup,) = inspector.makeups([branch.to(Unit("3", 2))], most=EVERY)

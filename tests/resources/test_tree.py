@@ -11,6 +11,7 @@ from PIL import Image
 
 import torchlurk
 from torchlurk.errors import StudyError
+from torchlurk.records import ALIKE
 from torchlurk.resources.tree import Forest
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer

@@ -55,7 +55,7 @@ def normalized(index: int) -> Tensor:
 
 
 def test_it_is_small_and_comes_as_safetensors() -> None:
-    path = files("torchlurk.models") / WEIGHTS
+    path = files("torchlurk.models.loading") / WEIGHTS
     assert len(path.read_bytes()) <= 2 * 2**20
     with safe_open(str(path), "pt") as stored:
         assert set(stored.keys()) == set(DemoNetwork().state_dict())

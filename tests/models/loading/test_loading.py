@@ -25,7 +25,7 @@ from torchlurk.models.loading.load import LoadedModel, load
 from torchlurk.models.loading.preprocessing import translate
 from torchlurk.records import Preprocessing
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "models.py"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "models.py"
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from torchlurk.errors import ModelError
 from torchlurk.models.survey.axes import PICTURES, Axes
-from torchlurk.models.survey.dependence.intervals import TRUE, UNBOUNDED, Reach, everything
+from torchlurk.models.survey.dependence.intervals import TRUE, UNBOUNDED, Reach
 from torchlurk.models.survey.dependence.tracing import Tracing
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.reading import reading
@@ -75,9 +75,7 @@ def receptive_fields(
     found: dict[str, tuple[Reach, bool]] = {}
 
     def note(layer: Layer, tensor: Tensor) -> None:
-        reach = tracing.reach_of(tensor)
-        # Numbers that went through NumPy or lists come from nowhere there, and may depend on anything.
-        found[layer.name] = everything(reach, tensor.shape) if reach.empty else reach, tracing.reads
+        found[layer.name] = tracing.reach_of(tensor), tracing.reads
 
     reading_all = reading(module, layers, note, stop_after_last=True)
     with torch.inference_mode(False), torch.no_grad(), as_found(module), reading_all, tracing.following_numbers(), tracing:
