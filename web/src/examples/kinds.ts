@@ -7,6 +7,7 @@ import ClassExamples from "./ClassExamples.svelte";
 import Exemplars from "./Exemplars.svelte";
 import Legend from "./Legend.svelte";
 import PictureExamples from "./PictureExamples.svelte";
+import { READABLE } from "./series";
 import SeriesFace from "./SeriesFace.svelte";
 import SeriesRows from "./SeriesRows.svelte";
 import TextFace from "./TextFace.svelte";
@@ -46,16 +47,20 @@ export interface StepDrawing extends Drawing {
   Face: Component<{ study: Study; layer: Layer; channel: number; small?: boolean }>;
   /** What the colours of a unit's values mean. */
   Legend: Component<{ unit: Unit }>;
-  /** By key in the address, the first without one: what exemplars show. */
-  views: [key: string, label: string][];
+  /** What exemplars can show, by key in the address; the first has none there. */
+  views(study: Study): [key: string, label: string][];
+}
+
+function channelViews({ inputs }: Study): [string, string][] {
+  return (inputs?.channels.length ?? 0) > READABLE ? [["near", `${READABLE} channels`], ["all", "all channels"]] : [];
 }
 
 const STEPS = { Exemplars, Examples: ClassExamples, Legend };
 
 const KINDS: Record<KindName, Drawing | StepDrawing> = {
   pictures: { noun: "picture", Units: UnitGrid, Exemplars: PictureExemplars, Examples: PictureExamples },
-  text: { ...STEPS, noun: "text", Units: TextRows, Face: TextFace, views: [["near", "around the strongest step"], ["all", "whole texts"]] },
-  series: { ...STEPS, noun: "series", Units: SeriesRows, Face: SeriesFace, views: [["near", "readable channels"], ["all", "all channels"]] },
+  text: { ...STEPS, noun: "text", Units: TextRows, Face: TextFace, views: () => [["near", "excerpts"], ["all", "whole texts"]] },
+  series: { ...STEPS, noun: "series", Units: SeriesRows, Face: SeriesFace, views: channelViews },
 };
 
 export function drawingOf(study: Pick<Study, "kind">): Drawing {
