@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { named, neighbourhood, onOneLine, shown } from "./text";
+import { gap, joined, named, neighbourhood, onOneLine, shown } from "./text";
 
 const letters = (count: number): string[] => Array.from({ length: count }, (_, index) => "abcdefghij"[index % 10] ?? "");
 
@@ -29,4 +29,11 @@ test("line ends, tabs and empty tokens have signs, a space only where it is mark
   expect([shown(" ", false), shown(" ", true), shown(" the", true)]).toEqual([" ", "␣", " the"]);
   expect([named("  "), named("a\n")]).toEqual(["␣␣", "a↵"]);
   expect(onOneLine("one\ntwo\tthree")).toBe("one↵two⇥three");
+});
+
+test("between words that the document parts stands a blank, between characters nothing", () => {
+  const words = { tokens: ["the", "sea", ",", "the"], offsets: [0, 4, 7, 10] };
+  expect([0, 1, 2, 3].map((step) => gap(words, step))).toEqual([" ", "", " ", ""]);
+  expect(joined(words, [0, 4])).toBe("the sea, the");
+  expect(joined({ tokens: ["a", "b"], offsets: [] }, [0, 2])).toBe("ab");
 });

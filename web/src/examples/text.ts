@@ -1,5 +1,5 @@
 /** How a text is shown: which part of it, and with which signs. */
-import type { Span } from "../data/types";
+import type { Span, TextExample } from "../data/types";
 
 /** Characters shown of a long text: on the side of the strongest step that it has seen, and on the other. */
 const SEEN = 150;
@@ -29,6 +29,18 @@ function taken(tokens: string[], from: number, by: 1 | -1, most: number): { toke
     found.characters += length;
   }
   return found;
+}
+
+/** What stands between a token and the next: a blank where the document has something there that is part of neither. */
+export function gap({ tokens, offsets }: Pick<TextExample, "tokens" | "offsets">, step: number): string {
+  const [here, next] = [offsets[step], offsets[step + 1]];
+  return here !== undefined && next !== undefined && next > here + (tokens[step]?.length ?? 0) ? " " : "";
+}
+
+/** The text of some tokens. */
+export function joined(example: Pick<TextExample, "tokens" | "offsets">, [start, stop]: Span): string {
+  const tokens = example.tokens.slice(start, stop);
+  return tokens.map((token, index) => (index < tokens.length - 1 ? token + gap(example, start + index) : token)).join("");
 }
 
 const SIGNS: Record<string, string> = { "\n": "↵", "\r": "␍", "\t": "⇥", "": "▯" };
