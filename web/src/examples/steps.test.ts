@@ -17,7 +17,7 @@ test("what a unit sees is said in steps", () => {
   expect(sees(backwards, false, "text")).toBe("sees from its own step to the end");
   expect(sees(both, false, "series")).toBe("sees the whole series");
   expect(sees([{ step: null, reach: [0, 9] }], false, "text")).toBe("sees the whole text");
-  expect(sees(near, true, "text")).toBe("sees from 2 steps before its own to 1 after");
+  expect(sees(near, true, "text")).toBe("sees its own step, 2 before and 1 after it");
   expect(sees([{ step: 3, reach: [3, 4] }], true, "text")).toBe("sees its own step alone");
   expect(sees([], false, "text")).toBe(null);
 });

@@ -29,7 +29,7 @@ export function sees(places: Place[], bounded: boolean, whole: string): string |
   if (stepped.length < known.length) return `sees the whole ${whole}`;
   const back = Math.max(...stepped.map(({ step, reach }) => step - reach[0]));
   const ahead = Math.max(...stepped.map(({ step, reach }) => reach[1] - 1 - step));
-  if (bounded) return back + ahead === 0 ? "sees its own step alone" : `sees from ${back} steps before its own to ${ahead} after`;
+  if (bounded) return back + ahead === 0 ? "sees its own step alone" : `sees its own step, ${back} before and ${ahead} after it`;
   if (ahead === 0) return "sees all steps up to its own";
   return back === 0 ? "sees from its own step to the end" : `sees the whole ${whole}`;
 }
