@@ -1,3 +1,4 @@
+/// <reference types="vitest/config" />
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vite";
 
@@ -11,6 +12,7 @@ export default defineConfig({
     target: "es2022",
     modulePreload: { polyfill: false },
   },
+  test: { css: true },
   worker: { format: "es" },
   server: { proxy: { "/data": "http://127.0.0.1:8000", "/events": "http://127.0.0.1:8000", "/image": "http://127.0.0.1:8000", "/live": { target: "ws://127.0.0.1:8000", ws: true } } },
 });

@@ -173,6 +173,20 @@ class TextExample:
     offsets: tuple[int, ...]
     counted: tuple[int, int]
 
+    def around(self, step: int, most: int) -> tuple[str, str]:
+        """The text before and after a token, of at most so many tokens each.
+
+        A blank stands where the document has something between two tokens that is part of neither, as between words.
+        """
+        first, last = max(0, step - most), min(len(self.tokens), step + 1 + most)
+        before = "".join(self.tokens[one] + self._gap(one) for one in range(first, step))
+        return before, "".join(self._gap(one - 1) + self.tokens[one] for one in range(step + 1, last))
+
+    def _gap(self, step: int) -> str:
+        """What stands between a token and the next one."""
+        parted = self.offsets and self.offsets[step + 1] > self.offsets[step] + len(self.tokens[step])
+        return " " if parted else ""
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesExample:

@@ -73,9 +73,8 @@ def excerpts(reader: Reader, examples: Sequence[int], steps: Sequence[int]) -> l
         if not isinstance(content, TextExample) or not 0 <= step < len(content.tokens):
             found.append(None)
             continue
-        tokens = content.tokens
-        before, after = tokens[max(0, step - CONTEXT) : step], tokens[step + 1 : step + 1 + CONTEXT]
-        found.append(["".join(before), tokens[step], "".join(after)])
+        before, after = content.around(step, CONTEXT)
+        found.append([before, content.tokens[step], after])
     return found
 
 

@@ -306,9 +306,8 @@ class Reader:
         sequence = load_sequence(db, exemplar.example)
         if not isinstance(sequence, TextExample) or not exemplar.position or exemplar.position[0] >= len(sequence.tokens):
             return exemplar
-        step, tokens = exemplar.position[0], sequence.tokens
-        context = ("".join(tokens[max(0, step - CONTEXT) : step]), "".join(tokens[step + 1 : step + 1 + CONTEXT]))
-        return replace(exemplar, token=tokens[step], context=context)
+        step = exemplar.position[0]
+        return replace(exemplar, token=sequence.tokens[step], context=sequence.around(step, CONTEXT))
 
     def _layer(self, db: sqlite3.Connection, name: str) -> tuple[int, Layer]:
         found = db.execute(f"SELECT {rows.LAYER_COLUMNS} FROM layer WHERE name = ?", (name,)).fetchone()

@@ -1,5 +1,5 @@
 /** The one door to the data: the same documents, served or lying beside the app as files. */
-import type { Card, ClassPage, Layer, Stage, Study, Unit } from "./types";
+import type { Card, ClassPage, Example, Layer, Stage, Study, Unit } from "./types";
 
 export interface Change {
   study: string;
@@ -29,6 +29,8 @@ export interface Source {
   layer(slug: string, layer: number): Promise<Layer>;
   unit(slug: string, layer: number, channel: number): Promise<Unit>;
   classPage(slug: string, index: number): Promise<ClassPage>;
+  /** An example that is a text or a series. */
+  example(slug: string, index: number): Promise<Example>;
   /** The address of a picture or sprite sheet of a study. */
   picture(slug: string, path: string): string;
   /** Forgets what was read of a study, or of some of its layers. */
@@ -96,6 +98,9 @@ class Documents implements Source {
   }
   classPage(slug: string, index: number): Promise<ClassPage> {
     return this.read(`${slug}/classes/${index}.json`);
+  }
+  example(slug: string, index: number): Promise<Example> {
+    return this.read(`${slug}/examples/${index}.json`);
   }
   picture(slug: string, path: string): string {
     return `data/${slug}/${path}`;

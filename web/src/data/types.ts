@@ -2,6 +2,11 @@
 
 export type Box = [number, number, number, number];
 
+/** A half-open run of steps. */
+export type Span = [start: number, stop: number];
+
+export type Excerpt = [before: string, token: string, after: string];
+
 export interface Stage {
   stage: string;
   started: string;
@@ -61,12 +66,18 @@ export interface LayerInfo {
 /** id, kind, name, module, type, shape */
 export type GraphNode = [number, "input" | "module" | "operation" | "output", string, string, string, number[]];
 
+export type KindName = "pictures" | "text" | "series";
+
 export interface Study {
   slug: string;
   name: string;
   model: string;
   data: string;
   input: number[];
+  /** What the examples are; a study of pictures made before there were others does not say so. */
+  kind?: KindName;
+  /** Of a text or series: how it was given to the network. */
+  inputs?: { axes: string | null; window: number | null; burn_in: number | null; channels: string[]; vocabulary_size: number | null };
   preprocessing: { resize: number[] | null; crop: number[] | null };
   version: string;
   examples: number;
@@ -109,7 +120,16 @@ export interface Layer {
   best_class: number[];
   second_class: number[];
   class_score: Column;
-  best: { example: number[]; score: Column; box: Box[] | null };
+  best: {
+    example: number[];
+    score: Column;
+    box: Box[] | null;
+    /** Of texts and series: where each unit is strongest (-1 where its layer has no steps), and what that step can have seen. */
+    step?: number[];
+    reach?: Span[] | null;
+    /** Of texts: before, token, after; null where there is no step. */
+    texts?: (Excerpt | null)[];
+  };
   effective_field: [number, number] | null;
   checks: Record<string, Check>;
   syntheses: Record<string, { activation: Column; ratio: Column; marked: (string | null)[] }>;
@@ -127,7 +147,35 @@ export interface Exemplar {
   box?: Box | null;
   recall?: number | null;
   picture: string | null;
+  /** Of a text or series: the steps that the position can have seen. */
+  reach?: Span | null;
+  /** Of a text: the token at the position, and what stands before and after it. */
+  token?: string;
+  context?: [before: string, after: string];
 }
+
+interface Sequence {
+  example: number;
+  path: string;
+  class: string | null;
+  /** The steps that count; those before are burn-in. */
+  counted: Span;
+}
+
+export interface TextExample extends Sequence {
+  kind: "text";
+  tokens: string[];
+  offsets: number[];
+}
+
+export interface SeriesExample extends Sequence {
+  kind: "series";
+  channels: string[];
+  /** By channel, then by step. */
+  values: Column[];
+}
+
+export type Example = TextExample | SeriesExample;
 
 export interface Attribution {
   exemplars: "max" | "mean";
@@ -183,6 +231,8 @@ export interface Unit {
   checks: Record<string, Check>;
   effective_field: [number, number] | null;
   images: { attributions: Attribution[]; syntheses: Synthesis[] };
+  /** Of texts and series, by example: the unit's value at each step. */
+  traces?: Record<string, Column>;
 }
 
 export interface ClassPage {
@@ -190,6 +240,6 @@ export interface ClassPage {
   name: string;
   label: string;
   count: number;
-  examples: { example: number; path: string; picture: string }[];
+  examples: { example: number; path: string; picture: string | null }[];
   layers: { layer: number; name: string; units: { channel: number; value: number; contrast: number }[] }[];
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { GraphNode, LayerInfo, Study } from "../data/types";
-import { blocks, bused, draw, openAtFirst } from "./graph";
+import { blocks, bused, draw, openAtFirst, streamRows } from "./graph";
 
 function node(id: number, name: string, type = "Conv2d", kind: GraphNode[1] = "module", module = ""): GraphNode {
   return [id, kind, name, module, type, [8, 4, 4]];
@@ -73,4 +73,16 @@ test("an opened block shows its parts, closed or open", () => {
   expect(draw(nested, new Set(["a"])).nodes.map((one) => one.id)).toEqual(["0", "a.0", "3", "4"]);
   expect(blocks(nested)).toEqual(["a", "a.0"]);
   expect(openAtFirst(nested)).toEqual(new Set(["a", "a.0"]));
+});
+
+test("a recurrent module is one node that holds its layers, a row for each layer and direction", () => {
+  const names = ["rnn.l0", "rnn.l0.c", "rnn.l0_reverse", "rnn.l0_reverse.c"];
+  const layers = names.map((name, id) => ({ ...layer(id, name, 1), node: null, layout: "sequence" as const }));
+  const of = { ...study([node(0, "x", "", "input"), node(1, "rnn", "LSTM"), node(2, "rnnlike", "GRU")], [[0, 1], [1, 2]], layers), kind: "text" as const };
+  const [, drawn, other] = draw(of, new Set()).nodes;
+  expect([drawn?.kind, drawn?.units, drawn?.pictured, other?.kind]).toEqual(["layers", 32, null, "operation"]);
+  expect(streamRows(drawn?.inside ?? []).map(([name, row]) => [name, row.map((one) => one.name)])).toEqual([
+    ["l0", names.slice(0, 2)],
+    ["l0_reverse", names.slice(2)],
+  ]);
 });

@@ -3,11 +3,13 @@ import type { GraphNode, LayerInfo, Study } from "../data/types";
 
 export interface Shown {
   id: string;
-  kind: "input" | "output" | "layer" | "block" | "operation";
+  kind: "input" | "output" | "layer" | "layers" | "block" | "operation";
   label: string;
   type: string;
   shape: number[];
   layer: LayerInfo | null;
+  /** Of a module that is several layers, as a recurrent one is: those. */
+  inside: LayerInfo[];
   /** Of a block: how many layers and units are inside. */
   layers: number;
   units: number;
@@ -74,6 +76,7 @@ export function openAtFirst(study: Study): Set<string> {
 export function draw(study: Study, open: ReadonlySet<string>): Drawing {
   const foldable = new Set(blocks(study));
   const layers = new Map(study.layers.filter((layer) => layer.node !== null).map((layer) => [layer.node, layer]));
+  const several = streams(study);
   const absorbed = absorb(study, layers);
   const shown = new Map<string, Shown>();
   const representative = new Map<number, string>();
@@ -91,10 +94,11 @@ export function draw(study: Study, open: ReadonlySet<string>): Drawing {
     const id = closed ?? `${node[0]}`;
     representative.set(node[0], id);
     const known = shown.get(id);
-    const drawn = known ?? (closed === undefined ? single(id, node, layer) : block(closed, node));
+    const inside = several.get(node[0]) ?? [];
+    const drawn = known ?? (closed !== undefined ? block(closed, node) : inside.length > 0 ? recurrent(id, node, inside) : single(id, node, layer));
     shown.set(id, drawn);
     drawn.shape = node[5];
-    if (layer) count(drawn, layer);
+    for (const one of inside.length > 0 ? inside : layer ? [layer] : []) count(drawn, one, !stepped(study));
   }
   for (const drawn of shown.values()) drawn.parameters = drawn.layer?.parameters ?? parametersIn(study, drawn.id);
   return { nodes: [...shown.values()], edges: joined(bused(study), representative) };
@@ -114,6 +118,38 @@ function absorb(study: Study, layers: Map<number | null, LayerInfo>): Map<number
   return found;
 }
 
+/** By the number of a module's node: its layers, where they are several, as the layers, directions, cells and gates of a recurrent one. */
+export function streams(study: Study): Map<number, LayerInfo[]> {
+  const found = new Map<number, LayerInfo[]>();
+  for (const [id, kind, name] of study.graph.nodes) {
+    if (kind !== "module") continue;
+    const own = study.layers.filter((layer) => layer.node === id || (layer.node === null && STREAM.exec(layer.name)?.[1] === name));
+    if (own.length > 1) found.set(id, own);
+  }
+  return found;
+}
+
+/** MODULE.lN, with its direction and one of its streams. */
+const STREAM = /^(.*)\.l\d+(_reverse)?(\.\w+)?$/;
+
+/** The layers of a recurrent module, a row for each of its layers and directions, as it names them: its state, then its other streams. */
+export function streamRows(inside: LayerInfo[]): [name: string, row: LayerInfo[]][] {
+  const rows = new Map<string, LayerInfo[]>();
+  for (const one of inside) {
+    const name = /\.(l\d+(?:_reverse)?)(?:\.\w+)?$/.exec(one.name)?.[1] ?? one.name;
+    rows.set(name, [...(rows.get(name) ?? []), one]);
+  }
+  return [...rows];
+}
+
+function stepped(study: Study): boolean {
+  return study.kind !== undefined && study.kind !== "pictures";
+}
+
+function recurrent(id: string, [, , name, , type, shape]: GraphNode, inside: LayerInfo[]): Shown {
+  return { ...EMPTY, id, kind: "layers", label: name, type, shape, inside };
+}
+
 function block(name: string, node: GraphNode): Shown {
   return { ...EMPTY, id: name, kind: "block", label: name, type: "block", shape: node[5] };
 }
@@ -124,13 +160,13 @@ function single(id: string, node: GraphNode, layer: LayerInfo | null): Shown {
   return { ...EMPTY, id, kind: drawn, label: layer?.name ?? name, type: layer?.type ?? type, shape, layer };
 }
 
-const EMPTY = { layer: null, layers: 0, units: 0, dead: 0, parameters: 0, pictured: null };
+const EMPTY = { layer: null, inside: [], layers: 0, units: 0, dead: 0, parameters: 0, pictured: null };
 
-function count(drawn: Shown, layer: LayerInfo): void {
+function count(drawn: Shown, layer: LayerInfo, pictured: boolean): void {
   drawn.layers += 1;
   drawn.units += layer.units;
   drawn.dead += layer.dead;
-  if (layer.units > 0) drawn.pictured = layer;
+  if (layer.units > 0 && pictured) drawn.pictured = layer;
 }
 
 /** Of the outermost layers in a block: a layer that is a whole block holds those of the layers inside it. */

@@ -1,0 +1,47 @@
+import { expect, test } from "vitest";
+import { rowTo } from "./rows";
+import { inputWords, isBounded, moved, sees, stepsWords, strongest } from "./steps";
+
+test("an exemplar's step is its position, without one where its trace is highest among the steps that count", () => {
+  expect(strongest({ position: [7] }, [1, 2], [0, 2])).toBe(7);
+  expect(strongest({ position: null }, [9, 1, 3, 3, null], [1, 5])).toBe(2);
+  expect(strongest({ position: [] }, undefined, [0, 5])).toBe(null);
+});
+
+test("what a unit sees is said in steps", () => {
+  const forwards = [{ step: 3, reach: [0, 4] as [number, number] }, { step: 0, reach: [0, 1] as [number, number] }];
+  const backwards = [{ step: 3, reach: [3, 9] as [number, number] }];
+  const both = [{ step: 3, reach: [0, 9] as [number, number] }];
+  const near = [{ step: 3, reach: [1, 5] as [number, number] }];
+  expect(sees(forwards, false, "text")).toBe("sees all steps up to its own");
+  expect(sees(backwards, false, "text")).toBe("sees from its own step to the end");
+  expect(sees(both, false, "series")).toBe("sees the whole series");
+  expect(sees([{ step: null, reach: [0, 9] }], false, "text")).toBe("sees the whole text");
+  expect(sees(near, true, "text")).toBe("sees its own step, 2 before and 1 after it");
+  expect(sees([{ step: 3, reach: [3, 4] }], true, "text")).toBe("sees its own step alone");
+  expect(sees([], false, "text")).toBe(null);
+});
+
+test("a field is bounded where it is shorter than the examples", () => {
+  expect(isBounded({ receptive_field: [1, 3], shape: [20] })).toBe(true);
+  expect(isBounded({ receptive_field: [1, 20], shape: [20] })).toBe(false);
+  expect(isBounded({ receptive_field: null, shape: [20] })).toBe(false);
+});
+
+test("what the network is given is said by kind", () => {
+  const inputs = { axes: "bt", window: 40, burn_in: 10, channels: [], vocabulary_size: 9 };
+  expect(inputWords({ input: [40], kind: "text", inputs })).toBe("text in windows of 40 steps");
+  expect(inputWords({ input: [26, 12], kind: "series", inputs })).toBe("series of 12 channels");
+  expect(inputWords({ input: [3, 8, 8] })).toBe("input 3×8×8");
+});
+
+test("spans are half-open, and told by their first and last step", () => {
+  expect([stepsWords([0, 69]), stepsWords([5, 6])]).toEqual(["steps 0–68", "step 5"]);
+});
+
+test("keys move among the steps that are shown, and among rows, and stop at the ends", () => {
+  expect(moved("ArrowRight", false, 5, [0, 9])).toBe(6);
+  expect(moved("ArrowLeft", true, 5, [2, 9])).toBe(2);
+  expect([moved("Home", false, 5, [2, 9]), moved("End", false, 5, [2, 9]), moved("x", false, 5, [2, 9])]).toEqual([2, 8, null]);
+  expect([rowTo("ArrowUp", 0, 5, 3), rowTo("PageDown", 1, 50, 3), rowTo("End", 0, 5, 3), rowTo("a", 0, 5, 3)]).toEqual([0, 4, 4, null]);
+});

@@ -1,0 +1,63 @@
+/** Steps of a text or series: where a unit is strongest, what it can have seen from there, how one moves among them. */
+import type { Column, Exemplar, LayerInfo, Span, Study } from "../data/types";
+import { shape } from "../drawing/numbers";
+
+/** The step of an exemplar: its position, or else where its trace is highest among the steps that count. */
+export function strongest(one: Pick<Exemplar, "position">, trace: Column | undefined, counted: Span): number | null {
+  const [step] = one.position ?? [];
+  if (step !== undefined) return step;
+  let best: number | null = null;
+  let highest = Number.NEGATIVE_INFINITY;
+  for (let at = counted[0]; at < Math.min(counted[1], trace?.length ?? 0); at += 1) {
+    const value = trace?.[at] ?? Number.NEGATIVE_INFINITY;
+    if (value > highest) [best, highest] = [at, value];
+  }
+  return best;
+}
+
+export interface Place {
+  step: number | null;
+  reach: Span;
+}
+
+/** What units see, as their reaches tell; null where nothing is known. A `bounded` field is the same at all steps but those
+ * near an end, any other goes on to the end of the example. */
+export function sees(places: Place[], bounded: boolean, whole: string): string | null {
+  const known = places.filter(({ reach }) => reach[1] > reach[0]);
+  if (known.length === 0) return null;
+  const stepped = known.flatMap(({ step, reach }) => (step === null || step < 0 ? [] : [{ step, reach }]));
+  if (stepped.length < known.length) return `sees the whole ${whole}`;
+  const back = Math.max(...stepped.map(({ step, reach }) => step - reach[0]));
+  const ahead = Math.max(...stepped.map(({ step, reach }) => reach[1] - 1 - step));
+  if (bounded) return back + ahead === 0 ? "sees its own step alone" : `sees its own step, ${back} before and ${ahead} after it`;
+  if (ahead === 0) return "sees all steps up to its own";
+  return back === 0 ? "sees from its own step to the end" : `sees the whole ${whole}`;
+}
+
+/** Whether a layer's field ends before its examples do. */
+export function isBounded(layer: Pick<LayerInfo, "receptive_field" | "shape">): boolean {
+  const field = layer.receptive_field?.at(-1);
+  return field !== undefined && field < (layer.shape[0] ?? 0);
+}
+
+/** What the network is given, in a few words. */
+export function inputWords(study: Pick<Study, "input" | "kind" | "inputs">): string {
+  const { window, channels = [] } = study.inputs ?? {};
+  if (study.kind === "text") return `text${window ? ` in windows of ${window} steps` : ""}`;
+  if (study.kind === "series") return `series of ${channels.length || study.input.at(-1)} channels`;
+  return `input ${shape(study.input)}`;
+}
+
+export function stepsWords([start, stop]: Span): string {
+  return stop - start === 1 ? `step ${start}` : `steps ${start}–${stop - 1}`;
+}
+
+/** Steps of shift and an arrow: so many at once. */
+const FAST = 10;
+
+/** The step to which a key leads, within those that are shown; null for any other key. */
+export function moved(key: string, fast: boolean, from: number, [start, stop]: Span): number | null {
+  const by = fast ? FAST : 1;
+  const to = { ArrowLeft: from - by, ArrowRight: from + by, Home: start, End: stop - 1 }[key];
+  return to === undefined ? null : Math.max(start, Math.min(stop - 1, to));
+}
