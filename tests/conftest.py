@@ -8,7 +8,7 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +135,112 @@ def write_demo(path: Path) -> None:
             writer.write_synthesis(unit, Synthesis("lucid", name, 3.0, 1.5, 0.99, 0.8, None if channel else "weak", 0, 128))
         writer.write_check("block1", MethodCheck("guided", 0.93, True))
         writer.write_effective_field("block1", 7.5, 8.0)
+
+
+PASSAGES = (
+    "the cat sat on the mat\nand slept",
+    'a "quoted" word, then (brackets)',
+    "if x:\n\treturn [1, 2, 3]",
+    "rain falls on the plain in spain",
+    "the dog\nran after the cat",
+    "one two three four five six seven",
+    "no cats here; only dogs, a dozen",
+    "end",
+)
+
+
+@pytest.fixture(scope="session")
+def sequences(tmp_path_factory) -> Mapping[str, Path]:
+    """Finished studies of a tiny random LSTM: "text", on the characters of short passages, one of them with burn-in, and
+    "series", on series of three channels and of differing lengths. Copy one before changing it.
+    """
+    import torch
+
+    from torchlurk.analysis import run_stages
+    from torchlurk.jobs import Silence
+    from torchlurk.options import ComputeOptions
+    from torchlurk.records import SeriesExample, TextExample
+    from torchlurk.stages.stage import Settings, Task
+
+    torch.manual_seed(0)
+    letters = "".join(sorted(set("".join(PASSAGES))))
+    words = [torch.tensor([letters.index(one) for one in passage]) for passage in PASSAGES]
+    counted = [(8 if index == 3 else 0, len(passage)) for index, passage in enumerate(PASSAGES)]
+    texts = [
+        TextExample(tuple(passage), tuple(range(len(passage))), range_)
+        for passage, range_ in zip(PASSAGES, counted, strict=True)
+    ]
+    lengths = [5 + index % 4 for index in range(12)]
+    drawn = [torch.randn(length, 3).cumsum(0) for length in lengths]
+    channels = ("heart rate", "speed", "")
+    series = [SeriesExample(one.numpy(), channels, (0, len(one))) for one in drawn]
+    folder, settings = tmp_path_factory.mktemp("sequences"), Settings(compute=ComputeOptions(batch_size=2, workers=1))
+    for kind, source in {
+        "text": _Sequences("text", words, texts, "int64", letters=letters),
+        "series": _Sequences("series", drawn, series, "float32", channels=channels),
+    }.items():
+        network = _reader_of(len(letters)) if kind == "text" else _reader_of(None)
+        task = Task(network, "Tiny", source, folder / f"{kind}.lurk", settings, torch.device("cpu"), Silence())
+        run_stages(task, ("scan",))
+    return {kind: folder / f"{kind}.lurk" for kind in ("text", "series")}
+
+
+def _reader_of(letters: int | None):
+    """A network of one LSTM of five units, on an embedding of so many letters or on three channels."""
+    from torch import nn
+
+    class Tiny(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(letters, 3) if letters else nn.Identity()
+            self.rnn = nn.LSTM(3, 5, batch_first=True)
+            self.head = nn.Linear(5, 2)
+
+        def forward(self, x):
+            return self.head(self.rnn(self.embedding(x))[0][:, -1])
+
+    return Tiny().eval()
+
+
+class _Sequences:
+    """A source of texts or series that are given as they are, and a kind of input of its own."""
+
+    skipped = ()
+
+    def __init__(self, name, values, shown, dtype, *, letters="", channels=()) -> None:
+        from torchlurk.inputs.source import ExampleList
+        from torchlurk.records import Class, InputDescription, Preprocessing
+
+        self.name, self.preprocessing = name, Preprocessing()
+        self._values, self._shown = values, shown
+        self.description = InputDescription(
+            name, dtype, vocabulary_size=len(letters) or None, vocabulary=tuple(letters) or None, channels=channels
+        )
+        self.lengths = np.array([len(one) for one in values], np.int64)
+        paths = [f"{index}.{'txt' if letters else 'csv'}" for index in range(len(values))]
+        self.examples = ExampleList(paths, np.arange(len(values), dtype=np.int64) % 2)
+        self.classes = (Class(0, "even", "even"), Class(1, "odd", "odd"))
+
+    @property
+    def kind(self):
+        return self
+
+    def counted(self, index):
+        return self._shown[index].counted
+
+    def read(self, index):
+        from torchlurk.inputs.items import Item
+
+        return Item(self._values[index], index % 2)
+
+    def fingerprint(self) -> str:
+        return "0" * 64
+
+    def inputs(self, batch, device, dtype):
+        return batch.values if self.name == "text" else batch.values.to(device, dtype)
+
+    def shown(self, item, example):
+        return self._shown[example.index]
+
+    def neutral(self, like):
+        return like * 0
