@@ -12,13 +12,19 @@ import numpy as np
 from PIL import Image
 
 from torchlurk.errors import MissingExtraError
-from torchlurk.records import Box, Class, Layer, Ranking, UnitRecord
+from torchlurk.records import Box, Class, Layer, Ranking, SeriesExample, TextExample, UnitRecord
 from torchlurk.rendering import boxes, labels
 from torchlurk.rendering.charts import BINS
 from torchlurk.rendering.colour import LIGHT, Colour
 from torchlurk.rendering.contact_sheet import EXEMPLAR_ROWS, Picture
+from torchlurk.rendering.marked_text import excerpt
+from torchlurk.rendering.marks import Look, Marks, look, scale_of
+from torchlurk.rendering.sequences import Shown, shown_of
+from torchlurk.rendering.series_lines import Range, ranges_of
 from torchlurk.rendering.sprites import best_boxes, sprite_sheet
-from torchlurk.rendering.text import shortened
+from torchlurk.rendering.steps import separator
+from torchlurk.rendering.text import Steps, shortened
+from torchlurk.rendering.typography import clean
 from torchlurk.units import Unit
 
 try:
@@ -47,6 +53,14 @@ CAPTION = 0.5
 CHART = 2.6
 CHART_LABELS = 1.35
 LAYER_TILE = 0.5
+TEXT_CELLS = 120
+TEXT_LINES = 2
+TEXT_LINE = 0.2
+ADVANCE = 0.602
+"""Of a character of matplotlib's own monospaced face, by its size."""
+SERIES_ACROSS, SERIES_HIGH = 3, 1.5
+BAND = 0.6
+"""Of a channel's height."""
 SCREEN_DOTS = 100
 """Dots an inch, on a screen: decides whether a picture is shown as squares of its pixels."""
 
@@ -87,15 +101,7 @@ def plot_unit(record: UnitRecord, classes: Sequence[Class], picture: Picture, *,
             below += "" if exemplar.recall is None else f"   recall {labels.percent(exemplar.recall)}"
             caption = f"{below}\n{shortened(labels.exemplar_name(exemplar), NAME_COLUMNS)}"
             _write(figure, left, top + TITLE + tile + GAP / 2, caption, SMALL)
-    width = (across + GAP) / max(1, len(charts))
-    for column, kind in enumerate(charts):
-        margin = GAP * 4 if kind == "sample" else CHART_LABELS
-        top = MARGIN + HEADER + len(shown) * row + TITLE
-        axes = _axes(figure, MARGIN + column * width + margin, top, width - margin - GAP, CHART - LINE)
-        if kind == "sample":
-            _histogram(axes, record)
-        else:
-            _class_bars(axes, record, kind, classes)
+    _draw_charts(figure, record, classes, charts, across, MARGIN + HEADER + len(shown) * row + TITLE)
     return figure
 
 
@@ -127,6 +133,125 @@ def plot_layer(
     axes.tick_params(length=0, labelsize=SMALL)
     axes.set_frame_on(False)
     return figure
+
+
+def plot_steps(
+    record: UnitRecord, classes: Sequence[Class], steps: Steps, examples: str, *, most: int = MOST_EXEMPLARS
+) -> PictureFigure:
+    """The unit's exemplars among texts or series with its value at each step, its strongest classes, and its responses.
+
+    `examples` is the word for what the data are. All of the figure has one scale of colours.
+    """
+    scale = scale_of(steps.traces.values())
+    rows = {kind: shown_of(record.exemplars[kind][:most], steps) for kind in EXEMPLAR_ROWS if record.exemplars.get(kind)}
+    ranges = ranges_of(one for one in steps.examples.values() if isinstance(one, SeriesExample))
+    columns, high = (SERIES_ACROSS, SERIES_HIGH) if ranges else (1, TEXT_LINES * TEXT_LINE)
+    tall = {kind: TITLE + -(-len(shown) // columns) * (high + LINE + GAP) for kind, shown in rows.items()}
+    charts = _chart_kinds(record, classes)
+    across = MOST_EXEMPLARS * TILE + (MOST_EXEMPLARS - 1) * GAP
+    wide = (across - (columns - 1) * 2 * GAP) / columns
+    bottom = (TITLE + CHART) * bool(charts)
+    figure = PictureFigure(figsize=(across + 2 * MARGIN, 2 * MARGIN + HEADER + LINE + sum(tall.values()) + bottom))
+    _header(figure, record)
+    words = f"colours: {labels.number(-scale)} (red) to {labels.number(scale)} (blue); outlined: the strongest step"
+    _write(figure, MARGIN, MARGIN + HEADER - LINE / 2, words, SMALL, colour=LIGHT.muted)
+    top = MARGIN + HEADER + LINE
+    for kind, shown in rows.items():
+        _write(figure, MARGIN, top, EXEMPLAR_ROWS[kind], MEDIUM, weight="bold")
+        apart = separator([one.content for one in shown if isinstance(one.content, TextExample)])
+        for index, one in enumerate(shown):
+            left = MARGIN + index % columns * (wide + 2 * GAP)
+            above = top + TITLE + index // columns * (high + LINE + GAP)
+            _write(figure, left, above, _step_caption(one), SMALL)
+            axes = _axes(figure, left, above + LINE * 0.8, wide, high)
+            axes.set_axis_off()
+            if isinstance(one.content, TextExample) and one.marks is not None:
+                _draw_text(axes, one.content, one.marks, scale, apart, wide)
+            elif isinstance(one.content, SeriesExample) and one.marks is not None:
+                _draw_series(axes, one.content, one.marks, scale, ranges)
+        top += tall[kind]
+    _draw_charts(figure, record, classes, charts, across, top + TITLE, examples)
+    return figure
+
+
+def _step_caption(one: Shown) -> str:
+    exemplar = one.exemplar
+    step = [f"step {exemplar.position[0]}"] if exemplar.position else []
+    name = shortened(exemplar.path or f"example {exemplar.example}", NAME_COLUMNS)
+    label = [shortened(exemplar.class_label, NAME_COLUMNS)] if exemplar.class_label else []
+    return "   ".join([str(exemplar.rank + 1), labels.number(exemplar.score), *step, *label, name])
+
+
+def _draw_text(axes: Axes, text: TextExample, marks: Marks, scale: float, apart: str, wide: float) -> None:
+    """The text around the strongest step, a cell a character."""
+    size = wide / TEXT_CELLS / ADVANCE * 72
+    axes.set_xlim(0, TEXT_CELLS)
+    axes.set_ylim(TEXT_LINES, 0)
+    for row, line in enumerate(excerpt(text, marks.centre, TEXT_CELLS, TEXT_LINES, apart=apart)):
+        for piece in line:
+            shown = Look(LIGHT.muted) if piece.step is None else look(marks, piece.step, scale, LIGHT)
+            strongest = piece.step is not None and marks.is_strongest(piece.step)
+            if shown.ground is not None or strongest:
+                ground = _rgb(shown.ground or LIGHT.ground)
+                edge = {"edgecolor": _rgb(LIGHT.ink), "linewidth": 1.5, "zorder": 2} if strongest else {"linewidth": 0}
+                axes.add_patch(Rectangle((piece.column, row + 0.08), piece.columns, 0.84, facecolor=ground, **edge))
+            if shown.line is not None:
+                axes.add_patch(
+                    Rectangle((piece.column, row + 0.84), piece.columns, 0.08, facecolor=_rgb(shown.line), linewidth=0)
+                )
+            axes.text(
+                piece.column,
+                row + 0.7,
+                clean(piece.text),
+                fontsize=size,
+                family="monospace",
+                color=_rgb(shown.ink),
+                parse_math=False,
+                zorder=3,
+            )
+
+
+def _draw_series(axes: Axes, series: SeriesExample, marks: Marks, scale: float, ranges: Sequence[Range]) -> None:
+    """Channels below each other, each in its range; the values as a band beneath."""
+    steps, channels = len(series.values), min(series.values.shape[1], len(ranges))
+    axes.set_xlim(0, max(1, steps))
+    axes.set_ylim(channels + BAND, 0)
+    first, last = marks.reach or (0, steps)
+    axes.add_patch(Rectangle((first, 0), last - first, channels, facecolor=_rgb(LIGHT.panel), linewidth=0))
+    for start, stop in ((0, marks.counted[0]), (marks.counted[1], steps)):
+        axes.add_patch(Rectangle((start, 0), stop - start, channels, facecolor=_rgb(LIGHT.line), linewidth=0))
+    if marks.strongest is not None:
+        axes.axvline(sum(marks.strongest) / 2, color=_rgb(LIGHT.accent), alpha=0.5, linewidth=2)
+    for channel in range(channels):
+        low, high = ranges[channel]
+        shares = (series.values[:, channel].astype(np.float64) - low) / ((high - low) or 1.0)
+        heights = channel + 0.9 - 0.8 * np.where(np.isfinite(shares), shares, np.nan)
+        axes.plot(np.arange(steps) + 0.5, heights, color=_rgb(LIGHT.ink), linewidth=0.8, marker="." if steps == 1 else "")
+    colours = [
+        _rgb(shown.ground or shown.line or LIGHT.ground) for shown in (look(marks, t, scale, LIGHT) for t in range(steps))
+    ]
+    if np.isfinite(marks.values).any():
+        axes.imshow([colours], extent=(0, steps, channels + BAND, channels + BAND / 4), aspect="auto", interpolation="nearest")
+
+
+def _draw_charts(
+    figure: Figure,
+    record: UnitRecord,
+    classes: Sequence[Class],
+    charts: Sequence[str],
+    across: float,
+    top: float,
+    examples: str = "images",
+) -> None:
+    """Class bars and the histogram beside each other, from `top` on."""
+    width = (across + GAP) / max(1, len(charts))
+    for column, kind in enumerate(charts):
+        margin = GAP * 4 if kind == "sample" else CHART_LABELS
+        axes = _axes(figure, MARGIN + column * width + margin, top, width - margin - GAP, CHART - LINE)
+        if kind == "sample":
+            _histogram(axes, record, examples)
+        else:
+            _class_bars(axes, record, kind, classes)
 
 
 def _chart_kinds(record: UnitRecord, classes: Sequence[Class]) -> list[str]:
@@ -206,9 +331,9 @@ def _class_bars(axes: Axes, record: UnitRecord, kind: str, classes: Sequence[Cla
     _plain(axes, f"Classes by mean of the {'maximum' if kind == 'max' else 'mean'}")
 
 
-def _histogram(axes: Axes, record: UnitRecord) -> None:
+def _histogram(axes: Axes, record: UnitRecord, examples: str) -> None:
     axes.hist(record.sample[np.isfinite(record.sample)], bins=BINS, color=_rgb(LIGHT.accent))
-    _plain(axes, f"Responses: maximum on {int(np.isfinite(record.sample).sum()):,} images")
+    _plain(axes, f"Responses: maximum on {int(np.isfinite(record.sample).sum()):,} {examples}")
 
 
 def _plain(axes: Axes, title: str) -> None:

@@ -6,7 +6,6 @@ Opening and reading need no torch; `analyze` imports it when called.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from PIL import Image
 
+from torchlurk.drawings import attributed, drawings_of, synthesized
 from torchlurk.errors import UnitError, nearest
 from torchlurk.jobs import Progress, Silence
 from torchlurk.options import (
@@ -40,12 +40,10 @@ from torchlurk.records import (
     Tap,
     UnitRecord,
 )
-from torchlurk.rendering.attributions import Attributed, Rendering, attribution_rows
-from torchlurk.rendering.contact_sheet import contact_sheet
-from torchlurk.rendering.encoding import decode, png
+from torchlurk.rendering.attributions import Attributed, Rendering
+from torchlurk.rendering.encoding import png
 from torchlurk.rendering.labels import top_classes
-from torchlurk.rendering.sprites import layer_sheet
-from torchlurk.rendering.syntheses import Synthesized, synthesis_row
+from torchlurk.rendering.syntheses import Synthesized
 from torchlurk.rendering.text import Steps
 from torchlurk.resources.documents import unit_document
 from torchlurk.store.reading import Reader
@@ -139,15 +137,13 @@ class Study:
         return UnitView(self, self._reader.unit(Unit.parse(address)))
 
     def picture(self, example: int) -> Image.Image | None:
-        """An exemplar's example as the network saw it; None if the study does not hold it."""
-        stored = self._reader.picture(example)
-        return decode(stored[1]) if stored else None
+        """An exemplar's example as the network saw it, a text or series drawn; None if the study does not hold it."""
+        return drawings_of(self._reader).example(self._reader, example)
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """(height, width) of the network's input."""
-        height, width = self._reader.input_shape()[-2:]
-        return height, width
+        """(height, width) of the network's input; raises `StudyError` where its inputs are texts or series."""
+        return drawings_of(self._reader).input_size(self._reader)
 
     def __repr__(self) -> str:
         layers = self._reader.layers()
@@ -181,11 +177,8 @@ class LayerView(Sequence["UnitView"]):
         return {name: getattr(found, name) for name in found.__dataclass_fields__}
 
     def picture(self) -> Image.Image:
-        """An overview of the layer: the box of each unit's strongest example."""
-        reader = self._study.reader
-        dead = np.flatnonzero(self.statistics["fraction_active"] == 0).tolist()
-        pictures = cache(self._study.picture)
-        return layer_sheet(self.record, reader.best(self.name), pictures, self._study.input_size, dead=dead)
+        """An overview of the layer: the box of each unit's strongest example, or its strongest step in its text or series."""
+        return drawings_of(self._study.reader).layer(self._study.reader, self.record)
 
     def _repr_png_(self) -> bytes:
         return png(self.picture())
@@ -237,12 +230,7 @@ class UnitView:
 
     def steps(self) -> Steps | None:
         """The texts or series of the unit's exemplars and its values at each of their steps; None for pictures."""
-        reader = self._study.reader
-        if reader.inputs().kind == "pictures":
-            return None
-        examples = {one.example for ranked in self.record.exemplars.values() for one in ranked}
-        contents = {example: content for example in examples if (content := reader.sequence(example)) is not None}
-        return Steps(contents, reader.traces(Unit(self.record.layer.name, self.record.channel)))
+        return drawings_of(self._study.reader).steps(self._study.reader, self.record)
 
     def to_json(self) -> dict[str, Any]:
         """The document that `torchlurk show STUDY UNIT --json` prints."""
@@ -254,47 +242,22 @@ class UnitView:
 
         None where the stage attribute has not run. A notebook draws each beside its image and box.
         """
-        reader, study = self._study.reader, self._study
-        unit = Unit(self.record.layer.name, self.record.channel)
-        checks = {one.method: one for one in reader.checks(unit.layer)}
-        exemplars = {one.rank: one for one in self.exemplars(by)}
-        found = []
-        for one in reader.attributions(unit):
-            stored = reader.stored_picture(one.picture)
-            if one.ranking == by and method in (None, one.method) and one.rank in exemplars and stored is not None:
-                exemplar = exemplars[one.rank]
-                whole, check = study.picture(exemplar.example), checks.get(one.method)
-                picture = decode(stored[1])
-                if reader.input_shape()[0] != len(picture.getbands()):  # WebP has three channels for one
-                    picture = picture.convert("L")
-                levelled = stored[0] == "image/webp"
-                found.append(Attributed(one, exemplar, picture, whole, study.input_size, check, levelled))
-        return tuple(found)
+        self.exemplars(by)  # refuses a kind that there is not
+        return attributed(self._study.reader, self.record, by, method)
 
     def syntheses(self, preset: str | None = None) -> tuple[Synthesized, ...]:
         """Pictures made to excite the unit, by one preset or all there are; none where the stage synthesize has not run."""
-        reader = self._study.reader
-        found = []
-        for one in reader.syntheses(Unit(self.record.layer.name, self.record.channel)):
-            stored = reader.stored_picture(one.picture)
-            if preset in (None, one.preset) and stored is not None:
-                found.append(Synthesized(one, decode(stored[1], alpha=True)))
-        return tuple(found)
+        return synthesized(self._study.reader, self.record, preset)
 
     def picture(self, rendering: Rendering = "signed") -> Image.Image:
-        """The unit's contact sheet: exemplars with boxes and attributions, syntheses, class bars, responses, statistics."""
-        study = self._study
-        found = [one for by in ("max", "mean") if by in self.record.exemplars for one in self.attributions(by)]
-        beneath = attribution_rows(found, rendering=rendering)
-        syntheses = self.syntheses()
-        made = synthesis_row(syntheses) if syntheses else None
-        return contact_sheet(self.record, study.classes, study.picture, study.input_size, beneath=beneath, made=made)
+        """The unit's contact sheet: exemplars with boxes and attributions, or with the unit's value at each step; syntheses,
+        class bars, responses, statistics.
+        """
+        return drawings_of(self._study.reader).unit(self._study.reader, self.record, rendering)
 
     def plot(self) -> Figure:
         """The same as a matplotlib figure; raises `MissingExtraError` without matplotlib."""
-        from torchlurk.plotting import plot_unit
-
-        return plot_unit(self.record, self._study.classes, self._study.picture)
+        return drawings_of(self._study.reader).figure(self._study.reader, self.record)
 
     def _repr_png_(self) -> bytes:
         return png(self.picture())

@@ -1,4 +1,6 @@
-"""Colours of the pictures: a light and a dark theme with one accent, and signed numbers around neutral grey."""
+"""Colours of the pictures: a light and a dark theme with one accent, signed numbers around neutral grey in pictures, and on
+the ground of text from blue over nothing to red.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ SOME = 16
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """The colours of a sheet. Text on `ground` keeps a contrast of at least 4.5 : 1 (WCAG 2.2, 1.4.3)."""
+    """The colours of a sheet. Text on `ground` keeps a contrast of at least 4.5 : 1 (WCAG 2.2, 1.4.3).
+
+    `accent` also stands for what is positive, `opposite` for what is negative.
+    """
 
     ground: Colour
     panel: Colour
@@ -26,6 +31,7 @@ class Theme:
     ink: Colour
     muted: Colour
     accent: Colour
+    opposite: Colour
 
 
 LIGHT = Theme(
@@ -35,6 +41,7 @@ LIGHT = Theme(
     ink=(24, 27, 32),
     muted=(98, 105, 117),
     accent=(0, 95, 184),
+    opposite=(190, 40, 38),
 )
 DARK = Theme(
     ground=(18, 20, 24),
@@ -43,7 +50,37 @@ DARK = Theme(
     ink=(233, 236, 241),
     muted=(152, 160, 173),
     accent=(84, 150, 224),
+    opposite=(226, 98, 84),
 )
+
+
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+
+
+def diverging(share: float, theme: Theme) -> Colour:
+    """A number from -1 to 1 as a colour: the ground for 0 and NaN, the accent for 1 and more, its opposite for -1 and less."""
+    if math.isnan(share):
+        return theme.ground
+    far, part = (theme.accent if share > 0 else theme.opposite), min(1.0, abs(share))
+    red, green, blue = (round(near + (end - near) * part) for near, end in zip(theme.ground, far, strict=True))
+    return red, green, blue
+
+
+def ink_on(ground: Colour) -> Colour:
+    """Black or white, whichever is easier to read there: always at a contrast of more than 4.5 : 1."""
+    return max((BLACK, WHITE), key=lambda ink: contrast(ink, ground))
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    """The ratio of two colours' luminances, from 1 to 21 (WCAG 2.2)."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: Colour) -> float:
+    shares = [value / 255 for value in colour]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return sum(weight * share for weight, share in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def signed_scale(values: Float[np.ndarray, "height width channel"], percentile: float = ROBUST_PERCENTILE) -> float:

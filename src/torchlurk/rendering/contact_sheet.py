@@ -87,20 +87,30 @@ def contact_sheet(
     exemplars of each kind are shown, above what there is to be put `beneath` that kind; what was `made` to excite the unit
     comes after those by maximum and mean. What the record does not hold is left out.
     """
-    address = str(Unit(record.layer.name, record.channel))
-    top = header(address, labels.layer_facts(record.layer), theme, badge="dead" if record.dead else "")
-    parts = [stacked([top, _statistics(record, theme)], HEADER_GAP, theme)]
+    parts = [heading(record, theme)]
     for kind, title in EXEMPLAR_ROWS.items():
         parts += [made] if made is not None and kind == "quantile" else []
         exemplars = record.exemplars.get(kind, ())
         if exemplars:
             row = _exemplar_row(exemplars, picture, input_size, theme, enlarge=kind == "max")
-            marked = "marked on the histogram of responses" if kind == "quantile" and _has_responses(record) else ""
-            note = "; ".join(part for part in (_of(min(len(exemplars), COLUMNS), len(exemplars)), row.note, marked) if part)
+            note = row_note(record, kind, COLUMNS, row.note)
             parts += [titled(title, note, row.image, theme), *(beneath or {}).get(kind, ())]
-    charts = _charts(record, classes, theme)
-    parts += [charts] if charts is not None else []
+    parts += charts(record, classes, theme)
     return framed(stacked(parts, SECTION_GAP, theme), MARGIN, theme)
+
+
+def heading(record: UnitRecord, theme: Theme) -> Image.Image:
+    """The unit's address and layer above its statistics."""
+    address = str(Unit(record.layer.name, record.channel))
+    top = header(address, labels.layer_facts(record.layer), theme, badge="dead" if record.dead else "")
+    return stacked([top, _statistics(record, theme)], HEADER_GAP, theme)
+
+
+def row_note(record: UnitRecord, kind: str, most: int, more: str = "") -> str:
+    """What is said behind the title of a kind of exemplars: how many of them are shown where not all are, and `more`."""
+    exemplars = record.exemplars[kind]
+    marked = "marked on the histogram of responses" if kind == "quantile" and _has_responses(record) else ""
+    return "; ".join(part for part in (_of(min(len(exemplars), most), len(exemplars)), more, marked) if part)
 
 
 def framed(image: Image.Image, margin: int, theme: Theme) -> Image.Image:
@@ -262,24 +272,27 @@ def in_columns(tiles: Sequence[Image.Image], theme: Theme) -> Image.Image:
     return image
 
 
-def _charts(record: UnitRecord, classes: Sequence[Class], theme: Theme) -> Image.Image | None:
-    """Bar charts of the classes and the histogram beside each other; None where the record has none of them."""
-    charts = []
+def charts(record: UnitRecord, classes: Sequence[Class], theme: Theme, *, examples: str = "images") -> list[Image.Image]:
+    """Bar charts of the classes and the histogram beside each other, as one picture; none where the record has none of them.
+
+    `examples` is the word for what the data are.
+    """
+    found = []
     for kind, name in (("max", "maximum"), ("mean", "mean")):
         top = labels.top_classes(record.classes[kind], classes) if kind in record.classes else []
         if top:
             bars = bar_chart([(one.label, value) for one, value in top], CHART_WIDTH, theme=theme)
-            charts.append(titled(f"Classes by mean of the {name}", _of(len(top), len(classes)), bars, theme))
+            found.append(titled(f"Classes by mean of the {name}", _of(len(top), len(classes)), bars, theme))
     if _has_responses(record):
-        beside = charts[0].height - TITLE_HEIGHT if charts else LOWEST_HISTOGRAM
+        beside = found[0].height - TITLE_HEIGHT if found else LOWEST_HISTOGRAM
         height = min(max(beside, LOWEST_HISTOGRAM), HIGHEST_HISTOGRAM)
-        charts.append(_responses(record, height, theme))
-    if not charts:
-        return None
-    image = Image.new("RGB", (CONTENT, max(one.height for one in charts)), theme.ground)
-    for column, one in enumerate(charts):
+        found.append(_responses(record, height, theme, examples))
+    if not found:
+        return []
+    image = Image.new("RGB", (CONTENT, max(one.height for one in found)), theme.ground)
+    for column, one in enumerate(found):
         image.paste(one, (column * (CHART_WIDTH + CHART_GAP), 0))
-    return image
+    return [image]
 
 
 def _of(shown: int, all_of_them: int) -> str:
@@ -290,11 +303,11 @@ def _has_responses(record: UnitRecord) -> bool:
     return bool(np.any(np.isfinite(record.sample) & (record.sample != 0)))
 
 
-def _responses(record: UnitRecord, height: int, theme: Theme) -> Image.Image:
+def _responses(record: UnitRecord, height: int, theme: Theme, examples: str) -> Image.Image:
     finite = record.sample[np.isfinite(record.sample)]
     marks = [one.score for one in record.exemplars.get("quantile", ())]
     body = histogram(record.sample, (CHART_WIDTH, height), marks=marks, theme=theme)
-    note = f"maximum on {finite.size:,} images"
+    note = f"maximum on {finite.size:,} {examples}"
     zeros = int((finite == 0).sum())
     if 0 < zeros < finite.size:
         note += f"; {labels.percent(zeros / finite.size)} at 0 not drawn"

@@ -49,7 +49,7 @@ from torchlurk.store.results import (
     load_syntheses,
 )
 from torchlurk.store.schema import MEDIA_TYPES, RANKINGS
-from torchlurk.store.sequences import load_description, load_sequence, load_traces
+from torchlurk.store.sequences import load_best_traces, load_description, load_sequence, load_traces
 from torchlurk.units import Unit, aliased
 
 IDLE_CONNECTIONS = 4
@@ -209,6 +209,11 @@ class Reader:
         """What a unit did at each step of its exemplars, by example; empty for pictures."""
         with self.reading() as db:
             return load_traces(db, self._layer(db, unit.layer)[0], unit.channel)
+
+    def best_traces(self, layer: str) -> dict[int, tuple[int, Float32[np.ndarray, " time"]]]:
+        """By channel, the strongest example of each unit of a layer, and what the unit did at each of its steps."""
+        with self.reading() as db:
+            return load_best_traces(db, self._layer(db, layer)[0])
 
     def _meta(self, db: sqlite3.Connection, key: str) -> Any:
         found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

@@ -166,6 +166,20 @@ def load_traces(db: sqlite3.Connection, layer: int, channel: int) -> dict[int, F
     }
 
 
+def load_best_traces(db: sqlite3.Connection, layer: int) -> dict[int, tuple[int, Float32[np.ndarray, " time"]]]:
+    """By channel, the strongest example of a layer's unit, and what the unit did at each of its steps."""
+    if not has_sequences(db):
+        return {}
+    query = (
+        "SELECT trace.channel, trace.example, low, high, levels FROM trace JOIN exemplar USING (layer, channel, example)"
+        " WHERE layer = ? AND ranking = 'max' AND rank = 0"
+    )
+    return {
+        columns.whole(channel, "trace.channel", least=0): (columns.whole(example, "trace.example"), _trace(low, high, levels))
+        for channel, example, low, high, levels in db.execute(query, (layer,))
+    }
+
+
 def _trace(low: object, high: object, levels: object) -> Float32[np.ndarray, " time"]:
     least, most = columns.real(low, "trace.low"), columns.real(high, "trace.high")
     if not isinstance(levels, bytes) or len(levels) > LONGEST or not (np.isfinite(least) and np.isfinite(most)):

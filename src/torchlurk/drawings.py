@@ -1,0 +1,181 @@
+"""Units, layers and examples of a study as pictures and figures. How they are drawn depends on the kind of the data alone, and
+`BY_KIND` is where that is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from PIL import Image
+
+from torchlurk.errors import StudyError
+from torchlurk.records import KindName, Layer, SeriesExample, TextExample, UnitRecord
+from torchlurk.rendering.attributions import Attributed, Rendering, attribution_rows
+from torchlurk.rendering.contact_sheet import contact_sheet
+from torchlurk.rendering.encoding import decode
+from torchlurk.rendering.sequences import SERIES, TEXTS, Rows, sequence_example, sequence_layer_sheet, sequence_sheet
+from torchlurk.rendering.sprites import layer_sheet
+from torchlurk.rendering.syntheses import Synthesized, synthesis_row
+from torchlurk.rendering.text import Steps
+from torchlurk.store.reading import Reader
+from torchlurk.units import Unit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@runtime_checkable
+class Drawings(Protocol):
+    """What is drawn of a study with data of one kind."""
+
+    def unit(self, reader: Reader, record: UnitRecord, rendering: Rendering) -> Image.Image:
+        """The unit's contact sheet."""
+
+    def figure(self, reader: Reader, record: UnitRecord) -> Figure:
+        """The same as a matplotlib figure; raises `MissingExtraError` without matplotlib."""
+
+    def layer(self, reader: Reader, layer: Layer) -> Image.Image:
+        """An overview of the layer by its units' strongest examples."""
+
+    def example(self, reader: Reader, index: int) -> Image.Image | None:
+        """An exemplar's example as the network saw it; None where the study does not hold it."""
+
+    def steps(self, reader: Reader, record: UnitRecord) -> Steps | None:
+        """The texts or series of the unit's exemplars and its values at their steps; None for pictures."""
+
+    def input_size(self, reader: Reader) -> tuple[int, int]:
+        """Height and width of the network's input; raises `StudyError` where it has none."""
+
+
+def drawings_of(reader: Reader) -> Drawings:
+    """How a study is drawn."""
+    return BY_KIND[reader.inputs().kind]
+
+
+class Pictures:
+    """Exemplars with their boxes, with attributions and syntheses where there are some."""
+
+    def unit(self, reader: Reader, record: UnitRecord, rendering: Rendering) -> Image.Image:
+        """See `Drawings`."""
+        found = [one for by in ("max", "mean") if by in record.exemplars for one in attributed(reader, record, by)]
+        made = synthesized(reader, record)
+        return contact_sheet(
+            record,
+            reader.classes(),
+            lambda example: self.example(reader, example),
+            self.input_size(reader),
+            beneath=attribution_rows(found, rendering=rendering),
+            made=synthesis_row(made) if made else None,
+        )
+
+    def figure(self, reader: Reader, record: UnitRecord) -> Figure:
+        """See `Drawings`."""
+        from torchlurk.plotting import plot_unit
+
+        return plot_unit(record, reader.classes(), lambda example: self.example(reader, example))
+
+    def layer(self, reader: Reader, layer: Layer) -> Image.Image:
+        """See `Drawings`."""
+        pictures = cache(lambda example: self.example(reader, example))
+        return layer_sheet(layer, reader.best(layer.name), pictures, self.input_size(reader), dead=_dead(reader, layer))
+
+    def example(self, reader: Reader, index: int) -> Image.Image | None:
+        """See `Drawings`."""
+        stored = reader.picture(index)
+        return decode(stored[1]) if stored else None
+
+    def steps(self, reader: Reader, record: UnitRecord) -> Steps | None:
+        """See `Drawings`."""
+        return None
+
+    def input_size(self, reader: Reader) -> tuple[int, int]:
+        """See `Drawings`."""
+        height, width = reader.input_shape()[-2:]
+        return height, width
+
+
+class Sequences:
+    """Exemplars with the unit's values at each of their steps."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def unit(self, reader: Reader, record: UnitRecord, rendering: Rendering) -> Image.Image:
+        """See `Drawings`."""
+        return sequence_sheet(record, reader.classes(), self.steps(reader, record), self._rows)
+
+    def figure(self, reader: Reader, record: UnitRecord) -> Figure:
+        """See `Drawings`."""
+        from torchlurk.plotting import plot_steps
+
+        return plot_steps(record, reader.classes(), self.steps(reader, record), self._rows.noun)
+
+    def layer(self, reader: Reader, layer: Layer) -> Image.Image:
+        """See `Drawings`."""
+        best, traces = reader.best(layer.name), reader.best_traces(layer.name)
+        held: dict[int, TextExample | SeriesExample | None] = {
+            int(example): reader.sequence(int(example)) for example in np.unique(best.examples) if example >= 0
+        }
+        steps = {}
+        for channel, example in enumerate(best.examples[:, 0].tolist()):
+            content, trace = held.get(example), traces.get(channel)
+            known = {} if trace is None or trace[0] != example else {example: trace[1]}
+            steps[channel] = Steps({} if content is None else {example: content}, known)
+        return sequence_layer_sheet(layer, best, steps, self._rows, dead=_dead(reader, layer))
+
+    def example(self, reader: Reader, index: int) -> Image.Image | None:
+        """See `Drawings`."""
+        content = reader.sequence(index)
+        return None if content is None else sequence_example(content)
+
+    def steps(self, reader: Reader, record: UnitRecord) -> Steps:
+        """See `Drawings`."""
+        examples = {one.example for ranked in record.exemplars.values() for one in ranked}
+        contents = {example: content for example in examples if (content := reader.sequence(example)) is not None}
+        return Steps(contents, reader.traces(Unit(record.layer.name, record.channel)))
+
+    def input_size(self, reader: Reader) -> tuple[int, int]:
+        """See `Drawings`."""
+        raise StudyError(
+            f"'{reader.path}' is a study of {self._rows.noun}, which have steps and no height and width",
+            "study.reader.inputs() tells what its inputs are, study.reader.sequence(example) gives one",
+        )
+
+
+BY_KIND: Mapping[KindName, Drawings] = {"pictures": Pictures(), "text": Sequences(TEXTS), "series": Sequences(SERIES)}
+
+
+def attributed(reader: Reader, record: UnitRecord, by: str, method: str | None = None) -> tuple[Attributed, ...]:
+    """What in the exemplars `by` "max" or "mean" excited the unit, strongest first, by one method or all there are."""
+    unit, drawings = Unit(record.layer.name, record.channel), drawings_of(reader)
+    checks = {one.method: one for one in reader.checks(unit.layer)}
+    exemplars = {one.rank: one for one in record.exemplars[by]}
+    found = []
+    for one in reader.attributions(unit):
+        stored = reader.stored_picture(one.picture)
+        if one.ranking == by and method in (None, one.method) and one.rank in exemplars and stored is not None:
+            exemplar = exemplars[one.rank]
+            whole, check = drawings.example(reader, exemplar.example), checks.get(one.method)
+            picture = decode(stored[1])
+            if reader.input_shape()[0] != len(picture.getbands()):  # WebP has three channels for one
+                picture = picture.convert("L")
+            levelled = stored[0] == "image/webp"
+            found.append(Attributed(one, exemplar, picture, whole, drawings.input_size(reader), check, levelled))
+    return tuple(found)
+
+
+def synthesized(reader: Reader, record: UnitRecord, preset: str | None = None) -> tuple[Synthesized, ...]:
+    """Pictures made to excite the unit, by one preset or all there are."""
+    found = []
+    for one in reader.syntheses(Unit(record.layer.name, record.channel)):
+        stored = reader.stored_picture(one.picture)
+        if preset in (None, one.preset) and stored is not None:
+            found.append(Synthesized(one, decode(stored[1], alpha=True)))
+    return tuple(found)
+
+
+def _dead(reader: Reader, layer: Layer) -> list[int]:
+    return [int(channel) for channel in np.flatnonzero(reader.statistics(layer.name).fraction_active == 0)]

@@ -1,0 +1,332 @@
+"""A unit's contact sheet and a layer's overview where the examples are texts or series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from torchlurk.records import Class, Exemplar, Layer, Ranking, SeriesExample, TextExample, UnitRecord
+from torchlurk.rendering import labels
+from torchlurk.rendering.colour import LIGHT, Theme, diverging
+from torchlurk.rendering.contact_sheet import (
+    CAPTION,
+    CAPTION_LINE,
+    CAPTION_SPACE,
+    COLUMNS,
+    CONTENT,
+    EXEMPLAR_ROWS,
+    GAP,
+    MARGIN,
+    NOTE,
+    SCORE,
+    SECTION_GAP,
+    charts,
+    framed,
+    header,
+    heading,
+    row_note,
+    stacked,
+    titled,
+)
+from torchlurk.rendering.marked_text import OUTLINE, cell_width, draw_lines, excerpt
+from torchlurk.rendering.marks import Content, Marks, marks_of, scale_of
+from torchlurk.rendering.series_lines import MOST_CHANNELS, draw_series, names_width, ranges_of
+from torchlurk.rendering.steps import separator
+from torchlurk.rendering.text import Steps
+from torchlurk.rendering.typography import Style, fitted, width, write
+
+CHANNEL = Style("address", 12)
+
+FACTS = 230
+TEXT_LINES = 3
+TEXT_GAP = 14
+TEXT_COLUMNS = 2
+"""Of a layer's sheet."""
+UNIT_FACTS = 132
+
+SERIES_COLUMNS = 3
+SERIES_HEIGHT = 168
+"""Of all channels together, as far as each has at least `LEAST_CHANNEL` and at most `MOST_CHANNEL`."""
+LEAST_CHANNEL, MOST_CHANNEL = 12, 48
+SERIES_GAP = 24
+SMALL_COLUMNS = 6
+SMALL_HEIGHT = 72
+LEAST_SMALL, MOST_SMALL = 4, 24
+
+EXAMPLE_WIDTH, EXAMPLE_LINES = 768, 48
+
+LEGEND_WIDTH, LEGEND_HEIGHT = 180, 14
+LEGEND_LINE = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An exemplar with what the study holds of it; `marks` are None where it does not hold the example."""
+
+    exemplar: Exemplar
+    content: Content | None
+    marks: Marks | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How one kind of sequence is drawn: its `noun`, the `words` of the legend, exemplars, the units of a layer, and what is
+    to be said of what is not drawn.
+    """
+
+    noun: str
+    words: str
+    exemplars: Callable[[Sequence[Shown], float, Theme], Image.Image]
+    units: Callable[[Sequence[Shown], frozenset[int], float, Theme], Image.Image]
+    left_out: Callable[[Sequence[Shown]], str] = lambda shown: ""
+
+
+def sequence_sheet(
+    record: UnitRecord, classes: Sequence[Class], steps: Steps, rows: Rows, *, theme: Theme = LIGHT
+) -> Image.Image:
+    """The contact sheet of a unit on texts or series: as that on pictures, with the unit's values at each step as colours.
+
+    All of the sheet has one scale of colours. What the record or `steps` do not hold is left out.
+    """
+    scale = scale_of(steps.traces.values())
+    parts = [stacked([heading(record, theme), _legend(scale, rows.words, theme)], GAP, theme)]
+    for kind, title in EXEMPLAR_ROWS.items():
+        if exemplars := record.exemplars.get(kind, ()):
+            shown = shown_of(exemplars[:COLUMNS], steps)
+            note = row_note(record, kind, COLUMNS, rows.left_out(shown))
+            parts.append(titled(title, note, rows.exemplars(shown, scale, theme), theme))
+    parts += charts(record, classes, theme, examples=rows.noun)
+    return framed(stacked(parts, SECTION_GAP, theme), MARGIN, theme)
+
+
+def sequence_layer_sheet(
+    layer: Layer,
+    best: Ranking,
+    steps: Mapping[int, Steps],
+    rows: Rows,
+    *,
+    dead: Sequence[int] = (),
+    theme: Theme = LIGHT,
+) -> Image.Image:
+    """An overview of a layer: each unit's strongest step in its example, in order of channel, on one scale of colours.
+
+    `steps` has, by channel, the unit's strongest example and its values there. The units in `dead` are not drawn: what they
+    did not respond to would mislead.
+    """
+    silent = frozenset(dead)
+    scale = scale_of(trace for one in steps.values() for trace in one.traces.values())
+    shown = [shown_of([best_exemplar(layer, best, unit)], steps.get(unit, NO_STEPS))[0] for unit in range(len(best.examples))]
+    counted = f"{layer.channels:,} units" + (f", {len(silent):,} dead" if silent else "")
+    top = header(layer.name, [counted, f"each unit's strongest step in its {rows.noun}", *labels.layer_facts(layer)], theme)
+    parts = [stacked([top, _legend(scale, rows.words, theme)], GAP, theme), rows.units(shown, silent, scale, theme)]
+    return framed(stacked(parts, SECTION_GAP, theme), MARGIN, theme)
+
+
+NO_STEPS = Steps({}, {})
+
+
+def sequence_example(content: Content, *, theme: Theme = LIGHT) -> Image.Image:
+    """A text or series alone; of a long text the beginning of what counts."""
+    marks = marks_of(Exemplar(0, 0, "", None, 0.0), content, None)
+    if isinstance(content, SeriesExample):
+        ranges = ranges_of([content])
+        each = min(max(SERIES_HEIGHT // max(1, len(ranges)), LEAST_CHANNEL), MOST_CHANNEL)
+        image = draw_series(
+            content, marks, ranges, 1.0, EXAMPLE_WIDTH, each, left=names_width([content], EXAMPLE_WIDTH), theme=theme
+        )
+    else:
+        columns = EXAMPLE_WIDTH // cell_width()
+        lines = excerpt(content, marks.centre, columns, EXAMPLE_LINES, apart=separator([content]))
+        image = draw_lines(lines, columns, marks, 1.0, theme)
+    return framed(image, GAP, theme)
+
+
+def shown_of(exemplars: Sequence[Exemplar], steps: Steps) -> list[Shown]:
+    """The exemplars with their examples and marks."""
+    found = []
+    for one in exemplars:
+        content = steps.examples.get(one.example)
+        marks = None if content is None else marks_of(one, content, steps.traces.get(one.example))
+        found.append(Shown(one, content, marks))
+    return found
+
+
+def best_exemplar(layer: Layer, best: Ranking, unit: int) -> Exemplar:
+    """A unit's strongest example as an exemplar; with the index -1 where it has none."""
+    position = None if best.positions is None else int(best.positions[unit, 0])
+    reach = None if best.boxes is None else (int(best.boxes[unit, 0, 0]), int(best.boxes[unit, 0, 2]))
+    placed = None if position is None or position < 0 else layer.position(position)
+    return Exemplar(0, int(best.examples[unit, 0]), "", None, float(best.scores[unit, 0]), placed, reach=reach)
+
+
+def text_rows(shown: Sequence[Shown], scale: float, theme: Theme) -> Image.Image:
+    """Score and step of each exemplar beside its text."""
+    columns = (CONTENT - FACTS - 2 * OUTLINE) // cell_width()
+    apart = separator([one.content for one in shown if isinstance(one.content, TextExample)])
+    parts = []
+    for one in shown:
+        facts = _facts(one, theme)
+        text = _text(one, columns, TEXT_LINES, scale, apart, theme)
+        image = Image.new("RGB", (CONTENT, max(facts.height, text.height)), theme.ground)
+        image.paste(facts, (0, 0))
+        image.paste(text, (FACTS, 0))
+        parts.append(image)
+    return stacked(parts, TEXT_GAP, theme)
+
+
+def text_units(shown: Sequence[Shown], silent: frozenset[int], scale: float, theme: Theme) -> Image.Image:
+    """One line a unit, in columns read from top to bottom."""
+    across = (CONTENT - (TEXT_COLUMNS - 1) * SERIES_GAP) // TEXT_COLUMNS
+    columns = (across - UNIT_FACTS - 2 * OUTLINE) // cell_width()
+    apart = separator([one.content for one in shown if isinstance(one.content, TextExample)])
+    height, deep = CAPTION_LINE + GAP // 2, -(-len(shown) // TEXT_COLUMNS)
+    image = Image.new("RGB", (CONTENT, max(1, deep) * height), theme.ground)
+    for channel, one in enumerate(shown):
+        left, top = channel // deep * (across + SERIES_GAP), channel % deep * height
+        dead = channel in silent
+        image.paste(_unit_facts(channel, one, dead, UNIT_FACTS, theme), (left, top))
+        if not dead:
+            image.paste(_text(one, columns, 1, scale, apart, theme), (left + UNIT_FACTS, top))
+    return image
+
+
+def series_rows(shown: Sequence[Shown], scale: float, theme: Theme) -> Image.Image:
+    """Three series beside each other, score and step of each above it; a channel has one range in all of them."""
+    across = (CONTENT - (SERIES_COLUMNS - 1) * SERIES_GAP) // SERIES_COLUMNS
+    pictures = _series(shown, across, SERIES_HEIGHT, (LEAST_CHANNEL, MOST_CHANNEL), scale, theme, named=True)
+    tiles = [
+        stacked([_facts(one, theme, across=across), picture], GAP // 2, theme)
+        for one, picture in zip(shown, pictures, strict=True)
+    ]
+    return _grid(tiles, SERIES_COLUMNS, across, SERIES_GAP, theme)
+
+
+def series_units(shown: Sequence[Shown], silent: frozenset[int], scale: float, theme: Theme) -> Image.Image:
+    """A small series a unit, row by row; a channel has one range in all of them."""
+    across = (CONTENT - (SMALL_COLUMNS - 1) * GAP) // SMALL_COLUMNS
+    alive = [Shown(one.exemplar, None, None) if unit in silent else one for unit, one in enumerate(shown)]
+    pictures = _series(alive, across, SMALL_HEIGHT, (LEAST_SMALL, MOST_SMALL), scale, theme, named=False)
+    tiles = [
+        stacked([_unit_facts(channel, one, channel in silent, across, theme), picture], 2, theme)
+        for channel, (one, picture) in enumerate(zip(alive, pictures, strict=True))
+    ]
+    return _grid(tiles, SMALL_COLUMNS, across, GAP, theme)
+
+
+def channels_left_out(shown: Sequence[Shown]) -> str:
+    """How many channels are drawn where not all are."""
+    channels = max((one.content.values.shape[1] for one in shown if isinstance(one.content, SeriesExample)), default=0)
+    return f"the first {MOST_CHANNELS} of {channels:,} channels" if channels > MOST_CHANNELS else ""
+
+
+TEXTS = Rows(
+    "texts",
+    "outlined: where it is strongest  ·  coloured: what it can have seen there, by its value at each step  ·  coloured line:"
+    " what it had not seen  ·  grey: burn-in",
+    text_rows,
+    text_units,
+)
+SERIES = Rows(
+    "series",
+    "bar: where it is strongest  ·  shaded: what it can have seen there  ·  band: its value at each step, a line where it had"
+    " not seen it  ·  dark: burn-in",
+    series_rows,
+    series_units,
+    channels_left_out,
+)
+
+
+def _text(one: Shown, columns: int, lines: int, scale: float, apart: str, theme: Theme) -> Image.Image:
+    if not isinstance(one.content, TextExample) or one.marks is None:
+        return _absent("no text", columns * cell_width() + 2 * OUTLINE, CAPTION_LINE, theme)
+    found = excerpt(one.content, one.marks.centre, columns, lines, apart=apart)
+    return draw_lines(found, columns, one.marks, scale, theme)
+
+
+def _series(
+    shown: Sequence[Shown],
+    across: int,
+    height: int,
+    bounds: tuple[int, int],
+    scale: float,
+    theme: Theme,
+    *,
+    named: bool,
+) -> list[Image.Image]:
+    known = [one.content for one in shown if isinstance(one.content, SeriesExample)]
+    ranges = ranges_of(known)
+    each = min(max(height // max(1, len(ranges)), bounds[0]), bounds[1])
+    left = names_width(known, across) if named else 0
+    return [
+        draw_series(one.content, one.marks, ranges, scale, across, each, left=left, theme=theme)
+        if isinstance(one.content, SeriesExample) and one.marks is not None
+        else _absent("no series", across, each * max(1, len(ranges)), theme)
+        for one in shown
+    ]
+
+
+def _absent(words: str, across: int, height: int, theme: Theme) -> Image.Image:
+    image = Image.new("RGB", (across, height), theme.ground)
+    write(ImageDraw.Draw(image), (0, CAPTION_LINE - 5), words, NOTE, theme.muted)
+    return image
+
+
+def _grid(tiles: Sequence[Image.Image], columns: int, across: int, gap: int, theme: Theme) -> Image.Image:
+    """Tiles of one size, row by row."""
+    height = max((one.height for one in tiles), default=1) + gap
+    image = Image.new("RGB", (CONTENT, max(1, -(-len(tiles) // columns)) * height), theme.ground)
+    for index, one in enumerate(tiles):
+        image.paste(one, (index % columns * (across + gap), index // columns * height))
+    return image
+
+
+def _facts(one: Shown, theme: Theme, *, across: int = FACTS - 2 * GAP) -> Image.Image:
+    """Rank, score and step in one line, class and path in the next."""
+    image = Image.new("RGB", (across, 2 * CAPTION_LINE + 2), theme.ground)
+    draw, line, exemplar = ImageDraw.Draw(image), CAPTION_LINE - 4, one.exemplar
+    left: float = 0
+    step = f"step {exemplar.position[0]}" if exemplar.position else ""
+    for words, style, ink in (
+        (str(exemplar.rank + 1), CAPTION, theme.muted),
+        (labels.number(exemplar.score), SCORE, theme.ink),
+        (step, CAPTION, theme.muted),
+    ):
+        write(draw, (left, line), words, style, ink)
+        left += width(words, style) + CAPTION_SPACE
+    name = exemplar.path or f"example {exemplar.example}"
+    label = f"{exemplar.class_label}  ·  " if exemplar.class_label else ""
+    write(draw, (0, line + CAPTION_LINE), fitted(label + name, CAPTION, across, lose="middle"), CAPTION, theme.ink)
+    return image
+
+
+def _unit_facts(channel: int, one: Shown, dead: bool, across: int, theme: Theme) -> Image.Image:
+    """A unit's channel and its highest score."""
+    image = Image.new("RGB", (across, CAPTION_LINE), theme.ground)
+    draw, line = ImageDraw.Draw(image), CAPTION_LINE - 4
+    write(draw, (0, line), str(channel), CHANNEL, theme.ink)
+    left = max(width("0000", CHANNEL), width(str(channel), CHANNEL)) + CAPTION_SPACE
+    known = not np.isnan(one.exemplar.score)
+    words = "dead" if dead else labels.number(one.exemplar.score) if known else ""
+    write(draw, (left, line), words, CAPTION, theme.muted)
+    return image
+
+
+def _legend(scale: float, words: str, theme: Theme) -> Image.Image:
+    """What the colours mean, from the most negative to the most positive value, and what else is marked."""
+    image = Image.new("RGB", (CONTENT, LEGEND_LINE), theme.ground)
+    draw = ImageDraw.Draw(image)
+    least, most = labels.number(-scale), labels.number(scale)
+    line = LEGEND_LINE - 6
+    write(draw, (0, line), least, CAPTION, theme.muted)
+    left = round(width(least, CAPTION)) + CAPTION_SPACE
+    for x in range(LEGEND_WIDTH):
+        colour = diverging(2 * x / (LEGEND_WIDTH - 1) - 1, theme)
+        draw.line((left + x, line - LEGEND_HEIGHT + 3, left + x, line + 2), fill=colour)
+    after = left + LEGEND_WIDTH + CAPTION_SPACE
+    write(draw, (after, line), most, CAPTION, theme.muted)
+    after += round(width(most, CAPTION)) + 2 * GAP
+    write(draw, (after, line), fitted(words, CAPTION, CONTENT - after), CAPTION, theme.muted)
+    return image
