@@ -17,7 +17,7 @@ from torchlurk.rendering import boxes, labels
 from torchlurk.rendering.charts import BINS
 from torchlurk.rendering.colour import LIGHT, Colour
 from torchlurk.rendering.contact_sheet import EXEMPLAR_ROWS, Picture
-from torchlurk.rendering.marked_text import excerpt
+from torchlurk.rendering.marked_text import Line, Piece, excerpt
 from torchlurk.rendering.marks import Look, Marks, look, scale_of
 from torchlurk.rendering.sequences import Shown, shown_of
 from torchlurk.rendering.series_lines import Range, ranges_of
@@ -30,6 +30,7 @@ from torchlurk.units import Unit
 try:
     from matplotlib import patheffects
     from matplotlib.axes import Axes
+    from matplotlib.collections import PatchCollection
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 except ImportError as error:
@@ -37,7 +38,7 @@ except ImportError as error:
 
 MOST_EXEMPLARS = 9
 LABEL_COLUMNS = 22
-NAME_COLUMNS = 20
+NAME_COLUMNS, PATH_COLUMNS = 20, 40
 LAYER_COLUMNS = 16
 SMALL, MEDIUM, LARGE = 7.5, 9.0, 14.0
 
@@ -56,6 +57,7 @@ LAYER_TILE = 0.5
 TEXT_CELLS = 120
 TEXT_LINES = 2
 TEXT_LINE = 0.2
+TOGETHER = 6
 ADVANCE = 0.602
 """Of a character of matplotlib's own monospaced face, by its size."""
 SERIES_ACROSS, SERIES_HIGH = 3, 1.5
@@ -153,8 +155,8 @@ def plot_steps(
     bottom = (TITLE + CHART) * bool(charts)
     figure = PictureFigure(figsize=(across + 2 * MARGIN, 2 * MARGIN + HEADER + LINE + sum(tall.values()) + bottom))
     _header(figure, record)
-    words = f"colours: {labels.number(-scale)} (red) to {labels.number(scale)} (blue); outlined: the strongest step"
-    _write(figure, MARGIN, MARGIN + HEADER - LINE / 2, words, SMALL, colour=LIGHT.muted)
+    words = f"colours: {labels.number(-scale)} (red) to {labels.number(scale)} (blue); marked: the strongest step"
+    _write(figure, MARGIN, MARGIN + HEADER - LINE / 2, words if steps.traces else "", SMALL, colour=LIGHT.muted)
     top = MARGIN + HEADER + LINE
     for kind, shown in rows.items():
         _write(figure, MARGIN, top, EXEMPLAR_ROWS[kind], MEDIUM, weight="bold")
@@ -177,38 +179,55 @@ def plot_steps(
 def _step_caption(one: Shown) -> str:
     exemplar = one.exemplar
     step = [f"step {exemplar.position[0]}"] if exemplar.position else []
-    name = shortened(exemplar.path or f"example {exemplar.example}", NAME_COLUMNS)
+    name = shortened(exemplar.path or f"example {exemplar.example}", PATH_COLUMNS)
     label = [shortened(exemplar.class_label, NAME_COLUMNS)] if exemplar.class_label else []
     return "   ".join([str(exemplar.rank + 1), labels.number(exemplar.score), *step, *label, name])
 
 
 def _draw_text(axes: Axes, text: TextExample, marks: Marks, scale: float, apart: str, wide: float) -> None:
     """The text around the strongest step, a cell a character."""
-    size = wide / TEXT_CELLS / ADVANCE * 72
     axes.set_xlim(0, TEXT_CELLS)
     axes.set_ylim(TEXT_LINES, 0)
+    blocks: list[Rectangle] = []
     for row, line in enumerate(excerpt(text, marks.centre, TEXT_CELLS, TEXT_LINES, apart=apart)):
-        for piece in line:
-            shown = Look(LIGHT.muted) if piece.step is None else look(marks, piece.step, scale, LIGHT)
+        looks = [Look(LIGHT.muted) if one.step is None else look(marks, one.step, scale, LIGHT) for one in line]
+        for piece, shown in zip(line, looks, strict=True):
             strongest = piece.step is not None and marks.is_strongest(piece.step)
-            if shown.ground is not None or strongest:
-                ground = _rgb(shown.ground or LIGHT.ground)
-                edge = {"edgecolor": _rgb(LIGHT.ink), "linewidth": 1.5, "zorder": 2} if strongest else {"linewidth": 0}
-                axes.add_patch(Rectangle((piece.column, row + 0.08), piece.columns, 0.84, facecolor=ground, **edge))
-            if shown.line is not None:
-                axes.add_patch(
-                    Rectangle((piece.column, row + 0.84), piece.columns, 0.08, facecolor=_rgb(shown.line), linewidth=0)
-                )
-            axes.text(
-                piece.column,
-                row + 0.7,
-                clean(piece.text),
-                fontsize=size,
-                family="monospace",
-                color=_rgb(shown.ink),
-                parse_math=False,
-                zorder=3,
-            )
+            blocks += _blocks(piece, shown, row, strongest=strongest)
+        for column, words, ink in _words(line, looks):
+            size = wide / TEXT_CELLS / ADVANCE * 72
+            axes.text(column, row + 0.7, words, fontsize=size, family="monospace", color=_rgb(ink), parse_math=False, zorder=3)
+    axes.add_collection(PatchCollection(blocks, match_original=True, zorder=2), autolim=False)
+
+
+def _blocks(piece: Piece, shown: Look, row: int, *, strongest: bool) -> list[Rectangle]:
+    """The ground of a piece of text, the line beneath it and its outline, as far as it has them."""
+    found = []
+    if shown.ground is not None:
+        found.append(Rectangle((piece.column, row + 0.08), piece.columns, 0.84, facecolor=_rgb(shown.ground), linewidth=0))
+    if shown.line is not None:
+        found.append(Rectangle((piece.column, row + 0.84), piece.columns, 0.08, facecolor=_rgb(shown.line), linewidth=0))
+    if strongest:
+        edge = _rgb(LIGHT.ink)
+        found.append(Rectangle((piece.column, row + 0.08), piece.columns, 0.84, fill=False, edgecolor=edge, linewidth=1.5))
+    return found
+
+
+def _words(line: Line, looks: Sequence[Look]) -> list[tuple[int, str, Colour]]:
+    """What is written, from which column on, in which ink: neighbours of one ink together, as far as that keeps them in their
+    cells, since characters advance by whole pixels and cells do not.
+    """
+    found: list[tuple[int, str, Colour]] = []
+    whole = False
+    for piece, shown in zip(line, looks, strict=True):
+        single = len(piece.text) == piece.columns
+        if found and whole and single and found[-1][2] == shown.ink and len(found[-1][1]) + piece.columns <= TOGETHER:
+            column, before, ink = found[-1]
+            found[-1] = (column, before + clean(piece.text), ink)
+        else:
+            found.append((piece.column, clean(piece.text), shown.ink))
+        whole = single
+    return [one for one in found if not one[1].isspace()]
 
 
 def _draw_series(axes: Axes, series: SeriesExample, marks: Marks, scale: float, ranges: Sequence[Range]) -> None:

@@ -18,6 +18,7 @@ from torchlurk.rendering.text import display_columns
 from torchlurk.rendering.typography import ELLIPSIS, Style, width, write
 
 TEXT = Style("address", 13)
+SMALLER = tuple(Style(TEXT.face, size) for size in range(TEXT.size, 6, -1))
 LINE_HEIGHT = 22
 CELL_TOP, CELL_BOTTOM = 2, 20
 """Of the coloured ground, from the top of a line."""
@@ -75,8 +76,10 @@ def draw_lines(lines: Sequence[Line], columns: int, marks: Marks, scale: float, 
         ink = theme.muted if piece.step is None else look(marks, piece.step, scale, theme).ink
         column = piece.column
         for run in _runs(piece.text):
-            write(draw, (OUTLINE + column * cell, row * LINE_HEIGHT + BASELINE), run, TEXT, ink)
-            column += display_columns(run)
+            cells = display_columns(run)
+            middle = OUTLINE + (column + cells / 2) * cell
+            write(draw, (middle, row * LINE_HEIGHT + BASELINE), run, _narrowed(run, cells * cell), ink, align="centre")
+            column += cells
     return image
 
 
@@ -171,6 +174,12 @@ def _clusters(token: str) -> Iterator[str]:
             cluster = ""
         cluster += character
     yield cluster
+
+
+@lru_cache(maxsize=4096)
+def _narrowed(run: str, room: int) -> Style:
+    """The style in which what is written leaves its cells as little as can be: other faces have wider characters."""
+    return next((style for style in SMALLER if width(run, style) <= room), SMALLER[-1])
 
 
 def _runs(text: str) -> Iterator[str]:

@@ -45,12 +45,12 @@ TEXT_LINES = 3
 TEXT_GAP = 14
 TEXT_COLUMNS = 2
 """Of a layer's sheet."""
-UNIT_FACTS = 132
+UNIT_FACTS = 112
 
 SERIES_COLUMNS = 3
 SERIES_HEIGHT = 168
 """Of all channels together, as far as each has at least `LEAST_CHANNEL` and at most `MOST_CHANNEL`."""
-LEAST_CHANNEL, MOST_CHANNEL = 12, 48
+LEAST_CHANNEL, MOST_CHANNEL = 16, 48
 SERIES_GAP = 24
 SMALL_COLUMNS = 6
 SMALL_HEIGHT = 72
@@ -89,10 +89,11 @@ def sequence_sheet(
 ) -> Image.Image:
     """The contact sheet of a unit on texts or series: as that on pictures, with the unit's values at each step as colours.
 
-    All of the sheet has one scale of colours. What the record or `steps` do not hold is left out.
+    All of the sheet has one scale of colours, told in a legend. What the record or `steps` do not hold is left out.
     """
     scale = scale_of(steps.traces.values())
-    parts = [stacked([heading(record, theme), _legend(scale, rows.words, theme)], GAP, theme)]
+    legend = [_legend(scale, rows.words, theme)] if steps.traces else []
+    parts = [stacked([heading(record, theme), *legend], GAP, theme)]
     for kind, title in EXEMPLAR_ROWS.items():
         if exemplars := record.exemplars.get(kind, ()):
             shown = shown_of(exemplars[:COLUMNS], steps)
@@ -121,7 +122,8 @@ def sequence_layer_sheet(
     shown = [shown_of([best_exemplar(layer, best, unit)], steps.get(unit, NO_STEPS))[0] for unit in range(len(best.examples))]
     counted = f"{layer.channels:,} units" + (f", {len(silent):,} dead" if silent else "")
     top = header(layer.name, [counted, f"each unit's strongest step in its {rows.noun}", *labels.layer_facts(layer)], theme)
-    parts = [stacked([top, _legend(scale, rows.words, theme)], GAP, theme), rows.units(shown, silent, scale, theme)]
+    legend = [_legend(scale, rows.words, theme)] if any(one.traces for one in steps.values()) else []
+    parts = [stacked([top, *legend], GAP, theme), rows.units(shown, silent, scale, theme)]
     return framed(stacked(parts, SECTION_GAP, theme), MARGIN, theme)
 
 
