@@ -20,6 +20,7 @@ from torchlurk.rendering.sequences import SERIES, TEXTS, Rows, sequence_example,
 from torchlurk.rendering.sprites import layer_sheet
 from torchlurk.rendering.syntheses import Synthesized, synthesis_row
 from torchlurk.rendering.text import Steps
+from torchlurk.resources.sheets import input_size
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 
@@ -66,7 +67,7 @@ class Pictures:
             record,
             reader.classes(),
             lambda example: self.example(reader, example),
-            self.input_size(reader),
+            input_size(reader),
             beneath=attribution_rows(found, rendering=rendering),
             made=synthesis_row(made) if made else None,
         )
@@ -80,7 +81,7 @@ class Pictures:
     def layer(self, reader: Reader, layer: Layer) -> Image.Image:
         """See `Drawings`."""
         pictures = cache(lambda example: self.example(reader, example))
-        return layer_sheet(layer, reader.best(layer.name), pictures, self.input_size(reader), dead=_dead(reader, layer))
+        return layer_sheet(layer, reader.best(layer.name), pictures, input_size(reader), dead=_dead(reader, layer))
 
     def example(self, reader: Reader, index: int) -> Image.Image | None:
         """See `Drawings`."""
@@ -93,8 +94,7 @@ class Pictures:
 
     def input_size(self, reader: Reader) -> tuple[int, int]:
         """See `Drawings`."""
-        height, width = reader.input_shape()[-2:]
-        return height, width
+        return input_size(reader)
 
 
 class Sequences:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
+from torchlurk.errors import StudyError
 from torchlurk.records import Ranking
 from torchlurk.rendering.boxes import fit, resized
 from torchlurk.rendering.encoding import MOST_PIXELS, decode, to_image
@@ -43,6 +44,14 @@ def draw_sheet(draw: Draw, number: int, units: int) -> bytes:
     sheet = sprite_sheet([_squared(one) for one in draw(channels)], side=TILE, columns=COLUMNS)
     sheet.save(buffer := BytesIO(), "JPEG", quality=QUALITY)
     return buffer.getvalue()
+
+
+def input_size(reader: Reader) -> tuple[int, int]:
+    """Height and width of the network's input; raises `StudyError` where no picture can have them."""
+    shape = reader.input_shape()
+    if len(shape) < 2 or not 0 < shape[-2] * shape[-1] <= MOST_PIXELS:
+        raise StudyError(f"no picture has the shape {list(shape)}", "torchlurk check STUDY tells what is damaged")
+    return shape[-2], shape[-1]
 
 
 def exemplars(reader: Reader, best: Ranking, input_size: tuple[int, int], *, whole: bool) -> Draw:

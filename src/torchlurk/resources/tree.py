@@ -136,20 +136,13 @@ class StudyTree:
             found = queries.layer_syntheses(self.reader, index)[name]
             return sheets.stored(self.reader, {channel: one.picture for channel, one in found.items()})
         best = self._remembered(("best", layer.name), lambda: self.reader.best(layer.name))
-        return sheets.exemplars(self.reader, best, self._input_size(), whole=kind == "whole")
+        return sheets.exemplars(self.reader, best, sheets.input_size(self.reader), whole=kind == "whole")
 
     def _kernels(self, layer: Layer) -> Float32[np.ndarray, "unit channel height width"]:
         found = self.reader.kernels(layer.name)
         if found is None or len(found) != layer.channels or not 0 < found[0].size <= MOST_PIXELS:
             raise StudyError(f"the kernels of layer '{layer.name}' do not fit it", "torchlurk check STUDY tells more")
         return found
-
-    def _input_size(self) -> tuple[int, int]:
-        """Height and width of the network's input; raises `StudyError` where no picture can have them."""
-        shape = self.reader.input_shape()
-        if len(shape) < 2 or not 0 < shape[-2] * shape[-1] <= MOST_PIXELS:
-            raise StudyError(f"no picture has the shape {list(shape)}", "torchlurk check STUDY tells what is damaged")
-        return shape[-2], shape[-1]
 
     def _layer(self, layer: str) -> Resource | None:
         one = self._scanned(int(layer))

@@ -23,6 +23,9 @@ from torchlurk.units import Unit
 MOST = 8
 """Units named as similar, before or after."""
 
+TRACE_DIGITS = 4
+"""Significant digits of a unit's value at a step."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -84,7 +87,12 @@ def _traces(reader: Reader, unit: Unit) -> dict[str, Any]:
     if reader.inputs().kind == "pictures":
         return {}
     found = reader.traces(unit)
-    return {"traces": {str(example): [round(value, 4) for value in values.tolist()] for example, values in found.items()}}
+    return {"traces": {str(example): [_written(value) for value in values.tolist()] for example, values in found.items()}}
+
+
+def _written(value: float) -> float:
+    """A value of a trace, which is known to one of 255 levels: more digits would say no more."""
+    return float(f"{value:.{TRACE_DIGITS}g}")
 
 
 def _with_pictures(reader: Reader, document: dict[str, Any], record: UnitRecord) -> None:

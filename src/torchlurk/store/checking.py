@@ -28,6 +28,8 @@ from torchlurk.store.results import (
     load_kernels,
     load_syntheses,
 )
+from torchlurk.store.sequence_checking import SEQUENCE_EXAMINATIONS
+from torchlurk.store.sequences import has_sequences
 
 MOST_LINES = 20
 """Problems told of one kind; damage rarely comes alone."""
@@ -261,6 +263,7 @@ EXAMINATIONS: Mapping[str, Callable[[sqlite3.Connection], Iterator[str]]] = {
     "positions and boxes": _places,
     "findings": _findings,
     "pictures": _pictures,
+    **SEQUENCE_EXAMINATIONS,
     "progress": _progress,
 }
 
@@ -281,6 +284,8 @@ def _stages(db: sqlite3.Connection, problems: list[str]) -> tuple[StageState, ..
 
 
 def _counts(db: sqlite3.Connection, problems: list[str]) -> Mapping[str, int]:
+    sequences = has_sequences(db)
+    stored = "SELECT example FROM example_picture" + (" UNION SELECT example FROM sequence" if sequences else "")
     counted = {
         "layers": "SELECT count(*) FROM layer",
         "layers scanned": "SELECT count(DISTINCT layer) FROM unit",
@@ -291,9 +296,8 @@ def _counts(db: sqlite3.Connection, problems: list[str]) -> Mapping[str, int]:
         "attributions": "SELECT count(*) FROM attribution",
         "syntheses": "SELECT count(*) FROM synthesis",
         "pictures": "SELECT count(*) FROM picture",
-        "exemplars without picture": (
-            "SELECT count(DISTINCT example) FROM exemplar WHERE example NOT IN (SELECT example FROM example_picture)"
-        ),
+        **({"texts and series": "SELECT count(*) FROM sequence"} if sequences else {}),
+        "exemplars without picture": f"SELECT count(DISTINCT example) FROM exemplar WHERE example NOT IN ({stored})",
         "skipped": "SELECT count(*) FROM skip",
         "notes": "SELECT count(*) FROM note",
     }

@@ -37,7 +37,7 @@ def optional_text(value: object, what: str) -> str | None:
 
 def whole(value: object, what: str, *, least: int = -(2**63), below: int = 2**63) -> int:
     """A cell that must be a whole number from `least` to less than `below`."""
-    if not isinstance(value, int) or not least <= value < below:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < below:
         raise DamageError(f"{what} is not a whole number within its range")
     return value
 
@@ -46,7 +46,7 @@ def real(value: object, what: str) -> float:
     """A cell that must be a number; NULL is NaN."""
     if value is None:
         return math.nan
-    if not isinstance(value, float | int):
+    if not isinstance(value, float | int) or isinstance(value, bool):
         raise DamageError(f"{what} is not a number")
     return float(value)
 
@@ -65,10 +65,10 @@ def raw(value: object, length: int, what: str) -> bytes:
     return value
 
 
-def from_json(value: object, what: str) -> Any:
-    """A cell that must be JSON."""
+def from_json(value: object, what: str, *, longest: int = LONGEST_JSON) -> Any:
+    """A cell that must be JSON of at most so many characters."""
     written = text(value, what)
-    if len(written) > LONGEST_JSON:
+    if len(written) > longest:
         raise DamageError(f"{what} is too long")
     try:
         return json.loads(written)
@@ -86,7 +86,7 @@ def whole_numbers(value: object, what: str, *, least: int = 0) -> tuple[int, ...
     found = from_json(value, what)
     if not isinstance(found, list):
         raise DamageError(f"{what} is not a list")
-    return tuple(whole(None if isinstance(one, bool) else one, what, least=least) for one in found)
+    return tuple(whole(one, what, least=least) for one in found)
 
 
 def numbers(value: object, what: str) -> tuple[float, ...]:

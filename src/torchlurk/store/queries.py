@@ -10,7 +10,7 @@ from torchlurk.store import columns
 from torchlurk.store.reading import Reader
 from torchlurk.store.results import SYNTHESIS_COLUMNS, synthesis_of
 from torchlurk.store.schema import MEDIA_TYPES
-from torchlurk.store.sequences import has_sequences
+from torchlurk.store.sequences import has_sequences, load_description
 
 ENDINGS = dict(zip(MEDIA_TYPES, ("jpg", "png", "webp"), strict=True))
 """Of file names, by media type."""
@@ -130,7 +130,8 @@ def pictured_examples(reader: Reader, class_index: int, most: int) -> list[tuple
 def sequence_examples(reader: Reader) -> list[int]:
     """The examples that are stored texts or series, in order."""
     with reader.reading() as db:
-        if not has_sequences(db):
+        description = load_description(db)
+        if description is None or description.kind == "pictures":
             return []
         found = db.execute("SELECT example FROM sequence ORDER BY example")
         return [columns.whole(one, "sequence.example", least=0) for (one,) in found]

@@ -7,10 +7,12 @@ against what their row says before it is believed.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, fields
+from functools import lru_cache
 from typing import Any, get_args
 
 import numpy as np
@@ -29,13 +31,24 @@ LONGEST_TOKEN = 1 << 10
 LARGEST = 1 << 27
 """Bytes that one example may unpack to."""
 
+MOST_BYTES_OF_TOKEN, MOST_BYTES_OF_STEP = 6 * LONGEST_TOKEN + 32, 1 << 18
+"""Of a text's token with its offset as JSON, and of all channels of a series' step: what a row says of its steps bounds what
+is unpacked for it.
+"""
+
+LONGEST_DESCRIPTION = 1 << 26
+"""Characters: vocabularies of hundreds of thousands of tokens are in it."""
+
+WIDEST = float(np.finfo(np.float32).max)
+"""The largest magnitude of a value."""
+
 KINDS: tuple[str, ...] = get_args(KindName)
 AXES: tuple[str, ...] = get_args(InputAxes)
 
 
 def store_description(db: sqlite3.Connection, description: InputDescription) -> None:
     """Replaces what is known of the inputs."""
-    db.execute("INSERT OR REPLACE INTO input VALUES (0, ?)", (columns.to_json(asdict(description)),))
+    db.execute("INSERT OR REPLACE INTO input VALUES (0, ?)", (_whole_characters(columns.to_json(asdict(description))),))
 
 
 def load_description(db: sqlite3.Connection) -> InputDescription | None:
@@ -46,15 +59,19 @@ def load_description(db: sqlite3.Connection) -> InputDescription | None:
     return None if found is None else _description(found[0])
 
 
+@lru_cache(maxsize=8)
 def _description(cell: object) -> InputDescription:
+    """What a cell says; known again, as every sequence that is read asks for it and a vocabulary is long."""
     what = "input.description"
-    given = columns.from_json(cell, what)
+    given = columns.from_json(cell, what, longest=LONGEST_DESCRIPTION)
     if not isinstance(given, dict) or set(given) != {one.name for one in fields(InputDescription)}:
         raise DamageError(f"{what} has not the fields that it must have")
     optional = {name: given[name] for name in ("vocabulary_size", "window", "burn_in") if given[name] is not None}
     vocabulary = given["vocabulary"]
+    if given["kind"] not in KINDS:
+        raise DamageError(f"{what} has the kind {_quoted(given['kind'])}, which is none of {', '.join(KINDS)}")
     return InputDescription(
-        kind=columns.one_of(given["kind"], KINDS, what),
+        kind=given["kind"],
         dtype=columns.text(given["dtype"], what),
         vocabulary=None if vocabulary is None else _texts(vocabulary, what),
         axes=None if given["axes"] is None else columns.one_of(given["axes"], AXES, what),
@@ -63,10 +80,30 @@ def _description(cell: object) -> InputDescription:
     )
 
 
+def _whole_characters(text: str) -> str:
+    """The text as UTF-8 can hold it: a half of a character, as tokens that cut one have it, becomes a replacement sign."""
+    return HALF.sub("\ufffd", text)
+
+
+def _quoted(value: object) -> str:
+    """Something that was read, short enough for a line."""
+    return repr(value)[:MOST_QUOTED]
+
+
+MOST_QUOTED = 40
+
+
 def _texts(value: object, what: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise DamageError(f"{what} has something else than a list of texts")
-    return tuple(columns.text(one, what) for one in value)
+    found = tuple(columns.text(one, what) for one in value)
+    if any(HALF.search(one) for one in found):
+        raise DamageError(f"{what} has half a character")
+    return found
+
+
+HALF = re.compile("[\ud800-\udfff]")
+"""What JSON can hold and no UTF-8 can: one half of a pair."""
 
 
 def store_sequences(db: sqlite3.Connection, examples: Iterable[tuple[int, TextExample | SeriesExample]]) -> None:
@@ -76,7 +113,7 @@ def store_sequences(db: sqlite3.Connection, examples: Iterable[tuple[int, TextEx
 
 def _row(index: int, example: TextExample | SeriesExample) -> tuple[Any, ...]:
     if isinstance(example, TextExample):
-        content = columns.to_json({"tokens": example.tokens, "offsets": example.offsets}).encode("utf-8", "backslashreplace")
+        content = _whole_characters(columns.to_json({"tokens": example.tokens, "offsets": example.offsets})).encode()
         steps = len(example.tokens)
     else:
         content, steps = np.ascontiguousarray(example.values, columns.NARROW).tobytes(), len(example.values)
@@ -96,7 +133,8 @@ def _example(row: tuple[Any, ...], description: InputDescription) -> TextExample
     steps = columns.whole(row[0], "sequence.steps", least=0, below=LONGEST)
     first = columns.whole(row[1], "sequence.first", least=0, below=steps + 1)
     last = columns.whole(row[2], "sequence.last", least=first, below=steps + 1)
-    content = _unpacked(row[3])
+    a_step = MOST_BYTES_OF_TOKEN if description.kind == "text" else MOST_BYTES_OF_STEP
+    content = _unpacked(row[3], min(LARGEST, (steps + 1) * a_step))
     if description.kind == "text":
         return _text(content, steps, (first, last))
     width = len(content) // (columns.NARROW.itemsize * max(1, steps))
@@ -105,12 +143,12 @@ def _example(row: tuple[Any, ...], description: InputDescription) -> TextExample
     return SeriesExample(values, names, (first, last))
 
 
-def _unpacked(cell: object) -> bytes:
+def _unpacked(cell: object, most: int) -> bytes:
     if not isinstance(cell, bytes):
         raise DamageError("sequence.content is not a blob")
     unpacker = zlib.decompressobj()
     try:
-        content = unpacker.decompress(cell, LARGEST)
+        content = unpacker.decompress(cell, most)
     except zlib.error:
         raise DamageError("sequence.content cannot be unpacked") from None
     if unpacker.unconsumed_tail or not unpacker.eof:
@@ -159,10 +197,10 @@ def load_traces(db: sqlite3.Connection, layer: int, channel: int) -> dict[int, F
     """What a unit did at each step of its exemplars, by example; to one of `LEVELS` steps of its range there."""
     if not has_sequences(db):
         return {}
-    query = "SELECT example, low, high, levels FROM trace WHERE layer = ? AND channel = ? ORDER BY example"
+    query = f"SELECT example, {TRACE_COLUMNS} FROM trace WHERE layer = ? AND channel = ? ORDER BY example"
     return {
-        columns.whole(example, "trace.example", least=0): _trace(low, high, levels)
-        for example, low, high, levels in db.execute(query, (layer, channel))
+        columns.whole(example, "trace.example", least=0): to_trace(*cells)
+        for example, *cells in db.execute(query, (layer, channel))
     }
 
 
@@ -171,18 +209,24 @@ def load_best_traces(db: sqlite3.Connection, layer: int) -> dict[int, tuple[int,
     if not has_sequences(db):
         return {}
     query = (
-        "SELECT trace.channel, trace.example, low, high, levels FROM trace JOIN exemplar USING (layer, channel, example)"
+        f"SELECT trace.channel, trace.example, {TRACE_COLUMNS} FROM trace JOIN exemplar USING (layer, channel, example)"
         " WHERE layer = ? AND ranking = 'max' AND rank = 0"
     )
     return {
-        columns.whole(channel, "trace.channel", least=0): (columns.whole(example, "trace.example"), _trace(low, high, levels))
-        for channel, example, low, high, levels in db.execute(query, (layer,))
+        columns.whole(channel, "trace.channel", least=0): (columns.whole(example, "trace.example"), to_trace(*cells))
+        for channel, example, *cells in db.execute(query, (layer,))
     }
 
 
-def _trace(low: object, high: object, levels: object) -> Float32[np.ndarray, " time"]:
+TRACE_COLUMNS = "low, high, levels"
+
+
+def to_trace(low: object, high: object, levels: object) -> Float32[np.ndarray, " time"]:
+    """The values of a row of `trace`."""
     least, most = columns.real(low, "trace.low"), columns.real(high, "trace.high")
-    if not isinstance(levels, bytes) or len(levels) > LONGEST or not (np.isfinite(least) and np.isfinite(most)):
+    if not -WIDEST <= least <= most <= WIDEST:
+        raise DamageError("trace.low and trace.high are not the least and the largest of some numbers")
+    if not isinstance(levels, bytes) or len(levels) > LONGEST:
         raise DamageError("trace.levels is not a blob of steps")
     return (least + np.frombuffer(levels, np.uint8) * ((most - least) / LEVELS)).astype(np.float32)
 

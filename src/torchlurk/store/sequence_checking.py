@@ -1,0 +1,161 @@
+"""Whether what a study holds of texts and series is whole: each part of `check` that is about them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from torchlurk.records import Layer
+from torchlurk.store import columns, rows
+from torchlurk.store.columns import DamageError
+from torchlurk.store.sequences import (
+    TRACE_COLUMNS,
+    has_sequences,
+    load_description,
+    load_sequence,
+    load_streams,
+    to_trace,
+)
+
+INDICES, SCORES = np.dtype("<i4"), np.dtype("<f4")
+"""Of the outputs that a prediction names, and of what they reached."""
+
+Examine = Callable[[sqlite3.Connection], Iterator[str]]
+
+
+def _inputs(db: sqlite3.Connection) -> Iterator[str]:
+    """What the inputs are is known, and only a study of texts or series holds some."""
+    description = load_description(db)
+    if description is None or description.kind == "pictures":
+        for table in ("sequence", "trace"):
+            if count := _count(db, table):
+                yield f"{count:,} rows of {table} in a study of pictures"
+    elif description.vocabulary is not None and description.vocabulary_size != len(description.vocabulary):
+        yield f"input.description has {len(description.vocabulary):,} tokens and a size of {description.vocabulary_size}"
+
+
+def _streams(db: sqlite3.Connection) -> Iterator[str]:
+    for layer, (module, stream) in load_streams(db).items():
+        if not module or not stream:
+            yield f"stream of layer {layer}: its module or its stream is empty"
+
+
+def _sequences(db: sqlite3.Connection) -> Iterator[str]:
+    """Each is as its row says, those that are exemplars are there, and no exemplar lies outside its own."""
+    if not _of_sequences(db):
+        return
+    for (example,) in db.execute("SELECT example FROM sequence ORDER BY example"):
+        try:
+            load_sequence(db, example)
+        except DamageError as error:
+            yield f"example {example}: {error}"
+    if _scan_is_done(db):
+        lacking = "SELECT DISTINCT example FROM exemplar WHERE example NOT IN (SELECT example FROM sequence) ORDER BY example"
+        for (example,) in db.execute(lacking):
+            yield f"example {example} is an exemplar, and neither text nor series of it is stored"
+    outside = (
+        "SELECT name, channel, ranking, rank, steps FROM exemplar JOIN sequence USING (example) JOIN layer ON layer.id = layer"
+        " WHERE x0 < 0 OR x1 < x0 OR x1 > steps"
+    )
+    for name, channel, ranking, rank, steps in db.execute(outside):
+        yield f"unit {name}:{channel}: the reach of exemplar {rank} by {ranking} lies outside its {steps} steps"
+
+
+def _traces(db: sqlite3.Connection) -> Iterator[str]:
+    """Each has as many positions as its layer has on its example, the exemplar's own among them."""
+    if not _of_sequences(db):
+        return
+    longest = _longest(db)
+    steps = dict(db.execute("SELECT example, steps FROM sequence"))
+    layers = dict(map(rows.layer_of, db.execute(f"SELECT {rows.LAYER_COLUMNS} FROM layer")))
+    query = f"SELECT layer, channel, example, {TRACE_COLUMNS} FROM trace ORDER BY layer, channel, example"
+    for id, channel, example, *cells in db.execute(query):
+        layer = layers.get(id)
+        where = f"unit {layer.name if layer else id}:{channel}: its trace on example {example}"
+        try:
+            positions = len(to_trace(*cells))
+        except DamageError as error:
+            yield f"{where}: {error}"
+            continue
+        if layer is None or layer.layout != "sequence" or example not in steps:
+            yield f"{where} is of a layer without steps, or of an example that is not stored"
+        elif positions not in _possible(layer, steps[example], longest):
+            yield f"{where} has {positions} positions, its example {steps[example]} steps"
+    beyond = (
+        "SELECT name, exemplar.channel, ranking, rank FROM exemplar JOIN trace USING (layer, channel, example)"
+        " JOIN layer ON layer.id = layer WHERE position >= length(levels)"
+    )
+    for name, channel, ranking, rank in db.execute(beyond):
+        yield f"unit {name}:{channel}: exemplar {rank} by {ranking} lies beyond its trace"
+
+
+def _possible(layer: Layer, steps: int, longest: int | None) -> range | tuple[int, ...]:
+    """How many positions the layer may have on an example: where it has as many as the longest example has steps, as many as
+    this one, unless it has the same number on all.
+    """
+    most = layer.shape[0] if layer.shape else 0
+    return (steps, most) if most == longest else range(1, most + 1)
+
+
+def _predictions(db: sqlite3.Connection) -> Iterator[str]:
+    if not has_sequences(db):
+        return
+    for example, outputs, scores in db.execute("SELECT example, outputs, scores FROM prediction"):
+        if not isinstance(outputs, bytes) or not isinstance(scores, bytes):
+            yield f"the prediction of example {example} is not two blobs"
+        elif len(outputs) % INDICES.itemsize or len(outputs) != len(scores):
+            yield f"the prediction of example {example} has not as many scores as outputs"
+        elif np.any(np.frombuffer(outputs, INDICES) < 0):
+            yield f"the prediction of example {example} names an output below 0"
+        elif np.any(np.diff(np.frombuffer(scores, SCORES).astype(np.float64)) > 0):
+            yield f"the prediction of example {example} is not in the order of its scores"
+
+
+def _remarks(db: sqlite3.Connection) -> Iterator[str]:
+    if not has_sequences(db):
+        return
+    channels = {layer.name: layer.channels for layer in rows.layers(db)}
+    for name, channel, title, text, starred, written in db.execute(
+        "SELECT layer, channel, name, text, starred, written FROM remark"
+    ):
+        where = f"the remark on {name}:{channel}"
+        try:
+            for cell, what in ((title, "remark.name"), (text, "remark.text"), (written, "remark.written")):
+                columns.text(cell, what)
+            columns.whole(starred, "remark.starred", least=0, below=2)
+            columns.whole(channel, "remark.channel", least=0, below=channels.get(name, 0))
+        except DamageError as error:
+            yield f"{where}: {error}"
+
+
+SEQUENCE_EXAMINATIONS: Mapping[str, Examine] = {
+    "inputs": _inputs,
+    "streams": _streams,
+    "texts and series": _sequences,
+    "traces": _traces,
+    "predictions": _predictions,
+    "remarks": _remarks,
+}
+
+
+def _of_sequences(db: sqlite3.Connection) -> bool:
+    """Whether the study is of texts or series."""
+    description = load_description(db)
+    return description is not None and description.kind != "pictures"
+
+
+def _count(db: sqlite3.Connection, table: str) -> int:
+    return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) if has_sequences(db) else 0
+
+
+def _scan_is_done(db: sqlite3.Connection) -> bool:
+    return db.execute("SELECT 1 FROM run WHERE stage = 'scan' AND finished IS NOT NULL").fetchone() is not None
+
+
+def _longest(db: sqlite3.Connection) -> int | None:
+    """The steps of the longest example known: the first of the input's extents."""
+    found = db.execute("SELECT value FROM meta WHERE key = 'input_shape'").fetchone()
+    shape = columns.whole_numbers(found[0], "meta.input_shape") if found else ()
+    return shape[0] if shape else None
