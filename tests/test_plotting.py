@@ -12,8 +12,10 @@ import pytest
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from torchlurk.plotting import plot_layer, plot_unit
-from torchlurk.records import Class, Exemplar, Layer, Ranking, UnitRecord
+from torchlurk.plotting import plot_layer, plot_steps, plot_unit
+from torchlurk.records import Class, Exemplar, Layer, Ranking, SeriesExample, TextExample, UnitRecord
+from torchlurk.rendering.colour import LIGHT
+from torchlurk.rendering.text import Steps
 
 LAYER = Layer("features.3", "Conv2d", "spatial", 16, (8, 8), receptive_field=(11, 11), stride=(2, 2), read_after=("relu",))
 CLASSES = [Class(i, f"n{i}", f"price in $ or $$, class {i}") for i in range(12)]
@@ -61,6 +63,49 @@ def test_a_layer_is_one_picture_with_a_tile_for_each_unit() -> None:
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "16", "32"]
     assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def in_steps(example: TextExample | SeriesExample, trace: list[float]) -> tuple[UnitRecord, Steps]:
+    exemplars = {
+        "max": (Exemplar(0, 4, "a.txt", None, 1.0, (2,), reach=(0, 3)),),
+        "mean": (Exemplar(0, 4, "a.txt", None, 0.2),),
+    }
+    unit = replace(record(), layer=Layer("rnn.l0", "LSTM", "sequence", 8, (5,)), exemplars=exemplars)
+    return unit, Steps({4: example}, {4: np.array(trace, np.float32)})
+
+
+def test_a_text_has_each_token_on_the_colour_of_its_value_in_its_own_cells() -> None:
+    text = TextExample(("a", "b", "$", "d", "狐"), (), (0, 5))
+    unit, steps = in_steps(text, [1, -1, 0.5, 1, 1])
+    figure = plot_steps(unit, CLASSES, steps, "texts")
+    first = figure.axes[0]
+    (blocks,) = first.collections
+    places = [path.get_extents().extents.round(2).tolist() for path in blocks.get_paths()]
+    assert [place[0] for place in places] == [0, 1, 2, 2, 3, 4], "grounds, an outline at the strongest, lines after it"
+    colours = (blocks.get_facecolor()[:, :3] * 255).round().astype(int).tolist()
+    assert colours[:2] == [list(LIGHT.accent), list(LIGHT.opposite)]
+    assert {(one.get_text(), one.get_position()[0]) for one in first.texts} >= {("$", 2), ("d", 3), ("狐", 4)}
+    assert any("maximum on 50 texts" in axes.get_title(loc="left") for axes in figure.axes)
+
+
+def test_a_series_has_a_line_a_channel_its_reach_and_a_band() -> None:
+    series = SeriesExample(np.arange(10, dtype=np.float32).reshape(5, 2), ("", ""), (1, 5))
+    unit, steps = in_steps(series, [1, -1, 0.5, 1, 1])
+    figure = plot_steps(unit, CLASSES, steps, "series")
+    first = figure.axes[0]
+    channels = [line.get_ydata() for line in first.lines if len(line.get_ydata()) == 5]
+    assert len(channels) == 2
+    assert all((np.diff(heights) < 0).all() for heights in channels), "the axis points down"
+    assert first.patches[0].get_bbox().extents.tolist() == [0, 0, 3, 2]
+    assert np.asarray(first.images[0].get_array()).shape == (1, 5, 3)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("example", [TextExample((), (), (0, 0)), SeriesExample(np.zeros((0, 0), np.float32), (), (0, 0))])
+def test_sequences_that_hold_nothing_are_drawn(example: TextExample | SeriesExample) -> None:
+    unit, steps = in_steps(example, [])
+    for one in (steps, Steps({}, {}), Steps(steps.examples, {})):
+        assert plot_steps(unit, [], one, "texts")._repr_png_().startswith(b"\x89PNG")
 
 
 def test_drawing_changes_no_setting_and_opens_no_window() -> None:

@@ -11,8 +11,8 @@ from itertools import groupby
 from PIL import Image, ImageDraw
 
 from torchlurk.records import TextExample
-from torchlurk.rendering.colour import LIGHT, Theme
-from torchlurk.rendering.marks import Marks, look
+from torchlurk.rendering.colour import LIGHT, Colour, Theme
+from torchlurk.rendering.marks import Look, Marks, look
 from torchlurk.rendering.steps import visible
 from torchlurk.rendering.text import display_columns
 from torchlurk.rendering.typography import ELLIPSIS, Style, width, write
@@ -64,22 +64,19 @@ def draw_lines(lines: Sequence[Line], columns: int, marks: Marks, scale: float, 
     cell = cell_width()
     image = Image.new("RGB", (columns * cell + 2 * OUTLINE, max(1, len(lines)) * LINE_HEIGHT), theme.ground)
     draw = ImageDraw.Draw(image)
-    pieces = [(row, piece) for row, line in enumerate(lines) for piece in line]
-    for row, piece in pieces:
-        if piece.step is not None:
-            _ground(draw, _box(row, piece, cell), marks, piece.step, scale, theme)
-    for row, piece in pieces:
+    pieces = [
+        (row, piece, Look(theme.muted) if piece.step is None else look(marks, piece.step, scale, theme))
+        for row, line in enumerate(lines)
+        for piece in line
+    ]
+    for row, piece, shown in pieces:
+        _ground(draw, _box(row, piece, cell), shown)
+    for row, piece, _ in pieces:
         if piece.step is not None and marks.is_strongest(piece.step):
             x0, y0, x1, y1 = _box(row, piece, cell)
             draw.rectangle((x0 - OUTLINE, y0 - OUTLINE, x1 + OUTLINE, y1 + OUTLINE), outline=theme.ink, width=OUTLINE)
-    for row, piece in pieces:
-        ink = theme.muted if piece.step is None else look(marks, piece.step, scale, theme).ink
-        column = piece.column
-        for run in _runs(piece.text):
-            cells = display_columns(run)
-            middle = OUTLINE + (column + cells / 2) * cell
-            write(draw, (middle, row * LINE_HEIGHT + BASELINE), run, _narrowed(run, cells * cell), ink, align="centre")
-            column += cells
+    for row, piece, shown in pieces:
+        _write(draw, piece, row * LINE_HEIGHT + BASELINE, cell, shown.ink)
     return image
 
 
@@ -89,15 +86,21 @@ def cell_width() -> int:
     return round(width("0", TEXT))
 
 
-def _ground(
-    draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], marks: Marks, step: int, scale: float, theme: Theme
-) -> None:
-    shown = look(marks, step, scale, theme)
+def _ground(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], shown: Look) -> None:
     x0, _, x1, y1 = box
     if shown.ground is not None:
         draw.rectangle(box, fill=shown.ground)
     elif shown.line is not None:
         draw.rectangle((x0, y1 - UNDERLINE + 1, x1, y1), fill=shown.line)
+
+
+def _write(draw: ImageDraw.ImageDraw, piece: Piece, baseline: int, cell: int, ink: Colour) -> None:
+    column = piece.column
+    for run in _runs(piece.text):
+        cells = display_columns(run)
+        middle = OUTLINE + (column + cells / 2) * cell
+        write(draw, (middle, baseline), run, _narrowed(run, cells * cell), ink, align="centre")
+        column += cells
 
 
 def _box(row: int, piece: Piece, cell: int) -> tuple[int, int, int, int]:
