@@ -38,7 +38,7 @@ def test_a_unit_of_sequences_is_plotted(study: torchlurk.Study) -> None:
     assert study.unit("rnn.l0:1").plot()._repr_png_().startswith(PNG)
 
 
-@pytest.mark.parametrize("what", ["rnn.l0:1", "rnn.l0", "head"])
+@pytest.mark.parametrize("what", ["rnn.l0:1", "rnn", "head"])
 def test_show_draws_units_and_layers_of_sequences_into_a_file(study: torchlurk.Study, tmp_path: Path, what: str) -> None:
     out = tmp_path / "sheet.png"
     command([str(study.path), what, "--out", str(out)], standalone_mode=False)

@@ -44,6 +44,19 @@ def test_what_is_exported_is_what_is_served(demo, tmp_path):
                 assert answer.read() == body, path
 
 
+@pytest.mark.parametrize("kind", ["text", "series"])
+def test_studies_of_sequences_are_exported_as_they_are_served(sequences, tmp_path, kind):
+    export([sequences[kind]], tmp_path / "site")
+    written = files(tmp_path / "site")
+    assert written.pop(LIST)
+    assert {f"data/{kind}/examples/{index}.json" for index in range(8)} <= set(written)
+    assert not any("/sheets/" in path or "/pictures/" in path for path in written)
+    with Server([sequences[kind]], port=0) as server:
+        for path, body in written.items():
+            with urllib.request.urlopen(server.url + path, timeout=30) as answer:
+                assert answer.read() == body, path
+
+
 @pytest.mark.slow
 def test_it_works_on_a_plain_host_of_files_under_a_prefix(demo, tmp_path):
     with torchlurk.open(demo) as study:

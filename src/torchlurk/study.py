@@ -47,7 +47,7 @@ from torchlurk.rendering.syntheses import Synthesized
 from torchlurk.rendering.text import Steps
 from torchlurk.resources.documents import unit_document
 from torchlurk.store.reading import Reader
-from torchlurk.units import Unit
+from torchlurk.units import Unit, aliased
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,11 +126,12 @@ class Study:
         return self._reader.input_statistics()
 
     def __getitem__(self, layer: str) -> LayerView:
-        """The layer of that name; raises `UnitError` naming the nearest."""
+        """The layer of that name, `rnn` for the last layer of a recurrent module; raises `UnitError` naming the nearest."""
         layers = {one.name: one for one in self._reader.layers()}
-        if layer not in layers:
+        name = aliased(layer, list(layers))
+        if name not in layers:
             raise UnitError(f"no layer '{layer}' in {self.path}{nearest(layer, layers)}", "study.layers lists all")
-        return LayerView(self, layers[layer])
+        return LayerView(self, layers[name])
 
     def unit(self, address: str) -> UnitView:
         """The unit written `layer:channel`; raises `UnitError` if the study has none such."""

@@ -15,6 +15,7 @@ from torchlurk.rendering.attributions import Rendering
 from torchlurk.rendering.text import describe
 from torchlurk.store.queries import of_some_examples
 from torchlurk.study import Study
+from torchlurk.units import aliased
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".pdf": "PDF"}
 """Of a contact sheet, by how the name of its file ends."""
@@ -35,12 +36,14 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".pd
 def command(study: Path, unit: str, as_json: bool, out: Path | None, rendering: Rendering) -> None:
     """Show what STUDY knows of one UNIT, written layer:channel: its exemplars, classes and statistics.
 
-    With --out, UNIT may also be a layer: then the sheet shows the box of each unit's strongest example.
+    With --out, UNIT may also be a layer: then the sheet shows each unit's strongest example: the box, or the text or series
+    around its strongest step.
     """
     if out:
         check_name(out, FORMATS)
     with Study(study) as opened:
-        if out and any(layer.name == unit for layer in opened.layers):
+        names = [layer.name for layer in opened.layers]
+        if out and aliased(unit, names) in names:
             _draw(opened[unit].picture(), out)
             return
         found = opened.unit(unit)
