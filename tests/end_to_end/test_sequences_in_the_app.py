@@ -225,6 +225,7 @@ def test_a_pointer_and_keys_tell_token_step_and_value(tab, unit_of):
         ("text/unit/rnn.l0:3", "sees all steps up to its own"),
         ("text/unit/rnn.l0_reverse:3", "sees from its own step to the end"),
         ("text/unit/head:1", "sees the whole text"),
+        ("series/unit/rnn.l0:2", "sees all steps up to 1 after its own"),
         ("series/unit/near:2", "sees its own step, 1 before and 1 after it"),
     ],
 )

@@ -17,6 +17,11 @@ test("what a unit sees is said in steps", () => {
   expect(sees(backwards, false, "text")).toBe("sees from its own step to the end");
   expect(sees(both, false, "series")).toBe("sees the whole series");
   expect(sees([{ step: null, reach: [0, 9] }], false, "text")).toBe("sees the whole text");
+  const past = [3, 9, 14].map((step) => ({ step, reach: [0, Math.min(15, step + 2)] as [number, number] }));
+  expect(sees(past, false, "series")).toBe("sees all steps up to 1 after its own");
+  const future = [1, 4, 9].map((step) => ({ step, reach: [step - 1, 15] as [number, number] }));
+  expect(sees(future, false, "series")).toBe("sees from 1 before its own step to the end");
+  expect(sees(past.map(({ step }) => ({ step, reach: [0, 15] })), false, "series")).toBe("sees the whole series");
   expect(sees(near, true, "text")).toBe("sees its own step, 2 before and 1 after it");
   expect(sees([{ step: 3, reach: [3, 4] }], true, "text")).toBe("sees its own step alone");
   expect(sees([], false, "text")).toBe(null);

@@ -20,6 +20,10 @@ export interface Place {
   reach: Span;
 }
 
+export function placesOf(exemplars: Exemplar[]): Place[] {
+  return exemplars.flatMap((one) => (one.reach ? [{ step: one.position?.[0] ?? null, reach: one.reach }] : []));
+}
+
 /** What units see, as their reaches tell; null where nothing is known. A `bounded` field is the same at all steps but those
  * near an end, any other goes on to the end of the example. */
 export function sees(places: Place[], bounded: boolean, whole: string): string | null {
@@ -27,11 +31,19 @@ export function sees(places: Place[], bounded: boolean, whole: string): string |
   if (known.length === 0) return null;
   const stepped = known.flatMap(({ step, reach }) => (step === null || step < 0 ? [] : [{ step, reach }]));
   if (stepped.length < known.length) return `sees the whole ${whole}`;
-  const back = Math.max(...stepped.map(({ step, reach }) => step - reach[0]));
-  const ahead = Math.max(...stepped.map(({ step, reach }) => reach[1] - 1 - step));
+  const [backs, aheads] = [stepped.map(({ step, reach }) => step - reach[0]), stepped.map(({ step, reach }) => reach[1] - 1 - step)];
+  const [back, ahead] = [Math.max(...backs), Math.max(...aheads)];
   if (bounded) return back + ahead === 0 ? "sees its own step alone" : `sees its own step, ${back} before and ${ahead} after it`;
   if (ahead === 0) return "sees all steps up to its own";
-  return back === 0 ? "sees from its own step to the end" : `sees the whole ${whole}`;
+  if (back === 0) return "sees from its own step to the end";
+  if (fixed(aheads) && !fixed(backs)) return `sees all steps up to ${ahead} after its own`;
+  return fixed(backs) && !fixed(aheads) ? `sees from ${back} before its own step to the end` : `sees the whole ${whole}`;
+}
+
+/** Whether a side of the reach is of one length, but for those near an end of their example, and does not go on to that end. */
+function fixed(sides: number[]): boolean {
+  const most = Math.max(...sides);
+  return sides.filter((side) => side === most).length > sides.length / 2;
 }
 
 /** Whether a layer's field ends before its examples do. */
