@@ -226,3 +226,18 @@ def test_a_forward_that_wants_more_is_told_of_constants():
         Arguments.of(Wanting(), "btc", {})
     assert "constants=" in str(told.value)
     assert Arguments.of(Wanting(), "btc", {"temperature": 2.0}).others(Wanting(), series()) == {"temperature": 2.0}
+
+
+def test_the_order_is_found_of_a_network_whose_results_are_not_all_finite():
+    class Partly(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.LSTM(4, 5, batch_first=True)
+
+        def forward(self, x):
+            found = self.rnn(x)[0].mean(1)
+            return torch.cat([found, found[:, :1] * torch.nan, found[:, :1] * torch.inf], 1)
+
+    torch.manual_seed(0)
+    given = torch.randn(3, 7, 4)
+    assert find_axes(Partly(), given, torch.randn(7, 4), {}) == "btc"
