@@ -69,6 +69,13 @@ class Layer:
         return tuple(int(index) for index in np.unravel_index(flat, self.shape)) if self.shape else ()
 
 
+def step_at(position: int, positions: int, steps: int) -> int:
+    """The first step that a layer's position stands for on an example: as many as there are steps, or in proportion where the
+    layer has fewer positions.
+    """
+    return -(-position * steps // max(1, positions))
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One node of the graph: the input, a call of a module, an operation outside any leaf module, or the
@@ -173,6 +180,11 @@ class TextExample:
     offsets: tuple[int, ...]
     counted: tuple[int, int]
 
+    @property
+    def steps(self) -> int:
+        """How many there are, burn-in included."""
+        return len(self.tokens)
+
     def around(self, step: int, most: int) -> tuple[str, str]:
         """The text before and after a token, of at most so many tokens each.
 
@@ -195,6 +207,11 @@ class SeriesExample:
     values: Float32[np.ndarray, "time channel"]
     channels: tuple[str, ...]
     counted: tuple[int, int]
+
+    @property
+    def steps(self) -> int:
+        """How many there are, burn-in included."""
+        return len(self.values)
 
 
 @dataclass(frozen=True, slots=True)

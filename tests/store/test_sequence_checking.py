@@ -181,6 +181,23 @@ def test_a_vocabulary_of_very_many_tokens_and_of_half_characters_is_read_again(t
     assert not any("inputs" in line or "example 0" in line for line in check(tmp_path / "a.lurk").problems)
 
 
+def test_the_token_of_a_layer_with_fewer_positions_is_the_one_at_its_strongest_step(tampered: Tamper) -> None:
+    halved = tampered("text", "UPDATE trace SET levels = substr(levels, 1, (length(levels) + 1) / 2)")
+    with sqlite3.connect(halved) as db:
+        db.execute("UPDATE exemplar SET position = position / 2 WHERE position >= 0 AND layer < 6")
+    db.close()
+    with torchlurk.open(halved) as study:
+        unit = study.unit("rnn.l0:1")
+        strongest = unit.exemplars("max")[0]
+        text, trace = unit.steps().examples[strongest.example], unit.steps().traces[strongest.example]
+        assert (strongest.position, len(trace), text.steps) == ((10,), 12, 23)
+        step = 20
+        assert strongest.token == text.tokens[step] == " "
+        assert "⟦ ⟧3" in describe(unit.record, study.classes, unit.steps())
+        best = json.loads(Forest([study.reader]).find("a/layers/0.json").body)["best"]
+        assert (best["step"][1], best["texts"][1]) == (step, [strongest.context[0], strongest.token, strongest.context[1]])
+
+
 def test_small_values_keep_their_digits_in_the_documents(tampered: Tamper) -> None:
     with Reader(tampered("series", "UPDATE trace SET low = -1e-6, high = 1e-6")) as reader:
         document = json.loads(Forest([reader]).find("a/layers/0/units/0.json").body)

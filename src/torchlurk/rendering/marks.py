@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.records import Exemplar, SeriesExample, TextExample
+from torchlurk.records import Exemplar, SeriesExample, TextExample, step_at
 from torchlurk.rendering.colour import Colour, Theme, diverging, ink_on
 
 Content = TextExample | SeriesExample
@@ -50,13 +50,13 @@ class Marks:
 
 def marks_of(exemplar: Exemplar, content: Content, trace: Float32[np.ndarray, " time"] | None) -> Marks:
     """What is marked on an exemplar; a layer with fewer positions than steps has each of its values over several steps."""
-    steps = len(content.tokens) if isinstance(content, TextExample) else len(content.values)
+    steps = content.steps
     positions = steps if trace is None or not len(trace) else len(trace)
     at = np.arange(steps) * positions // max(1, steps)
     values = np.full(steps, np.nan, np.float32) if trace is None or not len(trace) else trace[at]
     strongest = None
     if exemplar.position and 0 <= exemplar.position[0] < positions and steps:
-        first, last = (-(-position * steps // positions) for position in (exemplar.position[0], exemplar.position[0] + 1))
+        first, last = (step_at(position, positions, steps) for position in (exemplar.position[0], exemplar.position[0] + 1))
         strongest = (min(first, steps - 1), max(last, first + 1))
     return Marks(np.where(np.isfinite(values), values, np.float32(np.nan)), content.counted, exemplar.reach, strongest)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.records import Class, Exemplar, SeriesExample, TextExample, UnitRecord
+from torchlurk.records import Class, Exemplar, SeriesExample, TextExample, UnitRecord, step_at
 from torchlurk.rendering import labels
 from torchlurk.rendering.steps import marked, separator, sparkline
 from torchlurk.rendering.typography import ELLIPSIS, clean
@@ -147,8 +147,12 @@ def _in_steps(exemplars: Sequence[Exemplar], steps: Steps, columns: int) -> list
         lines.append(GAP.join(facts))
         content, trace = steps.examples.get(one.example), steps.traces.get(one.example)
         indent = " " * 4
-        if isinstance(content, TextExample) and one.position and one.position[0] < len(content.tokens):
-            lines.append(indent + marked(content, one.position[0], columns - len(indent), apart=apart))
+        step = -1
+        if content is not None and one.position:
+            positions = content.steps if trace is None else len(trace)
+            step = step_at(one.position[0], positions, content.steps)
+        if isinstance(content, TextExample) and 0 <= step < content.steps:
+            lines.append(indent + marked(content, step, columns - len(indent), apart=apart))
         elif trace is not None:
             lines.append(indent + sparkline(trace, low, high, columns - len(indent)))
     return lines

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
-from torchlurk.records import ALIKE, Layer, Ranking, TextExample
+from torchlurk.records import ALIKE, Layer, Ranking, SeriesExample, TextExample, step_at
 from torchlurk.resources import sheets
 from torchlurk.resources.documents import DIGITS, STATISTICS, number
 from torchlurk.store import queries
@@ -59,23 +59,36 @@ def _best(reader: Reader, layer: Layer, best: Ranking) -> dict[str, Any]:
     boxes = None if best.boxes is None else best.boxes[:, 0].tolist()
     if reader.inputs().kind == "pictures":
         return known | {"box": boxes}
-    steps = [-1] * len(best.examples) if best.positions is None or not layer.shape else best.positions[:, 0].tolist()
-    texts = excerpts(reader, known["example"], steps)
+    held = {example: reader.sequence(example) for example in set(known["example"]) if example >= 0}
+    steps = _steps(reader, layer, best, held)
+    texts = [_excerpt(held.get(example), step) for example, step in zip(known["example"], steps, strict=True)]
     return known | {"box": None, "step": steps, "reach": boxes and [[box[0], box[2]] for box in boxes], "texts": texts}
 
 
-def excerpts(reader: Reader, examples: Sequence[int], steps: Sequence[int]) -> list[list[str] | None]:
-    """What stands before, at and after a step of a text; None where the example is no text, or not there."""
-    known = {example: reader.sequence(example) for example in set(examples) if example >= 0}
-    found: list[list[str] | None] = []
-    for example, step in zip(examples, steps, strict=True):
-        content = known.get(example)
-        if not isinstance(content, TextExample) or not 0 <= step < len(content.tokens):
-            found.append(None)
-            continue
-        before, after = content.around(step, CONTEXT)
-        found.append([before, content.tokens[step], after])
+Held = Mapping[int, TextExample | SeriesExample | None]
+
+
+def _steps(reader: Reader, layer: Layer, best: Ranking, held: Held) -> list[int]:
+    """The step at which each unit is strongest; -1 where no step is."""
+    if best.positions is None or not layer.shape:
+        return [-1] * len(best.examples)
+    positions, found = reader.best_positions(layer.name), []
+    for channel, (example, position) in enumerate(
+        zip(best.examples[:, 0].tolist(), best.positions[:, 0].tolist(), strict=True)
+    ):
+        content, number = held.get(example), positions.get(channel)
+        if content is not None and number is not None and position >= 0:
+            position = step_at(position, number, content.steps)
+        found.append(position)
     return found
+
+
+def _excerpt(content: TextExample | SeriesExample | None, step: int) -> list[str] | None:
+    """What stands before, at and after a step of a text; None where the example is no text, or not there."""
+    if not isinstance(content, TextExample) or not 0 <= step < len(content.tokens):
+        return None
+    before, after = content.around(step, CONTEXT)
+    return [before, content.tokens[step], after]
 
 
 def checks_of(reader: Reader, layer: str) -> dict[str, Any]:

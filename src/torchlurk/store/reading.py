@@ -35,6 +35,7 @@ from torchlurk.records import (
     TextExample,
     UnitRecord,
     UnitStatistics,
+    step_at,
 )
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
@@ -49,7 +50,14 @@ from torchlurk.store.results import (
     load_syntheses,
 )
 from torchlurk.store.schema import MEDIA_TYPES, RANKINGS
-from torchlurk.store.sequences import load_best_traces, load_description, load_sequence, load_traces
+from torchlurk.store.sequences import (
+    load_best_positions,
+    load_best_traces,
+    load_description,
+    load_positions,
+    load_sequence,
+    load_traces,
+)
 from torchlurk.units import Unit, aliased
 
 IDLE_CONNECTIONS = 4
@@ -215,6 +223,11 @@ class Reader:
         with self.reading() as db:
             return load_best_traces(db, self._layer(db, layer)[0])
 
+    def best_positions(self, layer: str) -> dict[int, int]:
+        """By channel, how many positions each unit of a layer has on its strongest example, as far as that is stored."""
+        with self.reading() as db:
+            return load_best_positions(db, self._layer(db, layer)[0])
+
     def _meta(self, db: sqlite3.Connection, key: str) -> Any:
         found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         if found is None:
@@ -303,16 +316,22 @@ class Reader:
         description = load_description(db)
         if description is None or description.kind == "pictures":
             return found
-        return {name: tuple(self._in_steps(db, one) for one in ranked) for name, ranked in found.items()}
+        positions = load_positions(db, *where)
+        return {
+            name: tuple(self._in_steps(db, one, positions.get(one.example)) for one in ranked) for name, ranked in found.items()
+        }
 
-    def _in_steps(self, db: sqlite3.Connection, exemplar: Exemplar) -> Exemplar:
+    def _in_steps(self, db: sqlite3.Connection, exemplar: Exemplar, positions: int | None) -> Exemplar:
         reach = None if exemplar.box is None else (exemplar.box[0], exemplar.box[2])
         exemplar = replace(exemplar, box=None, reach=reach)
         sequence = load_sequence(db, exemplar.example)
-        if not isinstance(sequence, TextExample) or not exemplar.position or exemplar.position[0] >= len(sequence.tokens):
+        if not isinstance(sequence, TextExample) or not exemplar.position:
             return exemplar
-        step = exemplar.position[0]
-        return replace(exemplar, token=sequence.tokens[step], context=sequence.around(step, CONTEXT))
+        tokens = sequence.tokens
+        step = step_at(exemplar.position[0], positions or len(tokens), len(tokens))
+        if step >= len(tokens):
+            return exemplar
+        return replace(exemplar, token=tokens[step], context=sequence.around(step, CONTEXT))
 
     def _layer(self, db: sqlite3.Connection, name: str) -> tuple[int, Layer]:
         found = db.execute(f"SELECT {rows.LAYER_COLUMNS} FROM layer WHERE name = ?", (name,)).fetchone()

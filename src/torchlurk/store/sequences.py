@@ -218,6 +218,31 @@ def load_best_traces(db: sqlite3.Connection, layer: int) -> dict[int, tuple[int,
     }
 
 
+def load_positions(db: sqlite3.Connection, layer: int, channel: int) -> dict[int, int]:
+    """By example, how many positions a unit has on its exemplars, as far as that is stored."""
+    if not has_sequences(db):
+        return {}
+    query = "SELECT example, length(levels) FROM trace WHERE layer = ? AND channel = ?"
+    return {
+        columns.whole(example, "trace.example"): columns.whole(positions, "trace.levels", least=0)
+        for example, positions in db.execute(query, (layer, channel))
+    }
+
+
+def load_best_positions(db: sqlite3.Connection, layer: int) -> dict[int, int]:
+    """By channel, how many positions each unit of a layer has on its strongest example, as far as that is stored."""
+    if not has_sequences(db):
+        return {}
+    query = (
+        "SELECT trace.channel, length(levels) FROM trace JOIN exemplar USING (layer, channel, example)"
+        " WHERE layer = ? AND ranking = 'max' AND rank = 0"
+    )
+    return {
+        columns.whole(channel, "trace.channel", least=0): columns.whole(positions, "trace.levels", least=0)
+        for channel, positions in db.execute(query, (layer,))
+    }
+
+
 TRACE_COLUMNS = "low, high, levels"
 
 
