@@ -165,23 +165,26 @@ def plot_steps(
             left = MARGIN + index % columns * (wide + 2 * GAP)
             above = top + TITLE + index // columns * (high + LINE + GAP)
             _write(figure, left, above, _step_caption(one), SMALL)
-            axes = _axes(figure, left, above + LINE * 0.8, wide, high)
-            axes.set_axis_off()
-            if isinstance(one.content, TextExample) and one.marks is not None:
-                _draw_text(axes, one.content, one.marks, scale, apart, wide)
-            elif isinstance(one.content, SeriesExample) and one.marks is not None:
-                _draw_series(axes, one.content, one.marks, scale, ranges)
+            _draw_steps(_axes(figure, left, above + LINE * 0.8, wide, high), one, scale, apart, ranges, wide)
         top += tall[kind]
     _draw_charts(figure, record, classes, charts, across, top + TITLE, examples)
     return figure
 
 
+def _draw_steps(axes: Axes, one: Shown, scale: float, apart: str, ranges: Sequence[Range], wide: float) -> None:
+    """An exemplar's text or series; nothing where the study does not hold it."""
+    axes.set_axis_off()
+    if isinstance(one.content, TextExample) and one.marks is not None:
+        _draw_text(axes, one.content, one.marks, scale, apart, wide)
+    elif isinstance(one.content, SeriesExample) and one.marks is not None:
+        _draw_series(axes, one.content, one.marks, scale, ranges)
+
+
 def _step_caption(one: Shown) -> str:
     exemplar = one.exemplar
-    step = [f"step {exemplar.position[0]}"] if exemplar.position else []
     name = shortened(exemplar.path or f"example {exemplar.example}", PATH_COLUMNS)
     label = [shortened(exemplar.class_label, NAME_COLUMNS)] if exemplar.class_label else []
-    return "   ".join([str(exemplar.rank + 1), labels.number(exemplar.score), *step, *label, name])
+    return "   ".join([str(exemplar.rank + 1), labels.number(exemplar.score), *filter(None, [one.step]), *label, name])
 
 
 def _draw_text(axes: Axes, text: TextExample, marks: Marks, scale: float, apart: str, wide: float) -> None:

@@ -70,6 +70,11 @@ class Shown:
     content: Content | None
     marks: Marks | None
 
+    @property
+    def step(self) -> str:
+        """Where the unit is strongest, in words; empty where no step is."""
+        return f"step {self.marks.strongest[0]}" if self.marks is not None and self.marks.strongest is not None else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -290,11 +295,10 @@ def _facts(one: Shown, theme: Theme, *, across: int = FACTS - 2 * GAP) -> Image.
     image = Image.new("RGB", (across, 2 * CAPTION_LINE + 2), theme.ground)
     draw, line, exemplar = ImageDraw.Draw(image), CAPTION_LINE - 4, one.exemplar
     left: float = 0
-    step = f"step {exemplar.position[0]}" if exemplar.position else ""
     for words, style, ink in (
         (str(exemplar.rank + 1), CAPTION, theme.muted),
         (labels.number(exemplar.score), SCORE, theme.ink),
-        (step, CAPTION, theme.muted),
+        (one.step, CAPTION, theme.muted),
     ):
         write(draw, (left, line), words, style, ink)
         left += width(words, style) + CAPTION_SPACE

@@ -138,24 +138,32 @@ def _in_steps(exemplars: Sequence[Exemplar], steps: Steps, columns: int) -> list
     apart = separator(texts)
     lines: list[str] = []
     for one in exemplars:
+        content, trace = steps.examples.get(one.example), steps.traces.get(one.example)
+        step = _step(one, content, trace)
         facts = [f"{one.rank + 1:>2}", labels.number(one.score)]
-        if one.position:
-            facts.append(f"step {one.position[0]}")
+        if step is not None:
+            facts.append(f"step {step}")
         if one.reach is not None:
             facts.append(f"sees {one.reach[0]}–{one.reach[1] - 1}" if one.reach[1] > one.reach[0] else "sees no step")
         facts += [name for name in (one.class_label, one.path or f"example {one.example}") if name]
         lines.append(GAP.join(facts))
-        content, trace = steps.examples.get(one.example), steps.traces.get(one.example)
         indent = " " * 4
-        step = -1
-        if content is not None and one.position:
-            positions = content.steps if trace is None else len(trace)
-            step = step_at(one.position[0], positions, content.steps)
-        if isinstance(content, TextExample) and 0 <= step < content.steps:
+        if isinstance(content, TextExample) and step is not None and step < content.steps:
             lines.append(indent + marked(content, step, columns - len(indent), apart=apart))
         elif trace is not None:
             lines.append(indent + sparkline(trace, low, high, columns - len(indent)))
     return lines
+
+
+def _step(
+    exemplar: Exemplar, content: TextExample | SeriesExample | None, trace: Float32[np.ndarray, " time"] | None
+) -> int | None:
+    """The step at an exemplar's position; None where it has none."""
+    if not exemplar.position:
+        return None
+    return (
+        exemplar.position[0] if content is None or trace is None else step_at(exemplar.position[0], len(trace), content.steps)
+    )
 
 
 def _bars(bars: Sequence[tuple[str, float]], columns: int) -> list[str]:
