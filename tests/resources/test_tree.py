@@ -12,6 +12,7 @@ from PIL import Image
 import torchlurk
 from torchlurk.errors import StudyError
 from torchlurk.records import ALIKE
+from torchlurk.resources.relations import layer_nodes, neighbours
 from torchlurk.resources.tree import Forest
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
@@ -314,3 +315,13 @@ def test_a_hostile_study_is_answered_or_called_damaged(copy, what):
             if found is not None and path.endswith(".json"):
                 json.loads(found.body)
         assert json.loads(forest.find("studies.json").body)["studies"][0]["slug"] == "copy"
+
+
+def test_streams_of_one_module_have_its_neighbours(sequences):
+    with Reader(sequences["text"]) as reader:
+        layers, graph = reader.layers(), reader.graph()
+        nodes = layer_nodes(graph, layers)
+        assert {nodes[one.name] for one in layers if one.module} == {nodes["rnn.l0"]}
+        around = neighbours(graph, layers)
+    assert around["rnn.l0.f"] == around["rnn.l0"]
+    assert around["head"][0] == tuple(one.name for one in layers if one.module)

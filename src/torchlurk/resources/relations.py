@@ -36,42 +36,50 @@ def most_alike(
 
 
 def layer_nodes(graph: Graph, layers: Sequence[Layer]) -> dict[str, int]:
-    """The node of each layer: its own call, or, for a module made of others, the last operation in it."""
+    """The node of each layer: its own call, or, for a module made of others, the last operation in it.
+
+    Layers that are streams of one recurrent module have that module's node in common.
+    """
     calls = {node.name: node.id for node in graph.nodes if node.kind == "module"}
     last: dict[str, int] = {}
     for node in graph.nodes:
         inside = node.module.split(".") if node.module else []
         for depth in range(1, len(inside) + 1):
             last[".".join(inside[:depth])] = node.id
-    found = {layer.name: calls.get(layer.name, last.get(layer.name)) for layer in layers}
+    owners = {layer.name: layer.module or layer.name for layer in layers}
+    found = {name: calls.get(owner, last.get(owner)) for name, owner in owners.items()}
     return {name: node for name, node in found.items() if node is not None}
 
 
 def neighbours(graph: Graph, layers: Sequence[Layer]) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     """For each layer, the layers that feed it and those that it feeds, with nothing but operations between."""
-    layer_of = {node: name for name, node in layer_nodes(graph, layers).items()}
+    layers_of: dict[int, list[str]] = {}
+    for name, node in layer_nodes(graph, layers).items():
+        layers_of.setdefault(node, []).append(name)
     before: dict[int, list[int]] = {}
     after: dict[int, list[int]] = {}
     for source, target in graph.edges:
         before.setdefault(target, []).append(source)
         after.setdefault(source, []).append(target)
     found = {}
-    for node, name in layer_of.items():
-        found[name] = (_reached(node, before, layer_of), _reached(node, after, layer_of))
+    for node, names in layers_of.items():
+        around = _reached(node, before, layers_of), _reached(node, after, layers_of)
+        found.update(dict.fromkeys(names, around))
     return {layer.name: found.get(layer.name, ((), ())) for layer in layers}
 
 
-def _reached(start: int, edges: dict[int, list[int]], layer_of: dict[int, str]) -> tuple[str, ...]:
+def _reached(start: int, edges: dict[int, list[int]], layers_of: dict[int, list[str]]) -> tuple[str, ...]:
     """The first layers on every way from a node, in the order in which they are met."""
-    seen, names = {start}, []
+    seen: set[int] = {start}
+    names: list[str] = []
     waiting: list[int] = list(_next(start, edges))
     while waiting:
         node = waiting.pop(0)
         if node in seen:
             continue
         seen.add(node)
-        if node in layer_of:
-            names.append(layer_of[node])
+        if node in layers_of:
+            names += layers_of[node]
         else:
             waiting += _next(node, edges)
     return tuple(names)
