@@ -25,6 +25,7 @@ from torchlurk.models.survey.layers import Survey, survey
 from torchlurk.options import InputOptions
 from torchlurk.records import Run
 from torchlurk.stages.attribute import AttributeStage
+from torchlurk.stages.burn_in import with_burn_in
 from torchlurk.stages.scan import ScanStage
 from torchlurk.stages.stage import Settings, Stage, Task, now
 from torchlurk.stages.synthesize import SynthesizeStage
@@ -53,6 +54,7 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown or not stages:
         raise OptionError(f"--stages names '{', '.join(unknown)}'", f"there is: {', '.join(STAGES)}")
+    task = with_burn_in(task)
     wanted = [make(task) for name, make in STAGES.items() if name in stages]
     earlier = _earlier_runs(task.out)
     runs = {stage.name: _new_run(task, stage) for stage in wanted}
