@@ -15,6 +15,7 @@ from torch import nn
 
 import torchlurk
 from torchlurk.errors import MismatchError, ModelError, OptionError, StorageError, StudyError
+from torchlurk.input_words import check_stages
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.sources.datasets import open_dataset
 from torchlurk.jobs import Progress
@@ -54,6 +55,7 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown or not stages:
         raise OptionError(f"--stages names '{', '.join(unknown)}'", f"there is: {', '.join(STAGES)}")
+    check_stages(tuple(stages), task.source.kind.name)
     task = with_burn_in(task)
     wanted = [make(task) for name, make in STAGES.items() if name in stages]
     earlier = _earlier_runs(task.out)
@@ -138,12 +140,15 @@ def analyze_model(
     progress: Progress,
     class_names: Sequence[str] | None = None,
     vocabulary: Mapping[str, int] | Sequence[str] | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> None:
     """Loads what is named and runs the stages; `model` and `data` may be objects or the texts of the command line.
 
-    `class_names` and `vocabulary` are those that a program gives as objects, not as files.
+    `class_names` and `vocabulary` are those that a program gives as objects, not as files; `constants` are arguments of the
+    model's forward that are the same for every example.
     """
-    run_stages(task_of(model, data, out, weights, settings, progress, class_names, vocabulary), stages)
+    task = task_of(model, data, out, weights, settings, progress, class_names, vocabulary, constants)
+    run_stages(task, stages)
 
 
 def task_of(
@@ -155,6 +160,7 @@ def task_of(
     progress: Progress,
     class_names: Sequence[str] | None = None,
     vocabulary: Mapping[str, int] | Sequence[str] | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> Task:
     """The task of `analyze_model`, with model and data loaded."""
     if isinstance(model, str):
@@ -166,7 +172,7 @@ def task_of(
     else:
         source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary)
     device = choose_device(settings.compute.device)
-    return Task(loaded.module, loaded.spec, source, out, settings, device, progress)
+    return Task(loaded.module, loaded.spec, source, out, settings, device, progress, constants=constants or {})
 
 
 def _says_all(inputs: InputOptions) -> bool:

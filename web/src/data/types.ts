@@ -66,6 +66,8 @@ export interface Study {
   name: string;
   model: string;
   data: string;
+  /** What its inputs are; absent: pictures. */
+  kind?: "pictures" | "text" | "series";
   input: number[];
   preprocessing: { resize: number[] | null; crop: number[] | null };
   version: string;
