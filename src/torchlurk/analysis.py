@@ -10,21 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 import torchlurk
-from torchlurk.errors import MismatchError, ModelError, OptionError, StorageError, StudyError
+from torchlurk.errors import MismatchError, OptionError, StorageError, StudyError
+from torchlurk.input_words import check_stages
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.sources.datasets import open_dataset
 from torchlurk.jobs import Progress
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import LoadedModel, load
 from torchlurk.models.loading.placement import choose_device
-from torchlurk.models.survey.layers import Survey, survey
 from torchlurk.options import InputOptions
 from torchlurk.records import Run
 from torchlurk.stages.attribute import AttributeStage
+from torchlurk.stages.burn_in import with_burn_in
 from torchlurk.stages.scan import ScanStage
 from torchlurk.stages.stage import Settings, Stage, Task, now
 from torchlurk.stages.synthesize import SynthesizeStage
@@ -41,9 +41,6 @@ STAGES: Mapping[str, Callable[[Task], Stage]] = {
 USUAL_STAGES = ("scan",)
 """What runs where no stage is named: one pass over the data. The others add to it (docs/decisions/the-usual-stages.md)."""
 
-USUAL_SIZES = ((224, 224), (32, 32), (28, 28), (64, 64), (96, 96), (128, 128), (256, 256), (299, 299), (384, 384))
-"""Heights and widths of inputs that are tried, in order, for a model that does not tell its own."""
-
 
 def run_stages(task: Task, stages: Sequence[str]) -> None:
     """Runs those of the stages that are not complete yet, in their order.
@@ -53,6 +50,8 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown or not stages:
         raise OptionError(f"--stages names '{', '.join(unknown)}'", f"there is: {', '.join(STAGES)}")
+    check_stages(tuple(stages), task.source.kind.name)
+    task = with_burn_in(task)
     wanted = [make(task) for name, make in STAGES.items() if name in stages]
     earlier = _earlier_runs(task.out)
     runs = {stage.name: _new_run(task, stage) for stage in wanted}
@@ -136,12 +135,15 @@ def analyze_model(
     progress: Progress,
     class_names: Sequence[str] | None = None,
     vocabulary: Mapping[str, int] | Sequence[str] | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> None:
     """Loads what is named and runs the stages; `model` and `data` may be objects or the texts of the command line.
 
-    `class_names` and `vocabulary` are those that a program gives as objects, not as files.
+    `class_names` and `vocabulary` are those that a program gives as objects, not as files; `constants` are arguments of the
+    model's forward that are the same for every example.
     """
-    run_stages(task_of(model, data, out, weights, settings, progress, class_names, vocabulary), stages)
+    task = task_of(model, data, out, weights, settings, progress, class_names, vocabulary, constants)
+    run_stages(task, stages)
 
 
 def task_of(
@@ -153,6 +155,7 @@ def task_of(
     progress: Progress,
     class_names: Sequence[str] | None = None,
     vocabulary: Mapping[str, int] | Sequence[str] | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> Task:
     """The task of `analyze_model`, with model and data loaded."""
     if isinstance(model, str):
@@ -164,46 +167,9 @@ def task_of(
     else:
         source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary)
     device = choose_device(settings.compute.device)
-    return Task(loaded.module, loaded.spec, source, out, settings, device, progress)
+    return Task(loaded.module, loaded.spec, source, out, settings, device, progress, constants=constants or {})
 
 
 def _says_all(inputs: InputOptions) -> bool:
     """Whether the options leave nothing of the preprocessing to the model's own configuration."""
     return None not in (inputs.mean, inputs.std) and (inputs.resize, inputs.crop) != (None, None)
-
-
-def survey_model(model: str, weights: str | None, shape: str | None) -> Survey:
-    """The survey of the model on an input of `shape` ("C,H,W"), on its own size, or on the first usual size that it takes."""
-    loaded = load(model, weights or _no_weights(model), preprocessing=False)
-    if shape is not None:
-        return survey(loaded.module, torch.zeros(1, *_parsed(shape)))
-    sizes = [loaded.preprocessing.crop] if loaded.preprocessing and loaded.preprocessing.crop else USUAL_SIZES
-    refused: ModelError | None = None
-    for channels in _input_channels(loaded):
-        for height, width in sizes:
-            try:
-                return survey(loaded.module, torch.zeros(1, channels, height, width))
-            except ModelError as error:
-                refused = refused or error
-    assert refused is not None
-    raise ModelError(refused.message, "say the input's shape with --input C,H,W")
-
-
-def _no_weights(model: str) -> str | None:
-    """The layers do not depend on the weights: none are fetched."""
-    return "random" if model.partition(":")[0] in ("torchvision", "timm", "hf") else None
-
-
-def _parsed(shape: str) -> tuple[int, ...]:
-    parts = shape.split(",")
-    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
-        raise OptionError(f"--input is {shape!r}", "it may be C,H,W, for example 3,224,224")
-    return tuple(int(part) for part in parts)
-
-
-def _input_channels(loaded: LoadedModel) -> list[int]:
-    """What the input's channels may be: as the preprocessing says, or as the first convolution wants."""
-    if loaded.preprocessing:
-        return [loaded.preprocessing.channels]
-    first = next((one for one in loaded.module.modules() if isinstance(one, nn.Conv2d)), None)
-    return [first.in_channels] if first else [3, 1]

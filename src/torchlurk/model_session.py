@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from torchlurk.errors import DataError, MismatchError, OptionError, StudyError, TorchlurkError, UnknownImageError, nearest
 from torchlurk.hierarchy.inspector import Inspector
+from torchlurk.input_words import check_one_model
 from torchlurk.inputs.pictures.decoding import decode
 from torchlurk.inputs.pictures.preprocessing import display, normalize, prepare
 from torchlurk.inputs.sources.class_names import read_labels
@@ -53,6 +54,7 @@ class ModelSession:
         self.name = called or type(unwrap(model)).__name__
         self.study = study
         if study is not None:
+            check_one_model("asking a model about one input", str(study.path), study.inputs().kind)
             check_model(model, study, self.name)
         self.module = place(unwrap(model), choose_device(device), "fp32")
         self.preprocessing = study.preprocessing() if study is not None else preprocessing or Preprocessing()

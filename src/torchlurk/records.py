@@ -16,6 +16,9 @@ from jaxtyping import Float32, Float64, Int32, Int64
 
 Layout = Literal["spatial", "vector", "tokens", "sequence"]
 Tap = Literal["activation", "output"]
+GATES = frozenset({"i", "f", "g", "o", "r", "z", "n"})
+"""Streams of recurrent modules that are gates and candidates, by their letters in torch's documentation."""
+
 KindName = Literal["pictures", "text", "series"]
 InputAxes = Literal["bt", "tb", "btc", "tbc", "bct"]
 """The order of a sequence network's input axes: batch, time, channel."""
@@ -58,6 +61,11 @@ class Layer:
     module: str = ""
     stream: str = ""
     batch_axis: int = 0
+
+    @property
+    def gate(self) -> bool:
+        """Whether these are gates of a recurrent module (or the candidates that a gate lets in), not states or cells."""
+        return self.stream.rpartition(".")[2] in GATES
 
     @property
     def positions(self) -> int:

@@ -308,6 +308,7 @@ def analyze(
     lines: bool = False,
     window: int | None = None,
     burn_in: int | None = None,
+    constants: Mapping[str, Any] | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
@@ -319,8 +320,9 @@ def analyze(
     command line, or any map-style data set of (tensor, class) or tensor: floats (channel, height, width) are pictures,
     floats (time, channel) series, whole numbers (time,) the tokens of a text. Of a data set with normalized pictures,
     `mean` and `std` say how they were normalized, so that they can be shown; `vocabulary` may also be the tokens
-    themselves. Running it again continues or finds it complete. The other arguments are those of `torchlurk analyze`.
-    Raises a `TorchlurkError` that says what to do.
+    themselves. `constants` are arguments of the model's forward, by name, that are the same for every example. Running it
+    again continues or finds it complete. The other arguments are those of `torchlurk analyze`. Raises a
+    `TorchlurkError` that says what to do.
     """
     from torchlurk.analysis import USUAL_STAGES, analyze_model
     from torchlurk.stages.stage import Settings
@@ -351,6 +353,7 @@ def analyze(
         ComputeOptions(device, batch_size, workers),
     )
     names = None if isinstance(class_names, str) else class_names
+    wanted = stages or USUAL_STAGES
     tokens = None if isinstance(vocabulary, (str, Path)) else vocabulary
-    analyze_model(model, data, Path(out), weights, stages or USUAL_STAGES, settings, progress or Silence(), names, tokens)
+    analyze_model(model, data, Path(out), weights, wanted, settings, progress or Silence(), names, tokens, constants)
     return Study(out)

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -184,6 +185,123 @@ def test_a_layer_glob_that_matches_nothing(torchlurk, model, pictures, tmp_path)
 def test_text_and_series_that_cannot_be_read(name, flags, words, here, model, tmp_path):
     (tmp_path / name).write_text("1,2\n" if name == "a.csv" else "@dimensions 2\n")
     refused(here("analyze", model, tmp_path / name, "--out", tmp_path / "s.lurk", *flags), *words)
+
+
+SEQUENCES = """
+import torch
+from torch import nn
+
+class Reader(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.rnn, self.head = nn.Embedding(6, 4), nn.GRU(4, 3, batch_first=True), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head(self.rnn(self.embedding(x))[0])
+
+class Listener(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.head = nn.LSTM(2, 3, batch_first=True, bidirectional=True), nn.Linear(6, 2)
+
+    def forward(self, x, lengths):
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True)
+        found, _ = nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0], batch_first=True)
+        return self.head(found.mean(1))
+
+class Demanding(Reader):
+    def forward(self, x, weights, other):
+        return super().forward(x) * weights + other
+
+class Strict(Reader):
+    def forward(self, x):
+        if x.shape[1] > 4:
+            raise ValueError("at most 4 steps")
+        return super().forward(x)
+"""
+LETTERS = '{"<pad>": 0, "a": 1, "b": 2, "c": 3, "d": 4, " ": 5}'
+
+
+@pytest.fixture(scope="module")
+def sequences(tmp_path_factory):
+    """Networks of text and of series, data for them, and what does not fit them."""
+    folder = tmp_path_factory.mktemp("sequences")
+    (folder / "nets.py").write_text(SEQUENCES)
+    (folder / "letters.json").write_text(LETTERS)
+    (folder / "large.json").write_text(LETTERS.replace('" ": 5', '" ": 9'))
+    (folder / "text.txt").write_text("abcd\nab cd\nd c b a\n")
+    (folder / "empty.txt").write_text("")
+    (folder / "labels.csv").write_text("0,one\n1,two\n")
+    (folder / "nothing.json").write_text("{}")
+    np.save(folder / "two.npy", np.random.default_rng(0).random((6, 5, 2)).astype(np.float32))
+    np.save(folder / "three.npy", np.random.default_rng(0).random((6, 5, 3)).astype(np.float32))
+    cut = "@problemName x\n@univariate true\n@classLabel true a b\n@data\n1,2,3:a\n1,2"
+    (folder / "cut.ts").write_text(cut)
+    return folder
+
+
+TEXT = ["text.txt", "--vocabulary", "letters.json", "--lines"]
+
+
+@pytest.mark.parametrize(
+    ("net", "given", "words"),
+    [
+        ("demo", TEXT, ["the inputs are text, and stem.0 (Conv2d) takes pictures of 3 channels", "give pictures as data"]),
+        ("Listener", TEXT, ["the inputs are text, and rnn (LSTM) takes series of 2 channels"]),
+        (
+            "Reader",
+            ["demo", "--limit", "4"],
+            ["the inputs are pictures, and embedding (Embedding) takes token ids from 0 to 5"],
+        ),
+        ("Reader", ["two.npy"], ["the inputs are series, and embedding (Embedding) takes token ids", "give text as data"]),
+        ("Listener", ["three.npy"], ["the series have 3 channels, and rnn (LSTM) takes 2", "give series of 2 channels"]),
+        ("Listener", ["three.npy", "--input-axes", "btc"], ["the series have 3 channels, and rnn (LSTM) takes 2"]),
+        ("Reader", ["text.txt"], ["needs the vocabulary", "--vocabulary FILE.json"]),
+        ("Reader", [*TEXT, "--tokenizer", "bpe"], ["--tokenizer is 'bpe'", "char, word"]),
+        ("Reader", ["text.txt", "--tokenizer", "nowhere.json"], ["nowhere.json"]),
+        ("Reader", ["text.txt", "--vocabulary", "nothing.json"], ["nothing.json"]),
+        (
+            "Reader",
+            ["text.txt", "--vocabulary", "large.json"],
+            ["the token id 9", "embedding (Embedding) takes token ids from 0 to 5"],
+        ),
+        ("Reader", ["empty.txt", "--vocabulary", "letters.json"], ["empty.txt is empty"]),
+        ("Reader", [*TEXT, "--classes", "labels.csv"], ["labels.csv", "3"]),
+        ("Strict", [*TEXT, "--input-axes", "bt"], ["ValueError: at most 4 steps"]),
+        ("Reader", ["cut.ts"], ["cut.ts"]),
+        ("Reader", [*TEXT, "--streams", "attention"], ["--streams names 'attention'", "available: all, output"]),
+        ("Reader", [*TEXT, "--streams", "f"], ["--streams names 'f'"]),
+        ("Reader", [*TEXT, "--input-axes", "btc"], ["--input-axes is 'btc'", "bt, tb"]),
+        ("Listener", ["two.npy", "--input-axes", "bt"], ["--input-axes is 'bt'", "btc, tbc, bct"]),
+        ("Listener", ["two.npy", "--input-axes", "bct"], ["cannot run", "--input-axes"]),
+        ("Demanding", TEXT, ["the forward of Demanding needs weights, other beside its input"]),
+        ("Reader", [*TEXT, "--stages", "scan,attribute"], ["--stages attribute is for pictures; DATA is text", "the scan"]),
+        ("Listener", ["two.npy", "--stages", "synthesize"], ["--stages synthesize is for pictures; DATA is series"]),
+        ("Reader", ["text.txt", "--vocabulary", "letters.json", "--window", "8", "--burn-in", "8"], ["--burn-in"]),
+    ],
+)
+def test_sequences_that_do_not_fit(net, given, words, here, sequences, tmp_path, monkeypatch):
+    monkeypatch.chdir(sequences)
+    model = net if net == "demo" else f"nets.py:{net}"
+    refused(here("analyze", model, *given, "--out", tmp_path / "s.lurk"), *words)
+    assert not (tmp_path / "s.lurk").exists()
+
+
+def test_a_study_of_text_or_series_says_what_there_is_for_it(torchlurk, here, sequences, tmp_path, monkeypatch):
+    monkeypatch.chdir(sequences)
+    study = tmp_path / "s.lurk"
+    done = torchlurk("analyze", "nets.py:Reader", *TEXT, "--out", study, cwd=sequences)
+    assert done.status == 0, done.err
+    assert "--stages attribute" not in done.out
+    assert "images" not in done.out
+    before = study.read_bytes()
+    available = "available for text and series: the scan, and show, serve and export of its study"
+    (sequences / "a.png").write_bytes(b"")
+    refused(here("explain", study, "a.png", "--model", "nets.py:Reader"), "is a study of text", available)
+    refused(here("serve", study, "--model", "nets.py:Reader"), "is a study of text", available)
+    refused(here("analyze", "nets.py:Reader", *TEXT, "--out", study, "--stages", "attribute"), "is for pictures", available)
+    refused(here("analyze", "nets.py:Reader", *TEXT, "--out", study, "--streams", "output"), "--streams")
+    assert study.read_bytes() == before
 
 
 def test_a_device_that_is_not_there(here, model, pictures, tmp_path):

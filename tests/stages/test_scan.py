@@ -12,6 +12,7 @@ from torch import nn
 import torchlurk as tl
 from torchlurk.errors import ModelError
 from torchlurk.jobs import Silence
+from torchlurk.stages.scan import GATES_TIE
 from torchlurk.store.checking import check
 from torchlurk.store.folding import left_open
 
@@ -48,8 +49,39 @@ def test_a_note_says_where_the_strongest_examples_tie_at_a_ceiling(tmp_path):
     study = scanned(nn.ReLU6(), tmp_path)
     assert [one.example for one in study.unit("0:0").exemplars("max")] == [0, 1, 2]
     (note,) = study.notes
-    assert "0 (75%)" in note
+    assert "at the ceiling of relu6: 0 (75%)" in note
     assert "--tap output" in note
+
+
+class Saturated(nn.Module):
+    """A GRU whose reset and update gates are fully open in most examples, and its states at one."""
+
+    def __init__(self, states: bool) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(1, 3, batch_first=True)
+        for one in self.rnn.parameters():
+            nn.init.zeros_(one)
+        with torch.no_grad():
+            self.rnn.bias_ih_l0[:6] = -200.0 if states else 200.0
+            self.rnn.weight_ih_l0[6:] = 200.0 if states else 1.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.rnn(x)[0]
+        return found
+
+
+@pytest.mark.parametrize(
+    ("states", "notes"),
+    [
+        (False, [GATES_TIE]),
+        (True, ["units whose strongest examples all reach the same value, as at the ceiling of a recurrent state: rnn.l0"]),
+    ],
+)
+def test_a_note_on_ties_says_what_saturates(states, notes, tmp_path):
+    examples = [torch.full((4, 1), 1 + index / 10) for index in range(8)]
+    with tl.analyze(Saturated(states), examples, tmp_path / "s.lurk", top=3, input_axes="btc") as study:
+        found = [note.partition(" (")[0] for note in study.notes]
+    assert found[: len(notes)] == notes
 
 
 def test_units_that_are_told_apart_or_never_active_need_no_note(tmp_path):

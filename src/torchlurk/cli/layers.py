@@ -20,14 +20,19 @@ WIDTH = 240
 @click.command("layers")
 @click.argument("model")
 @click.option("--weights", metavar="FILE", help="Weights, if the layers depend on them.")
-@click.option("--input", "shape", metavar="C,H,W", help="Shape of the network's input, where the model does not tell.")
+@click.option(
+    "--input",
+    "shape",
+    metavar="C,H,W|T,C|T",
+    help="Shape of the network's input, where the model does not tell: of a picture, a series, or a text (T tokens).",
+)
 @click.option(
     "--all", "every", is_flag=True, help="Also what is scanned only when --layers names it: pools, joins by concatenation."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document, with the graph.")
 def command(model: str, weights: str | None, shape: str | None, every: bool, as_json: bool) -> None:
     """List the layers of MODEL whose units can be looked at. Weights are not needed for that."""
-    from torchlurk.analysis import survey_model
+    from torchlurk.stages.dry_pass import survey_model
 
     found = survey_model(model, weights, shape)
     if as_json:
@@ -37,7 +42,7 @@ def command(model: str, weights: str | None, shape: str | None, every: bool, as_
     # Wide enough for any name: a terminal that is narrower wraps, and nothing is cut off in a file.
     Console(highlight=False, width=WIDTH).print(_table(found.layers if every else scanned))
     units = sum(layer.channels for layer in scanned)
-    click.echo(f"{len(scanned)} layers with {units:,} units, for an input of {_times(found.input_shape)}")
+    click.echo(f"{len(scanned)} layers with {units:,} units, for {_input(found.input_shape)}")
 
 
 def _table(layers: Sequence[Layer]) -> Table:
@@ -56,12 +61,31 @@ def _table(layers: Sequence[Layer]) -> Table:
             f"{layer.channels}",
             _times(layer.shape),
             f"{layer.parameters:,}" if layer.parameters else "",
-            _times(layer.receptive_field) if layer.receptive_field else "whole input",
-            _times(layer.stride) if layer.stride else "",
+            _seen(layer),
+            _times(_along(layer, layer.stride)) if layer.stride else "",
             ", ".join(layer.read_after),
             style=None if layer.by_default else "dim",
         )
     return table
+
+
+def _input(shape: tuple[int, ...]) -> str:
+    """The shape of an input in words."""
+    if len(shape) == 1:
+        return f"a text of {shape[0]} tokens"
+    return f"a series of {shape[0]} steps and {shape[1]} channels" if len(shape) == 2 else f"an input of {_times(shape)}"
+
+
+def _seen(layer: Layer) -> str:
+    """How much of the input one position sees; steps may see all of an input's, before them, after them or both."""
+    if layer.receptive_field:
+        return _times(_along(layer, layer.receptive_field))
+    return "unlimited" if layer.layout == "sequence" else "whole input"
+
+
+def _along(layer: Layer, extent: tuple[int, int]) -> tuple[int, ...]:
+    """Of a sequence the steps alone."""
+    return extent[1:] if layer.layout == "sequence" else extent
 
 
 def _times(extent: tuple[int, ...]) -> str:

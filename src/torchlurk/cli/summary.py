@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from torchlurk.input_words import WORDS
 from torchlurk.study import LayerView, Study
 
 SKIPS_SHOWN = 5
@@ -22,17 +23,20 @@ def summary(path: Path) -> str:
         lines += ["", "Look at a unit (the most selective ones of the last layers):"]
         lines += [f"  torchlurk show {path} {unit} --out unit.png" for unit in most_selective(study)]
         lines += ["", "or at all of them:", f"  torchlurk serve {path}"]
-        if "attribute" not in study.runs:
-            lines += ["", "The same command with --stages attribute adds what in the images excited each unit."]
+        words = WORDS[study.reader.inputs().kind]
+        if words.attributed and "attribute" not in study.runs:
+            lines += ["", f"The same command with --stages attribute adds what in {words.attributed} excited each unit."]
     return "\n".join(lines)
 
 
 def most_selective(study: Study, most: int = 3) -> list[str]:
     """The most selective unit of each of the last layers that have a map, deepest last.
 
-    Layers that are never negative come first: there zero means nothing seen, and selectivity is what its paper says.
+    Gates are left out: they say when a unit reads and forgets, not what it is. Layers that are never negative come first:
+    there zero means nothing seen, and selectivity is what its paper says.
     """
-    mapped = [layer for layer in study.layers if layer.record.shape] or list(study.layers)
+    units = [layer for layer in study.layers if not layer.record.gate]
+    mapped = [layer for layer in units if layer.record.shape] or units or list(study.layers)
     rectified = [layer for layer in mapped if np.nanmin(layer.statistics["min"]) >= 0]
     return [f"{layer.name}:{_most_selective(layer)}" for layer in (rectified or mapped)[-most:]]
 

@@ -67,6 +67,10 @@ class Source(Protocol):
 class Windowed(Protocol):
     """A source whose examples are windows over longer documents."""
 
+    @property
+    def cut_up(self) -> bool:
+        """Whether any document is longer than a window: where none is, there is no burn-in."""
+
     def burning(self, *, left: bool, right: bool) -> Source:
         """The same data, its windows cut anew: with burn-in on the left, on the right, or both.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from torchlurk.models.taps.reading import reading
 from torchlurk.models.taps.tensors import tensors_in
 from torchlurk.records import Layer
 from torchlurk.scanning.deliveries import Deliveries
+from torchlurk.scanning.failures import named, naming_failures
 from torchlurk.scanning.part import LayerPart
 from torchlurk.scanning.steps import counted_of, extent_of
 
@@ -122,7 +124,9 @@ class Scan:
                     for rows in taking.passes(batch.examples, batch.classes, counted_of(batch)):
                         # Made anew for each pass: the first thing a model does may be to overwrite its input.
                         inputs = self.source.kind.inputs(batch, self.device, self.dtype)
-                        output = self.network(inputs[rows])
+                        told = partial(named, self.source.examples, batch.examples[rows])
+                        with naming_failures(self.network, told, inputs[rows]):
+                            output = self.network(inputs[rows])
                         if self.answers and len(inputs[rows]) == len(batch):
                             _note_answers(batch, output, onto)
                 self.progress.advance(len(batch.examples) + len(batch.skipped))

@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from torchlurk.errors import OptionError, TorchlurkError
+from torchlurk.input_words import WORDS
 from torchlurk.resources.tree import Forest
 from torchlurk.server.app import make_app
 from torchlurk.server.security import LOOPBACK_NAMES, is_loopback
@@ -169,7 +170,9 @@ def serving_meanwhile(
     def later() -> None:
         while not stop.is_set() and not _holds_model(study):
             stop.wait(WAIT_FOR_STUDY)
-        for beside in dict.fromkeys((model, None)):  # the study is worth seeing without its model too
+        for beside in dict.fromkeys(
+            (model if _may_have_model(study) else None, None)
+        ):  # the study is worth seeing without its model too
             if stop.is_set():
                 return
             try:
@@ -199,6 +202,15 @@ def _holds_model(study: Path) -> bool:
     try:
         with Reader(study) as reader:
             return bool(reader.runs()) and bool(reader.layers())
+    except TorchlurkError:
+        return False
+
+
+def _may_have_model(study: Path) -> bool:
+    """Whether a model can answer beside a study of such inputs."""
+    try:
+        with Reader(study) as reader:
+            return WORDS[reader.inputs().kind].one_model
     except TorchlurkError:
         return False
 

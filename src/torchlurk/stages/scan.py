@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from torchlurk.models.taps.arguments import Arguments
 from torchlurk.options import stored
 from torchlurk.records import Layer, Ranking, Run, Skip, StageCount
 from torchlurk.scanning.batch_size import choose_batch_size
+from torchlurk.scanning.failures import naming_failures
 from torchlurk.scanning.job import Scan, ScanPart
 from torchlurk.scanning.repeatability import COMPANY, dependences
 from torchlurk.scanning.statistics import draw_sample
@@ -121,7 +122,11 @@ class ScanStage:
     def _tell_dependences(self, writer: Writer, scan: Scan) -> None:
         """Notes, before hours are spent, where scores will depend on more than the example."""
         inputs = self._task.some_inputs(scan.dtype, min(COMPANY, scan.batch_size))
-        for one in dependences(scan.network, scan.layers, inputs) if len(inputs) else ():
+        if not len(inputs):
+            return
+        with naming_failures(scan.network, lambda: "a batch of a few examples"):
+            found = dependences(scan.network, scan.layers, inputs)
+        for one in found:
             self._progress.say(f"note: {one.told}")
             writer.add_note("network", one.told)
 
@@ -169,7 +174,7 @@ class ScanStage:
     def _keep(self, writer: Writer, part: ScanPart, layers: Sequence[Layer], places: PlacesOfLayers) -> None:
         """Writes what the finished part says, one layer a transaction."""
         if part.seen == 0:
-            raise self._task.nothing_to_read()
+            raise self._task.nothing_to_read(part.skipped)
         examples = (
             replace(one, class_index=int(known)) if known >= 0 else one
             for one, known in zip(self._source.examples, part.classes, strict=True)
@@ -180,7 +185,7 @@ class ScanStage:
             if self._source.kind.name == "pictures":
                 writer.write_input_statistics(part.inputs.finish())
             self._keep_order(writer, part)
-        tied = {}
+        tied: dict[str, float] = {}
         for layer in layers:
             scanned = part.layers[layer.name]
             found = scanned.finish(len(self._source.classes), places.of(layer))
@@ -194,7 +199,8 @@ class ScanStage:
                 share = f"{scanned.broken} responses of units to examples are not finite, and left out"
                 writer.add_note("nonfinite", f"layer {layer.name}: {share}")
         if tied:
-            writer.add_note("ties", _told_of_ties(tied))
+            for note in _told_of_ties(tied, layers):
+                writer.add_note("ties", note)
 
     def _keep_order(self, writer: Writer, part: ScanPart) -> None:
         """Writes which output is which class, where their names leave that open."""
@@ -224,13 +230,29 @@ def tied_share(ranking: Ranking) -> float:
     return share if share >= MANY_TIES else 0.0
 
 
-def _told_of_ties(shares: Mapping[str, float]) -> str:
-    most = sorted(shares, key=lambda name: -shares[name])
-    named = _some_of([f"{name} ({shares[name]:.0%})" for name in most])
-    return (
-        f"units whose strongest examples all reach the same value, as at the ceiling of a ReLU6: {named}; of equals the"
-        " first in the data are shown (--tap output reads units before the nonlinearity)"
-    )
+GATES_TIE = "gates saturate: where a gate's strongest examples all reach the same value, the first in the data are shown"
+
+
+def _told_of_ties(shares: Mapping[str, float], layers: Sequence[Layer]) -> Iterator[str]:
+    """Notes on layers with ties. Gates are not named one by one: fully open in many examples is what gates are."""
+    tied = sorted((one for one in layers if one.name in shares), key=lambda layer: -shares[layer.name])
+    others = [one for one in tied if not one.gate]
+    if others:
+        named = _some_of([f"{one.name} ({shares[one.name]:.0%})" for one in others])
+        before = " (--tap output reads units before the nonlinearity)" if any(one.nonlinearity for one in others) else ""
+        yield (
+            f"units whose strongest examples all reach the same value{_ceiling(others)}: {named}; of equals the first in the"
+            f" data are shown{before}"
+        )
+    if len(others) < len(tied):
+        yield GATES_TIE
+
+
+def _ceiling(layers: Sequence[Layer]) -> str:
+    """What they tie at, where that is known and the same for all."""
+    kinds = {"a recurrent state" if one.module else one.nonlinearity for one in layers}
+    kind = kinds.pop()
+    return f", as at the ceiling of {kind}" if kind and not kinds else ""
 
 
 def _some_of(layers: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,12 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from torchlurk.errors import DataError, UnitError, nearest
+from torchlurk.errors import DataError, OptionError, UnitError, nearest
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.source import Source, spread
 from torchlurk.jobs import Clock, Progress
 from torchlurk.models.loading.placement import place
-from torchlurk.models.survey.input_axes import find_axes
+from torchlurk.models.survey.input_axes import CANDIDATES, axes_of
 from torchlurk.models.taps.arguments import Arguments, called_with
 from torchlurk.options import (
     AttributeOptions,
@@ -82,10 +83,12 @@ class Task:
         order: Sequence[int] = range(len(self.source.examples))
         if self.source.lengths is not None:
             order = np.argsort(-self.source.lengths, kind="stable").tolist()[:1] + list(order)
+        skipped: dict[int, str] = {}
         for batch in feed(self.source, order, 1, 1):
             if len(batch):
                 return self.source.kind.inputs(batch, self.device, dtype)
-        raise self.nothing_to_read()
+            skipped |= batch.skipped
+        raise self.nothing_to_read(skipped)
 
     def some_inputs(self, dtype: torch.dtype, most: int) -> torch.Tensor:
         """At most so many examples, spread over the data, as one batch, without those that cannot be read."""
@@ -101,27 +104,31 @@ class Task:
         """
         axes: InputAxes | None = None
         if self.source.kind.name != "pictures":
-            axes = self.settings.inputs.input_axes or self._axes(network)
+            example, axes = self.first_input(dtype_of(network)), self.settings.inputs.input_axes
+            if axes is not None and axes not in CANDIDATES[example.dim()]:
+                available = ", ".join(CANDIDATES[example.dim()])
+                raise OptionError(
+                    f"--input-axes is '{axes}', and the data is {self.source.kind.name}", f"available: {available}"
+                )
+            axes = axes or axes_of(network, example, self.constants)
         arguments = Arguments.of(network, axes, self.constants)
         with called_with(network, arguments):
             yield arguments
 
-    def _axes(self, network: nn.Module) -> InputAxes:
-        example = self.first_input(dtype_of(network))
-        other = example.flip(1)
-        if torch.equal(other, example):
-            other = torch.zeros_like(example) if example.any() else torch.ones_like(example)
-        return find_axes(network, example.repeat(3, *(1 for _ in example.shape[1:])), other[0], self.constants)
-
-    def nothing_to_read(self) -> DataError:
-        """The error that says why there is no example at all."""
-        reasons = [*self.source.skipped[:1]]
-        first = f" ({reasons[0].path}: {reasons[0].reason})" if reasons else ""
+    def nothing_to_read(self, skipped: Mapping[int, str]) -> DataError:
+        """The error that says why there is no example at all: the first reason of those `skipped`, or of the listing."""
+        listed = [f" ({one.path}: {one.reason})" for one in self.source.skipped[:1]]
+        reasons = [f" ({self.source.examples[one].path or f'example {one}'}: {skipped[one]})" for one in sorted(skipped)]
+        first = next(iter([*reasons, *listed]), "")
         return DataError(f"none of the {len(self.source.examples)} examples in {self.source.name} can be read{first}")
 
     def data_options(self) -> dict[str, Any]:
         """What decides which inputs the network sees."""
-        return {"limit": self.settings.inputs.limit, "preprocessing": asdict(self.source.preprocessing)}
+        return {
+            "limit": self.settings.inputs.limit,
+            "preprocessing": asdict(self.source.preprocessing),
+            "constants": described(self.constants) if self.constants else None,
+        }
 
 
 @runtime_checkable
@@ -140,6 +147,19 @@ class Stage(Protocol):
 
     def work(self, run: Run, earlier: Run | None) -> None:
         """Does what is not done yet and marks the run finished."""
+
+
+def described(constants: Mapping[str, Any]) -> dict[str, str]:
+    """Constants as a study records them: what tells whether they are the same again."""
+    return {name: _described(value) for name, value in sorted(constants.items())}
+
+
+def _described(value: Any) -> str:
+    if not isinstance(value, torch.Tensor):
+        return repr(value)
+    numbers = value.detach().cpu().contiguous()
+    digest = hashlib.sha256(numbers.reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()[:16]
+    return f"{str(numbers.dtype).removeprefix('torch.')} {tuple(numbers.shape)} {digest}"
 
 
 def units_named(settings: Settings, layers: Sequence[Layer]) -> list[Unit]:

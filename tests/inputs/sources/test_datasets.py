@@ -309,11 +309,11 @@ def test_token_ids_are_shown_by_their_vocabulary_and_else_as_numbers():
     assert with_gap.kind.shown(with_gap.read(0), with_gap.examples[0]).tokens == ("a", "2", "0")
 
 
-def test_lengths_are_known_of_stacked_tensors_and_else_by_reading():
+def test_lengths_are_told_by_stacked_tensors_and_else_found_by_reading():
     stacked = open_dataset(TensorDataset(RUNS), InputOptions())
     assert stacked.lengths.tolist() == [6] * 4
     loose = open_dataset(Unlisted([RUNS[0], RUNS[1, :4], ValueError("bad"), RUNS[2]]), InputOptions())
-    assert loose.lengths is None
+    assert loose.lengths.tolist() == [6, 4, 0, 6]
     assert [loose.counted(index) for index in (0, 1, 3)] == [(0, 6), (0, 4), (0, 6)]
     batches = list(feed(loose, range(4), 8))
     assert [batch.examples.tolist() for batch in batches] == [[0, 3], [1], []]

@@ -77,8 +77,7 @@ class DatasetSource:
             [paths[index] for index in self._chosen] if paths else [""] * len(self._chosen), self._class_indices
         )
         steps = _steps(dataset) if kind != "pictures" else None
-        self.lengths: Int64[np.ndarray, " example"] | None = np.full(len(self._chosen), steps) if steps else None
-        self._lengths_read: dict[int, int] = {}
+        self._lengths: Int64[np.ndarray, " example"] | None = np.full(len(self._chosen), steps) if steps else None
 
     @property
     def kind(self) -> Kind:
@@ -89,15 +88,25 @@ class DatasetSource:
             return Series(axes=self._axes)
         return Pictures(self.preprocessing)
 
+    @property
+    def lengths(self) -> Int64[np.ndarray, " example"] | None:
+        """See `Source`; 0 for an example that cannot be read. Where only reading tells, all are read when first asked for:
+        batches hold equal lengths, and the layers are surveyed on the longest.
+        """
+        if self._lengths is None and self._kind != "pictures":
+            self._lengths = np.array([self._length_read(index) for index in range(len(self._chosen))], np.int64)
+        return self._lengths
+
+    def _length_read(self, index: int) -> int:
+        try:
+            return len(self.read(index).values)
+        except DataError:
+            return 0
+
     def counted(self, index: int) -> tuple[int, int]:
-        """See `Source`; reads an example whose length is not known yet."""
-        if self._kind == "pictures":
-            return 0, 0
-        if self.lengths is not None:
-            return 0, int(self.lengths[index])
-        if index not in self._lengths_read:
-            self.read(index)
-        return 0, self._lengths_read[index]
+        """See `Source`."""
+        lengths = self.lengths
+        return (0, 0) if lengths is None else (0, int(lengths[index]))
 
     def _shown(self, index: int, ids: Int64[Tensor, " time"]) -> TextExample:
         known = self._vocabulary
@@ -121,8 +130,6 @@ class DatasetSource:
             raise
         except Exception as error:  # what the user's own code gave can fail in any way
             raise _reason(error) from error
-        if self._kind != "pictures":
-            self._lengths_read[index] = len(item.values)
         if item.class_index is not None:
             self._learn(index, item.class_index)
         return item

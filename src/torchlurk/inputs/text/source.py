@@ -70,6 +70,11 @@ class TextSource:
             self._options.input_axes,
         )
 
+    @property
+    def cut_up(self) -> bool:
+        """See `Windowed`."""
+        return bool(np.diff(self._corpus.firsts).max() > self._windowing.size)
+
     def burning(self, *, left: bool, right: bool) -> TextSource:
         """See `Windowed`."""
         known = self._windowing

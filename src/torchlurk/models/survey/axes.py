@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from torchlurk.errors import OptionError
 
 
@@ -26,7 +28,18 @@ class Axes:
         if text not in SEQUENCES:
             raise OptionError(f"--input-axes is '{text}'", f"available: {', '.join(SEQUENCES)}")
         channel = text.index("c") if "c" in text else None
-        return cls(text.index("b"), channel, text.index("t"), "say what the axes of its input are with --input-axes")
+        return cls(
+            text.index("b"),
+            channel,
+            text.index("t"),
+            "check that the data is what the network takes, and --input-axes if it was given",
+        )
+
+    def batch_first(self, inputs: Tensor) -> Tensor:
+        """Inputs with these axes as batch, time and channel; pictures as they are."""
+        if self.steps is None:
+            return inputs
+        return inputs.permute([axis for axis in (self.batch, self.steps, self.channel) if axis is not None])
 
 
 SEQUENCES = ("bt", "tb", "btc", "tbc", "bct")

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError
+from torchlurk.models.survey.expected_input import misfit
 from torchlurk.models.taps.arguments import Arguments, called_with
 from torchlurk.models.taps.as_found import as_found
+from torchlurk.models.taps.recurrent import checking_packed
 from torchlurk.models.taps.tensors import tensors_in
 from torchlurk.records import InputAxes
 
@@ -19,6 +21,22 @@ CANDIDATES: Mapping[int, tuple[InputAxes, ...]] = {2: ("bt", "tb"), 3: ("btc", "
 
 TOLERANCE = 1e-4
 """By how much the results of an example may differ with another beside it, relative to the largest: rounding."""
+
+
+def axes_of(module: nn.Module, example: Tensor, constants: Mapping[str, Any]) -> InputAxes:
+    """The axes of a network by one batch-first example of text or series; raises `ModelError` where they cannot be told."""
+    return find_axes(module, example.repeat(3, *(1 for _ in example.shape[1:])), _another(example)[0], constants)
+
+
+def _another(example: Tensor) -> Tensor:
+    """An example of the same values that is another whatever the network does with its steps: the first step held.
+
+    The same steps in another order would not do: a network that takes the mean over them sees no difference.
+    """
+    held = example[:, :1].expand_as(example)
+    if not torch.equal(held, example):
+        return held
+    return torch.zeros_like(example) if example.any() else torch.ones_like(example)
 
 
 def find_axes(module: nn.Module, inputs: Tensor, other: Tensor, constants: Mapping[str, Any]) -> InputAxes:
@@ -42,7 +60,8 @@ def find_axes(module: nn.Module, inputs: Tensor, other: Tensor, constants: Mappi
         return fitting[0]
     name = type(module).__name__
     if not fitting and len(failures) == len(CANDIDATES[inputs.dim()]):
-        raise ModelError(f"{name} cannot run on these inputs: {failures[0]}", "check that the data is what the network takes")
+        reason, hint = misfit(module, inputs) or (failures[0], "check that the data is what the network takes")
+        raise ModelError(f"{name} cannot run on these inputs: {reason}", hint)
     found = f"{' and '.join(fitting)} both fit" if fitting else "none fits"
     raise ModelError(
         f"it cannot be told in which order {name} has examples and steps ({found})",
@@ -51,7 +70,8 @@ def find_axes(module: nn.Module, inputs: Tensor, other: Tensor, constants: Mappi
 
 
 def _results(module: nn.Module, inputs: Tensor, axes: InputAxes, constants: Mapping[str, Any]) -> list[Tensor]:
-    with torch.no_grad(), as_found(module), called_with(module, Arguments.of(module, axes, constants)):
+    called = called_with(module, Arguments.of(module, axes, constants))
+    with torch.no_grad(), as_found(module), checking_packed(module), called:
         return tensors_in(module(inputs))
 
 

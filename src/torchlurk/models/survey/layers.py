@@ -15,13 +15,14 @@ from torchlurk.errors import ModelError, OptionError
 from torchlurk.models.survey.axes import PICTURES, Axes
 from torchlurk.models.survey.channel_axis import RECURRENT
 from torchlurk.models.survey.endings import Ending, ending
+from torchlurk.models.survey.expected_input import misfit
 from torchlurk.models.survey.graph import graph
 from torchlurk.models.survey.read_points import Point, ReadPoints, joined_in
 from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.models.survey.recording import COPIES, Call, Recording, record
 from torchlurk.models.survey.recurrent_layers import cell_loops, node_of, recurrent_layers
 from torchlurk.models.taps.as_found import as_found
-from torchlurk.models.taps.recurrent import mode_of
+from torchlurk.models.taps.recurrent import checking_packed, mode_of
 from torchlurk.records import Graph, Layer, Layout, Skip, Tap
 from torchlurk.units import PART, aliased, matching
 
@@ -142,7 +143,7 @@ def _refuse(module: nn.Module) -> None:
 
 def _run(module: nn.Module, inputs: Tensor, axes: Axes) -> Recording:
     # Two copies of one example tell along which axis a tensor holds the examples.
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), checking_packed(module):
         one = inputs.narrow(axes.batch, 0, 1).detach().clone()
         channel_axis = axes.channel if one.ndim > 1 else None
         try:
@@ -152,11 +153,13 @@ def _run(module: nn.Module, inputs: Tensor, axes: Axes) -> Recording:
                 recording = alone if _one_after_the_other(recording, alone) else recording
             return recording
         except Exception as error:
-            what = " ".join(str(error).split()) or "no message"
+            reason, hint = misfit(module, axes.batch_first(inputs)) or (_told(error), axes.hint)
             shape = "×".join(str(extent) for place, extent in enumerate(inputs.shape) if place != axes.batch)
-            raise ModelError(
-                f"{type(module).__name__} cannot run on an input of {shape}: {type(error).__name__}: {what}", axes.hint
-            ) from error
+            raise ModelError(f"{type(module).__name__} cannot run on an input of {shape}: {reason}", hint) from error
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
 
 
 def _one_after_the_other(several: Recording, alone: Recording) -> bool:

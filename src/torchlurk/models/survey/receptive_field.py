@@ -190,11 +190,16 @@ def _stride(layer: Layer, reach: Reach, rows: Tensor, columns: Tensor) -> tuple[
 
 
 def _grows(columns: Tensor) -> bool:
-    """Whether each step depends on all that came before, or comes after: then there is no size, but an end that stays."""
+    """Whether each step depends on all that came before, on all that comes after, or on both: then there is no size, but an
+    end that stays.
+    """
     if columns.shape[-1] < 2:
         return False
     low, high = columns[TRUE].amax(1)
     still, moving = low == low[0], high == high[0]
+    if bool(still.all() and moving.all()):  # all see the same: by windows that reach past both ends, or whatever the length
+        steps = columns[UNBOUNDED].amax(1).diff(dim=1)
+        return bool((~steps.isfinite() | (steps == 0)).any())
     return bool(still.all() and not moving.all()) or bool(moving.all() and not still.all())
 
 

@@ -9,6 +9,7 @@ before. Rows of the weights are i, f, g, o for an LSTM (Hochreiter & Schmidhuber
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -121,6 +122,26 @@ class Laid(NamedTuple):
 
 Tell = Callable[[str, str, Tensor], None]
 """Is told a part (`l0_reverse`), a stream and its values (batch, time, unit)."""
+
+
+@contextmanager
+def checking_packed(module: nn.Module) -> Iterator[None]:
+    """Within it, recurrent modules refuse packed sequences of another width than theirs, as they do unpacked ones.
+
+    torch computes on, with whatever lies in memory beside the weights.
+    """
+
+    def check(one: nn.RNNBase, given: tuple[Any, ...]) -> None:
+        packed = given[0] if given else None
+        if isinstance(packed, PackedSequence) and packed.data.shape[-1] != one.input_size:
+            raise RuntimeError(f"a packed sequence has {packed.data.shape[-1]} channels where {one.input_size} were expected")
+
+    handles = [one.register_forward_pre_hook(check) for one in module.modules() if isinstance(one, nn.RNNBase)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class Unrolled:

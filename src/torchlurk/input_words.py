@@ -1,0 +1,42 @@
+"""How each kind of input is spoken of, and what there is for it: messages and hints ask here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torchlurk.errors import OptionError
+from torchlurk.records import KindName
+
+
+@dataclass(frozen=True, slots=True)
+class InputWords:
+    """`attributed` is what an attribution explains, '' where there are none; `more_stages` are those beside the scan;
+    `one_model` says whether a model can be asked about single inputs beside its study (explain, serve --model).
+    """
+
+    attributed: str = ""
+    more_stages: tuple[str, ...] = ()
+    one_model: bool = False
+
+
+WORDS: Mapping[KindName, InputWords] = {
+    "pictures": InputWords("the images", ("attribute", "synthesize"), one_model=True),
+    "text": InputWords(),
+    "series": InputWords(),
+}
+
+AVAILABLE = "available for text and series: the scan, and show, serve and export of its study"
+
+
+def check_stages(stages: tuple[str, ...], kind: KindName) -> None:
+    """Raises `OptionError` for a stage that inputs of that kind do not have."""
+    lacking = [one for one in stages if one != "scan" and one not in WORDS[kind].more_stages]
+    if lacking:
+        raise OptionError(f"--stages {','.join(lacking)} is for pictures; DATA is {kind}", AVAILABLE)
+
+
+def check_one_model(what: str, study: str, kind: KindName) -> None:
+    """Raises `OptionError` where `what`, which asks a model about an input, is not there for inputs of that kind."""
+    if not WORDS[kind].one_model:
+        raise OptionError(f"{what} is for pictures; {study} is a study of {kind}", AVAILABLE)

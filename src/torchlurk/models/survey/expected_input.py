@@ -1,0 +1,71 @@
+"""What a network takes, by its first module that tells: which kind of input, how many tokens or channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from torchlurk.records import KindName
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """`module` is the path of the module that tells and its type; `extent` how many tokens or channels it has."""
+
+    kind: KindName
+    module: str
+    extent: int
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        if self.kind == "text":
+            return f"{self.module} takes token ids from 0 to {self.extent - 1}"
+        if self.kind == "series":
+            return f"{self.module} takes series of {self.extent} channels"
+        return f"{self.module} takes pictures of {self.extent} channels"
+
+
+def expected_input(module: nn.Module) -> Expected | None:
+    """What the first telling module of `module` takes, in the order in which modules were registered; None without one.
+
+    Linear layers do not tell: they take series, vectors and pictures that were flattened.
+    """
+    for path, one in module.named_modules():
+        called = f"{path or 'the network'} ({type(one).__name__})"
+        if isinstance(one, (nn.Embedding, nn.EmbeddingBag)):
+            return Expected("text", called, one.num_embeddings)
+        if isinstance(one, (nn.RNNBase, nn.RNNCellBase)):
+            return Expected("series", called, one.input_size)
+        if isinstance(one, nn.Conv1d):
+            return Expected("series", called, one.in_channels)
+        if isinstance(one, (nn.Conv2d, nn.Conv3d)):
+            return Expected("pictures", called, one.in_channels)
+    return None
+
+
+def misfit(module: nn.Module, inputs: Tensor) -> tuple[str, str] | None:
+    """Why batch-first inputs do not fit what the network takes, and what to do; None where that cannot be told.
+
+    Ask only after the network has failed on them: a network may rearrange its inputs before its first module.
+    """
+    expected = expected_input(module)
+    kind = _kind(inputs)
+    if expected is None or kind is None:
+        return None
+    if kind != expected.kind:
+        return f"the inputs are {kind}, and {expected.told}", f"give {expected.kind} as data, or a model for {kind}"
+    if kind == "text" and int(inputs.max()) >= expected.extent:
+        hint = "give the vocabulary and tokenizer that the model was trained with"
+        return f"the text has the token id {int(inputs.max())}, and {expected.told}", hint
+    if kind == "series" and inputs.shape[2] != expected.extent:
+        hint = f"give series of {expected.extent} channels, or a model for {inputs.shape[2]}"
+        return f"the series have {inputs.shape[2]} channels, and {expected.module} takes {expected.extent}", hint
+    return None
+
+
+def _kind(inputs: Tensor) -> KindName | None:
+    if not inputs.is_floating_point():
+        return "text" if inputs.ndim == 2 else None
+    return {4: "pictures", 3: "series"}.get(inputs.ndim)  # type: ignore[return-value]

@@ -1,0 +1,52 @@
+"""A forward that fails in the middle of a scan: which examples it was given, and its own error."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from jaxtyping import Int64
+from torch import Tensor, nn
+
+from torchlurk.errors import ModelError, TorchlurkError
+from torchlurk.models.survey.expected_input import misfit
+from torchlurk.records import Example
+
+NAMED = 3
+
+KEPT = "what was saved before is kept: once this is mended, the same command continues"
+
+
+@contextmanager
+def naming_failures(network: nn.Module, what: Callable[[], str], inputs: Tensor | None = None) -> Iterator[None]:
+    """Within it, what the network's own code raises becomes a `ModelError` that says it was run on what `what` tells.
+
+    Errors of this package, on purpose or not, stay as they are.
+    """
+    try:
+        yield
+    except TorchlurkError:
+        raise
+    except Exception as error:  # a forward can fail in any way
+        if _raised_here(error):
+            raise
+        reason, hint = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}", KEPT
+        if inputs is not None and isinstance(error, (IndexError, RuntimeError)):
+            reason, hint = misfit(network, inputs) or (reason, hint)
+        raise ModelError(f"{type(network).__name__} failed on {what()}: {reason}", hint) from error
+
+
+def named(examples: Sequence[Example], batch: Int64[np.ndarray, " batch"]) -> str:
+    """The examples of a batch, in words."""
+    names = [examples[index].path or str(index) for index in batch.tolist()]
+    if len(names) == 1:
+        return f"example {names[0]}"
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"a batch of {len(names)} examples ({', '.join(names[:NAMED])}{more})"
+
+
+def _raised_here(error: Exception) -> bool:
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).startswith("torchlurk.")
