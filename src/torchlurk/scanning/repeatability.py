@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from torchlurk.models.taps.as_found import as_found
@@ -40,7 +40,7 @@ class _Scores:
     rounding: float
 
 
-def dependences(network: nn.Module, layers: Sequence[Layer], inputs: Float[Tensor, "batch ..."]) -> tuple[Dependence, ...]:
+def dependences(network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tensor, "batch ..."]) -> tuple[Dependence, ...]:
     """How the values of the first of `inputs` depend on more than itself; the network is on their device and left as found.
 
     It runs alone, beside the other inputs, and alone again, each time from the buffers as they were found. A state that is kept
@@ -72,7 +72,7 @@ def reaching(found: Sequence[Dependence], layers: Sequence[Layer], layer: str) -
     return next((one for one in found if order.index(one.layer) <= order.index(layer)), None)
 
 
-def _scores(network: nn.Module, layers: Sequence[Layer], inputs: Float[Tensor, "batch ..."]) -> dict[str, _Scores]:
+def _scores(network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tensor, "batch ..."]) -> dict[str, _Scores]:
     """Of the first of the inputs, by layer in the order in which they ran."""
     found: dict[str, _Scores] = {}
     coarsest = 0.0
@@ -91,7 +91,7 @@ def _scores(network: nn.Module, layers: Sequence[Layer], inputs: Float[Tensor, "
 
 
 def _after_a_pass(
-    network: nn.Module, layers: Sequence[Layer], inputs: Float[Tensor, "batch ..."], fresh: dict[str, _Scores]
+    network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tensor, "batch ..."], fresh: dict[str, _Scores]
 ) -> list[str]:
     """The layers in which a pass differs from a fresh one where buffers stay as another pass has left them."""
     with torch.inference_mode(), as_found(network, each_pass=False):

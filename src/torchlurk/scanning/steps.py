@@ -31,7 +31,7 @@ def extent_of(layer: Layer) -> int | None:
 
 def counted_steps(
     layer: Layer, found: Float[Tensor, "batch channel *position"], counted: Counted | None
-) -> Float[Tensor, "batch channel *position"]:
+) -> Float[Tensor, "batch channel *counted"]:
     """The maps without burn-in."""
     if layer.layout != "sequence" or counted is None:
         return found
