@@ -90,7 +90,8 @@ class Task:
     def _lengths(self) -> Sequence[int]:
         """The steps of each text or series, 0 for those that cannot be read; reads them all where only reading tells."""
         if self.source.lengths is not None:
-            return self.source.lengths.tolist()
+            lengths: list[int] = self.source.lengths.tolist()
+            return lengths
         return [self._length(index) for index in range(len(self.source.examples))]
 
     def _length(self, index: int) -> int:
