@@ -27,7 +27,7 @@ def commands() -> list[tuple[str, click.Command]]:
 
 def cli_page() -> str:
     """The page as the commands describe themselves."""
-    parts = ["# Command line\n", "Made from the commands themselves; `torchlurk COMMAND --help` prints the same.\n", STATUS]
+    parts = ["# Command line\n", "Generated from the commands; `torchlurk COMMAND --help` prints the same.\n", STATUS]
     settings = {**torchlurk_command.context_settings, "max_content_width": WIDTH}
     root = click.Context(torchlurk_command, info_name="torchlurk", terminal_width=WIDTH, **settings)
     for name, command in commands():
@@ -36,15 +36,15 @@ def cli_page() -> str:
     return "\n".join(parts)
 
 
-STATUS = """Exit status: 0 done; 2 bad usage or input, in one line that says what is wrong and how to mend it; 1 anything else;
-130 interrupted, what was computed is kept.
+STATUS = """Exit status: 0 done; 2 bad usage or input, with one line that says what is wrong and how to fix it; 1 anything else;
+130 interrupted, with what was computed kept.
 """
 
 
 def test_the_command_line_is_documented_as_it_is():
     if os.environ.get("TORCHLURK_WRITE_DOCS"):
         CLI.write_text(cli_page())
-    assert CLI.read_text() == cli_page(), "make it anew with TORCHLURK_WRITE_DOCS=1"
+    assert CLI.read_text() == cli_page(), "regenerate it with TORCHLURK_WRITE_DOCS=1"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

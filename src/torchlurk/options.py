@@ -1,6 +1,6 @@
 """One class of options per verb. Each field carries its help; flags, documents and the stored run are made from it.
 
-Values are checked on creation; `OptionError` says which one is wrong and what it may be.
+Values are checked on creation; `OptionError` says which one is wrong and what to use.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ WINDOW = 256
 
 def option(default: Any, help: str, *, metavar: str | None = None, commas: bool = False) -> Any:
     """A dataclass field with its help; `metavar` names the value in usage lines. Several texts are given by repeating the
-    flag, or, with `commas`, in one with commas between.
+    flag or, with `commas`, as one comma-separated value.
     """
     return field(default=default, metadata={"help": help, "metavar": metavar, "commas": commas})
 
 
-def _check(condition: bool, name: str, value: object, may_be: str) -> None:
+def _check(condition: bool, name: str, value: object, use: str) -> None:
     if not condition:
-        raise OptionError(f"--{name.replace('_', '-')} is {value!r}", f"it may be {may_be}")
+        raise OptionError(f"--{name.replace('_', '-')} is {value!r}", f"use {use}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class InputOptions:
     """How the data is read. What is not given comes from the model's own configuration."""
 
     class_names: str | None = option(
-        None, "JSON or text file with words for class folder names (and class indices).", metavar="FILE"
+        None, "JSON or text file with readable names for class folders (and class indices).", metavar="FILE"
     )
     resize: int | tuple[int, int] | None = option(
         None, "Resize the shorter side to N pixels (or H,W), before the crop.", metavar="N|H,W"
@@ -48,27 +48,27 @@ class InputOptions:
     )
     std: tuple[float, ...] | None = option(None, "Standard deviation of each input channel.", metavar="R,G,B")
     limit: int | None = option(None, "Use only N examples, spread evenly over the data.", metavar="N")
-    kind: KindName | None = option(None, "What DATA holds, where it does not tell by itself.")
+    kind: KindName | None = option(None, "What DATA holds, if the files do not make it clear.")
     classes: str | None = option(
-        None, "CSV file with the class of each example: lines of path or number, class.", metavar="FILE"
+        None, "CSV file with the class of each example: one line per example, path or number, then class.", metavar="FILE"
     )
     input_axes: InputAxes | None = option(
-        None, "Order of a sequence network's input axes: batch, time, channel; found by a trial if not given."
+        None, "Order of a sequence network's input axes: batch, time, channel; found by a trial run by default."
     )
     tokenizer: str | None = option(
-        None, "How text becomes tokens: char, word, or a Hugging Face tokenizer.json; char if not given.", metavar="NAME|FILE"
+        None, "How to split text into tokens: char (the default), word, or a Hugging Face tokenizer.json.", metavar="NAME|FILE"
     )
-    lowercase: bool = option(False, "Look tokens up in lower case.")
+    lowercase: bool = option(False, "Look up tokens in lower case.")
     vocabulary: str | None = option(
-        None, "JSON file with the index of each token: an object, or a list in order of the indices.", metavar="FILE"
+        None, "JSON file with the index of each token: an object, or a list in index order.", metavar="FILE"
     )
-    lines: bool = option(False, "Take each line of a text file as one example.")
+    lines: bool = option(False, "Treat each line of a text file as one example.")
     window: int | None = option(
-        None, f"Tokens of one example at most: longer text is cut into windows; {WINDOW} if not given.", metavar="N"
+        None, f"Most tokens per example: longer text is cut into windows; {WINDOW} by default.", metavar="N"
     )
     burn_in: int | None = option(
         None,
-        "Tokens of a window that are read and not counted, where it continues a text; a quarter, at most 64, if not given.",
+        "Tokens that a window reads but does not count where it continues a text; by default a quarter of it, at most 64.",
         metavar="N",
     )
 
@@ -86,36 +86,36 @@ class InputOptions:
         _check(self.window is None or self.window > 0, "window", self.window, "a positive number of tokens")
         window = self.window or WINDOW
         fits = self.burn_in is None or 0 <= self.burn_in < window
-        _check(fits, "burn_in", self.burn_in, f"from 0 to {window - 1}, less than --window")
+        _check(fits, "burn_in", self.burn_in, f"a number from 0 to {window - 1}, less than --window")
 
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
     """What is recorded of each unit."""
 
-    layers: tuple[str, ...] = option((), "Only layers whose name matches GLOB; may be repeated.", metavar="GLOB")
+    layers: tuple[str, ...] = option((), "Scan only layers whose name matches GLOB; may be repeated.", metavar="GLOB")
     tap: Tap = option(
         "activation", "Read units after the nonlinearity that directly follows the layer, or the layer's own output."
     )
-    top: int = option(9, "How many exemplars to keep of each unit.", metavar="N")
+    top: int = option(9, "How many exemplars to keep for each unit.", metavar="N")
     streams: tuple[str, ...] = option(
         ("all",),
-        "What is read of recurrent layers, comma-separated: all, output (the states alone), cell, gates, or letters: c, i, f,"
-        " g, o, r, z, n.",
+        "What to read from recurrent layers, comma-separated: all, output (the states alone), cell, gates, or letters: c, i,"
+        " f, g, o, r, z, n.",
         metavar="STREAM,…",
         commas=True,
     )
     precision: Precision = option("fp32", "Number format of the forward pass.")
-    seed: int = option(0, "Decides the random sample of examples and every other draw.", metavar="N")
+    seed: int = option(0, "Seed of the random sample of examples and of every other random choice.", metavar="N")
     sample: int = option(
-        1024, "How many examples, drawn at random, keep every unit's response (histograms, quantiles).", metavar="N"
+        1024, "How many randomly drawn examples to keep every unit's response for (histograms, quantiles).", metavar="N"
     )
 
     def __post_init__(self) -> None:
         _check(bool(self.streams), "streams", self.streams, "one word or several, comma-separated")
-        _check(0 < self.top <= 1000, "top", self.top, "from 1 to 1000")
-        _check(self.seed >= 0, "seed", self.seed, "zero or more")
-        _check(0 < self.sample <= 65536, "sample", self.sample, "from 1 to 65536")
+        _check(0 < self.top <= 1000, "top", self.top, "a number from 1 to 1000")
+        _check(self.seed >= 0, "seed", self.seed, "a number from 0")
+        _check(0 < self.sample <= 65536, "sample", self.sample, "a number from 1 to 65536")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class UnitOptions:
     """Which units the stages after the scan are for."""
 
     units: tuple[str, ...] = option(
-        (), "Attributions and syntheses only of UNIT (layer:channel); may be repeated.", metavar="UNIT"
+        (), "Make attributions and syntheses only for UNIT (layer:channel); may be repeated.", metavar="UNIT"
     )
 
     def __post_init__(self) -> None:
@@ -133,38 +133,38 @@ class UnitOptions:
 
 @dataclass(frozen=True, slots=True)
 class AttributeOptions:
-    """Which pictures say what in an exemplar excited its unit. More may be asked for later; what is there stays."""
+    """Which attributions to compute. More can be added later; existing ones stay."""
 
     methods: tuple[str, ...] = option(
         ("deconv", "guided", "gradient"),
-        "Methods of attribution, commas between: gradient, input_x_gradient, deconv, guided, guided_neg, lrp or captum:NAME.",
+        "Attribution methods, comma-separated: gradient, input_x_gradient, deconv, guided, guided_neg, lrp or captum:NAME.",
         metavar="METHOD,…",
         commas=True,
     )
-    exemplars: int = option(3, "Attributions of the N strongest exemplars by max and by mean.", metavar="N")
+    exemplars: int = option(3, "How many of the strongest exemplars, by max and by mean, get attributions.", metavar="N")
 
     def __post_init__(self) -> None:
-        _check(bool(self.methods), "methods", self.methods, "one name or several, commas between")
+        _check(bool(self.methods), "methods", self.methods, "one name or several, comma-separated")
         _check(self.exemplars > 0, "exemplars", self.exemplars, "a positive number")
 
 
 @dataclass(frozen=True, slots=True)
 class SynthesizeOptions:
-    """Which pictures are made to excite units. More presets may be asked for later; what is there stays."""
+    """Which syntheses to make. More presets can be added later; existing pictures stay."""
 
     presets: tuple[str, ...] = option(
         ("lucid",),
-        "Presets, commas between: lucid, maco, yosinski-1 to yosinski-4.",
+        "Presets, comma-separated: lucid, maco, yosinski-1 to yosinski-4.",
         metavar="PRESET,…",
         commas=True,
     )
-    steps: int | None = option(None, "Steps of each synthesis; the preset's number for many units if not given.", metavar="N")
+    steps: int | None = option(None, "Steps of each synthesis; by default the preset's number for many units.", metavar="N")
     size: int | None = option(
-        None, "Shorter side of the pictures, in pixels; the input's if not given. Smaller is faster.", metavar="N"
+        None, "Shorter side of the pictures, in pixels; the input's by default. Smaller is faster.", metavar="N"
     )
 
     def __post_init__(self) -> None:
-        _check(bool(self.presets), "presets", self.presets, "one name or several, commas between")
+        _check(bool(self.presets), "presets", self.presets, "one name or several, comma-separated")
         _check(self.steps is None or self.steps > 0, "steps", self.steps, "a positive number")
         _check(self.size is None or self.size > 0, "size", self.size, "a positive number of pixels")
 
@@ -174,26 +174,26 @@ class ExplainOptions:
     """How one image is explained."""
 
     unit: str | None = option(
-        None, "The unit whose tree is drawn, layer:channel; the class that is predicted if not given.", metavar="UNIT"
+        None, "The unit whose tree is drawn, layer:channel; the predicted class by default.", metavar="UNIT"
     )
-    method: str = option("guided", "How pictures along a path are made: guided, deconv, gradient, guided_neg or lrp.")
-    children: int = option(4, "Children of the unit; half as many at each level further down, at least one.", metavar="N")
+    method: str = option("guided", "Method for the pictures along a path: guided, deconv, gradient, guided_neg or lrp.")
+    children: int = option(4, "Children of the unit; half as many at each further level, at least one.", metavar="N")
     depth: int = option(3, "Levels of the tree below the unit.", metavar="N")
-    strongest: int = option(6, "Units named of each layer.", metavar="N")
+    strongest: int = option(6, "How many of each layer's strongest units to list.", metavar="N")
 
     def __post_init__(self) -> None:
-        _check(0 < self.children <= 64, "children", self.children, "from 1 to 64")
-        _check(0 <= self.depth <= 64, "depth", self.depth, "from 0 to 64")
-        _check(0 <= self.strongest <= 1000, "strongest", self.strongest, "from 0 to 1000")
+        _check(0 < self.children <= 64, "children", self.children, "a number from 1 to 64")
+        _check(0 <= self.depth <= 64, "depth", self.depth, "a number from 0 to 64")
+        _check(0 <= self.strongest <= 1000, "strongest", self.strongest, "a number from 0 to 1000")
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeOptions:
-    """Where and how fast. Nothing here changes the result (but for rounding)."""
+    """Where and how fast to compute. Nothing here changes the results (except for rounding)."""
 
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.", metavar="NAME")
-    batch_size: int | None = option(None, "Examples per forward pass; chosen by a short trial if not given.", metavar="N")
-    workers: int | None = option(None, "Threads that read and decode; one a core if not given.", metavar="N")
+    batch_size: int | None = option(None, "Examples per forward pass; chosen by a short trial by default.", metavar="N")
+    workers: int | None = option(None, "Threads that read and decode; one per core by default.", metavar="N")
 
     def __post_init__(self) -> None:
         _check(self.batch_size is None or self.batch_size > 0, "batch_size", self.batch_size, "a positive number")

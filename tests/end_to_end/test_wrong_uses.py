@@ -350,7 +350,7 @@ def test_damaged_files_and_an_empty_class_are_passed_over_and_listed(torchlurk, 
     study = tmp_path / "s.lurk"
     done = torchlurk("analyze", model, folder, "--out", study)
     assert done.status == 0, done.err
-    assert "passed over 7" in done.out
+    assert "skipped 7" in done.out
     assert "nothing/: is a class without images" in done.out
     assert "noise/000.png" in done.out
     shown = json.loads(torchlurk("show", study, "conv2:3", "--json").out)

@@ -281,6 +281,17 @@ def test_what_scores_depend_on_beside_the_example_is_said_at_once_and_kept(tmp_p
     assert heard == [f"note: {note}"]
 
 
+def test_of_a_data_set_of_series_the_longest_decides_how_many_steps_a_layer_has(tmp_path):
+    rnn = nn.RNN(1, 2, batch_first=True)
+    series = [torch.linspace(0, 1, steps)[:, None] for steps in (3, 7, 5)]
+    with tl.analyze(rnn, series, tmp_path / "a.lurk", batch_size=1) as study:
+        states = [rnn(one)[0][:, 1].max().detach() for one in series]
+        (layer,) = study.layers
+        assert layer.record.shape == (7,)
+        scores = {one.example: one.score for one in layer[1].exemplars("max")}
+        assert [scores[example] for example in range(3)] == pytest.approx([float(one) for one in states], abs=1e-5)
+
+
 def test_a_complete_study_that_was_left_open_becomes_one_file_by_the_same_command(tmp_path):
     path = tmp_path / "a.lurk"
     scanned(nn.ReLU(), tmp_path).close()

@@ -15,13 +15,13 @@ from torchlurk.errors import TorchlurkError
 
 COMMANDS = {
     "demo": "Analyze the demo model on its drawn world.",
-    "layers": "List the layers of a model whose units can be looked at.",
-    "analyze": "Find out what every unit of a model responds to; write it to a study.",
+    "layers": "List the layers of a model whose units can be analyzed.",
+    "analyze": "Find out what every unit of a model responds to, and write a study.",
     "serve": "Explore studies in a browser.",
     "show": "Show what a study knows of one unit.",
-    "explain": "Show what made a unit what it is in one image.",
+    "explain": "Show which units drove a unit in one image.",
     "export": "Write a study with the app as static files.",
-    "check": "Verify a study file and say which stages are complete.",
+    "check": "Verify a study file and report which stages are complete.",
 }
 
 EXIT_INPUT, EXIT_OTHER, EXIT_INTERRUPTED = 2, 1, 130
@@ -67,10 +67,10 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Abort:
         sys.exit(_fail("interrupted", EXIT_INTERRUPTED))
     except KeyboardInterrupt:
-        sys.exit(_fail("interrupted: what was computed is kept; the same command continues it", EXIT_INTERRUPTED))
+        sys.exit(_fail("interrupted: what was computed is kept; rerun the same command to continue", EXIT_INTERRUPTED))
     except click.UsageError as error:
         name = error.ctx.command_path if error.ctx else "torchlurk"
-        sys.exit(_fail(f"{error.format_message().rstrip('.')}   ({name} --help lists what there is)", EXIT_INPUT))
+        sys.exit(_fail(f"{error.format_message().rstrip('.')}   ({name} --help lists the options)", EXIT_INPUT))
     except click.ClickException as error:
         sys.exit(_fail(error.format_message(), EXIT_INPUT))
     except TorchlurkError as error:
@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        sys.exit(_fail("no room left on the disk   (free some space; the same command continues)", EXIT_INPUT))
+        sys.exit(_fail("no space left on the disk   (free some space and rerun the same command to continue)", EXIT_INPUT))
 
 
 def _fail(message: str, status: int) -> int:

@@ -17,20 +17,22 @@ from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, Sc
 @click.argument("model")
 @click.argument("data")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="STUDY", help="The study to write, NAME.lurk.")
-@click.option("--weights", metavar="FILE", help="Weights: .safetensors or a .pt/.pth state_dict; 'random' to try things out.")
-@click.option("--stages", metavar="STAGE,…", help="Which of scan, attribute and synthesize, commas between.  [default: scan]")
-@click.option("--serve", is_flag=True, help="Open the app meanwhile, and go on until Ctrl-C.")
-@click.option("--port", default=8000, show_default=True, help="The port of --serve; where it is taken, the next free one.")
+@click.option("--weights", metavar="FILE", help="Weights: .safetensors or a .pt/.pth state_dict; 'random' for a trial run.")
+@click.option(
+    "--stages", metavar="STAGE,…", help="Which of scan, attribute and synthesize to run, comma-separated.  [default: scan]"
+)
+@click.option("--serve", is_flag=True, help="Serve the app during the analysis and afterwards, until Ctrl-C.")
+@click.option("--port", default=8000, show_default=True, help="The port of --serve; if it is taken, the next free one.")
 @flags(ScanOptions, UnitOptions, AttributeOptions, SynthesizeOptions, InputOptions, ComputeOptions)
 def command(
     model: str, data: str, out: Path, weights: str | None, stages: str | None, serve: bool, port: int, **given: Any
 ) -> None:
-    """Find out what every unit of MODEL responds to in DATA, and write it to a study.
+    """Find out what every unit of MODEL responds to in DATA, and write a study.
 
     MODEL is torchvision:NAME, timm:NAME, hf:NAME, FILE.py:CALLABLE, package.module:CALLABLE, or demo. DATA is a folder
     of images or of text files, one sub-folder per class (or none); a text file, or a .tsv of example and class; series in
-    .npy, .npz, .ts or .csv files; a .csv with the header path,class; or demo. The same command continues what was
-    interrupted.
+    .npy, .npz, .ts or .csv files; a .csv with the header path,class; or demo. Rerun the same command to
+    continue after an interruption.
     """
     from torchlurk.analysis import USUAL_STAGES, analyze_model
     from torchlurk.stages.stage import Settings

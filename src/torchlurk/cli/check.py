@@ -11,13 +11,13 @@ from torchlurk.store.checking import StageState, check
 from torchlurk.study import Study
 
 SKIPS_SHOWN = 100
-"""How many of the examples that were passed over are listed."""
+"""How many of the skipped examples are listed."""
 
 
 @click.command("check")
 @click.argument("study", type=click.Path(path_type=Path))
 def command(study: Path) -> None:
-    """Verify the file STUDY: its integrity, how complete each stage is, and what in the data was passed over."""
+    """Verify the file STUDY: its integrity, how complete each stage is, and which examples were skipped."""
     report = check(study)
     click.echo(f"{study}: a study, format {report.version}")
     click.echo("holds: " + ", ".join(f"{count:,} {name}" for name, count in report.counts.items()))
@@ -26,10 +26,8 @@ def command(study: Path) -> None:
     if report.problems:
         for problem in report.problems:
             click.echo(f"problem: {problem}")
-        raise StudyError(
-            f"{study} is damaged: {len(report.problems)} problem(s)", "make it anew, or take it from where it came"
-        )
-    click.echo("no problem found")
+        raise StudyError(f"{study} is damaged: {len(report.problems)} problem(s)", "restore a copy, or run the analysis again")
+    click.echo("no problems found")
     _tell(study)
 
 
@@ -37,8 +35,8 @@ def _state(stage: StageState) -> str:
     if stage.finished:
         return f"{stage.stage}: done ({stage.finished})"
     if not stage.shards:
-        return f"{stage.stage}: begun; analyze continues it"
-    return f"{stage.stage}: {stage.examples:,} of {stage.all_examples:,} examples done; analyze continues it"
+        return f"{stage.stage}: begun; torchlurk analyze continues it"
+    return f"{stage.stage}: {stage.examples:,} of {stage.all_examples:,} examples done; torchlurk analyze continues it"
 
 
 def _tell(path: Path) -> None:
@@ -46,6 +44,6 @@ def _tell(path: Path) -> None:
         for note in study.notes:
             click.echo(f"note: {note}")
         for skip in study.skipped[:SKIPS_SHOWN]:
-            click.echo(f"passed over {skip.path}: {skip.reason}")
+            click.echo(f"skipped {skip.path}: {skip.reason}")
         if len(study.skipped) > SKIPS_SHOWN:
             click.echo(f"and {len(study.skipped) - SKIPS_SHOWN:,} more")

@@ -15,12 +15,17 @@ SYNTHESIZED = ("block1", "block2", "block3", "block4", "head")
 
 @click.command("demo")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("demo.lurk"), show_default=True, metavar="STUDY", help="Where to."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("demo.lurk"),
+    show_default=True,
+    metavar="STUDY",
+    help="The study to write.",
 )
-@click.option("--port", default=8000, show_default=True, help="The port of the app; where it is taken, the next free one.")
+@click.option("--port", default=8000, show_default=True, help="The port of the app; if it is taken, the next free one.")
 @click.option("--no-serve", is_flag=True, help="Do not open the app.")
 def command(out: Path, port: int, no_serve: bool) -> None:
-    """Analyze the demo, a small network that tells drawn things apart, and open the app on it. Needs no download."""
+    """Analyze the demo, a small network that classifies drawn objects, and open the app. Needs no download."""
     from torchlurk.analysis import analyze_model
     from torchlurk.options import ScanOptions
     from torchlurk.stages.stage import Settings

@@ -16,7 +16,7 @@ from torchlurk.options import ExplainOptions
 @click.command("explain")
 @click.argument("study", type=click.Path(path_type=Path))
 @click.argument("image", type=click.Path(path_type=Path), required=False)
-@click.option("--class", "of_class", metavar="NAME", help="In place of IMAGE: the mean over examples of this class.")
+@click.option("--class", "of_class", metavar="NAME", help="Instead of IMAGE: the mean over examples of this class.")
 @click.option("--model", required=True, metavar="MODEL", help="The model that the study was made with.")
 @click.option("--weights", metavar="FILE", help="Its weights, as for `torchlurk analyze`.")
 @flags(ExplainOptions)
@@ -36,14 +36,13 @@ def command(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Show what made a unit what it is in one IMAGE, or on average over a class: the tree of the units beneath it, each
-    with its share.
+    """Show which units drove a unit in one IMAGE, or on average over a class, as a tree with the share of each.
 
-    MODEL must be the one that STUDY was made with. Shares are of what each unit is made of, and add up to 100 %.
+    MODEL must be the one that STUDY was made with. The shares of all units that feed a unit add up to 100 %.
     """
     options = collect(ExplainOptions, given)
     if (image is None) == (of_class is None):
-        raise OptionError("give an IMAGE or a --class, and not both", "torchlurk explain STUDY photo.jpg --model MODEL")
+        raise OptionError("give either an IMAGE or a --class", "torchlurk explain STUDY photo.jpg --model MODEL")
     if out:
         check_name(out, (".svg",))
     from torchlurk.explanation import document, explain_on

@@ -13,8 +13,8 @@ from torchlurk.cli.progress import watcher
 @click.argument("study", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
 def command(study: Path, folder: Path) -> None:
-    """Write the app with STUDY into FOLDER, as files that any web host can serve, under any path."""
+    """Write the app with STUDY into FOLDER, as static files that any web host can serve under any path."""
     from torchlurk.export import export
 
     files = export([study], folder, watcher())
-    click.echo(f"{folder}: {files:,} files; to look at them here: python -m http.server --directory {folder}")
+    click.echo(f"{folder}: {files:,} files; to view them here: python -m http.server --directory {folder}")

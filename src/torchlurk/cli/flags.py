@@ -15,7 +15,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
-    """Numbers with commas between, such as 0.485,0.456,0.406."""
+    """Comma-separated numbers, such as 0.485,0.456,0.406."""
 
     name = "numbers"
 
@@ -26,11 +26,11 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in new
         try:
             return tuple(float(part) for part in str(value).split(","))
         except ValueError:
-            self.fail(f"'{value}' is not numbers with commas between, such as 0.485,0.456,0.406", param, ctx)
+            self.fail(f"'{value}' is not a comma-separated list of numbers, such as 0.485,0.456,0.406", param, ctx)
 
 
 class Words(click.ParamType):  # type: ignore[type-arg]
-    """Words with commas between."""
+    """Comma-separated words."""
 
     name = "words"
 
@@ -42,7 +42,7 @@ class Words(click.ParamType):  # type: ignore[type-arg]
 
 
 class Extent(click.ParamType):  # type: ignore[type-arg]
-    """One number of pixels, or height and width with a comma between."""
+    """One number of pixels, or height and width, comma-separated."""
 
     name = "extent"
 
@@ -52,7 +52,7 @@ class Extent(click.ParamType):  # type: ignore[type-arg]
             return value
         parts = str(value).split(",")
         if len(parts) not in (1, 2) or not all(part.strip().isdigit() for part in parts):
-            self.fail(f"'{value}' is not a number of pixels, nor HEIGHT,WIDTH", param, ctx)
+            self.fail(f"'{value}' is neither a number of pixels nor HEIGHT,WIDTH", param, ctx)
         return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
 
 

@@ -27,11 +27,11 @@ WIDTH = 240
     help="Shape of the network's input, where the model does not tell: of a picture, a series, or a text (T tokens).",
 )
 @click.option(
-    "--all", "every", is_flag=True, help="Also what is scanned only when --layers names it: pools, joins by concatenation."
+    "--all", "every", is_flag=True, help="Include layers that are scanned only if --layers names them: pools, concatenations."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document, with the graph.")
 def command(model: str, weights: str | None, shape: str | None, every: bool, as_json: bool) -> None:
-    """List the layers of MODEL whose units can be looked at. Weights are not needed for that."""
+    """List the layers of MODEL whose units can be analyzed. This needs no weights."""
     from torchlurk.stages.dry_pass import survey_model
 
     found = survey_model(model, weights, shape)

@@ -10,10 +10,13 @@ import click
 @click.command("serve")
 @click.argument("studies", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="STUDY...")
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Where to listen; on another than this machine a token is asked for."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; other than this machine's own, access requires a token.",
 )
-@click.option("--port", default=8000, show_default=True, help="The port; where it is taken, the next free one.")
-@click.option("--model", metavar="MODEL", help="The model of a study, to look at images with: the pages Image and Live.")
+@click.option("--port", default=8000, show_default=True, help="The port; if it is taken, the next free one.")
+@click.option("--model", metavar="MODEL", help="The model of one of the studies, for the pages Image and Live.")
 @click.option("--weights", metavar="FILE", help="Its weights, as for `torchlurk analyze`.")
 @click.option("--class-names", metavar="FILE", help="JSON or text file with a name for each of the model's outputs.")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
@@ -28,7 +31,7 @@ def command(
 ) -> None:
     """Explore studies in a browser: the network, its layers, units and classes.
 
-    A study may still be being written: pages fill in.
+    A study may still be in the making: its pages fill in as results arrive.
     """
     from torchlurk.errors import OptionError
     from torchlurk.server.running import ModelChoice, serve

@@ -31,12 +31,12 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".pd
     type=click.Choice(get_args(Rendering)),
     default="signed",
     show_default=True,
-    help="How the sheet draws attributions: around grey, by magnitude, or as the image that shows through.",
+    help="How the sheet draws attributions: signed around grey, by magnitude, or laid over the image.",
 )
 def command(study: Path, unit: str, as_json: bool, out: Path | None, rendering: Rendering) -> None:
-    """Show what STUDY knows of one UNIT, written layer:channel: its exemplars, classes and statistics.
+    """Show what STUDY knows about one UNIT, written layer:channel: its exemplars, classes and statistics.
 
-    With --out, UNIT may also be a layer: then the sheet shows each unit's strongest example: the box, or the text or series
+    With --out, UNIT may also be a layer; the sheet then shows each unit's strongest example: its box, or the text or series
     around its strongest step.
     """
     if out:
@@ -48,7 +48,7 @@ def command(study: Path, unit: str, as_json: bool, out: Path | None, rendering: 
             return
         found = opened.unit(unit)
         if examples := of_some_examples(opened.reader, found.record.layer.name):
-            click.echo(f"the scan goes on: this is of {examples:,} examples so far", err=True)
+            click.echo(f"the scan is still running: these results cover {examples:,} examples so far", err=True)
         if out:
             _draw(found.picture(rendering), out, quiet=as_json)
         if as_json:

@@ -10,11 +10,11 @@ from torchlurk.input_words import WORDS
 from torchlurk.study import LayerView, Study
 
 SKIPS_SHOWN = 5
-"""How many of the files that were passed over are named."""
+"""How many of the skipped files are named."""
 
 
 def summary(path: Path) -> str:
-    """What the study holds, what was passed over, and three commands that show something."""
+    """What the study holds, what was skipped, and commands to look at it."""
     with Study(path) as study:
         units = sum(len(layer) for layer in study.layers)
         lines = [f"{path}: {len(study.layers)} layers, {units:,} units, {study.reader.example_count():,} examples"]
@@ -22,7 +22,7 @@ def summary(path: Path) -> str:
         lines += [f"note: {note}" for note in study.notes]
         lines += ["", "Look at a unit (the most selective ones of the last layers):"]
         lines += [f"  torchlurk show {path} {unit} --out unit.png" for unit in most_selective(study)]
-        lines += ["", "or at all of them:", f"  torchlurk serve {path}"]
+        lines += ["", "Look at all of them:", f"  torchlurk serve {path}"]
         words = WORDS[study.reader.inputs().kind]
         if words.attributed and "attribute" not in study.runs:
             lines += ["", f"The same command with --stages attribute adds what in {words.attributed} excited each unit."]
@@ -53,5 +53,5 @@ def _skipped(study: Study) -> list[str]:
     if not skipped:
         return []
     rest = len(skipped) - SKIPS_SHOWN
-    lines = [f"passed over {len(skipped)}:"] + [f"  {skip.path}: {skip.reason}" for skip in skipped[:SKIPS_SHOWN]]
+    lines = [f"skipped {len(skipped)}:"] + [f"  {skip.path}: {skip.reason}" for skip in skipped[:SKIPS_SHOWN]]
     return lines + ([f"  and {rest} more (torchlurk check {study.path} lists all)"] if rest > 0 else [])

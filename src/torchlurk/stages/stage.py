@@ -81,14 +81,27 @@ class Task:
         Raises `DataError` where there is none.
         """
         order: Sequence[int] = range(len(self.source.examples))
-        if self.source.lengths is not None:
-            order = np.argsort(-self.source.lengths, kind="stable").tolist()[:1] + list(order)
+        if self.source.kind.name != "pictures":
+            order = [int(np.argmax(self._lengths())), *order]
         skipped: dict[int, str] = {}
         for batch in feed(self.source, order, 1, 1):
             if len(batch):
                 return self.source.kind.inputs(batch, self.device, dtype)
             skipped |= batch.skipped
         raise self.nothing_to_read(skipped)
+
+    def _lengths(self) -> Sequence[int]:
+        """The steps of each text or series, 0 for those that cannot be read; reads them all where only reading tells."""
+        if self.source.lengths is not None:
+            lengths: list[int] = self.source.lengths.tolist()
+            return lengths
+        return [self._length(index) for index in range(len(self.source.examples))]
+
+    def _length(self, index: int) -> int:
+        try:
+            return self.source.counted(index)[1]
+        except DataError:
+            return 0
 
     def some_inputs(self, dtype: torch.dtype, most: int) -> torch.Tensor:
         """At most so many examples, spread over the data, as one batch, without those that cannot be read."""
