@@ -163,7 +163,7 @@ def task_of(
     else:
         loaded = LoadedModel(unwrap(model), None, type(model).__name__)
     if isinstance(data, (str, Path)):
-        source = open_source(str(data), settings.inputs, loaded.preprocessing, vocabulary)
+        source = open_source(str(data), settings.inputs, loaded.preprocessing, vocabulary, loaded.text)
     else:
         source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary)
     device = choose_device(settings.compute.device)

@@ -177,6 +177,14 @@ class InputDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadsText:
+    """How a published model reads text: its tokenizer.json, and the most tokens that it takes; None where unknown."""
+
+    tokenizer: str | None = None
+    longest: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TextExample:
     """One example of text: its tokens as they stand in the document, each with its offset there, in characters.
 

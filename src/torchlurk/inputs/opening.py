@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torchlurk.errors import OptionError
@@ -15,8 +16,8 @@ from torchlurk.inputs.sources.folder import ImageFolder
 from torchlurk.inputs.sources.listing import Listing
 from torchlurk.inputs.sources.recognition import check_options, recognized
 from torchlurk.inputs.text.source import open_text
-from torchlurk.options import InputOptions
-from torchlurk.records import Preprocessing
+from torchlurk.options import WINDOW, InputOptions
+from torchlurk.records import Preprocessing, ReadsText
 
 
 def open_source(
@@ -24,10 +25,12 @@ def open_source(
     options: InputOptions,
     default: Preprocessing | None = None,
     vocabulary: Mapping[str, int] | Sequence[str] | None = None,
+    reads_text: ReadsText | None = None,
 ) -> Source:
     """The source that DATA names: a folder or list of images, text or series, a file of text or series, or `demo`.
 
-    `default` is the model's own preprocessing, `vocabulary` one that a program gives. Of the demo, `limit` is how many
+    `default` is the model's own preprocessing, `reads_text` how it reads text by itself, `vocabulary` one that a program
+    gives. Of the demo, `limit` is how many
     pictures are drawn. Raises `DataError` where there is nothing to read, or where the pictures differ in size and nothing
     says how to make them alike; `OptionError` for options that do not go together or not with this kind of data.
     """
@@ -41,10 +44,23 @@ def open_source(
     listed = read_list(path) if path.suffix.lower() == ".csv" and is_list(path) else None
     root = path.parent if listed else path
     if kind == "text":
-        return open_text(root, options, vocabulary, data, listed)
+        return open_text(root, _as_the_model_reads(options, reads_text, vocabulary), vocabulary, data, listed)
     if kind == "series":
         return open_series(root, options, data, listed)
     return _images(root, options, default, data, listed)
+
+
+def _as_the_model_reads(
+    options: InputOptions, known: ReadsText | None, vocabulary: Mapping[str, int] | Sequence[str] | None
+) -> InputOptions:
+    """The options with the model's own tokenizer and window where none are given."""
+    if known is None:
+        return options
+    if known.tokenizer and options.tokenizer is None and options.vocabulary is None and vocabulary is None:
+        options = replace(options, tokenizer=known.tokenizer)
+    if known.longest and options.window is None and known.longest < WINDOW:
+        options = replace(options, window=known.longest)
+    return options
 
 
 def _demo(options: InputOptions, default: Preprocessing | None) -> Source:

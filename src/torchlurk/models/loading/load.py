@@ -18,7 +18,7 @@ from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.loading.preprocessing import translate
 from torchlurk.models.loading.sources import Network, Weights, hf_network, timm_network, torchvision_network
 from torchlurk.models.loading.weights import load_state, read_state
-from torchlurk.records import Preprocessing
+from torchlurk.records import Preprocessing, ReadsText
 
 _SOURCES: dict[str, Callable[[str, Weights, object], Network]] = {
     "torchvision": torchvision_network,
@@ -35,12 +35,13 @@ _KINDS = "torchvision:NAME, timm:NAME, hf:NAME, FILE.py:CALLABLE, package.module
 class LoadedModel:
     """A network as it runs: `module` in eval mode and out of its wrappers, on the CPU unless its own code moved it.
 
-    `preprocessing` is None where nothing is known of it.
+    `preprocessing` is None where nothing is known of it, `text` where the model's library does not say that it takes text.
     """
 
     module: nn.Module
     preprocessing: Preprocessing | None
     spec: str
+    text: ReadsText | None = None
 
 
 def load(spec: str, weights: str | Path | None = None, *, preprocessing: bool = True) -> LoadedModel:
@@ -58,6 +59,8 @@ def load(spec: str, weights: str | Path | None = None, *, preprocessing: bool = 
             module, described = _built(spec)
             module = unwrap(module)
             _load_into(module, spec, weights)
+    if isinstance(described, ReadsText):
+        return LoadedModel(unwrap(module).eval(), None, spec, described)
     return LoadedModel(unwrap(module).eval(), _read(described, required=preprocessing), spec)
 
 

@@ -24,12 +24,22 @@ from torchlurk.errors import ModelError, WeightsError, nearest
 from torchlurk.models.loading.extras import import_timm, import_torchvision, import_transformers
 from torchlurk.models.loading.preprocessing import translate
 from torchlurk.models.loading.weights import State, build_to_fit
-from torchlurk.records import Preprocessing
+from torchlurk.records import Preprocessing, ReadsText
 
 Result = TypeVar("Result")
 Weights = State | Literal["random"] | None
 Network = tuple[nn.Module, object]
 """A module, and its preprocessing as its library describes it."""
+
+_TEXT_MODELS = {
+    "ForSequenceClassification": "AutoModelForSequenceClassification",
+    "ForMaskedLM": "AutoModelForMaskedLM",
+    "ForCausalLM": "AutoModelForCausalLM",
+    "LMHeadModel": "AutoModelForCausalLM",
+}
+"""By how the name of a transformers class ends, the class that builds it, of models that take token ids."""
+
+_TOKENIZER = "tokenizer.json"
 
 _AUXILIARY = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
 """torchvision's networks with classifiers for training only, which are there or not, and under which names."""
@@ -102,17 +112,19 @@ def timm_network(name: str, weights: Weights, source: object) -> Network:
 
 
 def hf_network(name: str, weights: Weights, source: object) -> Network:
-    """An image classification model of transformers, from a folder or the hub, with its image processor if it has one.
+    """A model of transformers, from a folder or the hub: for text as its configuration says, else one of image classification.
 
-    A state decides the number of classes. What is in the local cache is used without asking the hub.
+    One for text comes with how it reads text, one for images with its image processor if it has one. A state decides the
+    number of classes. What is in the local cache is used without asking the hub.
     """
     transformers = import_transformers()
     folder = Path(name).expanduser()
     if not folder.is_dir() and (folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise ModelError(f"there is no folder '{name}' with a model", "hf:NAME is a name on the hub, or a local folder")
     where = str(folder) if folder.is_dir() else name
-    auto = transformers.AutoModelForImageClassification
     config = _from_hub(name, lambda local: transformers.AutoConfig.from_pretrained(where, local_files_only=local))
+
+    auto = _auto_class(transformers, config)
 
     def build(classes: int | None) -> nn.Module:
         if classes is not None:
@@ -127,11 +139,26 @@ def hf_network(name: str, weights: Weights, source: object) -> Network:
             module = build_to_fit(build, None if weights == "random" else weights, source)
     except ValueError as error:
         raise _not_built("transformers", name, error) from error
+    if auto is not transformers.AutoModelForImageClassification:
+        return module, _reads_text(config, folder if folder.is_dir() else None, name)
     try:
         load = transformers.AutoImageProcessor.from_pretrained
         return module, _from_hub(name, lambda local: load(where, local_files_only=local))
     except WeightsError:  # a model without one: the user says how pictures come in
         return module, None
+
+
+def _auto_class(transformers: Any, config: Any) -> Any:
+    """The class that builds a model as its configuration says it was saved."""
+    saved = next(iter(getattr(config, "architectures", None) or ()), "")
+    found = next((auto for ending, auto in _TEXT_MODELS.items() if saved.endswith(ending)), "AutoModelForImageClassification")
+    return getattr(transformers, found)
+
+
+def _reads_text(config: Any, folder: Path | None, name: str) -> ReadsText:
+    file = str(folder / _TOKENIZER) if folder else _cached(name, [_TOKENIZER])
+    longest = getattr(config, "max_position_embeddings", None)
+    return ReadsText(file if file and Path(file).is_file() else None, longest if isinstance(longest, int) else None)
 
 
 def _torchvision_options(name: str, state: Mapping[str, Tensor] | None) -> dict[str, Any]:
