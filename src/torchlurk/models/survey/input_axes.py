@@ -42,11 +42,11 @@ def find_axes(module: nn.Module, inputs: Tensor, other: Tensor, constants: Mappi
         return fitting[0]
     name = type(module).__name__
     if not fitting and len(failures) == len(CANDIDATES[inputs.dim()]):
-        raise ModelError(f"{name} cannot run on these inputs: {failures[0]}", "check that the data is what the network takes")
+        raise ModelError(f"{name} cannot run on these inputs: {failures[0]}", "check that the data is what the network expects")
     found = f"{' and '.join(fitting)} both fit" if fitting else "none fits"
     raise ModelError(
-        f"it cannot be told in which order {name} has examples and steps ({found})",
-        f"say it with --input-axes: {', '.join(CANDIDATES[inputs.dim()])}",
+        f"the trial run cannot tell in which order {name} takes batch and time ({found})",
+        f"give --input-axes: {', '.join(CANDIDATES[inputs.dim()])}",
     )
 
 
