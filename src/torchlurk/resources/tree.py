@@ -141,14 +141,16 @@ class StudyTree:
     def _kernels(self, layer: Layer) -> Float32[np.ndarray, "unit channel height width"]:
         found = self.reader.kernels(layer.name)
         if found is None or len(found) != layer.channels or not 0 < found[0].size <= MOST_PIXELS:
-            raise StudyError(f"the kernels of layer '{layer.name}' do not fit it", "torchlurk check STUDY tells more")
+            raise StudyError(
+                f"the kernels of layer '{layer.name}' do not fit it", "torchlurk check STUDY lists what is damaged"
+            )
         return found
 
     def _input_size(self) -> tuple[int, int]:
         """Height and width of the network's input; raises `StudyError` where no picture can have them."""
         shape = self.reader.input_shape()
         if len(shape) < 2 or not 0 < shape[-2] * shape[-1] <= MOST_PIXELS:
-            raise StudyError(f"no picture has the shape {list(shape)}", "torchlurk check STUDY tells what is damaged")
+            raise StudyError(f"no picture has the shape {list(shape)}", "torchlurk check STUDY lists what is damaged")
         return shape[-2], shape[-1]
 
     def _layer(self, layer: str) -> Resource | None:
@@ -232,5 +234,5 @@ def _json(document: Any) -> Resource:
         return Resource("application/json", text.encode())
     except (ValueError, RecursionError) as error:  # options of a run with NaN, half characters, or too deep
         raise StudyError(
-            "the study holds a value that a document cannot", "torchlurk check STUDY tells what is damaged"
+            "the study contains a value that cannot be written as JSON", "torchlurk check STUDY lists what is damaged"
         ) from error
