@@ -52,7 +52,7 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
     """
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown or not stages:
-        raise OptionError(f"--stages names '{', '.join(unknown)}'", f"there is: {', '.join(STAGES)}")
+        raise OptionError(f"--stages names '{', '.join(unknown)}'", f"available: {', '.join(STAGES)}")
     wanted = [make(task) for name, make in STAGES.items() if name in stages]
     earlier = _earlier_runs(task.out)
     runs = {stage.name: _new_run(task, stage) for stage in wanted}
@@ -117,8 +117,8 @@ def refuse_mismatch(out: Path, earlier: Run, now: Run) -> None:
     ]
     if differing:
         raise MismatchError(
-            f"{out} was made otherwise: {'; '.join(differing)}",
-            f"give the same again, or start anew with another --out or without {out}",
+            f"{out} was made with different settings: {'; '.join(differing)}",
+            "rerun with the original settings, or choose another --out",
         )
 
 
@@ -186,7 +186,7 @@ def survey_model(model: str, weights: str | None, shape: str | None) -> Survey:
             except ModelError as error:
                 refused = refused or error
     assert refused is not None
-    raise ModelError(refused.message, "say the input's shape with --input C,H,W")
+    raise ModelError(refused.message, "give the input's shape with --input C,H,W")
 
 
 def _no_weights(model: str) -> str | None:
@@ -197,7 +197,7 @@ def _no_weights(model: str) -> str | None:
 def _parsed(shape: str) -> tuple[int, ...]:
     parts = shape.split(",")
     if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
-        raise OptionError(f"--input is {shape!r}", "it may be C,H,W, for example 3,224,224")
+        raise OptionError(f"--input is {shape!r}", "use C,H,W, for example 3,224,224")
     return tuple(int(part) for part in parts)
 
 
