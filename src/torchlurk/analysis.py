@@ -76,7 +76,7 @@ def _fold_in(task: Task) -> None:
     try:
         task.writer().close()
     except StorageError as error:
-        task.progress.say(f"{task.out} stays with the files {task.out.name}-* beside it: {error.message}")
+        task.progress.say(f"{task.out} keeps the files {task.out.name}-* beside it: {error.message}")
     except StudyError:  # another process is writing it, and will make one file of it
         return
 

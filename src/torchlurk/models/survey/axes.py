@@ -26,9 +26,9 @@ class Axes:
         if text not in SEQUENCES:
             raise OptionError(f"--input-axes is '{text}'", f"available: {', '.join(SEQUENCES)}")
         channel = text.index("c") if "c" in text else None
-        return cls(text.index("b"), channel, text.index("t"), "say what the axes of its input are with --input-axes")
+        return cls(text.index("b"), channel, text.index("t"), "give the order of its input axes with --input-axes")
 
 
 SEQUENCES = ("bt", "tb", "btc", "tbc", "bct")
 
-PICTURES = Axes(0, 1, None, "set the input size that it was made for with --resize and --crop, and its channels with --mean")
+PICTURES = Axes(0, 1, None, "set the input size that it expects with --resize and --crop, and its channels with --mean")
