@@ -165,7 +165,7 @@ def test_a_git_checkout_is_not_an_export(app, tmp_path):
     (folder / ".git").mkdir(parents=True)
     (folder / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
     (folder / "README.md").write_text("mine")
-    refused(folder, "other things in it: .git, README.md")
+    refused(folder, "contains other files: .git, README.md")
 
 
 def test_an_export_without_a_list_is_left_alone(app, tmp_path):
@@ -344,7 +344,7 @@ def test_a_folder_on_another_disk_inside_is_not_half_written(site, disk):
     subprocess.run(["mount", "--bind", str(disk), str(site / "assets")], check=True)
     try:
         before = everything(site)
-        with pytest.raises(StorageError, match="what is there stays as it was"):
+        with pytest.raises(StorageError, match="existing files are unchanged"):
             export([], site)
         assert everything(site) == before
     finally:

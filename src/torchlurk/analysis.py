@@ -49,7 +49,7 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
     """
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown or not stages:
-        raise OptionError(f"--stages names '{', '.join(unknown)}'", f"there is: {', '.join(STAGES)}")
+        raise OptionError(f"--stages names '{', '.join(unknown)}'", f"available: {', '.join(STAGES)}")
     check_stages(tuple(stages), task.source.kind.name)
     task = with_burn_in(task)
     wanted = [make(task) for name, make in STAGES.items() if name in stages]
@@ -75,7 +75,7 @@ def _fold_in(task: Task) -> None:
     try:
         task.writer().close()
     except StorageError as error:
-        task.progress.say(f"{task.out} stays with the files {task.out.name}-* beside it: {error.message}")
+        task.progress.say(f"{task.out} keeps the files {task.out.name}-* beside it: {error.message}")
     except StudyError:  # another process is writing it, and will make one file of it
         return
 
@@ -116,8 +116,8 @@ def refuse_mismatch(out: Path, earlier: Run, now: Run) -> None:
     ]
     if differing:
         raise MismatchError(
-            f"{out} was made otherwise: {'; '.join(differing)}",
-            f"give the same again, or start anew with another --out or without {out}",
+            f"{out} was made with different settings: {'; '.join(differing)}",
+            "rerun with the original settings, or choose another --out",
         )
 
 

@@ -135,7 +135,7 @@ def explain_on(
     """The same on a model that is ready."""
     several: Sequence[Any] = image if isinstance(image, (list, tuple)) else [image]
     if not several:
-        raise OptionError("no image was given", "give one, or several of which the mean is to be shown")
+        raise OptionError("no image was given", "give one image, or several to show their mean")
     inputs = torch.cat([_inputs(bench, one) for one in several])
     inspector = bench.inspect(inputs)
     root = _root(inspector, options.unit, position)

@@ -22,7 +22,7 @@ def export(studies: Sequence[Path], folder: Path, progress: Progress | None = No
     progress = progress or Silence()
     app = app_files()
     if not app:
-        raise TorchlurkError("the web app was not built into this installation", "install Torchlurk from its wheel")
+        raise TorchlurkError("this installation does not contain the web app", "install Torchlurk from its wheel")
     readers: list[Reader] = []
     try:
         readers += map(Reader, studies)

@@ -114,7 +114,7 @@ class ModelSession:
         """An example as the network saw it; raises `UnknownImageError` where the study does not hold its picture."""
         stored = None if self.study is None else self.study.picture(index)
         if stored is None:
-            raise UnknownImageError(f"the study holds no picture of example {index}", "choose another")
+            raise UnknownImageError(f"the study has no picture of example {index}", "choose another example")
         pixels = np.array(decode_stored(stored[1]))
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
@@ -130,14 +130,14 @@ class ModelSession:
             raise OptionError(f"the study has no class '{named}'{known}", "torchlurk serve STUDY lists them")
         held = pictured_examples(self.study, found[0].index, most)
         if not held:
-            raise UnknownImageError(f"the study holds no picture of class '{found[0].label}'", "choose another")
+            raise UnknownImageError(f"the study has no picture of class '{found[0].label}'", "choose another")
         return tuple(self.example(index) for index, _ in held)
 
     def inspect(self, inputs: Float[Tensor, "image ..."]) -> Inspector:
         """The images, open to questions; what is known of the model from the last ones of that size is used again."""
         if self.study is not None and tuple(inputs.shape[1:]) != tuple(self.study.input_shape()):
             shape, wanted = ("×".join(map(str, one)) for one in (inputs.shape[1:], self.study.input_shape()))
-            raise DataError(f"the image is {shape}, and the study was made on {wanted}", "give it at that size")
+            raise DataError(f"the image is {shape}, and the study was made with {wanted}", "give an image of that size")
         inputs = inputs.to(self.device)
         if self._first is None or self._first.inputs.shape[1:] != inputs.shape[1:]:
             self._first = Inspector(self.module, inputs, layers=self._layers, tap=self._tap, samples=self.study)
@@ -197,7 +197,7 @@ def check_model(model: nn.Module, study: Reader, called: str) -> None:
     """Raises `MismatchError` where the study was made with another model, `StudyError` where nothing was run for it."""
     run = study.runs().get("scan")
     if run is None:
-        raise StudyError(f"'{study.path}' holds no scan", "analyze the model first")
+        raise StudyError(f"'{study.path}' contains no scan", "run torchlurk analyze first")
     if fingerprint(model) != run.model_fingerprint:
         raise MismatchError(
             f"{called} is not the model that '{study.path}' was made with ({run.model}): its modules or weights differ",
@@ -213,5 +213,5 @@ def _read_as(study: Reader | None, layers: tuple[str, ...]) -> tuple[Tap, tuple[
     tap: Tap = "output" if run.options.get("tap") == "output" else "activation"
     known = tuple(layer.name for layer in study.layers())
     if not known:
-        raise OptionError(f"'{study.path}' has no layers", "analyze the model first")
+        raise OptionError(f"'{study.path}' has no layers", "run torchlurk analyze first")
     return tap, layers or known

@@ -125,9 +125,7 @@ class Site:
         beside = [one.name for one in folder.iterdir() if not one.name.startswith(self._new.name)]
         if LIST not in beside:
             if beside:
-                raise OptionError(
-                    f"'{named}' has other things in it: {_some(beside)}", "name a new folder, or an earlier export"
-                )
+                raise OptionError(f"'{named}' contains other files: {_some(beside)}", "name a new folder, or an earlier export")
             return {}
         file = folder / LIST
         if not stat.S_ISREG(file.lstat().st_mode):
@@ -178,7 +176,7 @@ class Site:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         where = "" if full or not error.filename else f" ('{error.filename}')"
         return StorageError(
-            f"cannot write to '{self._named}': {error.strerror or error}{where}; what is there stays as it was",
+            f"cannot write to '{self._named}': {error.strerror or error}{where}; existing files are unchanged",
             "free some space, or name another folder" if full else "name another folder",
         )
 

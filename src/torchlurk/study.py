@@ -219,13 +219,13 @@ class UnitView:
     def exemplars(self, by: str = "max") -> tuple[Exemplar, ...]:
         """The strongest examples `by` "max" or "mean", strongest first; or by "quantile" of the max, lowest first."""
         if by not in self.record.exemplars:
-            raise UnitError(f"no exemplars by '{by}'", f"there is: {', '.join(self.record.exemplars)}")
+            raise UnitError(f"no exemplars by '{by}'", f"available: {', '.join(self.record.exemplars)}")
         return self.record.exemplars[by]
 
     def classes(self, by: str = "max", top: int | None = None) -> list[tuple[str, float]]:
         """Classes and the means over their examples of the per-example "max" or "mean", highest first."""
         if by not in self.record.classes:
-            raise UnitError(f"no class means by '{by}'", f"there is: {', '.join(self.record.classes)}")
+            raise UnitError(f"no class means by '{by}'", f"available: {', '.join(self.record.classes)}")
         values = self.record.classes[by]
         return [(one.label, value) for one, value in top_classes(values, self._study.classes, most=top or len(values))]
 

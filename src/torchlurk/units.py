@@ -36,7 +36,8 @@ def matching(globs: Iterable[str], names: Sequence[str]) -> list[str]:
         found = fnmatch.filter(names, glob)
         if not found:
             raise UnitError(
-                f"no layer matches '{glob}'{nearest(glob, names)}", "torchlurk layers MODEL lists all; quote the glob"
+                f"no layer matches '{glob}'{nearest(glob, names)}",
+                "torchlurk layers MODEL lists all layers; put the glob in quotes",
             )
         wanted.update(found)
     return [name for name in names if name in wanted]

@@ -357,7 +357,7 @@ def test_tokens_and_vectors_have_attributions_too() -> None:
         ("nowhere:1", {}, UnitError, "no layer matches 'nowhere'"),
         ("0:1", {"position": (99, 0)}, UnitError, r"has no position \(99, 0\)"),
         ("0:1", {"position": (1,)}, UnitError, r"has no position \(1,\)"),
-        ("0:1", {"position": (1, 1), "reduce": "mean"}, OptionError, "both asked for"),
+        ("0:1", {"position": (1, 1), "reduce": "mean"}, OptionError, "both a position and the mean"),
         ("0:1", {"method": "guidd"}, OptionError, "nearest: guided"),
     ],
 )
@@ -371,5 +371,5 @@ def test_a_model_that_cuts_the_gradient_off_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x.detach())
 
-    with pytest.raises(ModelError, match="no gradient goes from layer '0' back to the input"):
+    with pytest.raises(ModelError, match="no gradient flows from layer '0' back to the input"):
         attribute(Cut(nn.Conv2d(3, 4, 3)).to(REAL), images(), "0:1")

@@ -71,7 +71,7 @@ def test_a_study_of_a_module_and_a_data_set(net, tmp_path):
         assert [one.address for one in study["conv1"][2:4]] == ["conv1:2", "conv1:3"]
         with pytest.raises(UnitError, match="nearest: conv"):
             study["convx"]
-        with pytest.raises(UnitError, match="there is: max"):
+        with pytest.raises(UnitError, match="available: max"):
             unit.exemplars("median")
     assert same(before, state(net))
     assert torch.equal(random, torch.get_rng_state())

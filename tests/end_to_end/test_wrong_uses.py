@@ -112,7 +112,7 @@ def test_a_full_disk_keeps_what_was_finished(torchlurk, model, pictures, tmp_pat
         pytest.skip("a small disk cannot be mounted here")
     try:
         arguments = ("analyze", model, pictures, "--out", disk / "s.lurk", "--top", 50)
-        refused(torchlurk(*arguments), "s.lurk", "room")
+        refused(torchlurk(*arguments), "s.lurk", "no space left")
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
         done = torchlurk(*arguments)
         assert done.status == 0, done.err

@@ -20,15 +20,15 @@ def test_outputs_are_by_number_where_the_predictions_say_so() -> None:
     assert found.order == BY_NUMBER
     assert [LISTED[index] for index in found.order or () if index is not None] == list(map(str, range(12)))
     assert found.note is not None
-    assert "by number: 100 %" in found.note
-    assert "in order of text 17 %" in found.note
+    assert "in numerical order: 100 %" in found.note
+    assert "in alphabetical order 17 %" in found.note
 
 
 def test_outputs_are_in_order_of_text_where_the_predictions_say_so() -> None:
     found = choose_order(LISTED, 12, answers_of(tuple(range(12))), CLASSES)
     assert found.order is None
-    assert "in order of text: 100 %" in (found.note or "")
-    assert "by number 17 %" in (found.note or "")
+    assert "in alphabetical order: 100 %" in (found.note or "")
+    assert "in numerical order 17 %" in (found.note or "")
 
 
 @pytest.mark.parametrize("answer", [0, 5])

@@ -85,8 +85,8 @@ def test_a_missing_file_is_named_with_what_is_near(tmp_path, name):
         ("a.csv", {"lowercase": True}, "--lowercase is for text; DATA is series"),
         ("demo", {"burn_in": 8}, "--burn-in is for text; DATA is pictures"),
         ("demo", {"input_axes": "tb"}, "--input-axes is for text and series; DATA is pictures"),
-        ("demo", {"kind": "text"}, "--kind is for data of your own, not for demo"),
-        ("demo", {"classes": "a.csv"}, "--classes is for data of your own, not for demo"),
+        ("demo", {"kind": "text"}, "--kind applies to your own data, not to demo"),
+        ("demo", {"classes": "a.csv"}, "--classes applies to your own data, not to demo"),
     ],
 )
 def test_an_option_of_another_kind_is_refused_by_its_name(tmp_path, name, options, words):

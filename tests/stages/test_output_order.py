@@ -1,4 +1,4 @@
-"""The stage `scan`: which output is which class, where folders are called by numbers."""
+"""The stage `scan`: which output is which class, where folders are named by numbers."""
 
 from __future__ import annotations
 

@@ -197,12 +197,12 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_is_said_in_one_line_and_what_was_finished_is_kept(small_disk):
     path = small_disk / "a.lurk"
-    said = r"no room left on the disk where 'a\.lurk' is .*run the same command again"
+    said = r"no space left on the disk where 'a\.lurk' is .*run the same command again"
     with pytest.raises(StorageError, match=said), Writer(path) as writer:
         write_layers(writer)
     finished = holds_what_was_finished(path)
     assert 3 <= finished < 20
-    with pytest.raises(StorageError, match="no room"), Writer(path) as writer:
+    with pytest.raises(StorageError, match="no space left"), Writer(path) as writer:
         write_layers(writer)
     assert holds_what_was_finished(path) >= finished
     subprocess.run(["mount", "-o", "remount,size=99m", small_disk], check=True)
@@ -217,7 +217,7 @@ def test_a_study_cannot_begin_on_a_full_disk(small_disk):
     with open(small_disk / "more", "wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
-    with pytest.raises(StorageError, match="no room left"):
+    with pytest.raises(StorageError, match="no space left"):
         Writer(small_disk / "a.lurk")
     (small_disk / "more").unlink()
     with Writer(small_disk / "a.lurk") as writer:

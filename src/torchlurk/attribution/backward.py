@@ -82,7 +82,7 @@ def _check_channel(layer: Layer, channel: int) -> None:
 def _flat(layer: Layer, position: tuple[int, ...], reduce: str) -> int:
     """The row-major index of a position."""
     if reduce == "mean":
-        raise OptionError("a position and the mean over positions were both asked for", "give one of them")
+        raise OptionError("both a position and the mean over positions are given", "give only one")
     within = len(position) == len(layer.shape) and all(0 <= at < size for at, size in zip(position, layer.shape, strict=True))
     if not within:
         shape = "×".join(map(str, layer.shape)) or "no"

@@ -37,10 +37,10 @@ class CaptumMethod:
         known = {one: kind for one, kind in vars(captum).items() if _attributes_to_input(captum, kind)}
         usable = [one for one, kind in known.items() if not _needed(kind)]
         if name not in known:
-            raise OptionError(f"no method '{name}' in Captum{nearest(name, usable)}", f"it may be {', '.join(sorted(usable))}")
+            raise OptionError(f"no method '{name}' in Captum{nearest(name, usable)}", f"use {', '.join(sorted(usable))}")
         if name not in usable:
             needed = ", ".join(_needed(known[name]))
-            raise OptionError(f"Captum's {name} needs more than a model and an input: {needed}", "call Captum yourself for it")
+            raise OptionError(f"Captum's {name} needs more than a model and an input: {needed}", "call Captum directly for it")
         return cls(known[name], name)
 
     def __call__(
@@ -124,10 +124,12 @@ def _captum() -> Any:
         return importlib.import_module("captum.attr")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "captum":
-            raise MissingExtraError(f"Captum does not load: {error}", "pip install --upgrade 'torchlurk[captum]'") from error
+            raise MissingExtraError(
+                f"Captum cannot be imported: {error}", "pip install --upgrade 'torchlurk[captum]'"
+            ) from error
         raise MissingExtraError("Captum is not installed", "pip install 'torchlurk[captum]'") from error
     except (ImportError, RuntimeError) as error:
-        raise MissingExtraError(f"Captum does not load: {error}", "pip install --upgrade 'torchlurk[captum]'") from error
+        raise MissingExtraError(f"Captum cannot be imported: {error}", "pip install --upgrade 'torchlurk[captum]'") from error
 
 
 def _attributes_to_input(captum: Any, kind: Any) -> bool:

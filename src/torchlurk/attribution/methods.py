@@ -127,5 +127,5 @@ def method(name: str) -> Method:
     if name.startswith(CAPTUM):
         return CaptumMethod.named(name.removeprefix(CAPTUM))
     if name not in METHODS:
-        raise OptionError(f"no method '{name}'{nearest(name, METHODS)}", f"it may be {', '.join(METHODS)} or captum:NAME")
+        raise OptionError(f"no method '{name}'{nearest(name, METHODS)}", f"use {', '.join(METHODS)} or captum:NAME")
     return METHODS[name]

@@ -143,7 +143,10 @@ class Examples:
             made = inputs_of(batch, self._source.preprocessing, torch.device("cpu"), self._dtype)
             self._known |= {int(example): one for example, one in zip(batch.examples, made, strict=True)}
             for example, reason in batch.skipped:
-                raise StudyError(f"example {example} was read in the scan, but not now: {reason}", "give the same data again")
+                raise StudyError(
+                    f"example {example} could be read during the scan, but not now: {reason}",
+                    "give the same data as for the scan",
+                )
         for example in examples:
             self._known.move_to_end(example)
         found = torch.stack([self._known[example] for example in examples])

@@ -96,7 +96,7 @@ def check_place(layers: dict[str, Layer], unit: Unit, positions: Sequence[tuple[
     """Raises `UnitError` for a unit or position that is not there."""
     layer = layers.get(unit.layer)
     if layer is None:
-        raise UnitError(f"no layer '{unit.layer}' is open here", f"there is: {', '.join(layers)}")
+        raise UnitError(f"no layer '{unit.layer}' is open here", f"available: {', '.join(layers)}")
     if not 0 <= unit.channel < layer.channels:
         raise UnitError(f"layer '{layer.name}' has no channel {unit.channel}", f"it has {layer.channels}, counted from 0")
     for position in positions:
@@ -111,4 +111,6 @@ def check_place(layers: dict[str, Layer], unit: Unit, positions: Sequence[tuple[
 def check_change(change: Change) -> None:
     """Raises `OptionError` for a factor or offset that is not a finite number."""
     if not (abs(change.factor) < float("inf") and abs(change.offset) < float("inf")):
-        raise OptionError(f"{change.unit} is to be changed by {change.factor} and {change.offset}", "give finite numbers")
+        raise OptionError(
+            f"{change.unit} has a change with factor {change.factor} and offset {change.offset}", "give finite numbers"
+        )

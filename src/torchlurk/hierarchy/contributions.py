@@ -53,7 +53,9 @@ def parts(segments: Segments, branches: Sequence[UnitPath], weights: Sequence[Te
             image = row % segments.batch
             value = float((signal[row] * sums[image]).sum())
             if not math.isfinite(value):
-                raise ModelError(f"unit {branches[row].last} is {value} in this image", "choose a unit that is a finite number")
+                raise ModelError(
+                    f"unit {branches[row].last} is {value} in this image", "choose a unit whose activation is finite"
+                )
             found[row] = Parts(
                 value,
                 {name: _flat(activations[name][image] * one[row]) for name, one in gradients.items()},

@@ -44,7 +44,7 @@ def passage(method: str) -> Passage:
     """The passage of that name; raises `OptionError` for none."""
     if method not in PASSAGES:
         raise OptionError(
-            f"no pictures along a path by '{method}'{nearest(method, PASSAGES)}", f"it may be {', '.join(PASSAGES)}"
+            f"method '{method}' cannot draw pictures along a path{nearest(method, PASSAGES)}", f"use {', '.join(PASSAGES)}"
         )
     return PASSAGES[method]
 
@@ -184,7 +184,7 @@ def check_unit(segments: Segments, unit: Unit) -> None:
     if unit.layer not in segments.layers:
         raise UnitError(
             f"no layer '{unit.layer}' is open here{nearest(unit.layer, segments.layers)}",
-            f"there is: {', '.join(segments.layers)}",
+            f"available: {', '.join(segments.layers)}",
         )
     channels = segments.layers[unit.layer].channels
     if not 0 <= unit.channel < channels:

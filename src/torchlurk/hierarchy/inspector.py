@@ -72,7 +72,7 @@ class Inspector:
         samples: Samples | None = None,
     ) -> None:
         if not len(inputs):
-            raise OptionError("no image was given", "give one, or several of which the mean is to be shown")
+            raise OptionError("no image was given", "give one image, or several to show their mean")
         check_finite(inputs)
         self.module = unwrap(model)
         self.inputs = inputs.detach()
@@ -195,7 +195,7 @@ class Inspector:
         that empty, what of the image holds the unit down, or drives it to the ceiling. Of several images, the mean.
         """
         if self.inputs.ndim != 4:
-            raise OptionError(f"inputs of {self.inputs.ndim} axes are no pictures", "give images: batch channel height width")
+            raise OptionError(f"inputs of {self.inputs.ndim} axes are not pictures", "give images: batch channel height width")
         way = passage(method)
         found: list[PathPicture] = []
         for chunk in self._chunks(branches):
@@ -385,7 +385,7 @@ class Inspector:
 
     def _refuse_several(self) -> None:
         if len(self.inputs) > 1:
-            raise OptionError(f"{len(self.inputs)} images are open, and this is asked of one", "open one image")
+            raise OptionError(f"{len(self.inputs)} images are open, and this works on one image only", "open one image")
 
 
 def _extent(picture: Float32[np.ndarray, "height width channel"]) -> Box:

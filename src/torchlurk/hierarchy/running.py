@@ -21,7 +21,7 @@ def run(module: nn.Module, inputs: Tensor, replaced: Replacements) -> Tensor | N
         shape = "×".join(map(str, inputs.shape[1:]))
         raise ModelError(
             f"{type(module).__name__} failed on inputs of {shape}: {type(error).__name__}: {what}",
-            "it must run in evaluation mode on such inputs, with gradients where they are asked for",
+            "it must run in evaluation mode on such inputs, with gradients if they are needed",
         ) from error
     found = [replaced.latest(one) for one in tensors_in(output)]
     return found[0].detach() if found else None
@@ -30,4 +30,4 @@ def run(module: nn.Module, inputs: Tensor, replaced: Replacements) -> Tensor | N
 def check_finite(inputs: Tensor) -> None:
     """Raises `OptionError` for inputs that are not finite numbers throughout."""
     if not bool(inputs.isfinite().all()):
-        raise OptionError("the image holds values that are not finite numbers", "give one without NaN and infinite values")
+        raise OptionError("the image contains NaN or infinite values", "give an image without them")

@@ -117,7 +117,7 @@ class Segments:
         feeders = self.feeders(layer)
         if not feeders:
             raise ModelError(
-                f"no gradient goes from layer '{layer}' back to any other, or to the input",
+                f"no gradient flows from layer '{layer}' back to any other, or to the input",
                 "the model's forward detaches it, runs under torch.no_grad(), or does not use its input for this layer",
             )
         from_ = cut.value if cut.before is None else cut.before.value
@@ -177,8 +177,8 @@ class Segments:
         found = maps(layer, tensor)
         if found.shape[:2] != (self.batch, layer.channels):
             raise ModelError(
-                f"layer '{name}' gave {tuple(found.shape)} for {self.batch} inputs",
-                "give inputs of the size that the layers were found with",
+                f"layer '{name}' returned {tuple(found.shape)} for {self.batch} inputs",
+                "give inputs of the size that the layers were surveyed with",
             )
         return found
 

@@ -56,7 +56,9 @@ def given(
             if not isinstance(error.__cause__, NotImplementedError):
                 raise
             what = " ".join(str(error.__cause__).split()).partition(". ")[0]
-            raise ModelError(f"there is no forward-mode derivative: {what}", "look down from the units above") from error
+            raise ModelError(
+                f"the network has no forward-mode derivative: {what}", "open the trees of the units above instead"
+            ) from error
     return {name: one for name, one in found.items() if one.any()}
 
 

@@ -68,7 +68,7 @@ def _demo(options: InputOptions, default: Preprocessing | None) -> Source:
 
     for given, flag in ((options.classes, "--classes"), (options.kind not in (None, "pictures"), "--kind")):
         if given:
-            raise OptionError(f"{flag} is for data of your own, not for {DEMO}", "leave it out")
+            raise OptionError(f"{flag} applies to your own data, not to {DEMO}", "leave it out")
     return DemoWorld(options.limit or IMAGES, preprocessing=resolve(options, default or PREPROCESSING))
 
 

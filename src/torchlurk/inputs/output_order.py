@@ -1,4 +1,4 @@
-"""Which output of a network is which class, where classes are called by numbers.
+"""Which output of a network is which class, where classes are named by numbers.
 
 Folders 0, 1, 2, 10 are listed as 0, 1, 10, 2. Networks trained with torchvision's `ImageFolder` have their outputs in that
 order, others in that of the numbers: their predictions tell.
@@ -16,7 +16,7 @@ from jaxtyping import Int
 Order = tuple[int | None, ...]
 """For each output the index of its class; None where the data have no such class."""
 
-TEXT, NUMBER = "in order of text", "by number"
+TEXT, NUMBER = "in alphabetical order", "in numerical order"
 
 DEVIATIONS = 2
 """An order fits where the share of predictions that agree with it is this many standard deviations above chance."""
@@ -60,7 +60,7 @@ def orders(names: Sequence[str], outputs: int) -> dict[str, Order]:
 def choose_order(
     names: Sequence[str], outputs: int, answers: Int[np.ndarray, " example"], classes: Int[np.ndarray, " example"]
 ) -> Choice:
-    """The order with which most predictions agree; of equals that of text.
+    """The order with which most predictions agree; the alphabetical one if several agree equally.
 
     `answers` are the highest outputs of the examples and `classes` their classes, -1 where not known.
     """
@@ -75,13 +75,13 @@ def choose_order(
         others = {name: share for name, share in shares.items() if name != best}
         note = f"; {_told(others)}" if others else ""
         told = (
-            f"classes are called by numbers; outputs are named {best}: {_percent(shares[best])} of the predictions agree{note}"
+            f"classes are named by numbers; outputs are named {best}: {_percent(shares[best])} of the predictions agree{note}"
         )
         return Choice(None if found[best] == tuple(range(len(names))) else found[best], told)
     whole = len(names) == outputs
-    done = "outputs are named in order of text, which may be wrong" if whole else "outputs are not named"
+    done = "outputs are named in alphabetical order, which may be wrong" if whole else "outputs are not named"
     return Choice(
-        note=f"classes are called by numbers, and the predictions agree with no order of them ({_told(shares)}): {done};"
+        note=f"classes are named by numbers, and the predictions agree with no order of them ({_told(shares)}): {done};"
         " --class-names of `torchlurk explain` and `serve` names them"
     )
 

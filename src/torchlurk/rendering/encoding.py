@@ -84,4 +84,4 @@ def to_image(picture: UInt8[np.ndarray, "height width channel"]) -> Image.Image:
 
 
 def _damaged(reason: str) -> StudyError:
-    return StudyError(f"a picture in the study cannot be read: {reason}", "torchlurk check STUDY tells what else is damaged")
+    return StudyError(f"a picture in the study cannot be read: {reason}", "torchlurk check STUDY lists what else is damaged")

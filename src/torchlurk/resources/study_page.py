@@ -52,7 +52,7 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
     runs, layers, counts = reader.runs(), reader.layers(), queries.unit_counts(reader)
     scan = runs.get("scan")
     if scan is None:
-        raise StudyError(f"'{reader.path}' holds no scan yet", "start or continue the analysis")
+        raise StudyError(f"'{reader.path}' contains no scan yet", "start or continue the analysis")
     sizes, graph = queries.class_sizes(reader), reader.graph()
     nodes = layer_nodes(graph, layers)
     kernels, provisional = queries.kernel_layers(reader), queries.provisional(reader)

@@ -141,7 +141,9 @@ class StudyTree:
     def _kernels(self, layer: Layer) -> Float32[np.ndarray, "unit channel height width"]:
         found = self.reader.kernels(layer.name)
         if found is None or len(found) != layer.channels or not 0 < found[0].size <= MOST_PIXELS:
-            raise StudyError(f"the kernels of layer '{layer.name}' do not fit it", "torchlurk check STUDY tells more")
+            raise StudyError(
+                f"the kernels of layer '{layer.name}' do not fit it", "torchlurk check STUDY lists what is damaged"
+            )
         return found
 
     def _layer(self, layer: str) -> Resource | None:
@@ -225,5 +227,5 @@ def _json(document: Any) -> Resource:
         return Resource("application/json", text.encode())
     except (ValueError, RecursionError) as error:  # options of a run with NaN, half characters, or too deep
         raise StudyError(
-            "the study holds a value that a document cannot", "torchlurk check STUDY tells what is damaged"
+            "the study contains a value that cannot be written as JSON", "torchlurk check STUDY lists what is damaged"
         ) from error

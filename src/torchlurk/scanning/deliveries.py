@@ -68,5 +68,5 @@ class Deliveries:
             raise ModelError(
                 f"layer '{layer.name}' gave {tuple(tensor.shape)} for example {self._examples[0]}, where it has"
                 f" {layer.channels} channels of {'×'.join(map(str, layer.shape)) or 'one number'} for others",
-                "how much a layer gives must not depend on the example: leave it out with --layers",
+                "the size of a layer's output must not depend on the example: exclude the layer with --layers",
             )

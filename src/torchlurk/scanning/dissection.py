@@ -100,7 +100,7 @@ def dissect(
             first = inputs[:1] if first is None else first
             network(inputs)
     if first is None:
-        raise DataError("no example of the data can be read", "name data that can")
+        raise DataError("no example of the data can be read", "give data that can be read")
     overlaps = _empty_overlaps(network, layers, first, levels, share, len(source.parts))
 
     def compare(layer: Layer, activation: Tensor) -> None:

@@ -127,7 +127,7 @@ def _of_company(layer: str) -> str:
 def _of_chance(layer: str) -> str:
     return (
         f"from layer {layer} on, the values for an example differ from pass to pass"
-        " (sampling, dropout, state kept outside buffers?): another scan gives other scores"
+        " (sampling, dropout, state kept outside buffers?): every scan gives different scores"
     )
 
 
@@ -135,5 +135,5 @@ def _of_state(layer: str, buffers: Sequence[str]) -> str:
     more = f" and {len(buffers) - BUFFERS_NAMED} more" if len(buffers) > BUFFERS_NAMED else ""
     return (
         f"from layer {layer} on, values depend on state that each pass changes"
-        f" ({', '.join(buffers[:BUFFERS_NAMED])}{more}): it is put back before each batch"
+        f" ({', '.join(buffers[:BUFFERS_NAMED])}{more}): it is restored before each batch"
     )

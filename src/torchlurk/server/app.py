@@ -130,4 +130,4 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> Response:
-        return failure(500, "Unforeseen", f"{type(error).__name__} on {request.url.path[:200]}", "the server's log tells more")
+        return failure(500, "Unforeseen", f"{type(error).__name__} on {request.url.path[:200]}", "see the server's log")

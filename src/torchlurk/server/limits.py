@@ -26,7 +26,7 @@ class Bounded:
             return
         said = dict(scope["headers"]).get(b"content-length", b"0")
         if not said.isdigit() or int(said) > self.most:
-            await failure(TOO_LARGE, "TooLarge", self._message(), "send something smaller")(scope, receive, send)
+            await failure(TOO_LARGE, "TooLarge", self._message(), "send less data")(scope, receive, send)
             return
         seen = 0
 

@@ -227,7 +227,7 @@ def _beside(forest: Forest, model: ModelChoice | None) -> Beside | None:
 def _listening(host: str, port: int) -> socket.socket:
     """A socket on the port, or on the first free one after it."""
     if not 0 <= port < 1 << 16:
-        raise OptionError(f"--port is {port}", "it may be from 0 (any) to 65535")
+        raise OptionError(f"--port is {port}", "use a port from 0 (any free one) to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     reason = ""
     for number in [port] if port == 0 else range(port, min(port + PORTS_TRIED, 1 << 16)):

@@ -85,15 +85,15 @@ class Guard:
         if self.hosts is not None and _name(host) not in self.hosts:
             return (
                 403,
-                f"the host '{host[:100]}' is not served here",
+                f"this server does not answer for the host '{host[:100]}'",
                 PRINTED,
             )
         asks = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
         origin = headers.get("origin")
         if asks and origin is not None and urlsplit(origin).netloc != host:
-            return 403, f"a page at '{origin[:100]}' may not ask this server", "open the app from this server itself"
+            return 403, f"a page from '{origin[:100]}' may not use this server", "open the app from this server itself"
         if asks and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-            return 403, "another page may not ask this server", "open the app from this server itself"
+            return 403, "another page may not use this server", "open the app from this server itself"
         if self.token is not None and not self._knows_token(scope, headers):
             return (
                 401,

@@ -66,7 +66,7 @@ class AttributeStage:
         with task.writer() as writer, Reader(task.out) as reader:
             scan = writer.runs().get("scan")
             if scan is None or scan.finished is None:
-                raise StudyError(f"the scan of '{task.out}' is not finished", "run the stage scan before")
+                raise StudyError(f"the scan of '{task.out}' is not finished", "run the scan stage first")
             (writer.reopen if earlier and earlier.finished else writer.begin)(run)
             network = task.network("fp32")
             found = survey(network, task.first_input(dtype_of(network)), scan.options.get("tap", "activation"))

@@ -115,8 +115,8 @@ class ScanStage:
         if reading:
             writer.add_note(
                 "boxes",
-                "the model's forward reads numbers out of tensors (.item(), a condition, NumPy), so each example was run by"
-                f" itself, and boxes hold everything that the numbers came from, often the whole input: {_some_of(reading)}",
+                "the model's forward reads numbers out of tensors (.item(), a condition, NumPy), so each example was run"
+                f" separately, and boxes cover everything the numbers came from, often the whole input: {_some_of(reading)}",
             )
 
     def _tell_dependences(self, writer: Writer, scan: Scan) -> None:
@@ -193,10 +193,10 @@ class ScanStage:
             if ties := tied_share(found.by_max):
                 tied[layer.name] = ties
             if scanned.examples < part.seen:
-                told = f"{scanned.examples} of {part.seen} examples reach it, and what is said of its units is of those"
+                told = f"{scanned.examples} of {part.seen} examples reach it; its results cover only those"
                 writer.add_note("layer", f"layer {layer.name}: {told}")
             if scanned.broken:
-                share = f"{scanned.broken} responses of units to examples are not finite, and left out"
+                share = f"{scanned.broken} responses of units to examples are not finite and are ignored"
                 writer.add_note("nonfinite", f"layer {layer.name}: {share}")
         if tied:
             for note in _told_of_ties(tied, layers):

@@ -64,7 +64,7 @@ class SynthesizeStage:
         with task.writer() as writer, Reader(task.out) as reader:
             scan = writer.runs().get("scan")
             if scan is None or scan.finished is None:
-                raise StudyError(f"the scan of '{task.out}' is not finished", "run the stage scan before")
+                raise StudyError(f"the scan of '{task.out}' is not finished", "run the scan stage first")
             (writer.reopen if earlier and earlier.finished else writer.begin)(run)
             check_pictures(reader.input_shape())
             network, exact = task.network(task.settings.scan.precision), task.network("fp32")

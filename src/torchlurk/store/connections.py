@@ -92,18 +92,20 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
 
 def not_a_study(path: Path) -> StudyError:
     """For a file that is something else."""
-    return StudyError(f"'{path}' is not a study", "torchlurk analyze makes one: NAME.lurk")
+    return StudyError(f"'{path}' is not a study", "torchlurk analyze creates one: NAME.lurk")
 
 
 def damaged(path: Path, how: str) -> StudyError:
     """For a study with something wrong in it."""
-    return StudyError(f"'{path}' is damaged: {how}", "torchlurk check lists what is wrong; restore a copy or make it anew")
+    return StudyError(
+        f"'{path}' is damaged: {how}", "torchlurk check lists what is wrong; restore a copy, or run the analysis again"
+    )
 
 
 def missing(path: Path) -> StudyError:
     """For a file that is not there; names those that look like it."""
     beside = sorted(one.name for one in path.parent.glob("*.lurk")) if path.parent.is_dir() else []
-    return StudyError(f"there is no study '{path}'{nearest(path.name, beside)}", "torchlurk analyze makes one")
+    return StudyError(f"there is no study '{path}'{nearest(path.name, beside)}", "torchlurk analyze creates one")
 
 
 @contextmanager
@@ -134,7 +136,7 @@ def _of_sqlite(error: sqlite3.Error, path: Path, *, writing: bool) -> Exception:
         case sqlite3.SQLITE_NOTADB:
             return not_a_study(path)
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
-            return StudyError(f"'{path}' is in use by another process ({said})", "try again when that has ended")
+            return StudyError(f"'{path}' is in use by another process ({said})", "try again when it has finished")
         case sqlite3.SQLITE_FULL if writing:
             return no_room(path)
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH if writing:
@@ -147,7 +149,7 @@ def _of_sqlite(error: sqlite3.Error, path: Path, *, writing: bool) -> Exception:
         case sqlite3.SQLITE_IOERR if writing:
             return StorageError(
                 f"'{path}' cannot be written ({said}): the disk may be full, over its quota, or failing",
-                KEPT.format("make room"),
+                KEPT.format("free some space"),
             )
         case sqlite3.SQLITE_NOMEM:
             return StorageError(f"not enough memory for '{path}'", "close other programs")
@@ -160,11 +162,11 @@ def _of_system(error: OSError, path: Path) -> StorageError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return no_room(path)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return StorageError(f"there is no folder '{path.parent}' to write '{path.name}' in", "make it first")
+        return StorageError(f"there is no folder '{path.parent}' to write '{path.name}' in", "create it first")
     return StorageError(f"'{path}' cannot be written: {error.strerror}", "give write permission to it and to its folder")
 
 
 def no_room(path: Path) -> StorageError:
     """For a full disk."""
     where = os.path.dirname(path) or "."
-    return StorageError(f"no room left on the disk where '{path.name}' is ({where})", KEPT.format("free some space"))
+    return StorageError(f"no space left on the disk where '{path.name}' is ({where})", KEPT.format("free some space"))

@@ -38,7 +38,7 @@ class Lock:
         except OSError:
             os.close(handle)
             raise StudyError(
-                f"'{named}' is being written by another process", "wait until it ends, or name another place"
+                f"'{named}' is being written by another process", "wait until it has finished, or choose another file"
             ) from None
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.stat(self._path)):

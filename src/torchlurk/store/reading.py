@@ -231,7 +231,7 @@ class Reader:
     def _meta(self, db: sqlite3.Connection, key: str) -> Any:
         found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         if found is None:
-            raise StudyError(f"'{self.path}' does not hold its model yet", "continue the analysis")
+            raise StudyError(f"'{self.path}' does not contain its model yet", "continue the analysis")
         return found[0]
 
     def classes(self) -> tuple[Class, ...]:
@@ -347,7 +347,7 @@ class Reader:
         scan = rows.runs(db).get("scan")
         if scan is not None and scan.finished is None:
             return StudyError(f"the scan of '{self.path}' is not finished for layer '{layer}'", "continue the analysis")
-        return StudyError(f"layer '{layer}' was not scanned in '{self.path}'", "analyze it into another study")
+        return StudyError(f"layer '{layer}' was not scanned in '{self.path}'", "scan it into another study")
 
     def statistics(self, layer: str) -> UnitStatistics:
         """The statistics of all units of a layer; raises as `unit` does."""

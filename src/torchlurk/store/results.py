@@ -23,7 +23,7 @@ KERNEL_AXES = 4
 def store_picture(db: sqlite3.Connection, media_type: str, data: bytes) -> bytes:
     """Stores a picture once and returns its SHA-256; raises `ValueError` for another media type."""
     if media_type not in MEDIA_TYPES:
-        raise ValueError(f"a picture is {media_type!r}; it may be {', '.join(MEDIA_TYPES)}")
+        raise ValueError(f"a picture is {media_type!r}; use {', '.join(MEDIA_TYPES)}")
     name = sha256(data).digest()
     db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?, ?)", (name, media_type, data))
     return name

@@ -240,7 +240,7 @@ def of_exemplars(layer: int, scan: LayerScan) -> Iterator[tuple[Any, ...]]:
     rankings = dict(zip(RANKINGS, (scan.by_max, scan.by_mean, scan.quantiles), strict=True))
     for name, ranking in rankings.items():
         if ((ranking.examples[:, :-1] < 0) & (ranking.examples[:, 1:] >= 0)).any():
-            raise ValueError(f"the ranking by {name} goes on after its end (-1)")
+            raise ValueError(f"the ranking by {name} continues after its end (-1)")
     examples = np.concatenate([ranking.examples for ranking in rankings.values()], axis=1)
     ranks = [rank for ranking in rankings.values() for rank in range(ranking.examples.shape[1])]
     names = [name for name, ranking in rankings.items() for _ in range(ranking.examples.shape[1])]

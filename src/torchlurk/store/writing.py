@@ -146,7 +146,7 @@ class Writer:
             try:
                 yield
                 if self._failed or not self._inside():
-                    raise StorageError(f"'{self.path}': a part of a change failed, so none of it was written")
+                    raise StorageError(f"'{self.path}': part of a change failed, so none of it was written")
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._inside():
@@ -174,7 +174,7 @@ class Writer:
         with self.transaction():
             before = rows.runs(self._db).get(run.stage)
             if before is not None and before.finished is not None:
-                raise StudyError(f"the stage '{run.stage}' of '{self.path}' is finished", "write another study")
+                raise StudyError(f"the stage '{run.stage}' of '{self.path}' is finished", "choose another --out")
             record = rows.from_run(run)
             if before is not None and not rows.same_run(before, run):
                 self._drop_stage(run.stage)

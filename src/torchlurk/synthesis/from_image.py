@@ -85,7 +85,7 @@ def dream(
     `DataError` for an image that cannot be read.
     """
     if scales < 1:
-        raise OptionError(f"scales is {scales}", "it may be 1 or more")
+        raise OptionError(f"scales is {scales}", "use 1 or more")
     maker = Synthesizer(model, size=size, study=study)
     picture = _picture(image, maker)
     name, channel = _named(unit)
@@ -167,7 +167,7 @@ def toward(
     `distance`. `objective` is the unit's mean over positions if not given. The other arguments are those of `dream`.
     """
     if not 0 < distance <= 1:
-        raise OptionError(f"distance is {distance}", "it may be above 0, up to 1")
+        raise OptionError(f"distance is {distance}", "use a number above 0, up to 1")
     maker = Synthesizer(model, size=size, study=study)
     picture = _picture(image, maker).to(maker.device)
     wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)

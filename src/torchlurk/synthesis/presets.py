@@ -113,5 +113,5 @@ def preset(name: str | Preset) -> Preset:
     if isinstance(name, Preset):
         return name
     if name not in PRESETS:
-        raise OptionError(f"there is no preset '{name}'{nearest(name, PRESETS)}", f"there is: {', '.join(PRESETS)}")
+        raise OptionError(f"there is no preset '{name}'{nearest(name, PRESETS)}", f"available: {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -124,7 +124,7 @@ def ascent_of(
     pictures as far as the layer, `OptionError` for a number of steps that cannot be.
     """
     if steps is not None and steps < 1:
-        raise OptionError(f"steps is {steps}", "it may be 1 or more")
+        raise OptionError(f"steps is {steps}", "use 1 or more")
     readout = Readout(module, layer)
     ascent = Ascent(readout, preset, canvas, preprocessing, steps or preset.steps)
     grey = torch.full((1, canvas.channels, canvas.height, canvas.width), 0.5, device=canvas.device)
@@ -137,7 +137,7 @@ def ascent_of(
         reason = error.message if isinstance(error, ModelError) else str(error)
         raise ModelError(
             f"layer '{layer.name}' cannot be reached with pictures of {canvas.height}×{canvas.width}: {reason}",
-            "give the size that the network was made for",
+            "give the size that the network expects",
         ) from error
     if maps.shape[2] == 0:
         raise ModelError(
@@ -181,4 +181,4 @@ def check_pictures(shape: Sequence[int]) -> None:
     """Raises `ModelError` where inputs of that shape are no pictures."""
     if len(shape) != len(("channel", "height", "width")) or math.prod(shape) == 0:
         extents = "×".join(map(str, shape)) or "no extent"
-        raise ModelError(f"synthesis makes pictures, and this network takes inputs of {extents}", "use its other stages")
+        raise ModelError(f"synthesis makes pictures, and this network takes inputs of {extents}", "run the scan only")

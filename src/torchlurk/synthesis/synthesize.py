@@ -161,7 +161,7 @@ class Synthesizer:
                 self.module, [torch.zeros(1, *one, device=self.device, dtype=self._dtype) for one in shapes], self.tap
             )
         except ModelError as error:
-            raise ModelError(error.message, "give the size that the network was made for, and mean for each channel") from error
+            raise ModelError(error.message, "give the size that the network expects, and mean for each channel") from error
 
     def ascent(
         self, layer: Layer, preset: str | Preset, steps: int | None = None, size: tuple[int, int] | None = None

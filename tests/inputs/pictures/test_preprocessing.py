@@ -150,7 +150,7 @@ def test_channels_that_do_not_fit_are_refused():
 
 
 def test_a_picture_too_long_to_resize_is_refused_before_it_fills_the_memory():
-    with pytest.raises(DataError, match="too long and narrow"):
+    with pytest.raises(DataError, match="too elongated"):
         prepare(Image.new("L", (40_000, 1)), Preprocessing((256,), (224, 224)))
 
 

@@ -58,7 +58,7 @@ def test_words_may_hold_commas_and_spaces(tmp_path):
 )
 def test_what_names_no_class_is_refused(tmp_path, content):
     (tmp_path / "names").write_bytes(content)
-    with pytest.raises(OptionError, match=r"--class-names .*it may be JSON") as refused:
+    with pytest.raises(OptionError, match=r"--class-names .*use JSON") as refused:
         read_labels(tmp_path / "names", ["a"])
     assert "\n" not in str(refused.value)
 

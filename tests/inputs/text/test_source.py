@@ -248,7 +248,7 @@ def test_a_tokenizer_json_without_its_library_says_what_to_install(tmp_path, mon
 
 
 def test_rows_are_examples_already(tmp_path):
-    with pytest.raises(OptionError, match=r"--lines is for text files; a.tsv has one example a row"):
+    with pytest.raises(OptionError, match=r"--lines is for text files; a.tsv has one example per row"):
         opened(write(tmp_path / "a.tsv", "a\tb"), lines=True)
 
 

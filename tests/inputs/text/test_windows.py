@@ -36,5 +36,5 @@ def test_the_usual_burn_in_is_a_quarter_and_at_most_64():
 
 
 def test_burn_in_that_leaves_nothing_to_count_is_refused():
-    with pytest.raises(OptionError, match=r"--burn-in 5 on both sides leaves nothing of --window 10.*at most 4"):
+    with pytest.raises(OptionError, match=r"--burn-in 5 on both sides leaves nothing to count of --window 10.*at most 4"):
         Windowing(10, 5, True, True)

@@ -92,7 +92,7 @@ def test_a_library_that_does_not_load_is_named_with_its_extra(
     (tmp_path / "timm" / "__init__.py").write_text(f"raise {raised}")
     hide(monkeypatch, "timm")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(MissingExtraError, match=r"timm is installed but does not load.*torchlurk\[models\]"):
+    with pytest.raises(MissingExtraError, match=r"timm is installed but cannot be imported.*torchlurk\[models\]"):
         load("timm:resnet18", "random")
 
 
@@ -389,7 +389,7 @@ def test_a_callable_with_a_weights_file_gets_it_strictly(tmp_path: Path) -> None
     torch.save({"0.weight": torch.ones(2, 2)}, tmp_path / "w.pt")
     with pytest.raises(WeightsError, match=r"missing 0\.bias"):
         load(spec, str(tmp_path / "w.pt"))
-    with pytest.raises(OptionError, match="--weights random does nothing"):
+    with pytest.raises(OptionError, match="--weights random has no effect"):
         load(spec, "random")
 
 
@@ -398,7 +398,7 @@ WRONG = {
     "a name unlike any": ("def something(): pass", "there is no 'net' in .*; it has: something"),
     "needs arguments": ("def net(depth, *, width): pass", "needs arguments: depth, width"),
     "a class that needs arguments": ("net = nn.Linear", "needs arguments: in_features, out_features"),
-    "nothing to call": ("net = 5", "is a int, nothing to call"),
+    "not a function": ("net = 5", "is a int, not a function"),
     "returns nothing": ("def net(): pass", "returned NoneType"),
     "returns a class": ("def net(): return nn.Linear", "returned type"),
     "returns another pair": ("def net(): return 1, 2", r"returned \(int, int\)"),

@@ -50,9 +50,9 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(
 ) -> None:
     see_cards(monkeypatch, cards)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(DeviceError, match=f"no device '{name}' here") as caught:
+    with pytest.raises(DeviceError, match=f"this machine has no device '{name}'") as caught:
         choose_device(name)
-    assert caught.value.hint == f"there is: {there}"
+    assert caught.value.hint == f"available: {there}"
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:", "cuda:x", "cuda:-1", "CPU", "cpu:0", "cuda:1:2"])

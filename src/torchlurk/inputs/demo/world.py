@@ -43,7 +43,7 @@ class DemoWorld(PictureSource):
         self, images: int = IMAGES, seed: int = SEED, preprocessing: Preprocessing = PREPROCESSING, limit: int | None = None
     ) -> None:
         if images < 1 or seed < 0:
-            raise OptionError(f"a world of {images} images with seed {seed}", "give at least one image, and a seed from 0 up")
+            raise OptionError(f"a world of {images} images with seed {seed}", "give at least one image and a seed of 0 or more")
         self.preprocessing = preprocessing
         self._seed = seed
         self._chosen = spread(images, limit)

@@ -109,7 +109,7 @@ def _guarded() -> Iterator[None]:
     except DataError:
         raise
     except MemoryError as error:
-        raise DataError("is too large for the memory") from error
+        raise DataError("does not fit into memory") from error
     except OSError as error:
         # Of the operating system's errors only those that it raised itself carry a number.
         reason = f"cannot be opened: {error.strerror}" if error.errno else f"is damaged: {error}"

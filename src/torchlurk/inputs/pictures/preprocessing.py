@@ -53,7 +53,7 @@ def _check_resize_covers(resize: tuple[int, ...], crop: tuple[int, int]) -> None
     if height < crop[0] or width < crop[1]:
         raise OptionError(
             f"--resize {','.join(map(str, resize))} is smaller than the model's own crop {crop[0]}x{crop[1]}",
-            "give --crop too; what the picture does not cover would be black",
+            "give --crop too; otherwise the uncovered border would be black",
         )
 
 
@@ -95,7 +95,7 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> UInt8[np.ndarra
     image = eight_bit(image, preprocessing.channels)
     height, width = resized((image.height, image.width), preprocessing.resize)
     if height * width > MOST_PIXELS:
-        raise DataError(f"is too long and narrow ({image.width}x{image.height}) to be resized to {width}x{height}")
+        raise DataError(f"is too elongated ({image.width}x{image.height}) to be resized to {width}x{height}")
     if (width, height) != image.size:
         image = image.resize((width, height), _RESAMPLING[preprocessing.interpolation])
     if preprocessing.crop is not None:

@@ -58,7 +58,7 @@ def read_npz(file: Path, wanted: str | None = None) -> Recordings:
 
 def _unreadable(file: Path, error: Exception) -> DataError:
     if _is_numpy(file) and ("pickle" in str(error) or "Python objects" in str(error)):
-        return DataError(f"{file} holds Python objects, which are never unpickled", "save plain arrays of numbers")
+        return DataError(f"{file} contains Python objects, which are never unpickled", "save plain arrays of numbers")
     reason = "it is none" if not _is_numpy(file) else " ".join(str(error).split()) or type(error).__name__
     return DataError(f"{file} cannot be read as a NumPy file: {reason}", "is it complete?")
 

@@ -133,7 +133,7 @@ def _read(path: Path) -> Recordings:
     if suffix == ".ts":
         return read_ts(path)
     if suffix != TABLE:
-        raise DataError(f"{path} is not a file of series", f"series are read from {', '.join(sorted(SERIES_SUFFIXES))}")
+        raise DataError(f"{path} is not a series file", f"series are read from {', '.join(sorted(SERIES_SUFFIXES))}")
     try:
         table = read_table(path)
     except DataError as error:

@@ -104,7 +104,7 @@ def _read_header_line(header: _Header, word: str, values: list[str], where: str)
     elif word == "classlabel" and says_yes:
         header.classes = tuple(values[1:])
         if not header.classes:
-            raise DataError(f"{where}: @classLabel names no class", CUT_SHORT)
+            raise DataError(f"{where}: @classLabel names no classes", CUT_SHORT)
     elif word == "targetlabel":
         header.target = says_yes
 

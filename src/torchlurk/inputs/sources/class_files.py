@@ -72,7 +72,7 @@ def _rows(file: Path, what: str) -> list[tuple[str, str]]:
     if rows and len(rows[0]) == 2 and rows[0][1].lower() == "class":
         rows = rows[1:]
     if not rows:
-        raise OptionError(f"{what} names no class", FORM)
+        raise OptionError(f"{what} names no classes", FORM)
     bad = next((row for row in rows if len(row) != 2 or not all(row)), None)
     if bad is not None:
         raise OptionError(f"{what} has the line '{','.join(bad)[:60]}'", f"give {FORM}")

@@ -12,7 +12,7 @@ from typing import Any
 from torchlurk.errors import OptionError
 
 FORMS = (
-    'it may be JSON (a list of names, {"folder": "words"}, or a list of {"synset", "name"}) or text '
+    'use JSON (a list of names, {"folder": "words"}, or a list of {"synset", "name"}) or text '
     "(lines of 'folder words', or of one name each)"
 )
 _SYNSET = re.compile(r"n\d{8}(?=$|[^0-9A-Za-z])")
@@ -41,7 +41,7 @@ def read_labels(file: Path, folders: Sequence[str]) -> list[str]:
         raise OptionError(f"--class-names {file} is not a text file", FORMS) from error
     words = _from_json(file, text) if text.lstrip()[:1] in ("{", "[") else _from_lines(text, folders)
     if not (words.by_folder or words.by_index):
-        raise OptionError(f"--class-names {file} names no class", FORMS)
+        raise OptionError(f"--class-names {file} names no classes", FORMS)
     in_order = len(words.by_index) == len(folders) and not set(folders) & set(words.by_index)
     return [_label(folder, words, words.by_index[place] if in_order else folder) for place, folder in enumerate(folders)]
 

@@ -124,7 +124,7 @@ def _prepared(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
         image = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if channels == 1 else pixels))
         return prepare(image, preprocessing)
     if preprocessing.resize or preprocessing.crop:
-        raise DataError(f"has {channels} channels, of which no picture can be made to resize or crop")
+        raise DataError(f"has {channels} channels, which cannot be resized or cropped as a picture")
     return pixels
 
 

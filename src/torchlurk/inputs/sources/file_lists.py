@@ -46,5 +46,5 @@ def read_list(file: Path) -> tuple[Listing, Labelling]:
         else:
             listing.skip(path, "is not there")
     if not listing.paths:
-        raise DataError(f"none of the files in {file} is there", f"paths are relative to {file.parent}")
+        raise DataError(f"none of the files listed in {file} exists", f"paths are relative to {file.parent}")
     return listing, labelling(words)

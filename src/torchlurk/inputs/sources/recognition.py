@@ -69,7 +69,7 @@ def kind_of_names(names: Sequence[str], what: str, wanted: KindName | None) -> K
         raise _mixed(what, counts)
     (kind,) = counts
     if kind is None and wanted is None:
-        raise DataError(f"{what} names files whose kind cannot be told, such as {names[0]}", "say it with --kind")
+        raise DataError(f"{what} lists files of an unknown kind, such as {names[0]}", "give --kind")
     return kind or wanted or "pictures"
 
 
@@ -92,7 +92,7 @@ def _kind_of_folder(root: Path) -> KindName:
 def _mixed(what: str, counts: Counter[KindName | None]) -> DataError:
     parts = [f"{count} {_FILES[kind] if kind else 'other files'}" for kind, count in counts.items()]
     return DataError(
-        f"{what} holds {' and '.join(parts)}", "one study is of one kind of data: say which with --kind, or part them"
+        f"{what} holds {' and '.join(parts)}", "a study holds one kind of data: choose it with --kind, or separate the files"
     )
 
 

@@ -134,7 +134,7 @@ def open_text(
     tokenizer = _tokenizer(options, vocabulary)
     windowing = Windowing.chosen(options.window, options.burn_in)
     if options.lines and path.suffix.lower() == ROWS:
-        raise OptionError(f"--lines is for text files; {path.name} has one example a row", "leave --lines out")
+        raise OptionError(f"--lines is for text files; {path.name} has one example per row", "leave --lines out")
     layout: Layout = "rows" if path.suffix.lower() == ROWS else "lines" if options.lines else "whole"
     listing, labels = listed or (None, None)
     skipped: tuple[Skip, ...] = ()

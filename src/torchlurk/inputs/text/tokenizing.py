@@ -133,7 +133,7 @@ def _load(file: Path) -> Any:
             f"--tokenizer {file} needs the library tokenizers ({error})", "pip install 'torchlurk[text]'"
         ) from error
     if not file.is_file():
-        raise OptionError(f"--tokenizer {file}: no such file", "it may be char, word, or a Hugging Face tokenizer.json")
+        raise OptionError(f"--tokenizer {file}: no such file", "use char, word, or a Hugging Face tokenizer.json")
     try:
         tokenizer = FromFile.from_file(str(file))
     except Exception as error:  # the library raises nothing more specific

@@ -11,7 +11,7 @@ from typing import Any
 
 from torchlurk.errors import OptionError
 
-FORMS = 'it may be a JSON object {"token": index} or a JSON list of tokens in order of their indices'
+FORMS = 'use a JSON object {"token": index} or a JSON list of tokens in index order'
 UNKNOWN, PADDING = "<unk>", "<pad>"
 MOST_TOKENS = 2**22
 """An index from here on is a mistake: no network has an embedding of that many rows."""
@@ -73,9 +73,11 @@ def _check_pair(token: Any, index: Any, by_index: Mapping[int, str], what: str) 
     if not isinstance(token, str):
         raise OptionError(f"{what} lists {token!r}, which is not a token", FORMS)
     if type(index) is not int or not 0 <= index < MOST_TOKENS:
-        raise OptionError(f"{what} gives '{token}' the index {json.dumps(index)[:40]}", "indices are whole numbers from 0 up")
+        raise OptionError(f"{what} gives '{token}' the index {json.dumps(index)[:40]}", "indices are whole numbers, 0 or more")
     if index in by_index:
-        raise OptionError(f"{what} gives '{by_index[index]}' and '{token}' the same index {index}", "give each its own")
+        raise OptionError(
+            f"{what} gives '{by_index[index]}' and '{token}' the same index {index}", "give each token its own index"
+        )
 
 
 def _without_repetition(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Windowing:
         if sides * self.burn_in >= self.size:
             where = "both sides" if sides == 2 else "one side"
             raise OptionError(
-                f"--burn-in {self.burn_in} on {where} leaves nothing of --window {self.size}",
+                f"--burn-in {self.burn_in} on {where} leaves nothing to count of --window {self.size}",
                 f"give a --burn-in of at most {(self.size - 1) // sides}, or a larger --window",
             )
 

@@ -108,7 +108,7 @@ def _failure(spec: str, folder: Path, error: BaseException) -> ModelError:
         frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
         own = [frame for frame in frames if folder in Path(frame[0]).parents and not _is_foreign(frame[0])]
         where = (own or frames)[-1]
-    return ModelError(f"'{spec}' failed at {where[0]} line {where[1]}: {said}", "mend the code there, or its arguments")
+    return ModelError(f"'{spec}' failed at {where[0]} line {where[1]}: {said}", "fix the code there, or its arguments")
 
 
 def _is_foreign(file: str) -> bool:
@@ -128,7 +128,7 @@ def _named(code: ModuleType, name: str, place: str) -> object:
 
 def _without_arguments(target: object, spec: str) -> Callable[[], object]:
     if not callable(target):
-        raise ModelError(f"'{spec}' is a {type(target).__name__}, nothing to call", "name a function that returns the model")
+        raise ModelError(f"'{spec}' is a {type(target).__name__}, not a function", "name a function that returns the model")
     try:
         parameters = inspect.signature(target).parameters.values()
     except (TypeError, ValueError):  # compiled callables may have no signature: the call will tell
@@ -139,7 +139,7 @@ def _without_arguments(target: object, spec: str) -> Callable[[], object]:
         if parameter.default is parameter.empty and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     if needed:
-        raise ModelError(f"'{spec}' needs arguments: {', '.join(needed)}", "write a function without any that calls it")
+        raise ModelError(f"'{spec}' needs arguments: {', '.join(needed)}", "write a function without arguments that calls it")
     return target
 
 

@@ -99,4 +99,6 @@ def _missing(library: str, error: Exception) -> MissingExtraError:
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == library:
         return MissingExtraError(f"{library} is not installed", "pip install 'torchlurk[models]'")
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return MissingExtraError(f"{library} is installed but does not load: {reason}", "pip install --upgrade 'torchlurk[models]'")
+    return MissingExtraError(
+        f"{library} is installed but cannot be imported: {reason}", "pip install --upgrade 'torchlurk[models]'"
+    )

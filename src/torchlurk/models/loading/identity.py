@@ -24,7 +24,7 @@ def unwrap(module: nn.Module) -> nn.Module:
     """
     while True:
         if isinstance(module, torch.jit.ScriptModule):
-            raise ModelError("the model is a TorchScript module", "give the Python module that it was made from")
+            raise ModelError("the model is a TorchScript module", "give the Python module it was made from")
         inner = module.module if isinstance(module, _WRAPPERS) else module._modules.get(_COMPILED)
         if inner is None:
             return module
@@ -68,7 +68,7 @@ def _pieces(name: str, value: object) -> Iterator[bytes | memoryview]:
 
 def _tensor(name: str, tensor: Tensor) -> Iterator[bytes | memoryview]:
     if isinstance(tensor, UninitializedParameter | UninitializedBuffer) or tensor.is_meta:
-        raise ModelError(f"'{name}' of the model has no values yet", "run the model once, or load its weights, before this")
+        raise ModelError(f"'{name}' of the model has no values yet", "run the model once or load its weights first")
     yield f"{tensor.dtype}{tuple(tensor.shape)}".encode()
     if tensor.is_quantized:
         tensor = tensor.dequantize()

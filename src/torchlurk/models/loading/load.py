@@ -89,7 +89,7 @@ def _called(weights: str | Path | None) -> str:
 def _load_into(module: nn.Module, spec: str, weights: str | Path | None) -> None:
     if weights == _RANDOM:
         raise OptionError(
-            f"--weights random does nothing for '{spec}'", "it is for torchvision:, timm: and hf:; leave it out here"
+            f"--weights random has no effect for '{spec}'", "it applies to torchvision:, timm: and hf:; leave it out"
         )
     if weights is not None:
         load_state(module, read_state(Path(weights).expanduser()), _called(weights))

@@ -29,9 +29,9 @@ def choose_device(name: str) -> torch.device:
     if name == "cpu" or (name == "mps" and torch.backends.mps.is_available()):
         return torch.device(name)
     if not cuda and name != "mps":
-        raise OptionError(f"--device is {name!r}", "it may be auto, cpu, cuda, cuda:N or mps")
+        raise OptionError(f"--device is {name!r}", "use auto, cpu, cuda, cuda:N or mps")
     if not cuda or not torch.cuda.is_available() or int(cuda[1] or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"there is no device '{name}' here", f"there is: {', '.join(_present())}")
+        raise DeviceError(f"this machine has no device '{name}'", f"available: {', '.join(_present())}")
     return torch.device("cuda", int(cuda[1]) if cuda[1] else torch.cuda.current_device())
 
 

@@ -49,7 +49,7 @@ def translate(preprocess: object) -> Preprocessing | None:
         steps = list(preprocess)
     if isinstance(steps, Sequence):
         return _from_steps(steps)
-    raise _refusal(f"a {type(preprocess).__name__} is none of the kinds known here")
+    raise _refusal(f"a {type(preprocess).__name__} is not one of the supported kinds")
 
 
 def _from_fields(given: Mapping[str, Any]) -> Preprocessing:

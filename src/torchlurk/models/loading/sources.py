@@ -69,7 +69,7 @@ def torchvision_network(name: str, weights: Weights, source: object) -> Network:
     if name not in known:
         elsewhere = name in models.list_models()
         what = "is not a classification model" if elsewhere else f"is not in torchvision{nearest(name, known)}"
-        raise ModelError(f"'{name}' {what}", "any other model: write a function that builds it, FILE.py:CALLABLE")
+        raise ModelError(f"'{name}' {what}", "for any other model, write a function that builds it: FILE.py:CALLABLE")
     published = models.get_model_weights(name).DEFAULT
     state = _torchvision_published(name, published) if weights is None else None if weights == "random" else weights
     if state is not None and name.startswith("densenet"):

@@ -121,8 +121,8 @@ def _refusal(file: Path, error: Exception) -> WeightsError:
             f"'{file}' holds pickled objects ({wanted[1].strip('`,.')}), not only tensors", f"save a state dict with {_SAVE}"
         )
     return WeightsError(
-        f"'{file}' is damaged, or is no weights file",
-        "save or download it again; it may be a .safetensors file or a state dict saved by torch",
+        f"'{file}' is damaged, or is not a weights file",
+        "save or download it again; use a .safetensors file or a state dict saved by torch",
     )
 
 

@@ -32,7 +32,7 @@ class Axes:
             text.index("b"),
             channel,
             text.index("t"),
-            "check that the data is what the network takes, and --input-axes if it was given",
+            "check that the data is what the network expects, and --input-axes if it was given",
         )
 
     def batch_first(self, inputs: Tensor) -> Tensor:
@@ -44,4 +44,4 @@ class Axes:
 
 SEQUENCES = ("bt", "tb", "btc", "tbc", "bct")
 
-PICTURES = Axes(0, 1, None, "set the input size that it was made for with --resize and --crop, and its channels with --mean")
+PICTURES = Axes(0, 1, None, "set the input size that it expects with --resize and --crop, and its channels with --mean")

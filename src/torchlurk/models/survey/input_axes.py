@@ -60,12 +60,12 @@ def find_axes(module: nn.Module, inputs: Tensor, other: Tensor, constants: Mappi
         return fitting[0]
     name = type(module).__name__
     if not fitting and len(failures) == len(CANDIDATES[inputs.dim()]):
-        reason, hint = misfit(module, inputs) or (failures[0], "check that the data is what the network takes")
+        reason, hint = misfit(module, inputs) or (failures[0], "check that the data is what the network expects")
         raise ModelError(f"{name} cannot run on these inputs: {reason}", hint)
     found = f"{' and '.join(fitting)} both fit" if fitting else "none fits"
     raise ModelError(
-        f"it cannot be told in which order {name} has examples and steps ({found})",
-        f"say it with --input-axes: {', '.join(CANDIDATES[inputs.dim()])}",
+        f"the trial run cannot tell in which order {name} takes batch and time ({found})",
+        f"give --input-axes: {', '.join(CANDIDATES[inputs.dim()])}",
     )
 
 

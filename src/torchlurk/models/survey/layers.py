@@ -124,11 +124,11 @@ def _refuse(module: nn.Module) -> None:
     name = type(module).__name__
     if isinstance(module, torch.jit.ScriptModule):
         raise ModelError(
-            "a scripted or traced model cannot be looked into: hooks do not run in it",
+            "a scripted or traced model cannot be analyzed: it does not run hooks",
             "give the torch.nn.Module it was made from",
         )
     if any(is_lazy(one) for one in (*module.parameters(), *module.buffers())):
-        raise ModelError(f"{name} has lazy layers that are not initialized", "run it once on an input, then load the weights")
+        raise ModelError(f"{name} has lazy layers that are not initialized", "run it once on an input, then load its weights")
     needed = [
         one.name
         for one in inspect.signature(module.forward).parameters.values()

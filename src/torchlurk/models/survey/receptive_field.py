@@ -155,7 +155,7 @@ def _maps(layer: Layer, reach: Reach) -> Reach:
     if reach.shape[1:] != (layer.channels, *layer.shape):
         raise ModelError(
             f"layer '{layer.name}' gave {reach.shape[1:]}, not {layer.channels} channels of {layer.shape}",
-            "give inputs of the size that the layers were found with",
+            "give inputs of the size that the layers were surveyed with",
         )
     return reach
 

@@ -64,15 +64,15 @@ class Arguments:
         if unknown and not keywords:
             raise ModelError(
                 f"the forward of {type(module).__name__} has no parameter '{min(unknown)}'",
-                f"constants may be: {', '.join(sorted(names)) or 'none'}",
+                f"available for constants: {', '.join(sorted(names)) or 'none'}",
             )
         asked = [one for one in others if one.name not in constants and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
         required = [one.name for one in asked if one.default is one.empty]
         known = (LENGTHS | MASKS | STATES) if axes is not None else frozenset()
         if lacking := [name for name in required if name not in known]:
             raise ModelError(
-                f"the forward of {type(module).__name__} needs {', '.join(lacking)} beside its input",
-                "give what is the same for every example as constants={…}, or wrap the model in a module of one input",
+                f"the forward of {type(module).__name__} needs {', '.join(lacking)} in addition to its input",
+                "pass values that all examples share as constants={…}, or wrap the model in a module with one input",
             )
         given = {one.name for one in asked} if axes is not None else set()
         return cls(
@@ -123,5 +123,5 @@ def called_with(module: nn.Module, arguments: Arguments) -> Iterator[None]:
 def _parameters(module: nn.Module) -> list[inspect.Parameter]:
     found = list(inspect.signature(module.forward).parameters.values())
     if not found:
-        raise ModelError(f"the forward of {type(module).__name__} takes no input", "give a module that takes one")
+        raise ModelError(f"the forward of {type(module).__name__} takes no input", "give a module whose forward takes an input")
     return found

@@ -79,8 +79,8 @@ class Readout(nn.Module):
         found = maps(self.layer, activation)
         if found.shape[:2] != (count, self.layer.channels):
             raise ModelError(
-                f"layer '{self.layer.name}' gave {tuple(found.shape)} for {count} inputs",
-                "give inputs of the size that the layers were found with",
+                f"layer '{self.layer.name}' returned {tuple(found.shape)} for {count} inputs",
+                "give inputs of the size that the layers were surveyed with",
             )
         return found.flatten(2) if found.ndim > 2 else found.unsqueeze(2)
 
@@ -137,7 +137,7 @@ class Readout(nn.Module):
             found = torch.autograd.grad(*edges, seed, retain_graph=again, allow_unused=True)
         if found[0] is None:
             raise ModelError(
-                f"no gradient goes from layer '{self.layer.name}' back to the input",
+                f"no gradient flows from layer '{self.layer.name}' back to the input",
                 "the model's forward detaches it, runs under torch.no_grad(), or does not use its input for this layer",
             )
         return found[0]

@@ -243,7 +243,7 @@ class Unrolled:
             return values
         if int(sizes[-1]) != int(sizes[0]):
             raise ModelError(
-                "the model packs the examples of a batch to different lengths, so that their steps cannot be told apart",
+                "the model packs the examples of a batch to different lengths, so their steps cannot be matched to examples",
                 "scan one example at a time: --batch-size 1",
             )
         return values if self._order is None else values.index_select(0, self._order)

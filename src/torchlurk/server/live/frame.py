@@ -155,7 +155,7 @@ def _project(
         return None, None, None
     activation = roots.get(unit.layer)
     if activation is None or activation.grad_fn is None:
-        raise ModelError(f"no gradient goes from layer '{unit.layer}' back to the image", "choose another layer")
+        raise ModelError(f"no gradient flows from layer '{unit.layer}' back to the image", "choose another layer")
     layer = bench.layer(unit.layer)
     with torch.enable_grad():
         own = maps(layer, activation)[0, unit.channel]

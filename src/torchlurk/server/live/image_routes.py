@@ -140,7 +140,8 @@ def bench_of(desk: ModelWorker, slug: str) -> ModelSession:
     """The model beside the study; raises `NoModelError` where there is none."""
     if slug not in desk.benches:
         raise NoModelError(
-            f"no model is open beside '{slug[:100]}'", f"there is one beside {', '.join(desk.benches)}; serve with --model"
+            f"no model is open for the study '{slug[:100]}'",
+            f"there is one for {', '.join(desk.benches)}; start the server with --model",
         )
     return desk.benches[slug]
 
@@ -164,7 +165,7 @@ def prepared_pixels(bench: ModelSession, data: bytes) -> Picture:
         pixels = np.array(eight_bit(image, channels))
     except DataError as error:
         raise DataError(
-            f"what was sent {error.message}", "send an image file of that size, or do not call it prepared"
+            f"what was sent {error.message}", "send an image file of that size, or do not declare it prepared"
         ) from error
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
@@ -226,7 +227,7 @@ def _maps(look: Inspector, layer: str, channels: str) -> Response:
         chosen = [int(one) if one.isascii() and one.isdigit() else len(found) for one in channels.split(",")]
         if max(chosen) >= len(found):
             raise OptionError(
-                f"'{channels[:100]}' are no channels of layer '{layer}'", f"it has {len(found)}; numbers from 0, commas between"
+                f"'{channels[:100]}' are no channels of layer '{layer}'", f"it has {len(found)}; comma-separated numbers from 0"
             )
         found = found[torch.tensor(chosen, device=found.device)]
     sheet = sheet_of(found, scale="map")

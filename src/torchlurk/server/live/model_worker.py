@@ -54,7 +54,7 @@ class ModelWorker:
     async def ask(self, work: Callable[[], Result]) -> Result:
         """What `work` gives, done when its turn comes; raises `BusyError` where too much is waiting already."""
         if self._waiting >= MOST_WAITING:
-            raise BusyError(f"{self._waiting} questions wait for the model", "ask again in a moment")
+            raise BusyError(f"{self._waiting} requests are already waiting for the model", "try again in a moment")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -84,7 +84,7 @@ class ModelWorker:
             if found is not None:
                 self._open.move_to_end(name)
         if found is None:
-            raise UnknownImageError("this image is not open, or no longer", "open it again")
+            raise UnknownImageError("this image is not open, or no longer open", "open it again")
         return found
 
     def close(self) -> None:

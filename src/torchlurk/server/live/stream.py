@@ -80,7 +80,7 @@ def stream_routes(desk: ModelWorker) -> APIRouter:
         try:
             bench = bench_of(desk, slug)
             if desk.streams >= MOST_STREAMS:
-                raise BusyError(f"{desk.streams} streams are being shown already", "close another page first")
+                raise BusyError(f"{desk.streams} streams are already open", "close another page first")
         except TorchlurkError as error:
             await _close(socket, error)
             return
@@ -261,7 +261,7 @@ def _any_input(bench: ModelSession) -> torch.Tensor:
 
 def _view(text: str) -> AskedView:
     if len(text) > MOST_VIEW_BYTES:
-        raise OptionError(f"the view has more than {MOST_VIEW_BYTES // 2**10} KiB", "ask for less")
+        raise OptionError(f"the view has more than {MOST_VIEW_BYTES // 2**10} KiB", "send a smaller one")
     try:
         view = AskedView.model_validate_json(text)
     except ValidationError as error:
