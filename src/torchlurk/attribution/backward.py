@@ -7,11 +7,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.errors import OptionError, UnitError
+from torchlurk.input_words import AVAILABLE
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.layers import survey
 from torchlurk.models.taps.readout import Readout
@@ -21,7 +22,7 @@ from torchlurk.units import Unit
 
 def attribute(
     model: nn.Module,
-    inputs: Float[Tensor, "batch ..."],
+    inputs: Shaped[Tensor, "batch ..."],
     unit: Unit | str,
     method: str = "guided",
     *,
@@ -34,9 +35,12 @@ def attribute(
     `inputs` are as the model takes them, on its device. `unit` is written `layer:channel`; `tap` says whether it is read
     after the nonlinearity that follows its layer. Of `gradient`, `deconv` and the guided ones, a number is activation
     per unit of input; of `input_x_gradient` and `lrp`, activation. The model is left as found, also after an error.
-    Raises `UnitError` for a unit or position that is not there, `OptionError` for a method, `MissingExtraError` for one
-    of Captum's without it, `ModelError` where the model fails or the method is not defined for it.
+    Raises `UnitError` for a unit or position that is not there, `OptionError` for a method or token ids,
+    `MissingExtraError` for one of Captum's without it, `ModelError` where the model fails or the method is not defined for
+    it.
     """
+    if not inputs.is_floating_point():
+        raise OptionError(f"attribution is for inputs of floats; these are {inputs.dtype}, as token ids are", AVAILABLE)
     module = unwrap(model)
     way = method_named(method)
     wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
