@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import torchlurk
 from torchlurk.errors import MismatchError, ModelError, OptionError, StorageError, StudyError
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.sources.datasets import open_dataset
-from torchlurk.jobs import Progress
+from torchlurk.jobs import Progress, Share
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import LoadedModel, load
 from torchlurk.models.loading.placement import choose_device
@@ -25,7 +26,9 @@ from torchlurk.models.survey.layers import Survey, survey
 from torchlurk.options import InputOptions
 from torchlurk.records import Run
 from torchlurk.stages.attribute import AttributeStage
+from torchlurk.stages.mismatch import differences
 from torchlurk.stages.scan import ScanStage
+from torchlurk.stages.shares import check_share, is_done_share
 from torchlurk.stages.stage import Settings, Stage, Task, now
 from torchlurk.stages.synthesize import SynthesizeStage
 from torchlurk.store.folding import left_open
@@ -54,6 +57,7 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
     if unknown or not stages:
         raise OptionError(f"--stages names '{', '.join(unknown)}'", f"there is: {', '.join(STAGES)}")
     wanted = [make(task) for name, make in STAGES.items() if name in stages]
+    check_share(task, [stage.name for stage in wanted])
     earlier = _earlier_runs(task.out)
     runs = {stage.name: _new_run(task, stage) for stage in wanted}
     for name, run in runs.items():
@@ -62,7 +66,7 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
     written = False
     for stage in wanted:
         before = earlier.get(stage.name)
-        if before and before.finished and not stage.lacking(before):
+        if (before and before.finished and not stage.lacking(before)) or is_done_share(task):
             task.progress.say(f"{task.out}: the {stage.name} stage is complete")
         else:
             stage.work(runs[stage.name], before)
@@ -105,25 +109,11 @@ def _new_run(task: Task, stage: Stage) -> Run:
 
 def refuse_mismatch(out: Path, earlier: Run, now: Run) -> None:
     """Raises `MismatchError` that says in what the study's run differs from the one asked for now."""
-    differing = []
-    if earlier.model_fingerprint != now.model_fingerprint:
-        differing.append(f"the model's weights (made with {earlier.model}, now {now.model})")
-    if earlier.data_fingerprint != now.data_fingerprint:
-        differing.append(f"the data (made with {earlier.data}, now {now.data})")
-    differing += [
-        f"--{name.replace('_', '-')} (made with {_shown(earlier.options.get(name))}, now {_shown(value)})"
-        for name, value in now.options.items()
-        if earlier.options.get(name) != value
-    ]
-    if differing:
+    if differing := differences(earlier, now, ("made with", "now")):
         raise MismatchError(
             f"{out} was made otherwise: {'; '.join(differing)}",
             f"give the same again, or start anew with another --out or without {out}",
         )
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value) if value is not None else "none"
 
 
 def analyze_model(
@@ -136,12 +126,16 @@ def analyze_model(
     progress: Progress,
     class_names: Sequence[str] | None = None,
     vocabulary: Mapping[str, int] | Sequence[str] | None = None,
+    share: Share | None = None,
+    merged: Path | None = None,
 ) -> None:
     """Loads what is named and runs the stages; `model` and `data` may be objects or the texts of the command line.
 
-    `class_names` and `vocabulary` are those that a program gives as objects, not as files.
+    `class_names` and `vocabulary` are those that a program gives as objects, not as files. `share` is which part of the work is
+    done, and `merged` the study whose scan a part of a later stage goes on from.
     """
-    run_stages(task_of(model, data, out, weights, settings, progress, class_names, vocabulary), stages)
+    task = task_of(model, data, out, weights, settings, progress, class_names, vocabulary)
+    run_stages(replace(task, share=share, merged=merged), stages)
 
 
 def task_of(

@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "Analyze the demo model on its drawn world.",
     "layers": "List the layers of a model whose units can be looked at.",
     "analyze": "Find out what every unit of a model responds to; write it to a study.",
+    "merge": "Put parts of an analysis together to one study.",
     "serve": "Explore studies in a browser.",
     "show": "Show what a study knows of one unit.",
     "explain": "Show what made a unit what it is in one image.",

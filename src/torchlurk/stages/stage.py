@@ -17,7 +17,7 @@ from torch import nn
 from torchlurk.errors import DataError, UnitError, nearest
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.source import Source, spread
-from torchlurk.jobs import Clock, Progress
+from torchlurk.jobs import Clock, Progress, Share
 from torchlurk.models.loading.placement import place
 from torchlurk.models.survey.input_axes import find_axes
 from torchlurk.models.taps.arguments import Arguments, called_with
@@ -52,7 +52,8 @@ class Task:
     """One model on one source of examples, into the study at `out`; `module` is left as it was found.
 
     `clock` tells seconds, by which stages choose how much they do at once and when they save; `committed` is called after
-    each transaction on the study.
+    each transaction on the study. `share` is which part of the work is done, None
+    all of it; a part of a stage after the scan goes on from the study `merged`.
     """
 
     module: nn.Module
@@ -65,6 +66,8 @@ class Task:
     clock: Clock = monotonic
     committed: Callable[[], None] = lambda: None
     constants: Mapping[str, Any] = field(default_factory=dict)
+    share: Share | None = None
+    merged: Path | None = None
 
     def writer(self) -> Writer:
         """Opens the study to write."""
