@@ -28,7 +28,7 @@ from torchlurk.records import Run
 from torchlurk.stages.attribute import AttributeStage
 from torchlurk.stages.mismatch import differences
 from torchlurk.stages.scan import ScanStage
-from torchlurk.stages.shares import check_share, is_done_share
+from torchlurk.stages.shares import begin_share, check_share, finish_share, is_done_share
 from torchlurk.stages.stage import Settings, Stage, Task, now
 from torchlurk.stages.synthesize import SynthesizeStage
 from torchlurk.store.folding import left_open
@@ -58,8 +58,9 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
         raise OptionError(f"--stages names '{', '.join(unknown)}'", f"there is: {', '.join(STAGES)}")
     wanted = [make(task) for name, make in STAGES.items() if name in stages]
     check_share(task, [stage.name for stage in wanted])
-    earlier = _earlier_runs(task.out)
     runs = {stage.name: _new_run(task, stage) for stage in wanted}
+    begin_share(task, list(runs), runs[wanted[0].name])
+    earlier = _earlier_runs(task.out)
     for name, run in runs.items():
         if name in earlier:
             refuse_mismatch(task.out, earlier[name], run)
@@ -71,6 +72,8 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
         else:
             stage.work(runs[stage.name], before)
             written = True
+    if task.share is not None:
+        finish_share(task)
     if not written and left_open(task.out):
         _fold_in(task)
 

@@ -13,8 +13,11 @@ from torch import nn
 
 import torchlurk as tl
 from torchlurk.errors import MismatchError, OptionError, StudyError
+from torchlurk.jobs import Share
+from torchlurk.stages.shares import units_of
 from torchlurk.store.checking import check
 from torchlurk.study import Study
+from torchlurk.units import Unit
 
 PARTS = 3
 OPTIONS = {"mean": (0, 0, 0), "std": (1, 1, 1), "batch_size": 4, "sample": 32, "top": 4}
@@ -232,3 +235,98 @@ def test_parts_of_series_are_merged_with_what_units_did_at_each_step(tmp_path):
             for example, values in steps[0].traces.items():
                 np.testing.assert_allclose(values, steps[1].traces[example], atol=0.02)
     assert check(tmp_path / "m.lurk").problems == ()
+
+
+LATER = {"stages": ["attribute", "synthesize"], "steps": 3, "exemplars": 2, "methods": ["gradient", "guided"]}
+
+
+def later_part(folder: Path, number: int, of: int = 2, **given) -> Path:
+    path = folder / f"later-{number}.lurk"
+    options = OPTIONS | LATER | {"merged": folder / "merged.lurk"} | given
+    tl.analyze(network(), Pictures(), path, part=f"{number}/{of}", **options).close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def later(folder, tmp_path_factory) -> Path:
+    """`merged.lurk`, `later-1.lurk` and `later-2.lurk` made from it, and `whole.lurk` with the same stages."""
+    torch.set_num_threads(1)
+    made = tmp_path_factory.mktemp("later")
+    tl.merge([folder / f"{number}.lurk" for number in range(1, PARTS + 1)], out=made / "merged.lurk").close()
+    shutil.copy(made / "merged.lurk", made / "whole.lurk")
+    tl.analyze(network(), Pictures(), made / "whole.lurk", **OPTIONS | LATER).close()
+    for number in (1, 2):
+        later_part(made, number)
+    return made
+
+
+def same_pictures(left: Study, right: Study) -> None:
+    assert set(left.notes) == set(right.notes)
+    for layer in left.layers:
+        assert left.reader.checks(layer.name) == right.reader.checks(layer.name)
+        assert left.reader.effective_field(layer.name) == right.reader.effective_field(layer.name)
+        for mine, theirs in zip(layer, right[layer.name], strict=True):
+            unit = Unit.parse(mine.address)
+            assert left.reader.attributions(unit) == right.reader.attributions(unit) != ()
+            assert left.reader.syntheses(unit) == right.reader.syntheses(unit) != ()
+            assert mine.record.exemplars == theirs.record.exemplars
+
+
+def test_parts_of_the_later_stages_are_added_to_the_study_that_they_went_on_from(later, tmp_path):
+    made = [0, 0]
+    for index in (0, 1):
+        with Study(later / f"later-{index + 1}.lurk") as one:
+            made[index] = sum(bool(one.reader.syntheses(Unit.parse(unit.address))) for layer in one.layers for unit in layer)
+    assert sum(made) == 13
+    assert max(made) == 7
+    shutil.copy(later / "merged.lurk", tmp_path / "m.lurk")
+    paths = [later / "later-2.lurk", later / "later-1.lurk"]
+    for out in (tmp_path / "m.lurk", tmp_path / "new.lurk"):
+        with tl.merge(paths, out=out) as merged, Study(later / "whole.lurk") as whole:
+            same_pictures(whole, merged)
+            assert {stage: run.options for stage, run in whole.runs.items()} == {
+                stage: run.options for stage, run in merged.runs.items()
+            }
+            assert all(run.finished for run in merged.runs.values())
+        assert check(out).problems == ()
+    assert sorted(os.listdir(tmp_path)) == ["m.lurk", "new.lurk"]
+
+
+def test_a_merge_of_later_parts_that_was_interrupted_goes_on(later, tmp_path, interrupted):
+    shutil.copy(later / "merged.lurk", tmp_path / "m.lurk")
+    paths = [later / "later-1.lurk", later / "later-2.lurk"]
+    with interrupted("replace_check", 1):
+        tl.merge(paths, out=tmp_path / "m.lurk")
+    with tl.merge(paths, out=tmp_path / "m.lurk") as merged, Study(later / "whole.lurk") as whole:
+        same_pictures(whole, merged)
+
+
+def test_parts_of_later_stages_that_do_not_fit_are_refused(later, folder, tmp_path):
+    shutil.copy(later / "merged.lurk", tmp_path / "merged.lurk")
+    first = later / "later-1.lurk"
+    with pytest.raises(MismatchError, match="parts differ in --methods"):
+        tl.merge([first, later_part(tmp_path, 2, methods=["gradient"])], out=tmp_path / "m.lurk")
+    with pytest.raises(MismatchError, match=r"was made otherwise: --methods \(made with \[.gradient.\], now"):
+        later_part(tmp_path, 2)
+    with pytest.raises(MismatchError, match="does not hold the scan"):
+        tl.merge([first, later / "later-2.lurk"], out=folder / "whole.lurk")
+    with pytest.raises(StudyError, match="holds no whole scan"):
+        later_part(tmp_path, 1, merged=folder / "1.lurk")
+    with pytest.raises(OptionError, match="needs the whole scan"):
+        later_part(tmp_path, 1, merged=None)
+    with pytest.raises(OptionError, match="--from is given without --part"):
+        tl.analyze(network(), Pictures(), tmp_path / "a.lurk", merged=first, **OPTIONS)
+    options = OPTIONS | LATER | {"merged": later / "merged.lurk"}
+    with pytest.raises(MismatchError, match="was made otherwise: the model's weights"):
+        tl.analyze(network(1), Pictures(), tmp_path / "a.lurk", part="1/2", **options)
+    assert sorted(os.listdir(tmp_path)) == ["later-2.lurk", "merged.lurk"]
+
+
+def test_shares_keep_the_units_that_stand_for_a_layer_together():
+    layers = {"a": list(range(20)), "b": [3, 1, 2], "c": list(range(30))}
+    for of in (1, 2, 3, 4, 7, 60):
+        shares = [units_of(Share(number, of), layers, 6) for number in range(1, of + 1)]
+        for layer, channels in layers.items():
+            assert sorted(one for share in shares for one in share[layer]) == sorted(channels)
+            assert sum(not share[layer].isdisjoint(channels[:6]) for share in shares) == 1
+    assert units_of(None, layers) == {layer: frozenset(channels) for layer, channels in layers.items()}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,41 +13,32 @@ from torchlurk.jobs import Progress, joined
 from torchlurk.records import Layer
 from torchlurk.scanning.job import ScanPart
 from torchlurk.scanning.part import Places
+from torchlurk.stages.merge_pictures import merge_pictures
 from torchlurk.stages.parts import Part, opened
 from torchlurk.stages.scan_results import Scanned, keep_results
 from torchlurk.stages.stage import now
-from torchlurk.store.folding import SIDE_FILES
-from torchlurk.store.locking import Lock
-from torchlurk.store.merging import all_examples, copy_study, placed_leaders, take_examples, take_traces
+from torchlurk.store.merging import all_examples, copy_study, new_study, placed_leaders, take_examples, take_traces
 from torchlurk.store.writing import Writer
 
 SCAN = "scan"
 
 
 def merge(paths: Sequence[Path], out: Path, progress: Progress) -> None:
-    """Writes the study of all parts at `out`, whole or not at all; raises `MismatchError` for parts that do not fit."""
+    """Writes the study of all parts of a scan at `out`, whole or not at all; to parts of later stages a study at `out` may be
+    the one that they went on from: it is added to.
+
+    Raises `MismatchError` for parts that do not fit together, or not to the study.
+    """
     with opened(paths) as parts:
+        if SCAN not in parts[0].portion.stages:
+            merge_pictures(parts, out, progress)
+            return
         if out.exists():
             raise StudyError(f"'{out}' is there already", "choose another --out, or remove it")
-        with _new_study(out) as place:
+        with new_study(out) as place:
             copy_study(parts[0].reader, place)
             with Writer(place) as writer:
                 _merge_scans(writer, parts, progress)
-
-
-@contextmanager
-def _new_study(out: Path) -> Iterator[Path]:
-    """A place beside `out` for a file that is put there at the end."""
-    lock = Lock(out.resolve(), out)
-    place = out.with_name(f".torchlurk-{secrets.token_hex(8)}.lurk")
-    try:
-        yield place
-        place.replace(out)
-    finally:
-        for ending in ("", *SIDE_FILES):
-            with suppress(OSError):
-                place.with_name(place.name + ending).unlink()
-        lock.release()
 
 
 def _merge_scans(writer: Writer, parts: Sequence[Part], progress: Progress) -> None:

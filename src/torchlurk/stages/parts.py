@@ -10,6 +10,7 @@ from pathlib import Path
 from torchlurk.errors import MismatchError, OptionError, StudyError
 from torchlurk.records import Portion
 from torchlurk.stages.mismatch import differences, differing_options
+from torchlurk.stages.shares import told
 from torchlurk.store.reading import Reader
 
 AGAIN = "make all parts with the same model, data and options"
@@ -60,7 +61,7 @@ def _check_numbers(parts: Sequence[Part]) -> None:
     first, seen = parts[0], dict[int, Part]()
     for part in parts:
         if (part.portion.of, part.portion.stages) != (first.portion.of, first.portion.stages):
-            raise MismatchError(f"'{part.path}' is {_told(part)}, and '{first.path}' is {_told(first)}", AGAIN)
+            raise MismatchError(f"'{part.path}' is {told(part.portion)}, and '{first.path}' is {told(first.portion)}", AGAIN)
         if part.portion.number in seen:
             raise MismatchError(
                 f"part {part.number} is given twice: '{seen[part.portion.number].path}' and '{part.path}'", "leave one out"
@@ -71,10 +72,6 @@ def _check_numbers(parts: Sequence[Part]) -> None:
     if missing:
         named = ", ".join(missing[:10]) + (", …" if len(missing) > 10 else "")
         raise MismatchError(f"part{'s' if len(missing) > 1 else ''} {named} missing", f"give all {of} parts")
-
-
-def _told(part: Part) -> str:
-    return f"part {part.number} of {' and '.join(part.portion.stages)}"
 
 
 def _check_alike(first: Part, other: Part) -> None:

@@ -20,6 +20,7 @@ from torchlurk.inputs.source import Source, spread
 from torchlurk.jobs import Clock, Progress, Share
 from torchlurk.models.loading.placement import place
 from torchlurk.models.survey.input_axes import find_axes
+from torchlurk.models.survey.layers import choose
 from torchlurk.models.taps.arguments import Arguments, called_with
 from torchlurk.options import (
     AttributeOptions,
@@ -160,6 +161,14 @@ def units_named(settings: Settings, layers: Sequence[Layer]) -> list[Unit]:
                 f"layer '{unit.layer}' has no channel {unit.channel}", f"it has {channels[unit.layer]}, counted from 0"
             )
     return found
+
+
+def units_asked(settings: Settings, layers: Sequence[Layer]) -> dict[str, list[int]]:
+    """The channels asked for, by layer, in order of execution: those of the units named, or all of the layers chosen."""
+    chosen = {layer.name: list(range(layer.channels)) for layer in choose(layers, settings.scan.layers)}
+    named = dict.fromkeys(units_named(settings, layers))
+    by_layer = {layer.name: [unit.channel for unit in named if unit.layer == layer.name] for layer in layers}
+    return {name: channels for name, channels in by_layer.items() if channels} or chosen
 
 
 def now() -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,11 @@ from jaxtyping import Int32, Int64
 from torchlurk.records import Example
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
+from torchlurk.store.connections import translated
+from torchlurk.store.folding import SIDE_FILES
+from torchlurk.store.locking import Lock
 from torchlurk.store.reading import Reader
+from torchlurk.store.results import store_picture
 from torchlurk.store.writing import Writer
 
 AT_ONCE = 500
@@ -35,6 +40,22 @@ def copy_study(reader: Reader, to: Path) -> None:
     """Copies one state of a study into a new file."""
     with reader.reading() as db, closing(sqlite3.connect(to)) as copy:
         db.backup(copy)
+
+
+@contextmanager
+def new_study(out: Path) -> Iterator[Path]:
+    """A place beside `out` for a study that is put there once it is complete; nobody else writes at `out` meanwhile."""
+    with translated(out, writing=True):
+        lock = Lock(out.resolve(), out)
+    place = out.with_name(f".torchlurk-{secrets.token_hex(8)}.lurk")
+    try:
+        yield place
+        place.replace(out)
+    finally:
+        for ending in ("", *SIDE_FILES):
+            with suppress(OSError):
+                place.with_name(place.name + ending).unlink()
+        lock.release()
 
 
 def all_examples(reader: Reader) -> list[Example]:
@@ -87,6 +108,45 @@ def take_traces(writer: Writer, reader: Reader) -> None:
         with reader.reading() as db, writer.writing() as own:
             found = (row for row in db.execute(query, (layer,)) if row[1] in units.get(row[2], frozenset()))
             own.executemany(rows.insert("trace", 6), found)
+
+
+def take_attributions(writer: Writer, reader: Reader) -> None:
+    """Adds the attributions that are lacking here, and what boxes alone excite."""
+    columns = "layer, channel, ranking, rank, method, x0, y0, x1, y1, scale, kept, picture"
+    _take_pictured(writer, reader, "attribution", columns)
+    recalls = "SELECT recall, layer, channel, rank FROM exemplar WHERE ranking = 'max' AND recall IS NOT NULL"
+    with reader.reading() as db, writer.writing() as own:
+        own.executemany(
+            "UPDATE exemplar SET recall = ? WHERE layer = ? AND channel = ? AND ranking = 'max' AND rank = ?",
+            db.execute(recalls),
+        )
+
+
+def take_syntheses(writer: Writer, reader: Reader) -> None:
+    """Adds the syntheses that are lacking here."""
+    columns = "layer, channel, preset, activation, ratio, percentile, robustness, marked, seed, steps, picture"
+    _take_pictured(writer, reader, "synthesis", columns)
+
+
+def _take_pictured(writer: Writer, reader: Reader, table: str, columns: str) -> None:
+    """Adds rows of a table, of which `picture` is the last column, each with its picture."""
+    values = ", ".join("?" * len(columns.split(", ")))
+    with reader.reading() as db, writer.writing() as own:
+        for row in db.execute(f"SELECT {columns} FROM {table}"):
+            if not own.execute("SELECT 1 FROM picture WHERE sha256 = ?", row[-1:]).fetchone():
+                media_type, data = db.execute("SELECT media_type, data FROM picture WHERE sha256 = ?", row[-1:]).fetchone()
+                store_picture(own, media_type, data)
+            own.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({values})", row)
+
+
+def exemplars_up_to(reader: Reader, layer: str, most: int) -> dict[int, int]:
+    """By channel, how many of its `most` strongest exemplars by max there are."""
+    query = (
+        "SELECT channel, count(*) FROM exemplar WHERE layer = (SELECT id FROM layer WHERE name = ?)"
+        " AND ranking = 'max' AND rank < ? GROUP BY channel"
+    )
+    with reader.reading() as db:
+        return dict(db.execute(query, (layer, most)).fetchall())
 
 
 def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
