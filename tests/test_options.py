@@ -49,7 +49,7 @@ def test_every_option_is_a_keyword_of_analyze_with_the_same_default(options):
 
 def test_keywords_of_analyze_reach_their_options(monkeypatch, tmp_path):
     reached = []
-    monkeypatch.setattr("torchlurk.analysis.analyze_model", lambda *given: reached.append(given))
+    monkeypatch.setattr("torchlurk.analysis.analyze_model", lambda *given, **others: reached.append(given))
     chosen = {"kind": "text", "classes": "c.csv", "input_axes": "tb", "tokenizer": "word", "lowercase": True, "lines": True}
     numbers = {"window": 40, "burn_in": 4, "limit": 3}
     with pytest.raises(StudyError):

@@ -11,12 +11,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torchlurk.attribution.backward import attribute
     from torchlurk.explanation import Hierarchy, explain
-    from torchlurk.study import Study, analyze, open
+    from torchlurk.study import Study, analyze, merge, open
     from torchlurk.synthesis.from_image import dream, toward
     from torchlurk.synthesis.results import Synthesis
     from torchlurk.synthesis.synthesize import synthesize
 
-__all__ = ["Hierarchy", "Study", "Synthesis", "analyze", "attribute", "dream", "explain", "open", "synthesize", "toward"]
+__all__ = [
+    "Hierarchy",
+    "Study",
+    "Synthesis",
+    "analyze",
+    "attribute",
+    "dream",
+    "explain",
+    "merge",
+    "open",
+    "synthesize",
+    "toward",
+]
 __version__ = "1.0.0.dev0"
 
 _HOMES = {
@@ -27,6 +39,7 @@ _HOMES = {
     "attribute": "attribution.backward",
     "dream": "synthesis.from_image",
     "explain": "explanation",
+    "merge": "study",
     "open": "study",
     "synthesize": "synthesis.synthesize",
     "toward": "synthesis.from_image",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torchlurk.errors import MismatchError, OptionError, StorageError, StudyErro
 from torchlurk.input_words import check_stages
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.sources.datasets import open_dataset
-from torchlurk.jobs import Progress
+from torchlurk.jobs import Progress, Share
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import LoadedModel, load
 from torchlurk.models.loading.placement import choose_device
@@ -25,7 +26,9 @@ from torchlurk.options import InputOptions
 from torchlurk.records import Run
 from torchlurk.stages.attribute import AttributeStage
 from torchlurk.stages.burn_in import with_burn_in
+from torchlurk.stages.mismatch import differences
 from torchlurk.stages.scan import ScanStage
+from torchlurk.stages.shares import begin_share, check_share, finish_share, is_done_share
 from torchlurk.stages.stage import Settings, Stage, Task, now
 from torchlurk.stages.synthesize import SynthesizeStage
 from torchlurk.store.folding import left_open
@@ -53,19 +56,23 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
     check_stages(tuple(stages), task.source.kind.name)
     task = with_burn_in(task)
     wanted = [make(task) for name, make in STAGES.items() if name in stages]
-    earlier = _earlier_runs(task.out)
+    check_share(task, [stage.name for stage in wanted])
     runs = {stage.name: _new_run(task, stage) for stage in wanted}
+    begin_share(task, list(runs), runs[wanted[0].name])
+    earlier = _earlier_runs(task.out)
     for name, run in runs.items():
         if name in earlier:
             refuse_mismatch(task.out, earlier[name], run)
     written = False
     for stage in wanted:
         before = earlier.get(stage.name)
-        if before and before.finished and not stage.lacking(before):
+        if (before and before.finished and not stage.lacking(before)) or is_done_share(task):
             task.progress.say(f"{task.out}: the {stage.name} stage is complete")
         else:
             stage.work(runs[stage.name], before)
             written = True
+    if task.share is not None:
+        finish_share(task)
     if not written and left_open(task.out):
         _fold_in(task)
 
@@ -104,25 +111,11 @@ def _new_run(task: Task, stage: Stage) -> Run:
 
 def refuse_mismatch(out: Path, earlier: Run, now: Run) -> None:
     """Raises `MismatchError` that says in what the study's run differs from the one asked for now."""
-    differing = []
-    if earlier.model_fingerprint != now.model_fingerprint:
-        differing.append(f"the model's weights (made with {earlier.model}, now {now.model})")
-    if earlier.data_fingerprint != now.data_fingerprint:
-        differing.append(f"the data (made with {earlier.data}, now {now.data})")
-    differing += [
-        f"--{name.replace('_', '-')} (made with {_shown(earlier.options.get(name))}, now {_shown(value)})"
-        for name, value in now.options.items()
-        if earlier.options.get(name) != value
-    ]
-    if differing:
+    if differing := differences(earlier, now, ("made with", "now")):
         raise MismatchError(
             f"{out} was made with different settings: {'; '.join(differing)}",
             "rerun with the original settings, or choose another --out",
         )
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value) if value is not None else "none"
 
 
 def analyze_model(
@@ -136,14 +129,17 @@ def analyze_model(
     class_names: Sequence[str] | None = None,
     vocabulary: Mapping[str, int] | Sequence[str] | None = None,
     constants: Mapping[str, Any] | None = None,
+    share: Share | None = None,
+    merged: Path | None = None,
 ) -> None:
     """Loads what is named and runs the stages; `model` and `data` may be objects or the texts of the command line.
 
     `class_names` and `vocabulary` are those that a program gives as objects, not as files; `constants` are arguments of the
-    model's forward that are the same for every example.
+    model's forward that are the same for every example. `share` is which part of the work is done, and `merged` the study
+    whose scan a part of a later stage continues from.
     """
     task = task_of(model, data, out, weights, settings, progress, class_names, vocabulary, constants)
-    run_stages(task, stages)
+    run_stages(replace(task, share=share, merged=merged), stages)
 
 
 def task_of(

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
+from torchlurk.errors import OptionError
+
 Part = TypeVar("Part")
 
 Clock = Callable[[], float]
@@ -26,13 +28,38 @@ class Shard:
         return self.stop - self.start
 
 
-def remaining(examples: int, done: Iterable[Shard], size: int) -> list[Shard]:
-    """Shards of at most `size` examples, in order, that cover what `done` leaves of `examples` examples."""
-    gaps, start = [], 0
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One of several nearly equal runs of the same work, counted from 1; written `number/of`, as in 2/8."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """The share written so; raises `OptionError` where it is none."""
+        number, slash, of = text.partition("/")
+        if not (slash and number.isdecimal() and of.isdecimal() and 0 < int(number) <= int(of)):
+            raise OptionError(f"--part is {text!r}", "write K/N, with K from 1 to N: 2/8 is the second of eight parts")
+        return cls(int(number), int(of))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def cut(self, items: int, unit: int = 1) -> Shard:
+        """The items of this share, of `items` in all, cut at multiples of `unit`; empty where there are too few of those."""
+        units = -(-items // unit)
+        edges = (units * one // self.of * unit for one in (self.number - 1, self.number))
+        return Shard(*(min(edge, items) for edge in edges))
+
+
+def remaining(within: Shard, done: Iterable[Shard], size: int) -> list[Shard]:
+    """Shards of at most `size` examples, in order, that cover what `done` leaves of the examples `within`."""
+    gaps, start = [], within.start
     for shard in sorted(done):
         gaps.append(Shard(start, shard.start))
         start = shard.stop
-    gaps.append(Shard(start, examples))
+    gaps.append(Shard(start, within.stop))
     return [Shard(cut, min(cut + size, gap.stop)) for gap in gaps if len(gap) > 0 for cut in range(gap.start, gap.stop, size)]
 
 

@@ -314,6 +314,20 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Portion:
+    """What a study holds that is one part of several: part `number` of `of`, of the work of these stages.
+
+    `asked` is what beyond the options of the runs must be the same in all parts, by the name of its option.
+    """
+
+    number: int
+    of: int
+    stages: tuple[str, ...]
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Exemplar:
     """One example among a unit's strongest; `position`, `box` and `recall` only where ranked by `max`.
 

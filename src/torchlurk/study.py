@@ -5,7 +5,7 @@ Opening and reading need no torch; `analyze` imports it when called.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from PIL import Image
 
 from torchlurk.drawings import attributed, drawings_of, synthesized
 from torchlurk.errors import UnitError, nearest
-from torchlurk.jobs import Progress, Silence
+from torchlurk.jobs import Progress, Share, Silence
 from torchlurk.options import (
     AttributeOptions,
     ComputeOptions,
@@ -313,6 +313,8 @@ def analyze(
     batch_size: int | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
+    part: str | None = None,
+    merged: str | Path | None = None,
 ) -> Study:
     """Finds out what every unit of the model responds to, and returns the study written at `out`.
 
@@ -320,9 +322,10 @@ def analyze(
     command line, or any map-style data set of (tensor, class) or tensor: floats (channel, height, width) are pictures,
     floats (time, channel) series, whole numbers (time,) the tokens of a text. Of a data set with normalized pictures,
     `mean` and `std` say how they were normalized, so that they can be shown; `vocabulary` may also be the tokens
-    themselves. `constants` are arguments of the model's forward, by name, that are the same for every example. Running it
-    again continues or finds it complete. The other arguments are those of `torchlurk analyze`. Raises a
-    `TorchlurkError` that says what to do.
+    themselves. `constants` are arguments of the model's forward, by name, that are the same for every example. `part` does
+    the K-th of N parts of the work ("K/N") into a study of its own, which `merge` puts together with the others; a part of a
+    stage after the scan continues from the study `merged`. Running it again continues, or finds it complete. The other
+    arguments are those of `torchlurk analyze`. Raises a `TorchlurkError` that says what to do.
     """
     from torchlurk.analysis import USUAL_STAGES, analyze_model
     from torchlurk.stages.stage import Settings
@@ -355,5 +358,30 @@ def analyze(
     names = None if isinstance(class_names, str) else class_names
     wanted = stages or USUAL_STAGES
     tokens = None if isinstance(vocabulary, (str, Path)) else vocabulary
-    analyze_model(model, data, Path(out), weights, wanted, settings, progress or Silence(), names, tokens, constants)
+    analyze_model(
+        model,
+        data,
+        Path(out),
+        weights,
+        wanted,
+        settings,
+        progress or Silence(),
+        names,
+        tokens,
+        constants,
+        share=Share.parse(part) if part is not None else None,
+        merged=Path(merged) if merged is not None else None,
+    )
+    return Study(out)
+
+
+def merge(parts: Iterable[str | Path], *, out: str | Path, progress: Progress | None = None) -> Study:
+    """Puts the parts that `analyze(…, part="K/N")` made together to the study that one process would have made.
+
+    Needs neither the model nor the data. Raises `MismatchError` where the parts do not fit together: one is missing, there
+    twice, or of another model, other data or other options.
+    """
+    from torchlurk.stages.merge import merge as merge_parts
+
+    merge_parts([Path(part) for part in parts], Path(out), progress or Silence())
     return Study(out)

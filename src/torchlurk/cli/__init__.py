@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "Analyze the demo model on its drawn world.",
     "layers": "List the layers of a model whose units can be analyzed.",
     "analyze": "Find out what every unit of a model responds to, and write a study.",
+    "merge": "Put the parts of an analysis together into one study.",
     "serve": "Explore studies in a browser.",
     "show": "Show what a study knows of one unit.",
     "explain": "Show which units drove a unit in one image.",

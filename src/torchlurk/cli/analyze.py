@@ -10,6 +10,8 @@ import click
 from torchlurk.cli.flags import collect, flags
 from torchlurk.cli.progress import watcher
 from torchlurk.cli.summary import summary
+from torchlurk.errors import OptionError
+from torchlurk.jobs import Share
 from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, ScanOptions, SynthesizeOptions, UnitOptions
 
 
@@ -21,11 +23,28 @@ from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, Sc
 @click.option(
     "--stages", metavar="STAGE,…", help="Which of scan, attribute and synthesize to run, comma-separated.  [default: scan]"
 )
+@click.option("--part", metavar="K/N", help="Do only the K-th of N parts of the work; torchlurk merge puts them together.")
+@click.option(
+    "--from",
+    "merged",
+    type=click.Path(path_type=Path),
+    metavar="STUDY",
+    help="The merged study that --part continues from, for the stages after the scan.",
+)
 @click.option("--serve", is_flag=True, help="Serve the app during the analysis and afterwards, until Ctrl-C.")
 @click.option("--port", default=8000, show_default=True, help="The port of --serve; if it is taken, the next free one.")
 @flags(ScanOptions, UnitOptions, AttributeOptions, SynthesizeOptions, InputOptions, ComputeOptions)
 def command(
-    model: str, data: str, out: Path, weights: str | None, stages: str | None, serve: bool, port: int, **given: Any
+    model: str,
+    data: str,
+    out: Path,
+    weights: str | None,
+    stages: str | None,
+    part: str | None,
+    merged: Path | None,
+    serve: bool,
+    port: int,
+    **given: Any,
 ) -> None:
     """Find out what every unit of MODEL responds to in DATA, and write a study.
 
@@ -37,6 +56,8 @@ def command(
     from torchlurk.analysis import USUAL_STAGES, analyze_model
     from torchlurk.stages.stage import Settings
 
+    share = Share.parse(part) if part is not None else None
+
     settings = Settings(
         collect(InputOptions, given),
         collect(ScanOptions, given),
@@ -47,9 +68,11 @@ def command(
     )
     wanted = [stage.strip() for stage in stages.split(",")] if stages else USUAL_STAGES
     if not serve:
-        analyze_model(model, data, out, weights, wanted, settings, watcher())
-        click.echo(summary(out))
+        analyze_model(model, data, out, weights, wanted, settings, watcher(), share=share, merged=merged)
+        click.echo(summary(out) if share is None else f"{out}: part {share} is done; torchlurk merge puts all parts together")
         return
+    if share is not None:
+        raise OptionError("--serve is given with --part, whose study is not whole", "serve the merged study")
     from torchlurk.server.running import ModelChoice, serving_meanwhile
 
     beside = ModelChoice(model, weights, settings.compute.device)

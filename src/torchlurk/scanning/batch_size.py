@@ -36,6 +36,9 @@ CPU_LOSS = 1.15
 
 GPU_LARGEST = 256
 
+SETTLED_BYTES = 256 << 20
+"""What the maps of all layers may take where no trial decides."""
+
 
 def choose_batch_size(network: nn.Module, example: Tensor, layers: Sequence[Layer], clock: Clock = perf_counter) -> int:
     """The batch size for scanning these layers of `network` on inputs like `example` (a batch of one), on its device.
@@ -46,6 +49,16 @@ def choose_batch_size(network: nn.Module, example: Tensor, layers: Sequence[Laye
         return 1
     with as_found(network), torch.inference_mode():
         return _largest_that_fits(network, example) if example.is_cuda else _fastest(network, example, layers, clock)
+
+
+def settled_batch_size(layers: Sequence[Layer]) -> int:
+    """A batch size that follows from the layers alone, so that it is the same wherever a part of the scan runs: the largest of
+    the usual ones whose maps stay within bounds.
+    """
+    if not all(layer.together for layer in layers):
+        return 1
+    example = sum(layer.channels * layer.positions for layer in layers) * torch.float32.itemsize
+    return max((size for size in CPU_SIZES if size * example <= SETTLED_BYTES), default=1)
 
 
 def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer], clock: Clock) -> int:

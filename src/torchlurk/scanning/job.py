@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -62,6 +62,19 @@ class ScanPart:
             "seen": np.array([self.seen]),
         }
 
+    def merge(self, other: ScanPart) -> ScanPart:
+        """The part of all examples of both, which have none in common; both are consumed."""
+        with torch.inference_mode():  # in which the parts grew
+            for name, part in self.layers.items():
+                part.merge(other.layers[name])
+        self.inputs = self.inputs.merge(other.inputs)
+        np.maximum(self.classes, other.classes, out=self.classes)
+        np.maximum(self.answers, other.answers, out=self.answers)
+        self.outputs = max(self.outputs, other.outputs)
+        self.skipped.update(other.skipped)
+        self.seen += other.seen
+        return self
+
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> ScanPart:
         """The part that `arrays()` came from."""
@@ -111,39 +124,58 @@ class Scan:
 
     def run(self, shard: Shard, onto: ScanPart) -> ScanPart:
         """See `torchlurk.jobs.Job`. Examples that cannot be read are skipped, each with its reason."""
+        with self._taking(onto) as take:
+            for batch in self._batches(shard):
+                take(batch)
+                self.progress.advance(len(batch.examples) + len(batch.skipped))
+        return onto
+
+    def settled(self, part: ScanPart, first: Shard) -> ScanPart:
+        """An empty part, about to sum deviations from the same pivots as a scan that begins with the shard `first`.
+
+        So rounding does not depend on which examples a part begins with.
+        """
+        beginning = self.empty()
+        with self._taking(beginning) as take:
+            for batch in self._batches(first):
+                take(batch)
+                if beginning.seen:
+                    break
+            for name, layer in part.layers.items():
+                layer.moments.pivot.copy_(beginning.layers[name].moments.pivot)
+        return part
+
+    def _batches(self, shard: Shard) -> Iterator[Batch]:
+        return feed(self.source, range(shard.start, shard.stop), self.batch_size, self.workers)
+
+    @contextmanager
+    def _taking(self, onto: ScanPart) -> Iterator[Callable[[Batch], None]]:
+        """Within it, a function that runs a batch through the network and takes what comes into the part."""
         with ExitStack() as opened:
             pool = opened.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
             opened.enter_context(as_found(self.network))
             opened.enter_context(torch.inference_mode())
             taking = Deliveries(self.layers, onto.layers, pool)
             opened.enter_context(reading(self.network, self.layers, taking, rectify=taking))
-            for batch in feed(self.source, range(shard.start, shard.stop), self.batch_size, self.workers):
-                onto.skipped.update(batch.skipped)
-                if len(batch.examples):
-                    self._note_inputs(batch, onto)
-                    for rows in taking.passes(batch.examples, batch.classes, counted_of(batch)):
-                        # Made anew for each pass: the first thing a model does may be to overwrite its input.
-                        inputs = self.source.kind.inputs(batch, self.device, self.dtype)
-                        told = partial(named, self.source.examples, batch.examples[rows])
-                        with naming_failures(self.network, told, inputs[rows]):
-                            output = self.network(inputs[rows])
-                        if self.answers and len(inputs[rows]) == len(batch):
-                            _note_answers(batch, output, onto)
-                self.progress.advance(len(batch.examples) + len(batch.skipped))
-        return onto
+            yield partial(self._take, onto, taking)
+
+    def _take(self, onto: ScanPart, taking: Deliveries, batch: Batch) -> None:
+        onto.skipped.update(batch.skipped)
+        if not len(batch.examples):
+            return
+        self._note_inputs(batch, onto)
+        for rows in taking.passes(batch.examples, batch.classes, counted_of(batch)):
+            # Made anew for each pass: the first thing a model does may be to overwrite its input.
+            inputs = self.source.kind.inputs(batch, self.device, self.dtype)
+            told = partial(named, self.source.examples, batch.examples[rows])
+            with naming_failures(self.network, told, inputs[rows]):
+                output = self.network(inputs[rows])
+            if self.answers and len(inputs[rows]) == len(batch):
+                _note_answers(batch, output, onto)
 
     def merge(self, left: ScanPart, right: ScanPart) -> ScanPart:
         """See `torchlurk.jobs.Job`."""
-        with torch.inference_mode():  # in which the parts grew
-            for name, part in left.layers.items():
-                part.merge(right.layers[name])
-        left.inputs = left.inputs.merge(right.inputs)
-        np.maximum(left.classes, right.classes, out=left.classes)
-        np.maximum(left.answers, right.answers, out=left.answers)
-        left.outputs = max(left.outputs, right.outputs)
-        left.skipped.update(right.skipped)
-        left.seen += right.seen
-        return left
+        return left.merge(right)
 
     def restored(self, arrays: Mapping[str, np.ndarray]) -> ScanPart:
         """The part that was saved as `arrays`; classes that only reading tells are known to the source again."""

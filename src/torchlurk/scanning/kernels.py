@@ -284,11 +284,11 @@ def _add_rows(memory, layout, first, last, running, examples, classes, most):
     if not _all_known(running, classes):
         return NEW_CLASS
     lost, slots, (high, low, sums, active) = 0, _slots(running, examples), _responses(len(examples))
-    pivots, rows = floats(running.pivot), integers(running.rows)
+    pivots = floats(running.pivot)
     clamped = most is not None and most >= 0
     for unit in range(first, last):
         start = unit * layout.by_unit
-        if rows[unit] == 0:
+        if np.isnan(pivots[unit]):
             if clamped:
                 _rectify(memory, start, layout.positions, most)
             pivots[unit] = _pivot(memory, start, layout.positions, layout.by_position)
@@ -335,10 +335,10 @@ def _add_columns(memory, layout, first, last, running, examples, classes):
     if not _all_known(running, classes):
         return NEW_CLASS
     lost, slots = 0, _slots(running, examples)
-    pivots, rows, count = floats(running.pivot), integers(running.rows), len(examples)
+    pivots, count = floats(running.pivot), len(examples)
     high, low, sums, active = _responses(count * PAIR)
     for unit in range(first, last):
-        if rows[unit] == 0:
+        if np.isnan(pivots[unit]):
             pivots[unit] = _pivot(memory, unit, layout.positions, layout.by_position)
     for left in range(first, last, PAIR):
         together = min(PAIR, last - left)

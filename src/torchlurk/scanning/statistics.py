@@ -27,8 +27,8 @@ class Moments:
     """Count, sum and sum of squares of (activation - pivot) over all activations of each unit, in float64.
 
     The pivot is near the unit's mean where that is far from zero, and zero elsewhere: the variance of a unit whose mean is
-    large against its spread is not lost to cancellation. `rows` counts examples, `broken` those that were not finite,
-    `active` activations above zero.
+    large against its spread is not lost to cancellation. It is NaN until the first example comes. `rows` counts examples,
+    `broken` those that were not finite, `active` activations above zero.
     """
 
     pivot: Float32[Tensor, " unit"]
@@ -43,13 +43,13 @@ class Moments:
     @classmethod
     def empty(cls, units: int) -> Moments:
         """The moments of no example at all."""
-        count, number, single = (torch.zeros(units, dtype=kind) for kind in (torch.int64, torch.float64, torch.float32))
-        low, high = torch.full((units,), torch.inf), torch.full((units,), -torch.inf)
-        return cls(single, count, count.clone(), number, number.clone(), low, high, count.clone())
+        count, number = (torch.zeros(units, dtype=kind) for kind in (torch.int64, torch.float64))
+        unsettled, low, high = (torch.full((units,), value) for value in (torch.nan, torch.inf, -torch.inf))
+        return cls(unsettled, count, count.clone(), number, number.clone(), low, high, count.clone())
 
     def settle(self, first: Float32[Tensor, " unit"]) -> None:
         """Take the pivot of units that have none yet."""
-        torch.where(self.rows == 0, first, self.pivot, out=self.pivot)
+        torch.where(self.pivot.isnan(), first, self.pivot, out=self.pivot)
 
     def add(self, rows: Rows, positions: int) -> None:
         """Take in what the units did on a batch, at `positions` positions each."""
@@ -63,11 +63,11 @@ class Moments:
         torch.maximum(self.max, rows.max.where(finite, -torch.inf).amax(0), out=self.max)
 
     def merge(self, other: Moments, count: Int64[Tensor, " unit"]) -> None:
-        """Take in the moments of other examples, `count` activations, moved to this pivot (for a unit without examples, to
+        """Take in the moments of other examples, `count` activations, moved to this pivot (where it is not settled, to
         theirs).
         """
         self.settle(other.pivot)
-        shift = other.pivot.double() - self.pivot.double()
+        shift = (other.pivot.double() - self.pivot.double()).nan_to_num(nan=0.0)
         self.squares += other.squares + 2 * shift * other.sum + count * shift.square()
         self.sum += other.sum + count * shift
         self.active += other.active

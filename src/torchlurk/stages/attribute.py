@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -16,12 +17,13 @@ from torchlurk.attribution.batches import Attributor, Context, Pairs, Pictured, 
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.attribution.views import Examples
 from torchlurk.errors import ModelError, StudyError
-from torchlurk.models.survey.layers import Survey, choose, survey
+from torchlurk.models.survey.layers import Survey, survey
 from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.records import Attribution, Exemplar, Layer, Run, StageCount
 from torchlurk.scanning.repeatability import COMPANY, Dependence, dependences, reaching
-from torchlurk.stages.conclusions import Concluded, Conclusions, Rows, standing_for
-from torchlurk.stages.stage import Task, dtype_of, now, units_named
+from torchlurk.stages.conclusions import CHECKED_UNITS, NOTHING_NEW, Concluded, Conclusions, Rows, standing_for
+from torchlurk.stages.shares import units_of
+from torchlurk.stages.stage import Task, dtype_of, now, units_asked
 from torchlurk.stages.workers import Workers
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
@@ -38,6 +40,18 @@ find company whose windows are alike, and what an interruption costs stays small
 
 CHANGED = 2e-3, 5e-2
 """A recorded activation and the one found now differ by more than rounding, in fp32 and in bf16, if by more than this share."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Units of a layer that lack pictures of some exemplars, each with the methods; how many were asked for; and whether what
+    is said of the layer as a whole is said here: in a part, where those units are that stand for it.
+    """
+
+    layer: Layer
+    asked: int
+    lacking: Mapping[int, tuple[str, ...]]
+    concludes: bool
 
 
 class AttributeStage:
@@ -58,7 +72,7 @@ class AttributeStage:
     def lacking(self, earlier: Run) -> bool:
         """Whether a unit asked for has no picture by a method asked for."""
         with Reader(self._task.out) as reader:
-            return any(lacking for _, _, lacking in self._wanted(reader))
+            return any(one.lacking for one in self._wanted(reader))
 
     def work(self, run: Run, earlier: Run | None) -> None:
         """Makes what is lacking, some units a transaction."""
@@ -75,34 +89,39 @@ class AttributeStage:
                 self._all_layers(_Work(task, workers, found, reader, writer, seed=scan.seed, tolerance=tolerance))
             writer.finish(self.name, now())
 
-    def _wanted(self, reader: Reader) -> list[tuple[Layer, int, dict[int, tuple[str, ...]]]]:
-        """Each layer, how many of its units are asked for, and those that lack pictures of some exemplars, by which methods."""
+    def _wanted(self, reader: Reader) -> list[_Wanted]:
+        """What is to be made, in order of execution of the layers."""
         scanned = queries.unit_counts(reader)
         layers = reader.layers()
-        units = units_named(self._task.settings, layers)
-        names = {one.layer for one in units}
-        chosen = {one.name for one in choose(layers, self._task.settings.scan.layers)}
+        numbers = {layer.name: number for number, layer in enumerate(layers) if number in scanned}
+        asked = {name: some for name, some in units_asked(self._task.settings, layers).items() if name in numbers}
         refused = {text for kind, text in reader.notes() if kind == "attribute"}
+        done = {name: queries.attributed(reader, numbers[name]) for name in asked}
+        seed = reader.runs()["scan"].seed
+        standing = {name: standing_for(seed, name, {channel for channel, _ in done[name]} | set(asked[name])) for name in asked}
+        ordered = {name: sorted(asked[name], key=lambda one: (one not in standing[name], one)) for name in asked}
+        share = units_of(self._task.share, ordered, CHECKED_UNITS)
         found = []
         for number, layer in enumerate(layers):
-            if number not in scanned or layer.name not in (names or chosen):
+            if layer.name not in asked:
                 continue
-            methods = [one for one in self._options.methods if _undefined(layer, one) not in _begun(refused)]
+            methods = [one for one in self._options.methods if undefined(layer, one) not in begun(refused)]
             most = min(self._options.exemplars, queries.exemplars_kept(reader, number))
-            done = queries.attributed(reader, number)
-            channels = [one.channel for one in units if one.layer == layer.name] or range(layer.channels)
-            lacking = {channel: tuple(one for one in methods if done.get((channel, one), 0) < most) for channel in channels}
-            found.append((layer, len(channels), {channel: some for channel, some in lacking.items() if some}))
+            made = done[layer.name]
+            channels = [one for one in asked[layer.name] if one in share[layer.name]]
+            lacking = {channel: tuple(one for one in methods if made.get((channel, one), 0) < most) for channel in channels}
+            concludes = self._task.share is None or not share[layer.name].isdisjoint(standing[layer.name])
+            found.append(_Wanted(layer, len(channels), {one: some for one, some in lacking.items() if some}, concludes))
         return found
 
     def _all_layers(self, work: _Work) -> None:
         wanted = self._wanted(work.reader)
-        total = sum(asked for _, asked, _ in wanted)
-        done = total - sum(len(units) for _, _, units in wanted)
+        total = sum(one.asked for one in wanted)
+        done = total - sum(len(one.lacking) for one in wanted)
         self._task.progress.begin(self.name, total, done)
-        for layer, _, units in wanted:
-            if units:
-                for some in work.layer(layer, units, self._options.exemplars):
+        for one in wanted:
+            if one.lacking:
+                for some in work.layer(one, self._options.exemplars):
                     done += some
                     work.writer.count(self.name, StageCount(done, total))
                     self._task.progress.advance(some)
@@ -166,15 +185,16 @@ class _Work:
         """Those of a unit by max, by their rank."""
         return {one.rank: one for one in self.reader.unit(Unit(layer.name, channel)).exemplars["max"]}
 
-    def layer(self, layer: Layer, units: Mapping[int, tuple[str, ...]], most: int) -> Iterator[int]:
+    def layer(self, wanted: _Wanted, most: int) -> Iterator[int]:
         """Makes the pictures of these units; gives how many units were done, again and again."""
+        layer, units = wanted.layer, wanted.lacking
         try:
             own = self.found.layer(layer.name)
         except ModelError as error:
             self.writer.add_note("attribute", f"layer {layer.name}: {error.message}")
             yield len(units)
             return
-        pictures = _Pictures(self, own)
+        pictures = _Pictures(self, own, wanted.concludes)
         left, at_once = pictures.ordered(units), UNITS[0]
         while left:
             some, left = left[:at_once], left[at_once:]
@@ -191,8 +211,8 @@ class _Work:
 class _Pictures:
     """The pictures of one layer: made by many, written here."""
 
-    def __init__(self, work: _Work, layer: Layer) -> None:
-        self._work, self._layer = work, layer
+    def __init__(self, work: _Work, layer: Layer, concludes: bool) -> None:
+        self._work, self._layer, self._concludes = work, layer, concludes
         self._undefined: set[str] = set()
         reach = work.fields[layer.name]
         self._makers = [Attributor(work.scene, network, layer, reach, self._undefined) for network in work.workers.networks]
@@ -230,7 +250,7 @@ class _Pictures:
             for channel, rank, share in made.recalls:
                 recalls[channel][rank] = share
         before, self._rows = self._rows, _added(self._rows, [one for pictures in found.values() for one in pictures])
-        concluded = self._conclusions.drawn(before, self._rows)
+        concluded = self._conclusions.drawn(before, self._rows) if self._concludes else NOTHING_NEW
         for channel, names in methods.items():
             if any(name not in self._undefined for name in names):
                 kept = sum(rank < most for rank in self._work.exemplars(self._layer, channel))
@@ -238,7 +258,7 @@ class _Pictures:
         writer = self._work.writer
         with writer.transaction():
             for name, reason in refused.items():
-                writer.add_note("attribute", f"{_undefined(self._layer, name)}: {reason}")
+                writer.add_note("attribute", f"{undefined(self._layer, name)}: {reason}")
             for channel, pictures in found.items():
                 unit = Unit(self._layer.name, channel)
                 writer.write_attributions(unit, [self._stored(one) for one in pictures])
@@ -279,12 +299,17 @@ class _Pictures:
         if changed == self._changed:
             return
         self._changed = changed
-        beginning = f"layer {self._layer.name}: "
-        told = (
-            f"{beginning}{changed} exemplars do not excite their units as they did in the scan"
-            f" ({self._work.why_changed(self._layer)}); they have no attributions"
-        )
-        self._work.writer.replace_note("attribute", beginning, told if changed else None)
+        told = f"{changed} {CHANGED_TOLD} ({self._work.why_changed(self._layer)}); they have no attributions" if changed else ""
+        beginning = note_of_changed(self._layer.name)
+        self._work.writer.replace_note("attribute", beginning, beginning + told if changed else None)
+
+
+CHANGED_TOLD = "exemplars do not excite their units as they did in the scan"
+
+
+def note_of_changed(layer: str) -> str:
+    """How the note begins that says how many exemplars of a layer have no attributions."""
+    return f"layer {layer}: "
 
 
 def _added(rows: Rows, pictures: Iterable[Pictured]) -> Rows:
@@ -295,10 +320,10 @@ def _added(rows: Rows, pictures: Iterable[Pictured]) -> Rows:
     return dict(rows) | {name: rows.get(name, frozenset()) | some for name, some in added.items()}
 
 
-def _undefined(layer: Layer, method: str) -> str:
+def undefined(layer: Layer, method: str) -> str:
     """How the note begins that says that a method gives no picture of a layer."""
     return f"layer {layer.name}, {method}"
 
 
-def _begun(notes: set[str]) -> set[str]:
+def begun(notes: set[str]) -> set[str]:
     return {note.partition(":")[0] for note in notes}

@@ -41,6 +41,12 @@ def standing_for(seed: int, layer: str, channels: Iterable[int]) -> list[int]:
     return heapq.nsmallest(CHECKED_UNITS, sorted(set(channels)), key=draw)
 
 
+def resting_on(seed: int, layer: str, rows: frozenset[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The exemplars of the units that stand for the layer, which are chosen among those whose strongest is there."""
+    channels = standing_for(seed, layer, (channel for channel, rank in rows if rank == 0))
+    return sorted(row for row in rows if row[0] in channels)
+
+
 @dataclass(frozen=True, slots=True)
 class Concluded:
     """What is to be stored: of each method its check, or that there is none; the effective field, if it changed."""
@@ -48,6 +54,10 @@ class Concluded:
     checks: Mapping[str, MethodCheck | None]
     field: tuple[float, float] | None
     new_field: bool
+
+
+NOTHING_NEW = Concluded({}, None, new_field=False)
+"""Where nothing is to be stored."""
 
 
 class Conclusions:
@@ -75,9 +85,7 @@ class Conclusions:
         return Concluded(self._checks(new), self._field(field) if new_field else None, new_field)
 
     def _of_standing(self, rows: frozenset[tuple[int, int]]) -> list[tuple[int, int]]:
-        """The exemplars of the units that stand for the layer, which are chosen among those whose strongest is there."""
-        channels = standing_for(self._seed, self._layer.name, (channel for channel, rank in rows if rank == 0))
-        return sorted(row for row in rows if row[0] in channels)
+        return resting_on(self._seed, self._layer.name, rows)
 
     def _strongest(self, rows: frozenset[tuple[int, int]]) -> list[tuple[int, int]]:
         return [row for row in self._of_standing(rows) if row[1] == 0]

@@ -75,9 +75,10 @@ class Previews:
         """Writes a preview if enough time has passed, in proportion to what the last one cost."""
         if part.seen and self._pace.due():
             with self._pace.measured():
-                self._write(part)
+                self.write(part)
 
-    def _write(self, part: ScanPart) -> None:
+    def write(self, part: ScanPart) -> None:
+        """Writes one now."""
         if len(self._source.classes) != self._classes:  # a data set tells its classes only as it is read
             self._writer.write_data(self._source.classes, self._source.examples, self._source.skipped)
             self._classes = len(self._source.classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,24 +10,26 @@ import torch
 from torch import nn
 
 from torchlurk.engines.local import LocalEngine
+from torchlurk.errors import MismatchError, OptionError
 from torchlurk.inputs.feeding import check_repeatable, feed
-from torchlurk.inputs.output_order import called_by_numbers, choose_order
-from torchlurk.inputs.source import Source
+from torchlurk.inputs.output_order import called_by_numbers
 from torchlurk.jobs import Clock, Shard, joined, remaining
 from torchlurk.models.survey.input_filters import input_kernels
 from torchlurk.models.survey.layers import Survey, choose, survey
 from torchlurk.models.taps.arguments import Arguments
 from torchlurk.options import stored
-from torchlurk.records import Layer, Ranking, Run, Skip, StageCount
-from torchlurk.scanning.batch_size import choose_batch_size
+from torchlurk.records import Layer, Portion, Run, StageCount
+from torchlurk.scanning.batch_size import choose_batch_size, settled_batch_size
 from torchlurk.scanning.failures import naming_failures
 from torchlurk.scanning.job import Scan, ScanPart
 from torchlurk.scanning.repeatability import COMPANY, dependences
 from torchlurk.scanning.statistics import draw_sample
 from torchlurk.stages.places import BY_KIND, PlacesOfLayers
 from torchlurk.stages.previews import Previews, keep_examples
+from torchlurk.stages.scan_results import Scanned, keep_results, some_of
 from torchlurk.stages.stage import Task, dtype_of, now
 from torchlurk.stages.traces import keep_traces
+from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 
 SHARD_EXAMPLES = 128
@@ -39,11 +41,6 @@ SAVE_SHARE = 0.02
 
 EXAMPLES_AT_ONCE = 64
 """How many examples go into one transaction."""
-
-MANY_TIES = 0.1
-"""A layer is named where at least this share of its units has nothing but ties among its leaders."""
-
-LAYERS_NAMED = 5
 
 
 class ScanStage:
@@ -72,20 +69,58 @@ class ScanStage:
             found = survey(network, example, task.settings.scan.tap, BY_KIND[self._source.kind.name])
             layers = choose(found.layers, task.settings.scan.layers, task.settings.scan.streams)
             places = PlacesOfLayers(network, self._source, layers, example, task.device)
+            scan = self._job(network, example, layers, self._batch_size(network, example, layers, earlier))
+            within = self._within(scan)
             with task.writer() as writer:
                 if not earlier:
                     self._begin(writer, run, network, found, layers, arguments)
                     self._note_boxes(writer, layers)
-                scan = self._job(network, example, layers)
-                if not earlier:
                     self._tell_dependences(writer, scan)
+                writer.write_batch_size(scan.batch_size)
                 previews = Previews(writer, self._source, layers, places, scan.workers, task.clock)
-                part = self._all_examples(writer, scan, previews)
-                self._keep(writer, part, layers, places)
-                self._keep_examples(writer)
-                if self._source.kind.name != "pictures":
-                    keep_traces(writer, scan)
-                writer.finish(self.name, now())
+                part = self._all_examples(writer, scan, within, previews)
+                if task.share is None:
+                    self._finish(writer, scan, part, places)
+                else:
+                    self._finish_share(writer, scan, part, within, previews)
+
+    def _within(self, scan: Scan) -> Shard:
+        """The examples that are this run's: all, or its share of them, cut so that batches are those of the whole."""
+        examples, share = len(self._source.examples), self._task.share
+        if share is None:
+            return Shard(0, examples)
+        unit = scan.batch_size if self._source.kind.name == "pictures" else scan.shard_size(SHARD_EXAMPLES)
+        most = -(-examples // unit)
+        if share.of > most:
+            raise OptionError(f"--part is {share}: all examples make {most} times {unit}", f"make at most {most} parts")
+        return share.cut(examples, unit)
+
+    def _finish(self, writer: Writer, scan: Scan, part: ScanPart, places: PlacesOfLayers) -> None:
+        """Writes the results of all examples."""
+        if part.seen == 0:
+            raise self._task.nothing_to_read(part.skipped)
+        source = self._source
+        data = Scanned(source.kind.name, source.classes, source.examples, source.skipped)
+        keep_results(writer, part, data, scan.layers, places.of)
+        writer.delete_other_pictures()
+        self._keep_examples(writer, writer.examples_without_picture())
+        if source.kind.name != "pictures":
+            keep_traces(writer, scan)
+        writer.finish(self.name, now())
+
+    def _finish_share(self, writer: Writer, scan: Scan, part: ScanPart, within: Shard, previews: Previews) -> None:
+        """Leaves the run unfinished, its state saved, and beside it what merging cannot make without the network and the data:
+        the places of this share's leaders, and the examples that may come to be shown.
+        """
+        source, share = self._source, self._task.share
+        assert share is not None
+        sample = [int(one) for one in scan.sample if within.start <= one < within.stop]
+        writer.write_data(source.classes, source.examples, source.skipped)
+        previews.write(part)
+        self._keep_examples(writer, writer.examples_without_picture(also=sample))
+        if source.kind.name != "pictures":
+            keep_traces(writer, scan, of_all_units=sample)
+        writer.write_portion(Portion(share.number, share.of, (self.name,), finished=True))
 
     def _begin(
         self,
@@ -103,6 +138,8 @@ class ScanStage:
             writer.write_model(layers, found.graph, self._source.preprocessing, found.input_shape, inputs)
             writer.write_data(self._source.classes, self._source.examples, self._source.skipped)
             writer.write_sample(self._sample())
+            if share := self._task.share:
+                writer.write_portion(Portion(share.number, share.of, (self.name,)))
             for name, weights in input_kernels(network, found, layers).items():
                 writer.write_kernels(name, weights)
             for layer in found.skipped:
@@ -116,7 +153,7 @@ class ScanStage:
             writer.add_note(
                 "boxes",
                 "the model's forward reads numbers out of tensors (.item(), a condition, NumPy), so each example was run"
-                f" separately, and boxes cover everything the numbers came from, often the whole input: {_some_of(reading)}",
+                f" separately, and boxes cover everything the numbers came from, often the whole input: {some_of(reading)}",
             )
 
     def _tell_dependences(self, writer: Writer, scan: Scan) -> None:
@@ -133,14 +170,14 @@ class ScanStage:
     def _sample(self) -> Any:
         return draw_sample(len(self._source.examples), self._task.settings.scan.sample, self._task.settings.scan.seed)
 
-    def _job(self, network: nn.Module, example: torch.Tensor, layers: Sequence[Layer]) -> Scan:
+    def _job(self, network: nn.Module, example: torch.Tensor, layers: Sequence[Layer], batch_size: int) -> Scan:
         return Scan(
             network=network,
             layers=layers,
             source=self._source,
             top=self._task.settings.scan.top,
             sample=self._sample(),
-            batch_size=self._batch_size(network, example, layers),
+            batch_size=batch_size,
             workers=self._task.settings.compute.workers,
             device=self._task.device,
             dtype=example.dtype,
@@ -148,19 +185,35 @@ class ScanStage:
             answers=called_by_numbers([one.name for one in self._source.classes]),
         )
 
-    def _batch_size(self, network: nn.Module, example: torch.Tensor, layers: Sequence[Layer]) -> int:
-        asked = self._task.settings.compute.batch_size
-        if asked is None or not all(layer.together for layer in layers):
-            return choose_batch_size(network, example, layers, self._task.clock)
-        return asked
+    def _batch_size(self, network: nn.Module, example: torch.Tensor, layers: Sequence[Layer], earlier: Run | None) -> int:
+        """That of the run which is continued, unless another is asked for; of a new one chosen by a trial, but not for a share
+        of the work: another share may be done on another machine.
+        """
+        task = self._task
+        asked = task.settings.compute.batch_size if all(layer.together for layer in layers) else 1
+        known = None
+        if earlier is not None:
+            with Reader(task.out) as reader:
+                known = reader.batch_size()
+        if task.share is not None and None not in (asked, known) and asked != known:
+            raise MismatchError(
+                f"{task.out} was begun with --batch-size {known}, now {asked}",
+                f"give the same again, or start anew with another --out or without {task.out}",
+            )
+        if asked or known:
+            return asked or known or 1
+        return choose_batch_size(network, example, layers, task.clock) if task.share is None else settled_batch_size(layers)
 
-    def _all_examples(self, writer: Writer, scan: Scan, previews: Previews) -> ScanPart:
-        """The part of all examples: what an earlier run saved, and the rest, saved again and again on the way."""
+    def _all_examples(self, writer: Writer, scan: Scan, within: Shard, previews: Previews) -> ScanPart:
+        """The part of the examples `within`: what an earlier run saved, and the rest, saved again and again on the way."""
         saved = writer.progress(self.name)
         done, part = (list(saved[0]), scan.restored(saved[1])) if saved else ([], scan.empty())
-        shards = remaining(len(self._source.examples), done, scan.shard_size(SHARD_EXAMPLES))
-        saver = _Saver(writer, done, len(self._source.examples), self._task.clock)
-        self._progress.begin(self.name, len(self._source.examples), sum(map(len, done)))
+        size = scan.shard_size(SHARD_EXAMPLES)
+        if not saved and within.start > 0:
+            part = scan.settled(part, Shard(0, min(size, within.start)))
+        shards = remaining(within, done, size)
+        saver = _Saver(writer, done, len(within), self._task.clock)
+        self._progress.begin(self.name, len(within), sum(map(len, done)))
 
         def kept(part: ScanPart, shard: Shard) -> None:
             saver.kept(part, shard)
@@ -171,94 +224,13 @@ class ScanStage:
         saver.save(part)
         return part
 
-    def _keep(self, writer: Writer, part: ScanPart, layers: Sequence[Layer], places: PlacesOfLayers) -> None:
-        """Writes what the finished part says, one layer a transaction."""
-        if part.seen == 0:
-            raise self._task.nothing_to_read(part.skipped)
-        examples = (
-            replace(one, class_index=int(known)) if known >= 0 else one
-            for one, known in zip(self._source.examples, part.classes, strict=True)
-        )
-        skipped = [*self._source.skipped, *_skips(self._source, part)]
-        with writer.transaction():
-            writer.write_data(self._source.classes, examples, skipped)
-            if self._source.kind.name == "pictures":
-                writer.write_input_statistics(part.inputs.finish())
-            self._keep_order(writer, part)
-        tied: dict[str, float] = {}
-        for layer in layers:
-            scanned = part.layers[layer.name]
-            found = scanned.finish(len(self._source.classes), places.of(layer))
-            writer.write_scan(layer.name, found)
-            if ties := tied_share(found.by_max):
-                tied[layer.name] = ties
-            if scanned.examples < part.seen:
-                told = f"{scanned.examples} of {part.seen} examples reach it; its results cover only those"
-                writer.add_note("layer", f"layer {layer.name}: {told}")
-            if scanned.broken:
-                share = f"{scanned.broken} responses of units to examples are not finite and are ignored"
-                writer.add_note("nonfinite", f"layer {layer.name}: {share}")
-        if tied:
-            for note in _told_of_ties(tied, layers):
-                writer.add_note("ties", note)
-
-    def _keep_order(self, writer: Writer, part: ScanPart) -> None:
-        """Writes which output is which class, where their names leave that open."""
-        chosen = choose_order([one.name for one in self._source.classes], part.outputs, part.answers, part.classes)
-        writer.write_output_classes(chosen.order)
-        if chosen.note:
-            writer.add_note("classes", chosen.note)
-
-    def _keep_examples(self, writer: Writer) -> None:
-        """Stores every exemplar's example as the network saw it, once, and no other."""
-        writer.delete_other_pictures()
-        wanted = writer.examples_without_picture()
+    def _keep_examples(self, writer: Writer, wanted: Sequence[int]) -> None:
+        """Stores examples as the network saw them."""
         self._progress.begin("examples", len(wanted))
         for batch in feed(self._source, wanted, EXAMPLES_AT_ONCE, self._task.settings.compute.workers):
             keep_examples(writer, self._source, batch)
             self._progress.advance(len(batch) + len(batch.skipped))
         self._progress.end()
-
-
-def tied_share(ranking: Ranking) -> float:
-    """The share of units whose strongest examples all score the same, above zero: which are kept is then by chance.
-
-    0 where it is less than `MANY_TIES`, or where only one example is kept.
-    """
-    first, last = ranking.scores[:, 0], ranking.scores[:, -1]
-    share = float(((first == last) & (first > 0)).mean()) if ranking.scores.shape[1] > 1 else 0.0
-    return share if share >= MANY_TIES else 0.0
-
-
-GATES_TIE = "gates saturate: where a gate's strongest examples all reach the same value, the first in the data are shown"
-
-
-def _told_of_ties(shares: Mapping[str, float], layers: Sequence[Layer]) -> Iterator[str]:
-    """Notes on layers with ties. Gates are not named one by one: fully open in many examples is what gates are."""
-    tied = sorted((one for one in layers if one.name in shares), key=lambda layer: -shares[layer.name])
-    others = [one for one in tied if not one.gate]
-    if others:
-        named = _some_of([f"{one.name} ({shares[one.name]:.0%})" for one in others])
-        before = " (--tap output reads units before the nonlinearity)" if any(one.nonlinearity for one in others) else ""
-        yield (
-            f"units whose strongest examples all reach the same value{_ceiling(others)}: {named}; of equals the first in the"
-            f" data are shown{before}"
-        )
-    if len(others) < len(tied):
-        yield GATES_TIE
-
-
-def _ceiling(layers: Sequence[Layer]) -> str:
-    """What they tie at, where that is known and the same for all."""
-    kinds = {"a recurrent state" if one.module else one.nonlinearity for one in layers}
-    kind = kinds.pop()
-    return f", as at the ceiling of {kind}" if kind and not kinds else ""
-
-
-def _some_of(layers: Sequence[str]) -> str:
-    """The first few, and how many there are besides."""
-    rest = f" and {len(layers) - LAYERS_NAMED} more layers" if len(layers) > LAYERS_NAMED else ""
-    return ", ".join(layers[:LAYERS_NAMED]) + rest
 
 
 class _Saver:
@@ -282,7 +254,3 @@ class _Saver:
             self._writer.count(ScanStage.name, StageCount(sum(map(len, self._done)), self._examples))
         self._last = self._clock()
         self._cost = self._last - started
-
-
-def _skips(source: Source, part: ScanPart) -> list[Skip]:
-    return [Skip(source.examples[index].path or str(index), reason) for index, reason in sorted(part.skipped.items())]

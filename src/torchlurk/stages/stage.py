@@ -18,9 +18,10 @@ from torch import nn
 from torchlurk.errors import DataError, OptionError, UnitError, nearest
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.source import Source, spread
-from torchlurk.jobs import Clock, Progress
+from torchlurk.jobs import Clock, Progress, Share
 from torchlurk.models.loading.placement import place
 from torchlurk.models.survey.input_axes import CANDIDATES, axes_of
+from torchlurk.models.survey.layers import choose
 from torchlurk.models.taps.arguments import Arguments, called_with
 from torchlurk.options import (
     AttributeOptions,
@@ -53,7 +54,8 @@ class Task:
     """One model on one source of examples, into the study at `out`; `module` is left as it was found.
 
     `clock` tells seconds, by which stages choose how much they do at once and when they save; `committed` is called after
-    each transaction on the study.
+    each transaction on the study. `share` is which part of the work is done, None
+    all of it; a part of a stage after the scan goes on from the study `merged`.
     """
 
     module: nn.Module
@@ -66,6 +68,8 @@ class Task:
     clock: Clock = monotonic
     committed: Callable[[], None] = lambda: None
     constants: Mapping[str, Any] = field(default_factory=dict)
+    share: Share | None = None
+    merged: Path | None = None
 
     def writer(self) -> Writer:
         """Opens the study to write."""
@@ -190,6 +194,14 @@ def units_named(settings: Settings, layers: Sequence[Layer]) -> list[Unit]:
                 f"layer '{unit.layer}' has no channel {unit.channel}", f"it has {channels[unit.layer]}, counted from 0"
             )
     return found
+
+
+def units_asked(settings: Settings, layers: Sequence[Layer]) -> dict[str, list[int]]:
+    """The channels asked for, by layer, in order of execution: those of the units named, or all of the layers chosen."""
+    chosen = {layer.name: list(range(layer.channels)) for layer in choose(layers, settings.scan.layers)}
+    named = dict.fromkeys(units_named(settings, layers))
+    by_layer = {layer.name: [unit.channel for unit in named if unit.layer == layer.name] for layer in layers}
+    return {name: channels for name, channels in by_layer.items() if channels} or chosen
 
 
 def now() -> str:

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from torchlurk.errors import ModelError, StudyError, UnitError
-from torchlurk.models.survey.layers import choose
 from torchlurk.models.taps.readout import UnreachedError
 from torchlurk.records import InputStatistics, Layer, Run, StageCount, Tap
 from torchlurk.records import Synthesis as Record
 from torchlurk.rendering.encoding import encode, encode_transparent
-from torchlurk.stages.stage import Task, dtype_of, now, units_named
+from torchlurk.stages.shares import units_of
+from torchlurk.stages.stage import Task, dtype_of, now, units_asked
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
@@ -75,16 +75,15 @@ class SynthesizeStage:
         """What is to be made, in order of execution of the layers."""
         scanned = queries.unit_counts(reader)
         layers = reader.layers()
-        units = units_named(self._task.settings, layers)
-        names = {one.layer for one in units}
-        chosen = {one.name for one in choose(layers, self._task.settings.scan.layers)}
+        asked = units_asked(self._task.settings, layers)
+        share = units_of(self._task.share, asked)
         refused = {text.partition(":")[0] for kind, text in reader.notes() if kind == self.name}
         found = []
         for number, layer in enumerate(layers):
-            if number not in scanned or layer.name not in (names or chosen):
+            if number not in scanned or layer.name not in asked:
                 continue
             made = queries.layer_syntheses(reader, number)
-            channels = [one.channel for one in units if one.layer == layer.name] or range(layer.channels)
+            channels = [one for one in asked[layer.name] if one in share[layer.name]]
             for preset in self._presets:
                 lacking = tuple(channel for channel in channels if channel not in made.get(preset.name, {}))
                 if _refused(layer, preset) not in refused:

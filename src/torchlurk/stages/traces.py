@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,10 +17,15 @@ from torchlurk.scanning.job import Scan
 from torchlurk.store.writing import Writer
 
 
-def keep_traces(writer: Writer, scan: Scan) -> None:
-    """Stores, for each unit of a layer with steps and each of its exemplars, the unit's value at every step."""
+def keep_traces(writer: Writer, scan: Scan, of_all_units: Sequence[int] = ()) -> None:
+    """Stores, for each unit of a layer with steps and each of its exemplars, the unit's value at every step; and of every unit
+    on the examples `of_all_units`.
+    """
     layers = [layer for layer in scan.layers if layer.layout == "sequence"]
-    units = {layer.name: writer.exemplar_units(layer.name) for layer in layers}
+    units = {
+        layer.name: writer.exemplar_units(layer.name) | {one: list(range(layer.channels)) for one in of_all_units}
+        for layer in layers
+    }
     examples = sorted({example for found in units.values() for example in found})
     batch: Batch
 

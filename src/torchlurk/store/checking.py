@@ -18,6 +18,7 @@ from PIL import Image
 from torchlurk.records import Layer
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
+from torchlurk.store.portions import to_batch_size, to_portion
 from torchlurk.store.progress import piece_sizes
 from torchlurk.store.reading import Reader
 from torchlurk.store.results import (
@@ -109,6 +110,10 @@ def _records(db: sqlite3.Connection) -> Iterator[str]:
             columns.whole_numbers(value, "meta.input_shape")
         elif key == "output_classes":
             rows.to_output_classes(value, db.execute("SELECT count(*) FROM class").fetchone()[0])
+        elif key == "part":
+            to_portion(value)
+        elif key == "batch_size":
+            to_batch_size(value)
         else:
             yield f"meta has an unknown key '{key}'"
     for row in db.execute("SELECT count, shape, mean, covariance, spectrum FROM input_statistics"):

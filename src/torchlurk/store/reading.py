@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from torchlurk.errors import StudyError, UnitError, nearest
+from torchlurk.jobs import Shard
 from torchlurk.records import (
     Attribution,
     Class,
@@ -25,6 +26,7 @@ from torchlurk.records import (
     InputStatistics,
     Layer,
     MethodCheck,
+    Portion,
     Preprocessing,
     Ranking,
     Run,
@@ -40,6 +42,8 @@ from torchlurk.records import (
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
 from torchlurk.store.connections import code_of, missing, not_a_study, open_reading, translated, version_of
+from torchlurk.store.portions import load_batch_size, load_portion
+from torchlurk.store.progress import load_progress
 from torchlurk.store.results import (
     load_attributions,
     load_checks,
@@ -164,6 +168,21 @@ class Reader:
         """The runs of all stages begun, by stage."""
         with self.reading() as db:
             return rows.runs(db)
+
+    def portion(self) -> Portion | None:
+        """What the study is a part of; None where it is whole."""
+        with self.reading() as db:
+            return load_portion(db)
+
+    def batch_size(self) -> int | None:
+        """How many examples share a pass of the scan; None where that was not recorded."""
+        with self.reading() as db:
+            return load_batch_size(db)
+
+    def progress(self, stage: str) -> tuple[list[Shard], dict[str, np.ndarray]] | None:
+        """The shards of an unfinished stage that are done, in order, and the state after them; None where none was saved."""
+        with self.reading() as db:
+            return load_progress(db, stage)
 
     def layers(self) -> tuple[Layer, ...]:
         """All layers, in order of execution."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from torchlurk.records import (
     Layer,
     LayerScan,
     MethodCheck,
+    Portion,
     Preprocessing,
     Run,
     SeriesExample,
@@ -39,6 +41,7 @@ from torchlurk.store.columns import DamageError
 from torchlurk.store.connections import open_reading, open_writing, translated, version_of
 from torchlurk.store.folding import change_journal, fold
 from torchlurk.store.locking import Lock
+from torchlurk.store.portions import load_batch_size, store_batch_size, store_portion
 from torchlurk.store.progress import forget_progress, load_progress, store_progress
 from torchlurk.store.results import store_attributions, store_check, store_count, store_picture, store_synthesis
 from torchlurk.store.schema import VERSION, upgrade
@@ -154,6 +157,12 @@ class Writer:
                 raise
             self._committed()
 
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The connection inside a transaction, for changes that no method has."""
+        with self.transaction():
+            yield self._db
+
     def _inside(self) -> bool:
         return self._db.in_transaction  # SQLite may have ended it by itself, on a full disk for example
 
@@ -204,6 +213,21 @@ class Writer:
             if not changed:
                 raise ValueError(f"the stage '{stage}' was never begun")
             forget_progress(self._db, stage)
+
+    def write_portion(self, portion: Portion | None) -> None:
+        """Records what the study is a part of; None: it is whole."""
+        with self.transaction():
+            store_portion(self._db, portion)
+
+    def write_batch_size(self, size: int) -> None:
+        """Records how many examples share a pass of the scan."""
+        with self.transaction():
+            store_batch_size(self._db, size)
+
+    def batch_size(self) -> int | None:
+        """How many examples share a pass of the scan; None where that was not recorded."""
+        with self._turn, translated(self.path, writing=True):
+            return load_batch_size(self._db)
 
     def _drop_stage(self, stage: str) -> None:
         forget_progress(self._db, stage)
@@ -469,17 +493,15 @@ class Writer:
             raise ValueError(f"the layer '{layer}' was never written")
         return int(found[0])
 
-    def examples_without_picture(self, *, best_only: bool = False) -> list[int]:
-        """The exemplars of any ranking whose picture is not stored, in ascending order; or only those that are a unit's
-        strongest.
+    def examples_without_picture(self, *, best_only: bool = False, also: Iterable[int] = ()) -> list[int]:
+        """The exemplars of any ranking, and others that are `also` wanted, whose picture is not stored, in ascending order; or
+        only those that are a unit's strongest.
         """
-        best = " AND ranking = 'max' AND rank = 0" if best_only else ""
+        best = " WHERE ranking = 'max' AND rank = 0" if best_only else ""
         with self._turn, translated(self.path, writing=True):
-            found = self._db.execute(
-                "SELECT DISTINCT example FROM exemplar WHERE example NOT IN"
-                f" (SELECT example FROM example_picture UNION SELECT example FROM sequence){best}"
-            )
-            return sorted(example for (example,) in found)
+            wanted = {example for (example,) in self._db.execute(f"SELECT DISTINCT example FROM exemplar{best}")}
+            stored = self._db.execute("SELECT example FROM example_picture UNION SELECT example FROM sequence")
+            return sorted((wanted | set(also)).difference(example for (example,) in stored))
 
     def delete_other_pictures(self) -> None:
         """Deletes the pictures of examples that are no unit's exemplar (any more)."""
