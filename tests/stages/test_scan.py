@@ -12,7 +12,7 @@ from torch import nn
 import torchlurk as tl
 from torchlurk.errors import ModelError
 from torchlurk.jobs import Silence
-from torchlurk.stages.scan import GATES_TIE
+from torchlurk.stages.scan_results import GATES_TIE
 from torchlurk.store.checking import check
 from torchlurk.store.folding import left_open
 
