@@ -73,8 +73,6 @@ export interface Study {
   name: string;
   model: string;
   data: string;
-  /** What its inputs are; absent: pictures. */
-  kind?: "pictures" | "text" | "series";
   input: number[];
   /** What the examples are; a study of pictures made before there were others does not say so. */
   kind?: KindName;
