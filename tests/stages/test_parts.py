@@ -246,6 +246,20 @@ def test_parts_of_series_are_merged_with_what_units_did_at_each_step(tmp_path):
     assert check(tmp_path / "m.lurk").problems == ()
 
 
+def test_an_example_that_only_the_whole_shows_is_in_its_part(tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
+    pictures = [torch.rand(3, 5, 5, generator=torch.Generator().manual_seed(index)) for index in range(200)]
+    options = OPTIONS | {"top": 1, "sample": 200, "batch_size": 20}
+    paths = [tmp_path / f"{number}.lurk" for number in (1, 2)]
+    for number, path in enumerate(paths, 1):
+        tl.analyze(net, pictures, path, part=f"{number}/2", **options).close()
+    with tl.merge(paths, out=tmp_path / "merged.lurk") as merged:
+        shown = {one.example for unit in merged["0"] for ranked in unit.record.exemplars.values() for one in ranked}
+        assert len(shown) > 15
+        assert all(merged.picture(example) is not None for example in shown)
+
+
 LATER = {"stages": ["attribute", "synthesize"], "steps": 3, "exemplars": 2, "methods": ["gradient", "guided"]}
 
 
