@@ -1,5 +1,6 @@
 """However the work is cut or batched, the study says the same."""
 
+import os
 import random
 import sqlite3
 
