@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 import torchlurk as tl
+from torchlurk.cli.check import command as check_command
 from torchlurk.errors import MismatchError, OptionError, StudyError
 from torchlurk.jobs import Share
 from torchlurk.stages.shares import units_of
@@ -118,6 +120,13 @@ def test_a_part_that_was_interrupted_goes_on_to_the_same_study(folder, parts, tm
         same_scan(whole, merged)
 
 
+def test_check_tells_which_part_a_study_is(parts):
+    said = CliRunner().invoke(check_command, [str(parts[0])]).output
+    assert "part 1/3 of scan: done; merge puts all parts together\n" in said
+    assert "stage scan: 16 of 45 examples, those of the part, done\n" in said
+    assert "no problem found" in said
+
+
 def test_a_finished_part_is_left_as_it_is(parts):
     before = parts[0].read_bytes()
     part(parts[0].parent, 1)
@@ -151,7 +160,7 @@ def test_parts_that_do_not_fit_together_are_refused(folder, parts, tmp_path):
     refused("parts 1/3, 2/3 missing", three)
     refused("part 2/3 is given twice", one, two, three, two)
     refused("not a part", one, two, folder / "whole.lurk")
-    for name, given in {"top": 5, "batch_size": 8, "sample": 16, "seed": 1}.items():
+    for name, given in {"top": 5, "batch_size": 8}.items():
         (tmp_path / name).mkdir()
         flag = name.replace("_", "-")
         refused(
@@ -237,6 +246,20 @@ def test_parts_of_series_are_merged_with_what_units_did_at_each_step(tmp_path):
     assert check(tmp_path / "m.lurk").problems == ()
 
 
+def test_an_example_that_only_the_whole_shows_is_in_its_part(tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
+    pictures = [torch.rand(3, 5, 5, generator=torch.Generator().manual_seed(index)) for index in range(200)]
+    options = OPTIONS | {"top": 1, "sample": 200, "batch_size": 20}
+    paths = [tmp_path / f"{number}.lurk" for number in (1, 2)]
+    for number, path in enumerate(paths, 1):
+        tl.analyze(net, pictures, path, part=f"{number}/2", **options).close()
+    with tl.merge(paths, out=tmp_path / "merged.lurk") as merged:
+        shown = {one.example for unit in merged["0"] for ranked in unit.record.exemplars.values() for one in ranked}
+        assert len(shown) > 15
+        assert all(merged.picture(example) is not None for example in shown)
+
+
 LATER = {"stages": ["attribute", "synthesize"], "steps": 3, "exemplars": 2, "methods": ["gradient", "guided"]}
 
 
@@ -272,6 +295,7 @@ def same_pictures(left: Study, right: Study) -> None:
             assert mine.record.exemplars == theirs.record.exemplars
 
 
+@pytest.mark.slow
 def test_parts_of_the_later_stages_are_added_to_the_study_that_they_went_on_from(later, tmp_path):
     made = [0, 0]
     for index in (0, 1):
@@ -292,6 +316,7 @@ def test_parts_of_the_later_stages_are_added_to_the_study_that_they_went_on_from
     assert sorted(os.listdir(tmp_path)) == ["m.lurk", "new.lurk"]
 
 
+@pytest.mark.slow
 def test_a_merge_of_later_parts_that_was_interrupted_goes_on(later, tmp_path, interrupted):
     shutil.copy(later / "merged.lurk", tmp_path / "m.lurk")
     paths = [later / "later-1.lurk", later / "later-2.lurk"]
@@ -301,6 +326,7 @@ def test_a_merge_of_later_parts_that_was_interrupted_goes_on(later, tmp_path, in
         same_pictures(whole, merged)
 
 
+@pytest.mark.slow
 def test_parts_of_later_stages_that_do_not_fit_are_refused(later, folder, tmp_path):
     shutil.copy(later / "merged.lurk", tmp_path / "merged.lurk")
     first = later / "later-1.lurk"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from torchlurk.errors import StudyError
+from torchlurk.records import Portion
 from torchlurk.store.checking import StageState, check
 from torchlurk.study import Study
 
@@ -21,8 +22,10 @@ def command(study: Path) -> None:
     report = check(study)
     click.echo(f"{study}: a study, format {report.version}")
     click.echo("holds: " + ", ".join(f"{count:,} {name}" for name, count in report.counts.items()))
+    if report.portion is not None:
+        click.echo(_told(report.portion))
     for stage in report.stages:
-        click.echo(f"stage {_state(stage)}")
+        click.echo(f"stage {_state(stage, report.portion)}")
     if report.problems:
         for problem in report.problems:
             click.echo(f"problem: {problem}")
@@ -31,7 +34,14 @@ def command(study: Path) -> None:
     _tell(study)
 
 
-def _state(stage: StageState) -> str:
+def _told(portion: Portion) -> str:
+    what = f"part {portion.number}/{portion.of} of {' and '.join(portion.stages)}"
+    return f"{what}: done; merge puts all parts together" if portion.finished else f"{what}: begun; analyze continues it"
+
+
+def _state(stage: StageState, portion: Portion | None) -> str:
+    if stage.stage == "scan" and portion is not None and portion.finished and not stage.finished:
+        return f"scan: {stage.examples:,} of {stage.all_examples:,} examples, those of the part, done"
     if stage.finished:
         return f"{stage.stage}: done ({stage.finished})"
     if not stage.shards:

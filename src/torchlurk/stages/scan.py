@@ -92,7 +92,10 @@ class ScanStage:
         unit = scan.batch_size if self._source.kind.name == "pictures" else scan.shard_size(SHARD_EXAMPLES)
         most = -(-examples // unit)
         if share.of > most:
-            raise OptionError(f"--part is {share}: all examples make {most} times {unit}", f"make at most {most} parts")
+            raise OptionError(
+                f"--part is {share}: {examples} examples are shared in runs of {unit}, which are {most}",
+                f"make at most {most} parts",
+            )
         return share.cut(examples, unit)
 
     def _finish(self, writer: Writer, scan: Scan, part: ScanPart, places: PlacesOfLayers) -> None:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from torchlurk.records import Layer
+from torchlurk.records import Layer, Portion
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
-from torchlurk.store.portions import to_batch_size, to_portion
+from torchlurk.store.portions import load_portion, to_batch_size, to_portion
 from torchlurk.store.progress import piece_sizes
 from torchlurk.store.reading import Reader
 from torchlurk.store.results import (
@@ -65,6 +65,8 @@ class Report:
     problems: tuple[str, ...]
     stages: tuple[StageState, ...]
     counts: Mapping[str, int]
+    portion: Portion | None = None
+    """What the study is a part of."""
 
 
 def check(path: Path) -> Report:
@@ -73,7 +75,8 @@ def check(path: Path) -> Report:
         problems: list[str] = []
         for kind, examine in EXAMINATIONS.items():
             problems += _told(kind, examine, db)
-        return Report(path, reader.version, tuple(dict.fromkeys(problems)), _stages(db, problems), _counts(db, problems))
+        stages, counts, portion = _stages(db, problems), _counts(db, problems), _portion(db, problems)
+        return Report(path, reader.version, tuple(dict.fromkeys(problems)), stages, counts, portion)
 
 
 def _told(kind: str, examine: Callable[[sqlite3.Connection], Iterator[str]], db: sqlite3.Connection) -> list[str]:
@@ -286,6 +289,17 @@ def _stages(db: sqlite3.Connection, problems: list[str]) -> tuple[StageState, ..
 
     problems += _told("stages", read, db)
     return tuple(states)
+
+
+def _portion(db: sqlite3.Connection, problems: list[str]) -> Portion | None:
+    portions = []
+
+    def read(db: sqlite3.Connection) -> Iterator[str]:
+        portions.append(load_portion(db))
+        yield from ()
+
+    problems += _told("what it is a part of", read, db)
+    return portions[0] if portions else None
 
 
 def _counts(db: sqlite3.Connection, problems: list[str]) -> Mapping[str, int]:
