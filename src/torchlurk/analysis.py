@@ -31,6 +31,7 @@ from torchlurk.stages.scan import ScanStage
 from torchlurk.stages.shares import begin_share, check_share, finish_share, is_done_share
 from torchlurk.stages.stage import Settings, Stage, Task, now
 from torchlurk.stages.synthesize import SynthesizeStage
+from torchlurk.store.connections import holds_nothing
 from torchlurk.store.folding import left_open
 from torchlurk.store.reading import Reader
 
@@ -89,7 +90,7 @@ def _fold_in(task: Task) -> None:
 
 def _earlier_runs(out: Path) -> dict[str, Run]:
     """The runs recorded in the study, if there is one; read without touching the file."""
-    if not out.exists():
+    if not out.exists() or holds_nothing(out):
         return {}
     with Reader(out) as reader:
         return reader.runs()

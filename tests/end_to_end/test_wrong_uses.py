@@ -274,7 +274,7 @@ TEXT = ["text.txt", "--vocabulary", "letters.json", "--lines"]
         ("Reader", [*TEXT, "--input-axes", "btc"], ["--input-axes is 'btc'", "bt, tb"]),
         ("Listener", ["two.npy", "--input-axes", "bt"], ["--input-axes is 'bt'", "btc, tbc, bct"]),
         ("Listener", ["two.npy", "--input-axes", "bct"], ["cannot run", "--input-axes"]),
-        ("Demanding", TEXT, ["the forward of Demanding needs weights, other beside its input"]),
+        ("Demanding", TEXT, ["the forward of Demanding needs weights, other"]),
         ("Reader", [*TEXT, "--stages", "scan,attribute"], ["--stages attribute is for pictures; DATA is text", "the scan"]),
         ("Listener", ["two.npy", "--stages", "synthesize"], ["--stages synthesize is for pictures; DATA is series"]),
         ("Reader", ["text.txt", "--vocabulary", "letters.json", "--window", "8", "--burn-in", "8"], ["--burn-in"]),

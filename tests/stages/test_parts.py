@@ -124,7 +124,7 @@ def test_check_tells_which_part_a_study_is(parts):
     said = CliRunner().invoke(check_command, [str(parts[0])]).output
     assert "part 1/3 of scan: done; merge puts all parts together\n" in said
     assert "stage scan: 16 of 45 examples, those of the part, done\n" in said
-    assert "no problem found" in said
+    assert "no problems found" in said
 
 
 def test_a_finished_part_is_left_as_it_is(parts):

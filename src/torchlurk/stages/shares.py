@@ -13,6 +13,7 @@ from torchlurk.options import stored
 from torchlurk.records import Portion, Run
 from torchlurk.stages.mismatch import differences, differing_options
 from torchlurk.stages.stage import Task
+from torchlurk.store.connections import holds_nothing
 from torchlurk.store.merging import copy_study, new_study
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
@@ -26,7 +27,7 @@ def check_share(task: Task, stages: Sequence[str]) -> None:
         _check_stages(task, stages)
     elif task.merged is not None:
         raise OptionError("--from is given without --part", "give both, or neither")
-    if not task.out.exists():
+    if not task.out.exists() or holds_nothing(task.out):
         return
     with Reader(task.out) as reader:
         portion, begun = reader.portion(), bool(reader.runs())
@@ -116,7 +117,7 @@ def units_of(share: Share | None, layers: Mapping[str, Sequence[int]], together:
 
 def is_done_share(task: Task) -> bool:
     """Whether the study is the part asked for, and finished."""
-    if task.share is None or not task.out.exists():
+    if task.share is None or not task.out.exists() or holds_nothing(task.out):
         return False
     with Reader(task.out) as reader:
         portion = reader.portion()

@@ -6,7 +6,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from torchlurk.errors import StorageError, StudyError, nearest
@@ -88,6 +88,12 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     if differences := foreign_objects(db, version):
         raise damaged(path, differences[0])
     return version
+
+
+def holds_nothing(path: Path) -> bool:
+    """Whether the file is empty: its writer was stopped, or the disk was full, before its first transaction."""
+    with translated(path, writing=False), closing(open_reading(path)) as db:
+        return version_of(db, path) == 0
 
 
 def not_a_study(path: Path) -> StudyError:

@@ -45,6 +45,7 @@ def find_axes(module: nn.Module, inputs: Tensor, other: Tensor, constants: Mappi
     The right order is the one in which the results of the first and third stay as they are, and those of the second do not.
     Raises `ModelError` where no order works or several do.
     """
+    Arguments.of(module, CANDIDATES[inputs.dim()][0], constants)  # what else it wants does not depend on the order
     changed = inputs.clone()
     changed[1] = other
     fitting, failures = [], []
