@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchlurk.models.survey.layers import survey
-from torchlurk.scanning.repeatability import dependences, reaching
+from torchlurk.scanning.repeatability import dependences, mixed, reaching
 
 INPUTS = torch.rand(4, 3, 10, 10, generator=torch.Generator().manual_seed(1))
 
@@ -147,3 +149,49 @@ def test_what_reaches_a_layer_is_said_of_it_and_not_of_those_before():
     found = dependences(net, layers, INPUTS)
     assert reaching(found, layers, "a") is None
     assert reaching(found, layers, "b") is found[0]
+
+
+class Sorted(nn.Module):
+    """Runs a part on the examples of the batch in another order, and puts them back; of a batch of one it is that part."""
+
+    def __init__(self, order: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.order, self.a, self.b = order, nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        order = self.order(x)
+        return self.b(self.a(x[order]).relu()[order.argsort()])
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        lambda x: x.mean((1, 2, 3)).argsort(),
+        lambda x: torch.arange(len(x)).flip(0),
+        lambda x: torch.arange(len(x)).roll(1),
+    ],
+)
+def test_examples_in_another_order_are_noticed(order):
+    net = Sorted(order).eval()
+    assert mixed(net, survey(net, INPUTS[:1]).layers, INPUTS) == "a"
+
+
+@pytest.mark.parametrize("between", [nn.Identity(), Always(), Running(of_batch=True), Remembering()])
+def test_examples_in_order_are_not_said_to_be_in_another(between):
+    net = Net(between).eval()
+    assert mixed(net, survey(net, INPUTS[:1]).layers, INPUTS) is None
+
+
+def test_equal_examples_have_no_order():
+    net = Sorted(lambda x: torch.arange(len(x)).flip(0)).eval()
+    assert mixed(net, survey(net, INPUTS[:1]).layers, INPUTS[:1].expand(4, -1, -1, -1)) is None
+
+
+def test_parts_of_a_batch_are_in_order():
+    class Parts(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([super(Parts, self).forward(part) for part in x.split(2)])
+
+    net = Parts(nn.Identity()).eval()
+    assert mixed(net, survey(net, INPUTS[:1]).layers, INPUTS) is None

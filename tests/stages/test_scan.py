@@ -15,6 +15,8 @@ from torchlurk.jobs import Silence
 from torchlurk.stages.scan_results import GATES_TIE
 from torchlurk.store.checking import check
 from torchlurk.store.folding import left_open
+from torchlurk.store.reading import Reader
+from torchlurk.units import Unit
 
 LEAVE_OPEN = """
 import os, sys
@@ -300,3 +302,53 @@ def test_a_complete_study_that_was_left_open_becomes_one_file_by_the_same_comman
     with scanned(nn.ReLU(), tmp_path) as study:
         assert study.notes == ("written by one who never closed",)
     assert list(tmp_path.iterdir()) == [path]
+
+
+class SortedBatch(nn.Module):
+    """Runs its convolution on the examples of a batch by their brightness, and puts the answers back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        order = x.mean((1, 2, 3)).argsort()
+        return self.fc(self.conv(x[order]).relu().mean((2, 3)))[order.argsort()]
+
+
+def test_a_forward_that_sorts_its_batch_is_run_on_one_example_at_a_time(tmp_path):
+    pictures = torch.rand(20, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    net = SortedBatch().eval()
+    study = analyzed(net, list(pictures), tmp_path / "s.lurk", batch_size=9)
+    with torch.no_grad():
+        alone = torch.cat([net.conv(one[None]).relu().amax((2, 3)) for one in pictures])
+    for channel in range(4):
+        best = alone[:, channel].topk(3).indices.tolist()
+        assert [one.example for one in study.unit(f"conv:{channel}").exemplars("max")] == best
+    assert [note for note in study.notes if "in another order" in note and "conv" in note]
+
+
+class OneByOne(nn.Module):
+    """Runs an LSTM on one example of a batch after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.rnn, self.fc = nn.LSTM(2, 3, batch_first=True), nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.fc(self.rnn(one[None])[0][:, -1]) for one in x])
+
+
+def test_traces_of_a_forward_that_splits_its_batch_are_each_examples_own(tmp_path):
+    series = list(torch.randn(8, 6, 2, generator=torch.Generator().manual_seed(1)))
+    net = OneByOne().eval()
+    study = tl.analyze(net, series, tmp_path / "s.lurk", batch_size=4)
+    with torch.no_grad():
+        own = torch.cat([net.rnn(one[None])[0] for one in series])
+    with Reader(study.path) as reader:
+        traces = reader.traces(Unit("rnn.l0", 1))
+    assert sorted(traces) == list(range(8))
+    for example, values in traces.items():  # kept at 255 levels
+        assert torch.allclose(torch.from_numpy(values), own[example, :, 1], atol=0.005)

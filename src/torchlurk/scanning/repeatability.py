@@ -1,4 +1,4 @@
-"""Whether what a network says of an example depends on that example alone: three short passes before a scan.
+"""Whether what a network says of an example depends on that example alone: a few short passes before a scan.
 
 Batch statistics in evaluation mode, sampling, dropout that is always on, and state kept from pass to pass make scores depend on
 company or chance. No scan can mend that; it can be said.
@@ -20,6 +20,9 @@ from torchlurk.records import Layer
 
 COMPANY = 4
 """How many examples share a batch in the pass that is compared with that of one alone."""
+
+LINE = 8
+"""How many examples are told apart where their order is looked at: by chance they stay in order once in 8! times."""
 
 BUFFERS_NAMED = 3
 
@@ -64,6 +67,56 @@ def dependences(network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tens
     if by_state:
         found.append(Dependence(by_state[0], _of_state(by_state[0], written)))
     return tuple(found)
+
+
+def mixed(network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tensor, "batch ..."]) -> str | None:
+    """The name of the first layer that is given the examples of a batch in another order than the network; None without one.
+
+    A network that sorts its batch and sorts it back is one. Which row is whose is told by the values that each example has
+    alone: rows that are nobody's (batch statistics) or as well another's (equal inputs) say nothing. The network is on the
+    device of `inputs` and left as found.
+    """
+    exact = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
+    with torch.inference_mode(), exact, as_found(network):
+        alone = [_rows(network, layers, one[None]) for one in inputs]
+        together = _rows(network, layers, inputs)
+    for name, rows in together.items():
+        own = [one[name] for one in alone if len(one.get(name, ())) == 1]
+        if _disordered(rows, [rows_alone[0] for rows_alone in own]):
+            return name
+    return None
+
+
+def _disordered(rows: Sequence[_Scores], alone: Sequence[_Scores]) -> bool:
+    """Whether rows that are some example's cannot be those of examples in ascending order."""
+    last = -1
+    for row in rows:
+        whose = [index for index, one in enumerate(alone) if _alike(one, row)]
+        after = [index for index in whose if index > last]
+        if whose and not after:
+            return True
+        last = after[0] if after else last
+    return False
+
+
+def _rows(network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tensor, "batch ..."]) -> dict[str, list[_Scores]]:
+    """Of each row that a layer was given, in the order in which they came; by layer, in the order in which they ran."""
+    found: dict[str, list[_Scores]] = {}
+    coarsest = 0.0
+
+    def deliver(layer: Layer, tensor: Tensor) -> None:
+        nonlocal coarsest
+        if tensor.is_floating_point():
+            coarsest = max(coarsest, torch.finfo(tensor.dtype).eps)
+        own = maps(layer, tensor, len(inputs))
+        flat = own.reshape(*own.shape[:2], -1).float()
+        if flat.shape[2]:
+            scores = torch.stack([flat.amax(2), flat.mean(2)], 1)
+            found.setdefault(layer.name, []).extend(_Scores(one, coarsest) for one in scores)
+
+    with reading(network, layers, deliver):
+        network(inputs.clone())
+    return found
 
 
 def reaching(found: Sequence[Dependence], layers: Sequence[Layer], layer: str) -> Dependence | None:

@@ -22,7 +22,7 @@ from torchlurk.records import Layer, Portion, Run, StageCount
 from torchlurk.scanning.batch_size import choose_batch_size, settled_batch_size
 from torchlurk.scanning.failures import naming_failures
 from torchlurk.scanning.job import Scan, ScanPart
-from torchlurk.scanning.repeatability import COMPANY, dependences
+from torchlurk.scanning.repeatability import COMPANY, LINE, dependences, mixed
 from torchlurk.scanning.statistics import draw_sample
 from torchlurk.stages.places import BY_KIND, PlacesOfLayers
 from torchlurk.stages.previews import Previews, keep_examples
@@ -69,12 +69,16 @@ class ScanStage:
             found = survey(network, example, task.settings.scan.tap, BY_KIND[self._source.kind.name])
             layers = choose(found.layers, task.settings.scan.layers, task.settings.scan.streams)
             places = PlacesOfLayers(network, self._source, layers, example, task.device)
-            scan = self._job(network, example, layers, self._batch_size(network, example, layers, earlier))
+            disordered = self._mixed(network, layers)
+            apart = disordered is not None or not all(layer.together for layer in layers)
+            scan = self._job(network, example, layers, 1 if apart else self._batch_size(network, example, layers, earlier))
             within = self._within(scan)
             with task.writer() as writer:
                 if not earlier:
                     self._begin(writer, run, network, found, layers, arguments)
                     self._note_boxes(writer, layers)
+                    if disordered is not None:
+                        writer.add_note("network", _of_order(disordered))
                     self._tell_dependences(writer, scan)
                 writer.write_batch_size(scan.batch_size)
                 previews = Previews(writer, self._source, layers, places, scan.workers, task.clock)
@@ -170,6 +174,16 @@ class ScanStage:
             self._progress.say(f"note: {one.told}")
             writer.add_note("network", one.told)
 
+    def _mixed(self, network: nn.Module, layers: Sequence[Layer]) -> str | None:
+        """The first layer that is given the examples of a batch in another order, so that rows are not those of the batch."""
+        if self._task.settings.compute.batch_size == 1:
+            return None
+        inputs = self._task.some_inputs(dtype_of(network), LINE)
+        if not len(inputs):
+            return None
+        with naming_failures(network, lambda: "a batch of a few examples"):
+            return mixed(network, layers, inputs)
+
     def _sample(self) -> Any:
         return draw_sample(len(self._source.examples), self._task.settings.scan.sample, self._task.settings.scan.seed)
 
@@ -193,7 +207,7 @@ class ScanStage:
         of the work: another share may be done on another machine.
         """
         task = self._task
-        asked = task.settings.compute.batch_size if all(layer.together for layer in layers) else 1
+        asked = task.settings.compute.batch_size
         known = None
         if earlier is not None:
             with Reader(task.out) as reader:
@@ -257,3 +271,7 @@ class _Saver:
             self._writer.count(ScanStage.name, StageCount(sum(map(len, self._done)), self._examples))
         self._last = self._clock()
         self._cost = self._last - started
+
+
+def _of_order(layer: str) -> str:
+    return f"layer {layer} is given the examples of a batch in another order (sorting?), so each example was run separately"

@@ -17,6 +17,10 @@ from torchlurk.scanning.job import Scan
 from torchlurk.store.writing import Writer
 
 
+class _PartError(Exception):
+    """A layer was given a part of the batch."""
+
+
 def keep_traces(writer: Writer, scan: Scan, of_all_units: Sequence[int] = ()) -> None:
     """Stores, for each unit of a layer with steps and each of its exemplars, the unit's value at every step; and of every unit
     on the examples `of_all_units`.
@@ -31,17 +35,28 @@ def keep_traces(writer: Writer, scan: Scan, of_all_units: Sequence[int] = ()) ->
 
     def deliver(layer: Layer, tensor: Tensor) -> None:
         found = maps(layer, tensor, len(batch))
+        if len(found) != len(batch):
+            raise _PartError
         for row, example in enumerate(batch.examples.tolist()):
             channels = units[layer.name].get(example, [])
             if channels:
                 values = found[row, channels].float().cpu().numpy()
                 writer.write_traces(layer.name, example, np.array(channels, np.int64), values)
 
+    def run() -> None:
+        with writer.transaction(), reading(scan.network, layers, deliver):
+            scan.network(scan.source.kind.inputs(batch, scan.device, scan.dtype))
+
     scan.progress.begin("traces", len(examples))
-    with evaluation(scan.network), torch.inference_mode(), reading(scan.network, layers, deliver):
-        for batch in feed(scan.source, examples, scan.batch_size, scan.workers):
-            if len(batch):
-                with writer.transaction():
-                    scan.network(scan.source.kind.inputs(batch, scan.device, scan.dtype))
-            scan.progress.advance(len(batch) + len(batch.skipped))
+    with evaluation(scan.network), torch.inference_mode():
+        for several in feed(scan.source, examples, scan.batch_size, scan.workers):
+            batch = several
+            try:
+                if len(batch):
+                    run()
+            except _PartError:
+                for alone in feed(scan.source, several.examples.tolist(), 1, 1):
+                    batch = alone
+                    run()
+            scan.progress.advance(len(several) + len(several.skipped))
     scan.progress.end()
