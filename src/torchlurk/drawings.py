@@ -178,4 +178,5 @@ def synthesized(reader: Reader, record: UnitRecord, preset: str | None = None) -
 
 
 def _dead(reader: Reader, layer: Layer) -> list[int]:
-    return [int(channel) for channel in np.flatnonzero(reader.statistics(layer.name).fraction_active == 0)]
+    known = reader.statistics(layer.name)
+    return [int(channel) for channel in np.flatnonzero((known.fraction_active == 0) & (known.min == known.max))]

@@ -434,5 +434,8 @@ class UnitRecord:
 
     @property
     def dead(self) -> bool:
-        """Whether the unit was never above zero, on any example at any position."""
-        return self.statistics["fraction_active"] == 0
+        """Whether the unit was never above zero, and the same everywhere, on any example at any position.
+
+        A unit whose values are below zero throughout and vary (a state of tanh, a logit) has learned something.
+        """
+        return self.statistics["fraction_active"] == 0 and self.statistics["min"] == self.statistics["max"]

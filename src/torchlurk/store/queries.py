@@ -18,6 +18,9 @@ ENDINGS = dict(zip(MEDIA_TYPES, ("jpg", "png", "webp"), strict=True))
 PICTURES_OF = {"attribute": "attribution", "synthesize": "synthesis"}
 """By stage, the table of what it makes of units."""
 
+DEAD = "fraction_active = 0 AND min IS max"
+"""Of the table `unit`: never above zero, and the same everywhere."""
+
 AT_ONCE = 500
 """Parameters of one query."""
 
@@ -157,7 +160,7 @@ def class_sizes(reader: Reader) -> dict[int, int]:
 def unit_counts(reader: Reader) -> dict[int, tuple[int, int]]:
     """By the layer's number: how many units are scanned, and how many of them are dead."""
     with reader.reading() as db:
-        found = db.execute("SELECT layer, count(*), coalesce(sum(fraction_active = 0), 0) FROM unit GROUP BY layer")
+        found = db.execute(f"SELECT layer, count(*), coalesce(sum({DEAD}), 0) FROM unit GROUP BY layer")
         return {columns.whole(layer, "unit.layer"): (units, dead) for layer, units, dead in found}
 
 
@@ -166,7 +169,7 @@ def pictured(reader: Reader, stage: str) -> tuple[int, int]:
     table = PICTURES_OF[stage]
     made = f"EXISTS (SELECT 1 FROM {table} AS made WHERE made.layer = unit.layer AND made.channel = unit.channel)"
     with reader.reading() as db:
-        query = f"SELECT count(DISTINCT layer), count(*) FROM unit WHERE fraction_active IS NOT 0 AND {made}"
+        query = f"SELECT count(DISTINCT layer), count(*) FROM unit WHERE ({DEAD}) IS NOT 1 AND {made}"
         layers, units = db.execute(query).fetchone()
         return layers, units
 

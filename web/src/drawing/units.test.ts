@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import type { Exemplar, Layer, Unit } from "../data/types";
 import { bytes, duration, number, percent } from "./numbers";
-import { chosen, classWords, constant, exciting, outputLabels, viewName } from "./units";
+import { chosen, classWords, constant, exciting, isDead, outputLabels, viewName } from "./units";
 
 const layer = {
-  statistics: { max: [1, 5, 5, null], fraction_active: [0.5, 0.1, 0.2, 0], selectivity: [], mean: [], std: [], min: [] },
+  statistics: { max: [1, 5, 5, null], fraction_active: [0.5, 0.1, 0.2, 0], selectivity: [], mean: [], std: [], min: [0, 0, 0, null] },
   best_class: [0, 1, 1, -1],
   second_class: [1, 2, 0, -1],
 } as unknown as Layer;
@@ -16,6 +16,11 @@ test("units are sorted strongest first, equal ones by number, undefined ones las
 test("a class keeps the units that prefer it or hold it second; dead ones can be hidden", () => {
   expect(chosen(layer, { sort: "index", ofClass: 1, hideDead: false })).toEqual([0, 1, 2]);
   expect(chosen(layer, { sort: "index", ofClass: null, hideDead: true })).toEqual([0, 1, 2]);
+});
+
+test("a unit is dead that is the same everywhere; one that is below zero and varies is not", () => {
+  const layer = { statistics: { fraction_active: [0, 0, 0.1], min: [0, -0.9, 0], max: [0, -0.1, 1] } } as unknown as Layer;
+  expect([0, 1, 2].map((channel) => isDead(layer, channel))).toEqual([true, false, false]);
 });
 
 test("a unit is excited by examples above its minimum alone, and one that never changes by none", () => {

@@ -18,7 +18,7 @@ export interface Choice {
 
 export function chosen(layer: Layer, { sort, ofClass, hideDead }: Choice): number[] {
   let channels = layer.statistics.max.map((_, channel) => channel);
-  if (hideDead) channels = channels.filter((channel) => layer.statistics.fraction_active[channel] !== 0);
+  if (hideDead) channels = channels.filter((channel) => !isDead(layer, channel));
   if (ofClass !== null) {
     channels = channels.filter((channel) => layer.best_class[channel] === ofClass || layer.second_class[channel] === ofClass);
   }
@@ -26,6 +26,11 @@ export function chosen(layer: Layer, { sort, ofClass, hideDead }: Choice): numbe
   const values: Column = layer.statistics[sort];
   const value = (channel: number): number => values[channel] ?? Number.NEGATIVE_INFINITY;
   return channels.sort((a, b) => value(b) - value(a) || a - b);
+}
+
+/** Whether a unit was never above zero and the same everywhere. */
+export function isDead({ statistics: { fraction_active, min, max } }: Pick<Layer, "statistics">, channel: number): boolean {
+  return fraction_active[channel] === 0 && min[channel] === max[channel];
 }
 
 /** The one value that a unit has wherever it is read; null where it has several. */
