@@ -73,7 +73,9 @@ class Layer:
         return math.prod(self.shape)
 
     def position(self, flat: int) -> tuple[int, ...]:
-        """The position with row-major index `flat`."""
+        """The position with row-major index `flat`; on an example with more steps than `shape` has, it may be beyond that."""
+        if self.layout == "sequence":
+            return (flat,)
         return tuple(int(index) for index in np.unravel_index(flat, self.shape)) if self.shape else ()
 
 

@@ -335,6 +335,10 @@ def test_units_that_a_study_does_not_have(unit, here, finished):
     refused(here("show", finished, unit), unit.partition(":")[0])
 
 
+def test_a_layer_where_a_unit_is_asked_for(here, finished):
+    refused(here("show", finished, "conv1"), "'conv1' is a layer", "conv1:0", "--out")
+
+
 def test_a_picture_that_cannot_be_written(here, finished):
     refused(here("show", finished, "conv1:0", "--out", "/nowhere/at/all.png"), "all.png")
 

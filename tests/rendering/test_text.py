@@ -63,6 +63,8 @@ def test_a_dead_unit_with_nothing_else_known_is_described() -> None:
 
 def test_a_unit_that_is_below_zero_and_varies_is_not_dead() -> None:
     values = {"mean": -0.5, "std": 0.4, "max": -1e-3, "min": -1.0, "fraction_active": 0.0, "selectivity": math.nan}
-    record = UnitRecord(Layer("lstm.l1", "LSTM", "sequence", 2, (4,)), 1, values, {"max": (Exemplar(0, 4, "", 2, -1e-3),)}, {})
+    record = UnitRecord(
+        Layer("lstm.l1", "LSTM", "sequence", 2, (4,)), 1, values, {"max": (Exemplar(0, 4, "", None, -1e-3),)}, {}
+    )
     assert not record.dead
     assert "dead" not in describe(record, [])

@@ -352,3 +352,34 @@ def test_traces_of_a_forward_that_splits_its_batch_are_each_examples_own(tmp_pat
     assert sorted(traces) == list(range(8))
     for example, values in traces.items():  # kept at 255 levels
         assert torch.allclose(torch.from_numpy(values), own[example, :, 1], atol=0.005)
+
+
+class EndsEarly(nn.Module):
+    """Calls a cell step by step, and stops where the series says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.cell, self.fc = nn.GRUCell(2, 3), nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = x.new_zeros(len(x), 3)
+        for step in range(x.shape[1]):
+            h = self.cell(x[:, step], h)
+            if (x[:, step, 0] > 0.9).all().item():
+                break
+        return self.fc(h)
+
+
+def test_a_loop_that_ends_early_on_the_longest_series_leaves_a_whole_study(tmp_path):
+    draw = torch.Generator().manual_seed(0)
+    series = [torch.rand(length, 2, generator=draw) * 0.8 for length in (1, 3, 9, 5, 7, 2, 12, 8)]
+    series[6][4, 0] = 1.0
+    study = tl.analyze(EndsEarly().eval(), series, tmp_path / "s.lurk", input_axes="btc")
+    assert check(study.path).problems == ()
+    with Reader(study.path) as reader:
+        traces = reader.traces(Unit("cell", 0))
+        assert {example: len(values) for example, values in traces.items()} == {
+            example: 5 if example == 6 else len(series[example]) for example in traces
+        }
+        assert any(len(values) > 5 for values in traces.values())

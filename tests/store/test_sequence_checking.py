@@ -74,7 +74,7 @@ DAMAGE = [
     ("text", DESCRIPTION, ("$.more", "1"), "input.description has not the fields"),
     ("text", DESCRIPTION, ("$.kind", '"pictures"'), "8 rows of sequence in a study of pictures"),
     ("text", "UPDATE input SET description = ?", ("[" * 9999,), "input.description is not JSON"),
-    ("text", "UPDATE stream SET module = ''", (), "stream of layer 0: its module or its stream is empty"),
+    ("text", "UPDATE stream SET module = ''", (), "stream of layer 0: its module is empty"),
     ("text", "UPDATE stream SET layer = 77 WHERE layer = 0", (), "stream name a row of layer that is not there"),
     ("text", CONTENT, (b"words",), "example 7: sequence.content cannot be unpacked"),
     ("text", CONTENT, (zlib.compress(b" " * 2**20)[:-9],), "example 7: sequence.content is cut short or too large"),

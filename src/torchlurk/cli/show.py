@@ -10,6 +10,7 @@ from typing import get_args
 import click
 from PIL import Image
 
+from torchlurk.errors import OptionError
 from torchlurk.files import check_name, write_whole
 from torchlurk.rendering.attributions import Rendering
 from torchlurk.rendering.text import describe
@@ -46,6 +47,10 @@ def command(study: Path, unit: str, as_json: bool, out: Path | None, rendering: 
         if out and aliased(unit, names) in names:
             _draw(opened[unit].picture(), out)
             return
+        if (layer := aliased(unit, names)) in names:
+            raise OptionError(
+                f"'{unit}' is a layer, not a unit", f"write {layer}:0 for its first unit, or add --out PICTURE.png"
+            )
         found = opened.unit(unit)
         if examples := of_some_examples(opened.reader, found.record.layer.name):
             click.echo(f"the scan is still running: these results cover {examples:,} examples so far", err=True)

@@ -198,7 +198,7 @@ def _order(db: sqlite3.Connection) -> Iterator[str]:
 
 
 def _places(db: sqlite3.Connection) -> Iterator[str]:
-    """Positions are in the unit's map, boxes in the input."""
+    """Positions are in the unit's map, boxes in the input. How many steps an example has is looked at with its traces."""
     found = db.execute("SELECT value FROM meta WHERE key = 'input_shape'").fetchone()
     shape = columns.whole_numbers(found[0], "meta.input_shape") if found else ()
     height, width = shape[-2:] if len(shape) == 3 else (2**62, 2**62)
@@ -206,7 +206,7 @@ def _places(db: sqlite3.Connection) -> Iterator[str]:
         outside = db.execute(
             "SELECT channel, ranking, rank FROM exemplar WHERE layer = ? AND (position NOT BETWEEN 0 AND ? OR NOT"
             " (0 <= x0 AND x0 <= x1 AND x1 <= ? AND 0 <= y0 AND y0 <= y1 AND y1 <= ?))",
-            (id, layer.positions - 1, width, height),
+            (id, 2**31 if layer.layout == "sequence" else layer.positions - 1, width, height),
         )
         for channel, ranking, rank in outside:
             yield f"unit {layer.name}:{channel}: exemplar {rank} by {ranking} lies outside"

@@ -556,7 +556,9 @@ def _exemplars(found: Iterable[tuple[Any, ...]], layer: Layer) -> dict[str, tupl
 
 
 def _flat(position: object, layer: Layer) -> int:
-    return columns.whole(position, "exemplar.position", least=0, below=max(layer.positions, 1))
+    return columns.whole(
+        position, "exemplar.position", least=0, below=2**31 if layer.layout == "sequence" else max(layer.positions, 1)
+    )
 
 
 def _box(sides: list[Any]) -> tuple[int, int, int, int]:

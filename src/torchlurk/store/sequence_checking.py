@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 
@@ -22,6 +23,9 @@ from torchlurk.store.sequences import (
 INDICES, SCORES = np.dtype("<i4"), np.dtype("<f4")
 """Of the outputs that a prediction names, and of what they reached."""
 
+OF_A_MODULE = re.compile(r"l\d")
+"""How a stream of a recurrent module begins; one of a cell that the model calls itself does not."""
+
 Examine = Callable[[sqlite3.Connection], Iterator[str]]
 
 
@@ -37,9 +41,9 @@ def _inputs(db: sqlite3.Connection) -> Iterator[str]:
 
 
 def _streams(db: sqlite3.Connection) -> Iterator[str]:
-    for layer, (module, stream) in load_streams(db).items():
-        if not module or not stream:
-            yield f"stream of layer {layer}: its module or its stream is empty"
+    for layer, (module, _) in load_streams(db).items():  # the state of a cell that is called in a loop is its output: no stream
+        if not module:
+            yield f"stream of layer {layer}: its module is empty"
 
 
 def _sequences(db: sqlite3.Connection) -> Iterator[str]:
@@ -64,12 +68,15 @@ def _sequences(db: sqlite3.Connection) -> Iterator[str]:
 
 
 def _traces(db: sqlite3.Connection) -> Iterator[str]:
-    """Each has as many positions as its layer has on its example, the exemplar's own among them."""
+    """Each has as many positions as its layer has on its example, the exemplar's own among them; a cell that the model calls in
+    a loop has one for each call, which may end early.
+    """
     if not _of_sequences(db):
         return
     longest = _longest(db)
     steps = dict(db.execute("SELECT example, steps FROM sequence"))
     layers = dict(map(rows.layer_of, db.execute(f"SELECT {rows.LAYER_COLUMNS} FROM layer")))
+    calls = {layer for layer, (_, stream) in load_streams(db).items() if not OF_A_MODULE.match(stream)}
     query = f"SELECT layer, channel, example, {TRACE_COLUMNS} FROM trace ORDER BY layer, channel, example"
     for id, channel, example, *cells in db.execute(query):
         layer = layers.get(id)
@@ -81,7 +88,7 @@ def _traces(db: sqlite3.Connection) -> Iterator[str]:
             continue
         if layer is None or layer.layout != "sequence" or example not in steps:
             yield f"{where} is of a layer without steps, or of an example that is not stored"
-        elif positions not in _possible(layer, steps[example], longest):
+        elif id not in calls and positions not in _possible(layer, steps[example], longest):
             yield f"{where} has {positions} positions, its example {steps[example]} steps"
     beyond = (
         "SELECT name, exemplar.channel, ranking, rank FROM exemplar JOIN trace USING (layer, channel, example)"
