@@ -173,7 +173,7 @@ def test_every_token_has_the_colour_of_the_unit_there_and_the_strongest_is_outli
         assert [one["step"] for one in drawn if one["outline"] == "solid"] == exemplar["position"]
         ink = drawn[exemplar["position"][0]]["ink"]
         for one, value in zip(drawn, trace, strict=True):
-            burned = one["step"] < example["counted"][0]
+            burned = not example["counted"][0] <= one["step"] < example["counted"][1]
             outside = not exemplar["reach"][0] <= one["step"] < exemplar["reach"][1]
             outside_and_burned += burned + outside
             assert (one["ink"] != ink) == (burned or outside)
