@@ -1,5 +1,6 @@
 """A small folder of pictures, a small model in a file, the command line as a user calls it, and a real browser."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -244,3 +246,32 @@ def tab_of(chromium, serving):
     for tab in tabs:
         tab.page.context.close()
     assert [fault for tab in tabs for fault in tab.faults] == []
+
+
+@pytest.fixture
+def tab(tab_of, served):
+    """Opens a tab on what the module's fixture `served` serves."""
+    return tab_of(served)
+
+
+@pytest.fixture(scope="module")
+def document(served):
+    """Reads one of the JSON documents that the app reads, by its path: the study's slug, then its own."""
+
+    def read(path):
+        with urlopen(f"{served}data/{path}") as answer:
+            return json.load(answer)
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def unit_of(document):
+    """Reads what a study says of a unit, by the study's slug and the unit's address."""
+
+    def read(slug, address):
+        layer, _, channel = address.rpartition(":")
+        ids = {one["name"]: one["id"] for one in document(f"{slug}/study.json")["layers"]}
+        return document(f"{slug}/layers/{ids[layer]}/units/{channel}.json")
+
+    return read

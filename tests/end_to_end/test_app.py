@@ -54,11 +54,6 @@ def served(studies, running):
         yield url
 
 
-@pytest.fixture
-def tab(tab_of, served):
-    return tab_of(served)
-
-
 def document(base, path):
     with urlopen(f"{base}data/{path}") as answer:
         return json.load(answer)

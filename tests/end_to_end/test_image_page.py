@@ -39,11 +39,6 @@ def served(study, running):
         yield url
 
 
-@pytest.fixture
-def tab(tab_of, served):
-    return tab_of(served)
-
-
 def nodes(page):
     return page.get_by_role("treeitem")
 

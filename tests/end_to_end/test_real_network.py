@@ -35,11 +35,6 @@ def served(data, torchlurk, chromium, running, once, tmp_path_factory):
         yield url
 
 
-@pytest.fixture
-def tab(tab_of, served):
-    return tab_of(served)
-
-
 def loaded(page, picture):
     picture.scroll_into_view_if_needed()
     page.wait_for_function("(image) => image.complete && image.naturalWidth > 0", arg=picture.element_handle())

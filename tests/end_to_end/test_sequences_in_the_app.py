@@ -2,7 +2,6 @@
 
 import json
 import re
-from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -112,30 +111,6 @@ def analyzed(torchlurk, model, data, out, *told):
 def served(text_study, series_study, chromium, running):
     with running("serve", text_study, series_study) as url:
         yield url
-
-
-@pytest.fixture
-def tab(tab_of, served):
-    return tab_of(served)
-
-
-@pytest.fixture(scope="module")
-def document(served):
-    def read(path):
-        with urlopen(f"{served}data/{path}") as answer:
-            return json.load(answer)
-
-    return read
-
-
-@pytest.fixture(scope="module")
-def unit_of(document):
-    def read(slug, address):
-        layer, _, channel = address.rpartition(":")
-        ids = {one["name"]: one["id"] for one in document(f"{slug}/study.json")["layers"]}
-        return document(f"{slug}/layers/{ids[layer]}/units/{channel}.json")
-
-    return read
 
 
 def scale_of(unit):

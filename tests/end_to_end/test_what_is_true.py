@@ -1,7 +1,6 @@
 """What the app shows and says beside what the study and the model hold: pictures by pixels, sentences by numbers."""
 
 import io
-import json
 import re
 from urllib.request import urlopen
 
@@ -62,31 +61,6 @@ def served(torchlurk, chromium, running, pictures, tmp_path_factory):
         yield url
 
 
-@pytest.fixture
-def tab(tab_of, served):
-    return tab_of(served)
-
-
-@pytest.fixture(scope="module")
-def document(served):
-    def read(path):
-        with urlopen(f"{served}data/true/{path}") as answer:
-            return json.load(answer)
-
-    return read
-
-
-@pytest.fixture(scope="module")
-def unit_of(document):
-    ids = {one["name"]: one["id"] for one in document("study.json")["layers"]}
-
-    def read(address):
-        layer, _, channel = address.rpartition(":")
-        return document(f"layers/{ids[layer]}/units/{channel}.json")
-
-    return read
-
-
 def until(page, what, of=None):
     page.wait_for_function(what, arg=of)
 
@@ -107,7 +81,7 @@ def test_an_attribution_is_shown_whole_and_level_with_what_it_is_of(tab, served,
     found = (
         (f"{MIDDLE}:{channel}", one)
         for channel in range(8)
-        for one in unit_of(f"{MIDDLE}:{channel}")["images"]["attributions"]
+        for one in unit_of("true", f"{MIDDLE}:{channel}")["images"]["attributions"]
         if one["exemplars"] == "max" and one["method"] == "guided"
     )
     sizes = ((unit, one, one["box"][2] - one["box"][0], one["box"][3] - one["box"][1]) for unit, one in found)
@@ -178,7 +152,7 @@ def test_a_unit_that_never_changes_has_no_strongest_examples(tab):
 
 
 def test_examples_on_which_a_unit_is_off_are_not_among_its_strongest(tab, unit_of):
-    scores = [one["score"] for one in unit_of(RARE)["exemplars"]["max"]]
+    scores = [one["score"] for one in unit_of("true", RARE)["exemplars"]["max"]]
     above = sum(score > 0 for score in scores)
     assert 0 < above < len(scores), scores
     page = tab.open(f"#/true/unit/{RARE}")
@@ -265,7 +239,7 @@ def test_a_method_that_failed_is_marked_wherever_it_draws_and_is_nowhere_the_usu
 
 
 def test_a_stage_that_covers_a_part_says_which(tab, document):
-    scan, attribute = document("study.json")["stages"]
+    scan, attribute = document("true/study.json")["stages"]
     assert [scan["stage"], attribute["stage"]] == ["scan", "attribute"]
     (units, every), (layers, all_layers) = attribute["covers"]["units"], attribute["covers"]["layers"]
     assert (layers, all_layers) == (1, 5)

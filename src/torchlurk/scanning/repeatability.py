@@ -115,7 +115,7 @@ def _rows(network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tensor, "b
             found.setdefault(layer.name, []).extend(_Scores(one, coarsest) for one in scores)
 
     with reading(network, layers, deliver):
-        network(inputs.clone())
+        network(inputs.clone())  # a model may overwrite what it is given
     return found
 
 
@@ -127,20 +127,7 @@ def reaching(found: Sequence[Dependence], layers: Sequence[Layer], layer: str) -
 
 def _scores(network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tensor, "batch ..."]) -> dict[str, _Scores]:
     """Of the first of the inputs, by layer in the order in which they ran."""
-    found: dict[str, _Scores] = {}
-    coarsest = 0.0
-
-    def deliver(layer: Layer, tensor: Tensor) -> None:
-        nonlocal coarsest
-        if tensor.is_floating_point():
-            coarsest = max(coarsest, torch.finfo(tensor.dtype).eps)
-        own = maps(layer, tensor)[0]
-        flat = own.reshape(len(own), -1).float()
-        found[layer.name] = _Scores(torch.stack([flat.amax(1), flat.mean(1)]), coarsest)
-
-    with reading(network, layers, deliver):
-        network(inputs.clone())  # a model may overwrite what it is given
-    return found
+    return {name: rows[0] for name, rows in _rows(network, layers, inputs).items()}
 
 
 def _after_a_pass(
