@@ -9,22 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from torchlurk.errors import ModelError
 from torchlurk.models.taps.reading import maps, rows_of
 from torchlurk.records import Layer
-from torchlurk.scanning.part import LayerPart
 from torchlurk.scanning.steps import Counted, counted_steps
+
+
+@runtime_checkable
+class Takes(Protocol):
+    """Takes the maps of one layer for some examples; with a ceiling it clamps them from zero to it, in place."""
+
+    def add(
+        self,
+        maps: Float[Tensor, "batch unit *positions"],
+        examples: Int64[np.ndarray, " batch"],
+        classes: Int64[np.ndarray, " batch"],
+        pool: Executor | None,
+        ceiling: float | None = None,
+    ) -> None: ...
 
 
 class Deliveries:
     """Given to `reading` as both `deliver` and `rectify`; `passes` says of which examples each pass is."""
 
-    def __init__(self, layers: Sequence[Layer], parts: Mapping[str, LayerPart], pool: Executor | None) -> None:
+    def __init__(self, layers: Sequence[Layer], parts: Mapping[str, Takes], pool: Executor | None) -> None:
         self._layers, self._parts, self._pool = layers, parts, pool
         self._examples = self._classes = np.zeros(0, np.int64)
         self._counted: Counted | None = None

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from torchlurk.inputs.feeding import feed
-from torchlurk.inputs.items import Batch
 from torchlurk.models.taps.as_found import evaluation
-from torchlurk.models.taps.reading import maps, reading
-from torchlurk.records import Layer
+from torchlurk.models.taps.reading import reading
+from torchlurk.scanning.deliveries import Deliveries
 from torchlurk.scanning.job import Scan
 from torchlurk.store.writing import Writer
 
 
-class _PartError(Exception):
-    """A layer was given a part of the batch."""
+@dataclass(frozen=True, slots=True)
+class _Traces:
+    """Stores what the units of one layer did, of each example those that are wanted of it."""
+
+    writer: Writer
+    layer: str
+    units: Mapping[int, Sequence[int]]
+
+    def add(
+        self,
+        maps: Float[Tensor, "batch unit *positions"],
+        examples: Int64[np.ndarray, " batch"],
+        classes: Int64[np.ndarray, " batch"],
+        pool: Executor | None,
+        ceiling: float | None = None,
+    ) -> None:
+        """Takes what `Deliveries` gives it; the scan alone needs the last three."""
+        for row, example in enumerate(examples.tolist()):
+            if channels := self.units.get(example):
+                values = maps[row, channels].float().cpu().numpy()
+                self.writer.write_traces(self.layer, example, np.array(channels, np.int64), values)
 
 
 def keep_traces(writer: Writer, scan: Scan, of_all_units: Sequence[int] = ()) -> None:
@@ -31,32 +52,13 @@ def keep_traces(writer: Writer, scan: Scan, of_all_units: Sequence[int] = ()) ->
         for layer in layers
     }
     examples = sorted({example for found in units.values() for example in found})
-    batch: Batch
-
-    def deliver(layer: Layer, tensor: Tensor) -> None:
-        found = maps(layer, tensor, len(batch))
-        if len(found) != len(batch):
-            raise _PartError
-        for row, example in enumerate(batch.examples.tolist()):
-            channels = units[layer.name].get(example, [])
-            if channels:
-                values = found[row, channels].float().cpu().numpy()
-                writer.write_traces(layer.name, example, np.array(channels, np.int64), values)
-
-    def run() -> None:
-        with writer.transaction(), reading(scan.network, layers, deliver):
-            scan.network(scan.source.kind.inputs(batch, scan.device, scan.dtype))
-
+    taking = Deliveries(layers, {name: _Traces(writer, name, found) for name, found in units.items()}, None)
     scan.progress.begin("traces", len(examples))
-    with evaluation(scan.network), torch.inference_mode():
-        for several in feed(scan.source, examples, scan.batch_size, scan.workers):
-            batch = several
-            try:
-                if len(batch):
-                    run()
-            except _PartError:
-                for alone in feed(scan.source, several.examples.tolist(), 1, 1):
-                    batch = alone
-                    run()
-            scan.progress.advance(len(several) + len(several.skipped))
+    with evaluation(scan.network), torch.inference_mode(), reading(scan.network, layers, taking):
+        for batch in feed(scan.source, examples, scan.batch_size, scan.workers):
+            if len(batch):
+                with writer.transaction():
+                    for rows in taking.passes(batch.examples, batch.classes):
+                        scan.network(scan.source.kind.inputs(batch, scan.device, scan.dtype)[rows])
+            scan.progress.advance(len(batch) + len(batch.skipped))
     scan.progress.end()
