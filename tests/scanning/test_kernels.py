@@ -15,6 +15,7 @@ from torch import Tensor
 
 from torchlurk import compiled
 from torchlurk.scanning import part as parts_module
+from torchlurk.scanning.memory import Running
 from torchlurk.scanning.part import LayerPart
 
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -134,7 +135,7 @@ def test_compiled_code_refuses_what_lies_outside_of_its_memory(layout: str, wron
     many = 6 if wrong == "examples" else 5
     classes = np.full(4 if wrong == "classes" else many, 2)
     if wrong == "running":
-        running[kernels.Running._fields.index("units")] = 3
+        running[Running._fields.index("units")] = 3
     kernel, fields = ready.kernel, kernels.Layout._fields
     layout = ready.layout.copy()
     if wrong == "units":

@@ -18,6 +18,7 @@ from torchlurk.errors import ModelError
 from torchlurk.records import LayerScan, Ranking
 from torchlurk.scanning import reductions
 from torchlurk.scanning.exemplars import NOTHING, Leaders, strength
+from torchlurk.scanning.memory import Running, packed
 from torchlurk.scanning.statistics import ClassSums, Extent, Moments, Sample, selectivity
 
 Places = Callable[
@@ -103,7 +104,7 @@ class LayerPart:
             self._fits(maps)
             self._ready = ready
         if self._running is None:
-            self._running = self._addresses(kernels)
+            self._running = self._addresses()
         seen = None if self.positions is not None else self.moments.rows.clone()
         lost = kernels.add_maps(maps, examples, classes, self._running, pool, ready)
         if lost == kernels.NEW_CLASS:
@@ -130,7 +131,7 @@ class LayerPart:
         before = sums.places.data_ptr(), sums.count.data_ptr()
         sums.admit(classes)
         if before != (sums.places.data_ptr(), sums.count.data_ptr()):
-            self._running = self._addresses(kernels)
+            self._running = self._addresses()
 
     def _note_lost(self, maps: Float[Tensor, "batch unit position"], classes: Int64[np.ndarray, " batch"]) -> None:
         """Begin to count what each class lost; from then on the kernels do."""
@@ -168,12 +169,12 @@ class LayerPart:
         self.by_mean.insert(by_mean, torch.zeros_like(where))
         self._running = None
 
-    def _addresses(self, kernels: ModuleType) -> Any:
+    def _addresses(self) -> Any:
         """Where all tensors of this part are in memory; they stay there until one is replaced by a longer one."""
         moments, classes, sample = self.moments, self.classes, self.sample
         units, top, seen = len(moments.rows), len(self.by_max.strengths), len(sample.examples)
         rows = len(classes.count)
-        running = kernels.Running(
+        running = Running(
             units=units,
             top=top,
             sample_size=seen,
@@ -192,7 +193,7 @@ class LayerPart:
             class_rows=rows,
             **{one.name: _address(getattr(moments, one.name), units) for one in fields(moments)},
         )
-        return kernels.packed(running)
+        return packed(running)
 
     def merge(self, other: LayerPart) -> None:
         """Take in the part of other examples, which is left as it was."""
