@@ -7,7 +7,7 @@ from typing import Literal
 from torch import nn
 
 from torchlurk.models.survey.channel_axis import COPIES, REARRANGEMENTS
-from torchlurk.models.survey.recording import Recording, Value
+from torchlurk.models.survey.recorded import Recording, Value
 from torchlurk.models.taps.nonlinearities import POINTWISE
 
 Ending = Literal["softmax", "log_softmax", "sigmoid", "logits of labels", "numbers", "unknown"]

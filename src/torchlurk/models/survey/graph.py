@@ -8,7 +8,7 @@ depends on.
 from __future__ import annotations
 
 from torchlurk.models.survey.channel_axis import COPIES, REARRANGEMENTS
-from torchlurk.models.survey.recording import Call, Operation, Recording, Value
+from torchlurk.models.survey.recorded import Call, Operation, Recording, Value
 from torchlurk.records import Graph, Node
 
 CONTRACTED = (REARRANGEMENTS | COPIES) - {"flatten"}

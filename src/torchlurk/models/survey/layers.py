@@ -19,7 +19,8 @@ from torchlurk.models.survey.expected_input import misfit
 from torchlurk.models.survey.graph import graph
 from torchlurk.models.survey.read_points import Point, ReadPoints, joined_in
 from torchlurk.models.survey.receptive_field import receptive_fields
-from torchlurk.models.survey.recording import COPIES, Call, Recording, record
+from torchlurk.models.survey.recorded import Call, Recording
+from torchlurk.models.survey.recording import COPIES, record
 from torchlurk.models.survey.recurrent_layers import cell_loops, node_of, recurrent_layers
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.recurrent import checking_packed, mode_of

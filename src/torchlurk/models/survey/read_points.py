@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torchlurk.models.survey.channel_axis import COPIES, NORMALIZATIONS, REARRANGEMENTS
-from torchlurk.models.survey.recording import Call, Operation, Recording, Value
+from torchlurk.models.survey.recorded import Call, Operation, Recording, Value
 
 GATES = {"sigmoid": "silu"}
 """Nonlinearities that make another when multiplied with what they are applied to: x * sigmoid(x) is SiLU."""

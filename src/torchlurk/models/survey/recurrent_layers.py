@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from torchlurk.models.survey.recording import Call, Recording, Value
+from torchlurk.models.survey.recorded import Call, Recording, Value
 from torchlurk.models.taps.recurrent import parts_of, streams_of, width_of
 from torchlurk.records import Layer
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 if TYPE_CHECKING:
-    from torchlurk.models.survey.recording import Value
+    from torchlurk.models.survey.recorded import Value
 
 UNTRACED = "untraced"
 """What the operation is called that leads to such a tensor."""
