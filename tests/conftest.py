@@ -157,9 +157,9 @@ def sequences(tmp_path_factory) -> Mapping[str, Path]:
     import torch
 
     from torchlurk.analysis import run_stages
+    from torchlurk.input_records import SeriesExample, TextExample
     from torchlurk.jobs import Silence
     from torchlurk.options import ComputeOptions
-    from torchlurk.records import SeriesExample, TextExample
     from torchlurk.stages.stage import Settings, Task
 
     torch.manual_seed(0)
@@ -208,8 +208,9 @@ class _Sequences:
     skipped = ()
 
     def __init__(self, name, values, shown, dtype, *, letters="", channels=()) -> None:
+        from torchlurk.input_records import InputDescription
         from torchlurk.inputs.source import ExampleList
-        from torchlurk.records import Class, InputDescription, Preprocessing
+        from torchlurk.records import Class, Preprocessing
 
         self.name, self.preprocessing = name, Preprocessing()
         self._values, self._shown = values, shown

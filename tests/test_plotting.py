@@ -12,8 +12,9 @@ import pytest
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.plotting import plot_layer, plot_steps, plot_unit
-from torchlurk.records import Class, Exemplar, Layer, Ranking, SeriesExample, TextExample, UnitRecord
+from torchlurk.records import Class, Exemplar, Layer, Ranking, UnitRecord
 from torchlurk.rendering.colour import LIGHT
 from torchlurk.rendering.text import Steps
 

@@ -1,6 +1,6 @@
 """Records that tell something of themselves."""
 
-from torchlurk.records import TextExample
+from torchlurk.input_records import TextExample
 
 
 def test_between_words_stands_a_blank_and_between_characters_nothing():

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from torchlurk.errors import StudyError
-from torchlurk.records import KindName, Layer, SeriesExample, TextExample, UnitRecord
+from torchlurk.input_records import KindName, SeriesExample, TextExample
+from torchlurk.records import Layer, UnitRecord
 from torchlurk.rendering.attributions import Attributed, Rendering, attribution_rows
 from torchlurk.rendering.contact_sheet import contact_sheet
 from torchlurk.rendering.encoding import decode

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torchlurk.errors import OptionError
-from torchlurk.records import KindName
+from torchlurk.input_records import KindName
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from torchlurk.errors import OptionError
-from torchlurk.records import InputAxes, KindName, Tap
+from torchlurk.input_records import InputAxes, KindName
+from torchlurk.records import Tap
 from torchlurk.units import Unit
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from torchlurk.errors import MissingExtraError
-from torchlurk.records import Box, Class, Layer, Ranking, SeriesExample, TextExample, UnitRecord
+from torchlurk.input_records import SeriesExample, TextExample
+from torchlurk.records import Box, Class, Layer, Ranking, UnitRecord
 from torchlurk.rendering import boxes, labels
 from torchlurk.rendering.charts import BINS
 from torchlurk.rendering.colour import LIGHT, Colour

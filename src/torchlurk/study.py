@@ -16,6 +16,7 @@ from PIL import Image
 
 from torchlurk.drawings import attributed, drawings_of, synthesized
 from torchlurk.errors import UnitError, nearest
+from torchlurk.input_records import InputAxes, InputStatistics, KindName
 from torchlurk.jobs import Progress, Share, Silence
 from torchlurk.options import (
     AttributeOptions,
@@ -27,19 +28,7 @@ from torchlurk.options import (
     SynthesizeOptions,
     UnitOptions,
 )
-from torchlurk.records import (
-    Class,
-    Exemplar,
-    Graph,
-    InputAxes,
-    InputStatistics,
-    KindName,
-    Layer,
-    Run,
-    Skip,
-    Tap,
-    UnitRecord,
-)
+from torchlurk.records import Class, Exemplar, Graph, Layer, Run, Skip, Tap, UnitRecord
 from torchlurk.rendering.attributions import Attributed, Rendering
 from torchlurk.rendering.encoding import png
 from torchlurk.rendering.labels import top_classes

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchlurk.records import TextExample
+from torchlurk.input_records import TextExample
 from torchlurk.rendering.colour import DARK, LIGHT, Theme
 from torchlurk.rendering.marked_text import (
     BASELINE,

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from torchlurk.records import Exemplar, SeriesExample, TextExample
+from torchlurk.input_records import SeriesExample, TextExample
+from torchlurk.records import Exemplar
 from torchlurk.rendering.colour import DARK, LIGHT, Theme, contrast, diverging
 from torchlurk.rendering.marks import Marks, look, marks_of, scale_of
 

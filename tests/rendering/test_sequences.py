@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from torchlurk.records import Class, Exemplar, Layer, Ranking, SeriesExample, TextExample, UnitRecord
+from torchlurk.input_records import SeriesExample, TextExample
+from torchlurk.records import Class, Exemplar, Layer, Ranking, UnitRecord
 from torchlurk.rendering.colour import DARK, LIGHT, Theme
 from torchlurk.rendering.contact_sheet import CONTENT, MARGIN
 from torchlurk.rendering.sequences import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from torchlurk.records import SeriesExample
+from torchlurk.input_records import SeriesExample
 from torchlurk.rendering.colour import DARK, LIGHT, Theme
 from torchlurk.rendering.marks import Marks
 from torchlurk.rendering.series_lines import BAND, BAND_GAP, MOST_CHANNELS, draw_series, names_width, ranges_of

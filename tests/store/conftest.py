@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from torchlurk.input_records import InputStatistics
 from torchlurk.jobs import Shard
 from torchlurk.records import (
     Class,
     Example,
     Graph,
-    InputStatistics,
     Layer,
     LayerScan,
     Node,

@@ -50,7 +50,7 @@ def test_every_table_is_strict_and_every_reference_has_a_target():
 def test_an_older_study_is_read_as_it_is_and_not_continued(study, monkeypatch):
     step = ("CREATE TABLE later (\n    id INTEGER PRIMARY KEY\n) STRICT",)
     monkeypatch.setattr(schema, "STEPS", (*schema.STEPS, step))
-    for module in ("schema", "connections", "writing"):
+    for module in ("schema", "connections", "transactions"):
         monkeypatch.setattr(f"torchlurk.store.{module}.VERSION", len(schema.STEPS))
     before = study.read_bytes()
     with Reader(study) as reader:

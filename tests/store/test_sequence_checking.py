@@ -15,7 +15,8 @@ from PIL import Image
 
 import torchlurk
 from torchlurk.errors import StudyError
-from torchlurk.records import Example, InputDescription, TextExample
+from torchlurk.input_records import InputDescription, TextExample
+from torchlurk.records import Example
 from torchlurk.rendering.text import describe
 from torchlurk.resources.tree import Forest
 from torchlurk.store.checking import check

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchlurk.records import InputStatistics
+from torchlurk.input_records import InputStatistics
 from torchlurk.synthesis.canvas import canvas, frequencies, side_of
 
 

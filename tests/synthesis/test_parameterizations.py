@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchlurk.records import InputStatistics
+from torchlurk.input_records import InputStatistics
 from torchlurk.synthesis.canvas import Canvas, canvas
 from torchlurk.synthesis.parameterizations import Change, Fourier, Phase, Pixels, correlated, decorrelated
 

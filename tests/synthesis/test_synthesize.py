@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 import torchlurk as tl
 from torchlurk.errors import ModelError, OptionError, UnitError
+from torchlurk.input_records import InputStatistics
 from torchlurk.models.loading.extras import import_torchvision
-from torchlurk.records import InputStatistics
 from torchlurk.synthesis.objectives import Channel, Diversity, Neuron
 from torchlurk.synthesis.optimizers import Adam, GradientStep
 from torchlurk.synthesis.parameterizations import Fourier, Pixels

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from torchlurk.input_records import InputDescription, KindName, SeriesExample, TextExample
 from torchlurk.inputs.items import Batch, Item
-from torchlurk.records import Example, InputDescription, KindName, SeriesExample, TextExample
+from torchlurk.records import Example
 
 Shown = UInt8[np.ndarray, "height width shown"] | TextExample | SeriesExample
 """An example as people see it: a picture's pixels, a text's tokens, a series' channels."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from torchlurk.errors import OptionError
+from torchlurk.input_records import ReadsText
 from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.series.source import open_series
 from torchlurk.inputs.source import DEMO, Source
@@ -17,7 +18,7 @@ from torchlurk.inputs.sources.listing import Listing
 from torchlurk.inputs.sources.recognition import check_options, recognized
 from torchlurk.inputs.text.source import open_text
 from torchlurk.options import WINDOW, InputOptions
-from torchlurk.records import Preprocessing, ReadsText
+from torchlurk.records import Preprocessing
 
 
 def open_source(

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from PIL import Image, ImageDraw
 
-from torchlurk.records import TextExample
+from torchlurk.input_records import TextExample
 from torchlurk.rendering.colour import LIGHT, Colour, Theme
 from torchlurk.rendering.marks import Look, Marks, look
 from torchlurk.rendering.steps import visible

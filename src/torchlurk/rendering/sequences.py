@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from torchlurk.records import Class, Exemplar, Layer, Ranking, SeriesExample, TextExample, UnitRecord
+from torchlurk.input_records import SeriesExample, TextExample
+from torchlurk.records import Class, Exemplar, Layer, Ranking, UnitRecord
 from torchlurk.rendering import labels
 from torchlurk.rendering.colour import LIGHT, Theme, diverging
 from torchlurk.rendering.contact_sheet import (

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image, ImageDraw
 
-from torchlurk.records import SeriesExample
+from torchlurk.input_records import SeriesExample
 from torchlurk.rendering.colour import LIGHT, Colour, Theme
 from torchlurk.rendering.marks import Marks, look
 from torchlurk.rendering.typography import Style, fitted, width, write

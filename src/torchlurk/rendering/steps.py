@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.records import TextExample
+from torchlurk.input_records import TextExample
 
 MARKS = "⟦", "⟧"
 """Around the token at the strongest step."""

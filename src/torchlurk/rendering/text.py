@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.records import Class, Exemplar, SeriesExample, TextExample, UnitRecord, step_at
+from torchlurk.input_records import SeriesExample, TextExample
+from torchlurk.records import Class, Exemplar, UnitRecord, step_at
 from torchlurk.rendering import labels
 from torchlurk.rendering.steps import marked, separator, sparkline
 from torchlurk.rendering.typography import ELLIPSIS, clean

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.records import (
     Attribution,
     Class,
@@ -17,9 +18,7 @@ from torchlurk.records import (
     Exemplar,
     Graph,
     Layer,
-    SeriesExample,
     Synthesis,
-    TextExample,
     UnitRecord,
 )
 from torchlurk.rendering.labels import top_classes

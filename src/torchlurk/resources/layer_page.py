@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from torchlurk.records import ALIKE, Layer, Ranking, SeriesExample, TextExample, step_at
+from torchlurk.input_records import SeriesExample, TextExample
+from torchlurk.records import ALIKE, Layer, Ranking, step_at
 from torchlurk.resources import sheets
 from torchlurk.resources.documents import DIGITS, STATISTICS, number
 from torchlurk.store import queries
-from torchlurk.store.reading import CONTEXT, Reader
+from torchlurk.store.exemplars import CONTEXT
+from torchlurk.store.reading import Reader
 
 
 def views(reader: Reader, layer: int) -> list[str]:

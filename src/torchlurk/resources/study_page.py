@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from torchlurk.errors import StudyError
-from torchlurk.records import Graph, InputDescription, Layer, Run, StageCount
+from torchlurk.input_records import InputDescription
+from torchlurk.records import Graph, Layer, Run, StageCount
 from torchlurk.resources.relations import layer_nodes
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader

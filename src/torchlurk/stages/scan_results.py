@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from torchlurk.input_records import KindName
 from torchlurk.inputs.output_order import choose_order
-from torchlurk.records import Class, Example, KindName, Layer, Ranking, Skip
+from torchlurk.records import Class, Example, Layer, Ranking, Skip
 from torchlurk.scanning.job import ScanPart
 from torchlurk.scanning.part import Places
 from torchlurk.store.writing import Writer

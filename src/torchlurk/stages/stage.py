@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from torchlurk.errors import DataError, OptionError, UnitError, nearest
+from torchlurk.input_records import InputAxes
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.source import Source, spread
 from torchlurk.jobs import Clock, Progress, Share
@@ -32,7 +33,7 @@ from torchlurk.options import (
     SynthesizeOptions,
     UnitOptions,
 )
-from torchlurk.records import InputAxes, Layer, Run
+from torchlurk.records import Layer, Run
 from torchlurk.store.writing import Writer
 from torchlurk.units import Unit
 

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from torchlurk.errors import ModelError, StudyError, UnitError
+from torchlurk.input_records import InputStatistics
 from torchlurk.models.taps.readout import UnreachedError
-from torchlurk.records import InputStatistics, Layer, Run, StageCount, Tap
+from torchlurk.records import Layer, Run, StageCount, Tap
 from torchlurk.records import Synthesis as Record
 from torchlurk.rendering.encoding import encode, encode_transparent
 from torchlurk.stages.shares import units_of

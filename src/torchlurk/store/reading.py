@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from torchlurk.errors import StudyError, UnitError, nearest
+from torchlurk.input_records import InputDescription, InputStatistics, SeriesExample, TextExample
 from torchlurk.jobs import Shard
 from torchlurk.records import (
     Attribution,
     Class,
     Example,
-    Exemplar,
     Graph,
-    InputDescription,
-    InputStatistics,
     Layer,
     MethodCheck,
     Portion,
     Preprocessing,
     Ranking,
     Run,
-    SeriesExample,
     Skip,
     StageCount,
     Synthesis,
-    TextExample,
     UnitRecord,
     UnitStatistics,
-    step_at,
 )
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
-from torchlurk.store.connections import code_of, missing, not_a_study, open_reading, translated, version_of
+from torchlurk.store.exemplars import load_best, load_exemplars
 from torchlurk.store.portions import load_batch_size, load_portion
 from torchlurk.store.progress import load_progress
 from torchlurk.store.results import (
@@ -53,116 +43,23 @@ from torchlurk.store.results import (
     load_picture,
     load_syntheses,
 )
-from torchlurk.store.schema import MEDIA_TYPES, RANKINGS
+from torchlurk.store.schema import MEDIA_TYPES
 from torchlurk.store.sequences import (
     load_best_positions,
     load_best_traces,
     load_description,
-    load_positions,
     load_sequence,
     load_traces,
 )
+from torchlurk.store.snapshots import Snapshots
 from torchlurk.units import Unit, aliased
 
-IDLE_CONNECTIONS = 4
-"""Kept open for the next call; only on a study that nobody is writing."""
 
-NO_SIDE_FILES = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-"""What SQLite says where a study that was never closed lies in a folder that cannot be written."""
-
-CONTEXT = 16
-"""Tokens before and after an exemplar's own that are told with it."""
-
-BEST = (
-    "SELECT channel, example, score, position, x0, y0, x1, y1 FROM exemplar"
-    " WHERE layer = ? AND ranking = 'max' AND rank = 0 AND x0 IS NOT NULL ORDER BY channel"
-)
-EXEMPLARS = (
-    "SELECT e.ranking, e.rank, e.example, example.path, class.label, e.score, e.position, e.x0, e.y0, e.x1, e.y1, e.recall"
-    " FROM exemplar AS e LEFT JOIN example ON example.id = e.example LEFT JOIN class ON class.id = example.class"
-    " WHERE e.layer = ? AND e.channel = ? ORDER BY e.ranking, e.rank"
-)
-
-
-class Reader:
+class Reader(Snapshots):
     """A study opened for reading; raises `StudyError` where the file is not there, no study, damaged or too new.
 
     Each call sees one state of the study. Calls from several threads run side by side.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._idle: list[sqlite3.Connection] = []
-        self._here = threading.local()
-        self._guard = threading.Lock()
-        self._closed = False
-        self._immutable = False
-        _check_is_file(path)
-        with self.reading() as db:
-            self.version = version_of(db, path)
-
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes what is open; a second call does nothing."""
-        with self._guard:
-            self._closed = True
-            while self._idle:
-                self._idle.pop().close()
-
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection inside a read transaction, for queries that no method has. Every call inside the block sees that one
-        state of the study.
-
-        On a study that is being written it is closed afterwards, since the writer needs the file for itself when it ends.
-        """
-        with translated(self.path, writing=False):
-            outer = getattr(self._here, "db", None)
-            if outer is not None:
-                yield outer
-                return
-            db = self._here.db = self._connection()
-            kept = False
-            try:
-                yield db
-                with suppress(sqlite3.Error):  # what was asked for is read; a damaged file is not kept open
-                    db.execute("COMMIT")
-                    kept = db.execute("PRAGMA journal_mode").fetchone()[0] != "wal" and self._keep(db)
-            finally:
-                self._here.db = None
-                if not kept:
-                    db.close()
-
-    def _connection(self) -> sqlite3.Connection:
-        with self._guard:
-            if self._closed:
-                raise StudyError(f"'{self.path}' is closed", "open it again")
-            if self._idle:
-                db = self._idle.pop()
-                db.execute("BEGIN")
-                return db
-        if self._immutable:
-            return _begun(open_reading(self.path, immutable=True), self.path)
-        try:
-            return _begun(open_reading(self.path), self.path)
-        except sqlite3.OperationalError as error:
-            if code_of(error) not in NO_SIDE_FILES or not _left_alone(self.path):
-                raise
-            db = _begun(open_reading(self.path, immutable=True), self.path)
-            self._immutable = True
-            return db
-
-    def _keep(self, db: sqlite3.Connection) -> bool:
-        with self._guard:
-            if self._closed or len(self._idle) >= IDLE_CONNECTIONS:
-                return False
-            self._idle.append(db)
-            return True
 
     def runs(self) -> dict[str, Run]:
         """The runs of all stages begun, by stage."""
@@ -321,36 +218,13 @@ class Reader:
                 statistics={
                     name: columns.real(value, f"unit.{name}") for name, value in zip(rows.STATISTICS, values, strict=True)
                 },
-                exemplars=self._exemplars(db, where, layer),
+                exemplars=load_exemplars(db, where, layer),
                 classes={
                     "max": columns.narrow(maximum, classes, "class_profile.max"),
                     "mean": columns.narrow(mean, classes, "class_profile.mean"),
                 },
                 sample=columns.narrow(response and response[0], sample, "response.sample"),
             )
-
-    def _exemplars(self, db: sqlite3.Connection, where: tuple[int, int], layer: Layer) -> dict[str, tuple[Exemplar, ...]]:
-        """The exemplars of a unit; those of a text with the token and what stands around it."""
-        found = _exemplars(db.execute(EXEMPLARS, where), layer)
-        description = load_description(db)
-        if description is None or description.kind == "pictures":
-            return found
-        positions = load_positions(db, *where)
-        return {
-            name: tuple(self._in_steps(db, one, positions.get(one.example)) for one in ranked) for name, ranked in found.items()
-        }
-
-    def _in_steps(self, db: sqlite3.Connection, exemplar: Exemplar, positions: int | None) -> Exemplar:
-        reach = None if exemplar.box is None else (exemplar.box[0], exemplar.box[2])
-        exemplar = replace(exemplar, box=None, reach=reach)
-        sequence = load_sequence(db, exemplar.example)
-        if not isinstance(sequence, TextExample) or not exemplar.position:
-            return exemplar
-        tokens = sequence.tokens
-        step = step_at(exemplar.position[0], positions or len(tokens), len(tokens))
-        if step >= len(tokens):
-            return exemplar
-        return replace(exemplar, token=tokens[step], context=sequence.around(step, CONTEXT))
 
     def _layer(self, db: sqlite3.Connection, name: str) -> tuple[int, Layer]:
         found = db.execute(f"SELECT {rows.LAYER_COLUMNS} FROM layer WHERE name = ?", (name,)).fetchone()
@@ -382,15 +256,7 @@ class Reader:
         with self.reading() as db:
             id, found = self._layer(db, layer)
             units = len(self._of_layer(db, layer, "SELECT channel FROM unit"))  # before memory is taken for it
-            examples, scores = np.full((units, 1), -1, np.int64), np.full((units, 1), np.nan, np.float32)
-            positions, boxes = np.full((units, 1), -1, np.int32), np.full((units, 1, 4), -1, np.int32)
-            for channel, example, score, position, *box in db.execute(BEST, (id,)):
-                unit = columns.whole(channel, "exemplar.channel", least=0, below=units)
-                examples[unit] = columns.whole(example, "exemplar.example", least=0)
-                scores[unit] = columns.real(score, "exemplar.score")
-                positions[unit] = _flat(position, found)
-                boxes[unit] = _box(box)
-            return Ranking(scores, examples, positions, boxes)
+            return load_best(db, id, found, units)
 
     def class_profiles(self, layer: str) -> tuple[Float32[np.ndarray, "unit class"], Float32[np.ndarray, "unit class"]]:
         """For each unit of a layer and each class, the mean of the per-example max, and of the per-example mean."""
@@ -491,38 +357,6 @@ class Reader:
             return None if found is None else rows.to_input_statistics(found)
 
 
-def _check_is_file(path: Path) -> None:
-    try:
-        if not path.exists():
-            raise missing(path)
-        if not path.is_file():
-            raise not_a_study(path)
-    except PermissionError as error:
-        raise StudyError(f"'{path}' cannot be read: {error.strerror}") from error
-
-
-def _left_alone(path: Path) -> bool:
-    """Whether nothing beside the file belongs to it, so that the file alone is the whole study."""
-    home = path.resolve()
-    for ending in ("-wal", "-journal"):
-        with suppress(FileNotFoundError):
-            if home.with_name(home.name + ending).stat().st_size:
-                return False
-    return True
-
-
-def _begun(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
-    """The connection, with a read transaction on a study of any readable version."""
-    try:
-        db.execute("BEGIN")
-        if version_of(db, path) == 0:
-            raise not_a_study(path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
 def _count(db: sqlite3.Connection, table: str) -> int:
     return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
@@ -534,33 +368,3 @@ def _size(db: sqlite3.Connection) -> int:
 
 def _some(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (", …" if len(names) > most else "") if names else "no layers yet"
-
-
-def _exemplars(found: Iterable[tuple[Any, ...]], layer: Layer) -> dict[str, tuple[Exemplar, ...]]:
-    exemplars: dict[str, list[Exemplar]] = {ranking: [] for ranking in RANKINGS}
-    for ranking, rank, example, path, label, score, position, *box, recall in found:
-        name = columns.one_of(ranking, RANKINGS, "exemplar.ranking")
-        exemplars[name].append(
-            Exemplar(
-                rank=columns.whole(rank, "exemplar.rank", least=0),
-                example=columns.whole(example, "exemplar.example", least=0),
-                path=columns.text(path, "an exemplar's path"),
-                class_label=columns.optional_text(label, "an exemplar's class"),
-                score=columns.real(score, "exemplar.score"),
-                position=None if position is None else layer.position(_flat(position, layer)),
-                box=None if box[0] is None else _box(box),
-                recall=None if recall is None else columns.real(recall, "exemplar.recall"),
-            )
-        )
-    return {name: tuple(ranked) for name, ranked in exemplars.items()}
-
-
-def _flat(position: object, layer: Layer) -> int:
-    return columns.whole(
-        position, "exemplar.position", least=0, below=2**31 if layer.layout == "sequence" else max(layer.positions, 1)
-    )
-
-
-def _box(sides: list[Any]) -> tuple[int, int, int, int]:
-    x0, y0, x1, y1 = (columns.whole(side, "an exemplar's box") for side in sides)
-    return x0, y0, x1, y1

@@ -10,10 +10,10 @@ from typing import Any, get_args
 
 import numpy as np
 
+from torchlurk.input_records import InputStatistics
 from torchlurk.records import (
     STAGES,
     Graph,
-    InputStatistics,
     Layer,
     LayerScan,
     Layout,

@@ -18,7 +18,8 @@ from typing import Any, get_args
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from torchlurk.records import InputAxes, InputDescription, KindName, Layer, SeriesExample, TextExample
+from torchlurk.input_records import InputAxes, InputDescription, KindName, SeriesExample, TextExample
+from torchlurk.records import Layer
 from torchlurk.store import columns
 from torchlurk.store.columns import DamageError
 

@@ -2,50 +2,39 @@
 
 from __future__ import annotations
 
-import sqlite3
-import threading
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from itertools import repeat
-from pathlib import Path
-from types import TracebackType
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from torchlurk.errors import ModelError, StorageError, StudyError, TorchlurkError
+from torchlurk.errors import ModelError, StudyError
+from torchlurk.input_records import InputDescription, InputStatistics, SeriesExample, TextExample
 from torchlurk.jobs import Shard
 from torchlurk.records import (
     Attribution,
     Class,
     Example,
     Graph,
-    InputDescription,
-    InputStatistics,
     Layer,
     LayerScan,
     MethodCheck,
     Portion,
     Preprocessing,
     Run,
-    SeriesExample,
     Skip,
     StageCount,
     Synthesis,
-    TextExample,
 )
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
-from torchlurk.store.connections import open_reading, open_writing, translated, version_of
-from torchlurk.store.folding import change_journal, fold
-from torchlurk.store.locking import Lock
+from torchlurk.store.connections import translated
 from torchlurk.store.portions import load_batch_size, store_batch_size, store_portion
 from torchlurk.store.progress import forget_progress, load_progress, store_progress
 from torchlurk.store.results import store_attributions, store_check, store_count, store_picture, store_synthesis
-from torchlurk.store.schema import VERSION, upgrade
+from torchlurk.store.scans import store_scan
 from torchlurk.store.sequences import store_description, store_sequences, store_streams, store_traces
+from torchlurk.store.transactions import Transactions
 from torchlurk.units import Unit
 
 RESULTS = {
@@ -74,100 +63,13 @@ RESULTS = {
 """The tables that hold a stage's results or what was made from them, each before those it refers to."""
 
 
-class Writer:
+class Writer(Transactions):
     """Creates a study or continues one; raises `StudyError` where another process is writing it or it is no study, and
     `StorageError` where it cannot be written. What a method wrote is there when it returns, and survives the process.
 
     While it is open others may read. Closing folds everything into one plain file. Methods may be called from any
     thread, one at a time. `committed` is called after each transaction.
     """
-
-    def __init__(self, path: Path, committed: Callable[[], None] = lambda: None) -> None:
-        self.path, self._committed = path, committed
-        self._turn = threading.RLock()
-        self._failed = False
-        with translated(path, writing=True):
-            home = path.resolve()
-            self._lock = Lock(home)
-            try:
-                _refuse_older(home, path)
-                self._db = open_writing(home)
-                try:
-                    self._prepare()
-                except BaseException:
-                    self._db.close()
-                    raise
-            except BaseException:
-                self._lock.release()
-                raise
-
-    def _prepare(self) -> None:
-        version = version_of(self._db, self.path)
-        change_journal(self._db, "WAL")
-        if version == 0:
-            with self.transaction():
-                upgrade(self._db, version)
-
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None:
-            self.close()
-        else:
-            with suppress(TorchlurkError):  # the first error is the one to tell
-                self.close()
-
-    def close(self) -> None:
-        """Gives free room back and folds the side files into the study; a second call does nothing.
-
-        Where another program keeps the study open, the side files stay until it ends.
-        """
-        with self._turn:
-            try:
-                with translated(self.path, writing=True):
-                    fold(self._db)
-            finally:
-                self._db.close()
-                self._lock.release()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """What is written inside is in the study as a whole, or, after an error, not at all. Inside another one it is a
-        part of that.
-        """
-        with self._turn, translated(self.path, writing=True):
-            if self._inside():
-                try:
-                    yield
-                except BaseException:
-                    self._failed = True
-                    raise
-                return
-            self._failed = False
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                if self._failed or not self._inside():
-                    raise StorageError(f"'{self.path}': part of a change failed, so none of it was written")
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._inside():
-                    self._db.execute("ROLLBACK")
-                raise
-            self._committed()
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """The connection inside a transaction, for changes that no method has."""
-        with self.transaction():
-            yield self._db
-
-    def _inside(self) -> bool:
-        return self._db.in_transaction  # SQLite may have ended it by itself, on a full disk for example
-
-    def _many(self, statement: str, values: Iterable[Sequence[Any]]) -> None:
-        self._db.executemany(statement, values)
 
     def runs(self) -> dict[str, Run]:
         """The runs recorded so far, by stage."""
@@ -359,20 +261,7 @@ class Writer:
         `examples` is how many of them these results are of, where these are not all: something to look at meanwhile.
         """
         with self.transaction():
-            id = self._layer_id(layer)
-            channels = self._db.execute("SELECT channels FROM layer WHERE id = ?", (id,)).fetchone()[0]
-            self._check_axes(layer, scan, channels)
-            for table in ("trace", "exemplar", "response", "class_profile", "unit"):
-                self._db.execute(f"DELETE FROM {table} WHERE layer = ?", (id,))
-            self._many(rows.insert("unit", 8), rows.of_units(id, scan.statistics))
-            maxima, means = columns.narrow_rows(scan.class_max), columns.narrow_rows(scan.class_mean)
-            self._many(rows.insert("class_profile", 4), zip(repeat(id), range(channels), maxima, means, strict=False))
-            samples = columns.narrow_rows(scan.sample)
-            self._many(rows.insert("response", 3), zip(repeat(id), range(channels), samples, strict=False))
-            self._many(rows.insert("exemplar", 12), rows.of_exemplars(id, scan))
-            self._db.execute("DELETE FROM provisional WHERE layer = ?", (id,))
-            if examples is not None:
-                self._db.execute("INSERT INTO provisional VALUES (?, ?)", (id, examples))
+            store_scan(self._db, layer, self._layer_id(layer), scan, examples)
 
     def write_kernels(self, layer: str, weights: Float32[np.ndarray, "unit channel height width"]) -> None:
         """Records the weights of a convolution that reads the input directly."""
@@ -383,16 +272,6 @@ class Writer:
                 np.ascontiguousarray(weights, columns.NARROW).tobytes(),
             )
             self._db.execute("INSERT OR REPLACE INTO kernel VALUES (?, ?, ?)", row)
-
-    def _check_axes(self, layer: str, scan: LayerScan, channels: int) -> None:
-        classes = self._db.execute("SELECT count(*) FROM class").fetchone()[0]
-        sample = self._db.execute("SELECT count(*) FROM sample").fetchone()[0]
-        given = (scan.class_max.shape, scan.class_mean.shape, scan.sample.shape, scan.statistics.mean.shape)
-        if given != ((channels, classes), (channels, classes), (channels, sample), (channels,)):
-            raise ValueError(
-                f"the scan of '{layer}' has shapes {given}; the study has {channels} units, {classes} classes and a"
-                f" sample of {sample}"
-            )
 
     def write_pictures(self, pictures: Iterable[tuple[int, str, bytes]]) -> None:
         """Stores pictures of examples, as (example, media type, bytes); the same bytes are stored once."""
@@ -510,17 +389,3 @@ class Writer:
                 self._db.execute(f"DELETE FROM {table} WHERE example NOT IN (SELECT example FROM exemplar)")
             used = " UNION ".join(f"SELECT picture FROM {table}" for table in ("example_picture", "attribution", "synthesis"))
             self._db.execute(f"DELETE FROM picture WHERE sha256 NOT IN ({used})")
-
-
-def _refuse_older(home: Path, path: Path) -> None:
-    """Raises `StudyError` for a study of an earlier format, before anything in it is touched."""
-    if not home.exists() or not home.stat().st_size:
-        return
-    with closing(open_reading(home)) as db:
-        version = version_of(db, path)
-    if 0 < version < VERSION:
-        raise StudyError(
-            f"'{path}' is of study format {version}, which this Torchlurk reads, serves and exports, but does not continue"
-            f" (it writes format {VERSION})",
-            "choose another --out",
-        )

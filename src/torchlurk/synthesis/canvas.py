@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from torchlurk.records import InputStatistics
+from torchlurk.input_records import InputStatistics
 
 IMAGENET_COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 """The square root of the colour covariance of ImageNet's pictures, one column a decorrelated colour (tensorflow/lucid)."""

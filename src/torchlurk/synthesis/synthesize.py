@@ -12,9 +12,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError, OptionError
+from torchlurk.input_records import InputStatistics
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.layers import Survey
-from torchlurk.records import InputStatistics, Layer, Preprocessing, Tap
+from torchlurk.records import Layer, Preprocessing, Tap
 from torchlurk.store.reading import Reader
 from torchlurk.synthesis.ascent import Ascent
 from torchlurk.synthesis.canvas import canvas, side_of

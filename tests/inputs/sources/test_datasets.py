@@ -11,12 +11,13 @@ from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset
 
 from torchlurk.errors import DataError, OptionError
+from torchlurk.input_records import TextExample
 from torchlurk.inputs.feeding import check_repeatable, feed
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.dataset_items import to_class
 from torchlurk.inputs.sources.datasets import DatasetSource, open_dataset
 from torchlurk.options import InputOptions
-from torchlurk.records import Preprocessing, TextExample
+from torchlurk.records import Preprocessing
 
 PLAIN = Preprocessing()
 PICTURES = torch.rand(6, 3, 5, 7)

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from torchlurk.input_records import InputDescription
 from torchlurk.inputs.items import Batch, Item
 from torchlurk.inputs.pictures.preprocessing import display, normalize
-from torchlurk.records import Example, InputDescription, Preprocessing
+from torchlurk.records import Example, Preprocessing
 
 
 @dataclass(frozen=True, slots=True)

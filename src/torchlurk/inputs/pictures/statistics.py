@@ -15,8 +15,9 @@ from jaxtyping import Float32, Float64, UInt8
 from torch import Tensor
 
 from torchlurk.errors import DataError
+from torchlurk.input_records import InputStatistics
 from torchlurk.inputs.pictures.preprocessing import HIGHEST, denormalize
-from torchlurk.records import InputStatistics, Preprocessing
+from torchlurk.records import Preprocessing
 
 
 @dataclass(slots=True)

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from torchlurk.input_records import InputAxes, InputDescription, SeriesExample
 from torchlurk.inputs.items import Batch, Item
-from torchlurk.records import Example, InputAxes, InputDescription, SeriesExample
+from torchlurk.records import Example
 
 
 @dataclass(frozen=True, slots=True)

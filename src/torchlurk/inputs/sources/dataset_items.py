@@ -12,11 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from torchlurk.errors import DataError
+from torchlurk.input_records import KindName
 from torchlurk.inputs.items import Values
 from torchlurk.inputs.pictures.preprocessing import prepare
 from torchlurk.inputs.sources.labels import CLASS_KEYS, MOST_CLASSES
 from torchlurk.inputs.text.vocabulary import Vocabulary
-from torchlurk.records import KindName, Preprocessing
+from torchlurk.records import Preprocessing
 
 INPUT_KEYS = ("image", "pixel_values", "img", "input", "input_ids", "series", "values")
 """Where an item that is a mapping has its input: under the first of these that is there."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from torchlurk.errors import DataError, OptionError
+from torchlurk.input_records import InputAxes, KindName, TextExample
 from torchlurk.inputs.items import Item, Values, same
 from torchlurk.inputs.kinds import Kind
 from torchlurk.inputs.pictures.kind import Pictures
@@ -28,7 +29,7 @@ from torchlurk.inputs.text.kind import Text
 from torchlurk.inputs.text.source import chosen_vocabulary
 from torchlurk.inputs.text.vocabulary import Vocabulary
 from torchlurk.options import InputOptions
-from torchlurk.records import Class, Example, InputAxes, KindName, Preprocessing, Skip, TextExample
+from torchlurk.records import Class, Example, Preprocessing, Skip
 
 PROBED_EXAMPLES = 8
 """How many examples, spread over the data, enter the fingerprint."""

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torchlurk.errors import DataError, OptionError, nearest
+from torchlurk.input_records import KindName
 from torchlurk.inputs.series.source import SERIES_SUFFIXES, TABLE
 from torchlurk.inputs.sources.file_lists import is_list, read_list
 from torchlurk.inputs.sources.listing import IMAGE_SUFFIXES, Listing, is_image, walk
 from torchlurk.inputs.text.source import ROWS, TEXT_SUFFIXES
 from torchlurk.options import InputOptions
-from torchlurk.records import KindName
 
 OPTIONS_OF: dict[str, tuple[tuple[KindName, ...], tuple[str, ...]]] = {
     "pictures": (("pictures",), ("resize", "crop", "interpolation", "mean", "std")),

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from torchlurk.input_records import InputAxes, InputDescription, TextExample
 from torchlurk.inputs.items import Batch, Item
 from torchlurk.inputs.text.vocabulary import Vocabulary
-from torchlurk.records import Example, InputAxes, InputDescription, TextExample
+from torchlurk.records import Example
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from torchlurk.errors import DataError, OptionError
+from torchlurk.input_records import TextExample
 from torchlurk.inputs.items import Item
 from torchlurk.inputs.source import ExampleList, printable, spread
 from torchlurk.inputs.sources.class_files import Labelling, by_folder, classes_of, labelling, read_classes
@@ -23,7 +24,7 @@ from torchlurk.inputs.text.tokenizing import Characters, HuggingFace, Tokenizer,
 from torchlurk.inputs.text.vocabulary import Vocabulary, read_vocabulary, vocabulary_of
 from torchlurk.inputs.text.windows import Windowing
 from torchlurk.options import InputOptions
-from torchlurk.records import Class, Example, Preprocessing, Skip, TextExample
+from torchlurk.records import Class, Example, Preprocessing, Skip
 
 ROWS = ".tsv"
 TEXT_SUFFIXES = frozenset({".txt", ".text"})

@@ -13,12 +13,13 @@ import torch
 from torch import nn
 
 from torchlurk.errors import ModelError, OptionError
+from torchlurk.input_records import ReadsText
 from torchlurk.models.loading import callables
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.loading.preprocessing import translate
 from torchlurk.models.loading.sources import Network, Weights, hf_network, timm_network, torchvision_network
 from torchlurk.models.loading.weights import load_state, read_state
-from torchlurk.records import Preprocessing, ReadsText
+from torchlurk.records import Preprocessing
 
 _SOURCES: dict[str, Callable[[str, Weights, object], Network]] = {
     "torchvision": torchvision_network,

@@ -21,10 +21,11 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError, WeightsError, nearest
+from torchlurk.input_records import ReadsText
 from torchlurk.models.loading.extras import import_timm, import_torchvision, import_transformers
 from torchlurk.models.loading.preprocessing import translate
 from torchlurk.models.loading.weights import State, build_to_fit
-from torchlurk.records import Preprocessing, ReadsText
+from torchlurk.records import Preprocessing
 
 Result = TypeVar("Result")
 Weights = State | Literal["random"] | None

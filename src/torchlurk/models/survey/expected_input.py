@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from torchlurk.records import KindName
+from torchlurk.input_records import KindName
 
 
 @dataclass(frozen=True, slots=True)

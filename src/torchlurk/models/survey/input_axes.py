@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError
+from torchlurk.input_records import InputAxes
 from torchlurk.models.survey.expected_input import misfit
 from torchlurk.models.taps.arguments import Arguments, called_with
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.recurrent import checking_packed
 from torchlurk.models.taps.tensors import tensors_in
-from torchlurk.records import InputAxes
 
 CANDIDATES: Mapping[int, tuple[InputAxes, ...]] = {2: ("bt", "tb"), 3: ("btc", "tbc", "bct")}
 """By the number of an input's axes: tokens (batch, time), series (batch, time, channel)."""

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError
+from torchlurk.input_records import InputAxes
 from torchlurk.models.taps.forward_override import ForwardOverride
-from torchlurk.records import InputAxes
 
 LENGTHS = frozenset({"lengths", "length", "lens", "seq_lengths", "seq_lens", "sequence_lengths", "input_lengths", "x_lengths"})
 """Parameters of a forward that are given the steps of each example, as an int64 tensor on the CPU."""

@@ -1,0 +1,101 @@
+"""Plain, frozen values of a study that tell of the network's inputs; axes are named, and nothing here needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+KindName = Literal["pictures", "text", "series"]
+InputAxes = Literal["bt", "tb", "btc", "tbc", "bct"]
+"""The order of a sequence network's input axes: batch, time, channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputDescription:
+    """What the network's inputs are; `asdict` of it is JSON.
+
+    `dtype` is that of the input as it is given, such as "int64". For text: `vocabulary_size` is one more than the highest
+    index, `vocabulary` the tokens by index ('' where an index has none), None where they are not known; `window` is the
+    most tokens of one example and `burn_in` how many of them are read and not counted where a window continues a text.
+    For series: `channels` are their names, '' where unknown. `axes` is None for pictures and until it is known.
+    """
+
+    kind: KindName
+    dtype: str
+    vocabulary_size: int | None = None
+    vocabulary: tuple[str, ...] | None = None
+    window: int | None = None
+    burn_in: int | None = None
+    axes: InputAxes | None = None
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadsText:
+    """How a published model reads text: its tokenizer.json, and the most tokens that it takes; None where unknown."""
+
+    tokenizer: str | None = None
+    longest: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextExample:
+    """One example of text: its tokens as they stand in the document, each with its offset there, in characters.
+
+    `counted` is the half-open range of tokens that count; the others are burn-in. Offsets are empty where the tokens
+    come from no document.
+    """
+
+    tokens: tuple[str, ...]
+    offsets: tuple[int, ...]
+    counted: tuple[int, int]
+
+    @property
+    def steps(self) -> int:
+        """How many there are, burn-in included."""
+        return len(self.tokens)
+
+    def around(self, step: int, most: int) -> tuple[str, str]:
+        """The text before and after a token, of at most so many tokens each.
+
+        A blank stands where the document has something between two tokens that is part of neither, as between words.
+        """
+        first, last = max(0, step - most), min(len(self.tokens), step + 1 + most)
+        before = "".join(self.tokens[one] + self._gap(one) for one in range(first, step))
+        return before, "".join(self._gap(one - 1) + self.tokens[one] for one in range(step + 1, last))
+
+    def _gap(self, step: int) -> str:
+        """What stands between a token and the next one."""
+        parted = self.offsets and self.offsets[step + 1] > self.offsets[step] + len(self.tokens[step])
+        return " " if parted else ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesExample:
+    """One series: its values, the names of its channels ('' where unknown), and the half-open range of steps that count."""
+
+    values: Float32[np.ndarray, "time channel"]
+    channels: tuple[str, ...]
+    counted: tuple[int, int]
+
+    @property
+    def steps(self) -> int:
+        """How many there are, burn-in included."""
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class InputStatistics:
+    """Statistics of the network's inputs in the 0..1 range, for synthesis, over `count` examples of the sample.
+
+    `covariance` is that of the colour channels over all pixels; `spectrum` the mean magnitude of the
+    orthonormal rfft2 of each channel.
+    """
+
+    count: int
+    mean: Float64[np.ndarray, " channel"]
+    covariance: Float64[np.ndarray, "channel channel2"]
+    spectrum: Float64[np.ndarray, "channel height frequency"]
