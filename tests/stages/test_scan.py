@@ -212,7 +212,7 @@ def test_an_expert_is_scanned_on_the_examples_that_are_led_to_it(inplace, batch_
     bright = range(0, len(data), 3)
     assert strongest(study, "experts.1.0") == expected(lambda x: model.experts[1](model.stem(x).relu()), data, bright)
     notes = " / ".join(study.notes)
-    assert "layer experts.0.0 is left out: the first example does not reach it" in notes
+    assert "layer experts.0 is left out: the first example does not reach it" in notes
     assert "layer experts.1.0: 5 of 14 examples reach it" in notes
     assert check(study.path).problems == ()
 

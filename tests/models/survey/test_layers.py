@@ -424,3 +424,39 @@ def test_a_model_that_catches_its_own_errors_is_followed() -> None:
 def test_receptive_field_and_parameters_are_filled_in() -> None:
     found = layer(nn.Sequential(conv(3, 4), nn.MaxPool2d(2), conv(4, 2)), "2")
     assert (found.receptive_field, found.stride, found.parameters) == ((8, 8), (2, 2), 74)
+
+
+class OneOfTwo(nn.Module):
+    """A head beside the way of the data, and one that only bright examples reach."""
+
+    def __init__(self, attends: bool = False) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.auxiliary = nn.Sequential(nn.Conv2d(4, 2, 1), nn.Linear(2, 2))
+        self.bright = nn.Linear(4, 3)
+        self.tied = nn.Linear(4, 4, bias=False)
+
+    def forward(self, x):
+        maps = self.stem(x).relu()
+        rows = torch.nn.functional.linear(maps.mean((2, 3)), self.tied.weight)
+        bright = x.mean((1, 2, 3)) > 0.5
+        out = x.new_zeros(len(x), 3)
+        if bright.any():
+            out[bright] = self.bright(rows[bright])
+        return out + rows.sum()
+
+
+def test_modules_that_the_first_example_does_not_reach_are_named():
+    told = {one.path: one.reason for one in survey(OneOfTwo(), torch.zeros(1, 3, 8, 8)).skipped}
+    assert told == dict.fromkeys(["auxiliary", "bright"], "the first example does not reach it")
+
+
+def test_modules_used_through_their_weights_alone_are_not_called_unreached():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    found = survey(nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.Flatten(2), Transposed(), layer), torch.rand(1, 3, 8, 8))
+    assert [one.path for one in found.skipped if "reach" in one.reason] == []
+
+
+class Transposed(nn.Module):
+    def forward(self, x):
+        return x.transpose(1, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -69,16 +69,29 @@ def survey(module: nn.Module, inputs: Tensor, tap: Tap = "activation", axes: Axe
         replace(one, receptive_field=field.size, stride=field.stride, together=not field.reads)
         for one, field in ((one, fields[one.name]) for one in found.layers)
     )
-    routed = () if all(one.together for one in layers) else _unreached(module, recording)
-    return replace(found, layers=layers, skipped=(*found.skipped, *routed))
+    return replace(found, layers=layers, skipped=(*found.skipped, *_unreached(module, recording)))
 
 
 def _unreached(module: nn.Module, recording: Recording) -> Iterator[Skip]:
-    """The modules with kernels that this example was not led through."""
+    """The modules with kernels that this example was not led through; of nested ones the outermost.
+
+    A module that was not called may still have been used, through its weights.
+    """
     reached = {call.module for call in recording.root.inside()}
+    told: list[str] = []
     for path, one in module.named_modules():
-        if one not in reached and any(weight.ndim > 1 for weight in one.parameters(recurse=False)):
+        if one in reached or any(path.startswith(f"{outer}.") for outer in told):
+            continue
+        kernels = [weight for weight in one.parameters() if weight.ndim > 1]
+        if kernels and not _partly_used(one, reached, recording.used):
+            told.append(path)
             yield Skip(path, "the first example does not reach it")
+
+
+def _partly_used(module: nn.Module, reached: Container[nn.Module], used: Container[int]) -> bool:
+    """Whether anything in it was called, or any of its parameters taken by an operation."""
+    called = any(inner in reached for inner in module.modules())
+    return called or any(id(weight) in used for weight in module.parameters())
 
 
 def choose(layers: Sequence[Layer], globs: Sequence[str] = (), streams: Sequence[str] = ("all",)) -> tuple[Layer, ...]:

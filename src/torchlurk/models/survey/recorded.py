@@ -91,7 +91,7 @@ class Call:
 class Recording:
     """A whole pass; `operations` in the order they ran, `outputs` the values that the model gave back.
 
-    The input held `copies` of one example.
+    The input held `copies` of one example. `used` are the ids of all tensors that operations were given, weights too.
     """
 
     copies: int
@@ -99,6 +99,7 @@ class Recording:
     root: Call
     operations: list[Operation]
     outputs: tuple[Value, ...]
+    used: frozenset[int] = frozenset()
 
     @property
     def calls(self) -> list[Call]:

@@ -94,6 +94,7 @@ class Recorder(TorchFunctionMode):
         """Every tensor seen so far. That keeps it alive, so that an id means one tensor throughout."""
         self.aliases: dict[int, list[Tensor]] = {}
         """The same, by the memory they look at."""
+        self.used: set[int] = set()
         self.age = 0
         for tensor in (*module.parameters(), *module.buffers(), *plain_attributes(module)):
             self._keep(tensor)
@@ -122,7 +123,7 @@ class Recorder(TorchFunctionMode):
         """The recording, once the pass is over and has given `output`."""
         assert self.root is not None
         outputs = tuple(self.values[id(one)] for one in tensors_in(output) if id(one) in self.values)
-        return Recording(self.copies, self.input, self.root, self.operations, outputs)
+        return Recording(self.copies, self.input, self.root, self.operations, outputs, frozenset(self.used))
 
     def _entering(self, path: str) -> Any:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -166,6 +167,7 @@ class Recorder(TorchFunctionMode):
         if any(map(is_wrapped, tensors)):
             return func(*args, **kwargs)  # inside vmap: what comes out of it counts as one operation
         self._meet(tensors)
+        self.used.update(map(id, tensors))
         versions = [_version(tensor) for tensor in tensors]
         result = func(*args, **kwargs)
         written = [tensor for tensor, version in zip(tensors, versions, strict=True) if _version(tensor) != version]
