@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -175,7 +175,7 @@ class UnitStatistics:
 
     `fraction_active` is the share of (example, position) with activation > 0; `selectivity` is Morcos 2018
     (arXiv 1803.06959): (best - rest) / (best + rest) of the class means of the per-example max, less the
-    smallest where negative.
+    smallest where negative. `more` are the statistics that only some layers or studies have, by name.
     """
 
     mean: Float64[np.ndarray, " unit"]
@@ -184,6 +184,11 @@ class UnitStatistics:
     max: Float64[np.ndarray, " unit"]
     fraction_active: Float64[np.ndarray, " unit"]
     selectivity: Float64[np.ndarray, " unit"]
+    more: Mapping[str, Float64[np.ndarray, " unit"]] = field(default_factory=dict)
+
+    def by_name(self) -> dict[str, Float64[np.ndarray, " unit"]]:
+        """All of them."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "more"} | dict(self.more)
 
 
 @dataclass(frozen=True, slots=True)

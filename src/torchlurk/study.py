@@ -163,8 +163,7 @@ class LayerView(Sequence["UnitView"]):
     @property
     def statistics(self) -> dict[str, Float64[np.ndarray, " unit"]]:
         """Each statistic of every unit of the layer as an array, by name."""
-        found = self._study.reader.statistics(self.name)
-        return {name: getattr(found, name) for name in found.__dataclass_fields__}
+        return self._study.reader.statistics(self.name).by_name()
 
     def picture(self) -> Image.Image:
         """An overview of the layer: the box of each unit's strongest example, or its strongest step in its text or series."""
@@ -192,7 +191,7 @@ class UnitView:
 
     @property
     def statistics(self) -> dict[str, float]:
-        """Mean, std, max, min, fraction_active and selectivity over all examples; NaN where undefined."""
+        """Mean, std, max, min, fraction_active, selectivity and those that the layer has besides; NaN where undefined."""
         return dict(self.record.statistics)
 
     @property

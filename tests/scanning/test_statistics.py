@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from torchlurk.scanning.statistics import draw_sample, selectivity
+from torchlurk.scanning.statistics import draw_sample
+from torchlurk.unit_statistics import selectivity
 
 
 def test_selectivity_is_the_formula_of_morcos() -> None:

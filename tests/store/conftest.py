@@ -76,6 +76,7 @@ def make_scan(layer: Layer, classes: int = 3, seed: int = 0) -> LayerScan:
     rng = np.random.default_rng(seed)
     statistics = UnitStatistics(*(rng.normal(size=layer.channels) for _ in range(6)))
     statistics.selectivity[0] = np.nan
+    statistics = replace(statistics, more={"range": rng.normal(size=layer.channels)})
     narrow = [rng.normal(size=(layer.channels, width)).astype(np.float32) for width in (classes, classes, SAMPLE)]
     narrow[0][0, :1] = np.nan
     return LayerScan(

@@ -56,6 +56,10 @@ def test_an_unfinished_study_says_how_far_it_is(tmp_path, make):
         ("DELETE FROM sample WHERE position = 4", "sample is not numbered from 0 to 9"),
         ("DELETE FROM unit WHERE channel = 1 AND layer = 0", "layer 'conv.0': unit has 4 of 5 units"),
         ("DELETE FROM response WHERE layer = 1", "layer 'blocks.1': response has 0 of 3 units"),
+        ("UPDATE unit_statistic SET numbers = zeroblob(8) WHERE layer = 1", "layer 'blocks.1': unit_statistic.numbers"),
+        ("UPDATE unit_statistic SET name = 'max' WHERE layer = 1", "layer 'blocks.1': unit_statistic.name"),
+        ("UPDATE unit_statistic SET name = '<b>' WHERE layer = 1", "layer 'blocks.1': unit_statistic.name"),
+        ("UPDATE unit_statistic SET layer = 9 WHERE layer = 1", "rows of unit_statistic name a row of layer"),
         (
             "UPDATE class_profile SET mean = zeroblob(8) WHERE layer = 2",
             "unit head:0: class_profile.mean is not a blob of 12 bytes",

@@ -51,6 +51,7 @@ def test_a_layer_comes_back_bit_for_bit(study, make):
             found = reader.statistics(layer.name)
             for name in ("mean", "std", "min", "max", "fraction_active", "selectivity"):
                 assert np.array_equal(getattr(found, name), getattr(scan.statistics, name), equal_nan=True)
+            assert np.array_equal(found.more["range"], scan.statistics.more["range"])
             maximum, mean = reader.class_profiles(layer.name)
             assert np.array_equal(maximum, scan.class_max, equal_nan=True)
             assert np.array_equal(mean, scan.class_mean)
@@ -68,6 +69,7 @@ def test_a_unit_comes_back_with_its_exemplars(study, make):
                 assert np.array_equal(unit.sample, scan.sample[channel])
                 assert np.array_equal(unit.classes["max"], scan.class_max[channel], equal_nan=True)
                 assert unit.statistics["mean"] == scan.statistics.mean[channel]
+                assert unit.statistics["range"] == scan.statistics.more["range"][channel]
                 assert math.isnan(unit.statistics["selectivity"]) == (channel == 0)
                 rankings = {"max": scan.by_max, "mean": scan.by_mean, "quantile": scan.quantiles}
                 assert list(unit.exemplars) == list(rankings)

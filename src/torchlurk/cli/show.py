@@ -16,13 +16,23 @@ from torchlurk.rendering.attributions import Rendering
 from torchlurk.rendering.text import describe
 from torchlurk.store.queries import of_some_examples
 from torchlurk.study import Study
+from torchlurk.unit_statistics import STATISTICS
 from torchlurk.units import aliased
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".pdf": "PDF"}
 """Of a contact sheet, by how the name of its file ends."""
 
 
-@click.command("show")
+class Show(click.Command):
+    """With the statistics and their meaning below the options."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Read when the help is printed: a program may add statistics."""
+        with formatter.section("Statistics"):
+            formatter.write_dl([(name, f"{one.meaning[0].upper()}{one.meaning[1:]}.") for name, one in STATISTICS.items()])
+
+
+@click.command("show", cls=Show)
 @click.argument("study", type=click.Path(path_type=Path))
 @click.argument("unit")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")

@@ -10,6 +10,7 @@ from jaxtyping import Float32
 
 from torchlurk.anatomy import BIAS, INPUT, Prediction, TreeNode
 from torchlurk.records import Class, Exemplar, Layer
+from torchlurk.unit_statistics import is_share, label, listed
 
 MINUS = "−"
 UNDEFINED = "–"
@@ -19,15 +20,6 @@ LARGEST_PLAIN = 1e6
 TOP_CLASSES = 20
 HOLDERS = 2
 """How many are named of what holds a unit down."""
-
-STATISTICS: dict[str, str] = {
-    "mean": "mean",
-    "std": "standard deviation",
-    "max": "maximum",
-    "min": "minimum",
-    "fraction_active": "active positions",
-    "selectivity": "selectivity",
-}
 
 
 def number(value: float) -> str:
@@ -80,12 +72,8 @@ def prediction(found: Prediction) -> str:
 
 
 def statistics(values: Mapping[str, float]) -> list[tuple[str, str]]:
-    """Each statistic as (name, value) in words, in the order of `STATISTICS`; those not known are left out."""
-    written = []
-    for key, name in STATISTICS.items():
-        if key in values:
-            written.append((name, percent(values[key]) if key == "fraction_active" else number(values[key])))
-    return written
+    """Each statistic as (name, value) in words, in the order of `STATISTICS`."""
+    return [(label(name), percent(values[name]) if is_share(name) else number(values[name])) for name in listed(list(values))]
 
 
 def extent(sizes: Sequence[int]) -> str:

@@ -26,8 +26,6 @@ from torchlurk.rendering.labels import top_classes
 DIGITS = 6
 """Significant digits of numbers in columns."""
 
-STATISTICS = ("mean", "std", "max", "min", "fraction_active", "selectivity")
-
 
 def number(value: float | None) -> float | None:
     """A float that JSON can hold: NaN and infinities are null."""
@@ -46,7 +44,7 @@ def unit_document(
         "channel": record.channel,
         "layout": record.layer.layout,
         "shape": list(record.layer.shape),
-        "statistics": {name: number(record.statistics[name]) for name in STATISTICS},
+        "statistics": {name: number(value) for name, value in record.statistics.items()},
         "exemplars": {
             "max": [_placed(exemplar) for exemplar in record.exemplars.get("max", ())],
             "mean": [_scored(exemplar) for exemplar in record.exemplars.get("mean", ())],

@@ -10,10 +10,11 @@ import numpy as np
 from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.records import ALIKE, Layer, Ranking, step_at
 from torchlurk.resources import sheets
-from torchlurk.resources.documents import DIGITS, STATISTICS, number
+from torchlurk.resources.documents import DIGITS, number
 from torchlurk.store import queries
 from torchlurk.store.exemplars import CONTEXT
 from torchlurk.store.reading import Reader
+from torchlurk.unit_statistics import listed
 
 
 def views(reader: Reader, layer: int) -> list[str]:
@@ -27,14 +28,14 @@ def views(reader: Reader, layer: int) -> list[str]:
 
 def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
     """Columns with an entry a channel, and where the sprite sheets are."""
-    statistics, best = reader.statistics(layer.name), reader.best(layer.name)
+    known, best = reader.statistics(layer.name).by_name(), reader.best(layer.name)
     favourites, second, scores = _favourites(reader, layer)
     fewer = sheets.missing(best)
     return {
         "id": index,
         "name": layer.name,
         "provisional": queries.provisional(reader).get(index),
-        "statistics": {name: _column(getattr(statistics, name)) for name in STATISTICS},
+        "statistics": {name: _column(known[name]) for name in listed(list(known))},
         "best_class": favourites,
         "second_class": second,
         "class_score": scores,

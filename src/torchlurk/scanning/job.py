@@ -28,6 +28,7 @@ from torchlurk.scanning.deliveries import Deliveries
 from torchlurk.scanning.failures import named, naming_failures
 from torchlurk.scanning.part import LayerPart
 from torchlurk.scanning.steps import counted_of, extent_of
+from torchlurk.unit_statistics import statistics_of
 
 INPUT_SAMPLE = 128
 """Colour and spectrum of the inputs are measured on this many examples of the sample: more change nothing one could see."""
@@ -114,7 +115,8 @@ class Scan:
         """See `torchlurk.jobs.Job`."""
         return ScanPart(
             layers={
-                layer.name: LayerPart.empty(layer.channels, extent_of(layer), self.top, self.sample) for layer in self.layers
+                layer.name: LayerPart.empty(layer.channels, extent_of(layer), self.top, self.sample, statistics_of(layer))
+                for layer in self.layers
             },
             inputs=InputSums.empty(),
             classes=np.full(len(self.source.examples), -1, np.int32),

@@ -17,15 +17,20 @@ from torchlurk import compiled
 from torchlurk.errors import ModelError
 from torchlurk.records import LayerScan, Ranking
 from torchlurk.scanning import reductions
+from torchlurk.scanning.asked_sums import AskedSums
 from torchlurk.scanning.exemplars import NOTHING, Leaders, strength
 from torchlurk.scanning.memory import Running, packed
-from torchlurk.scanning.statistics import ClassSums, Extent, Moments, Sample, selectivity
+from torchlurk.scanning.statistics import ClassSums, Extent, Moments, Sample
+from torchlurk.unit_statistics import COLUMNS, STATISTICS, Statistic, worked_out
 
 Places = Callable[
     [Int64[np.ndarray, " n"], Int32[np.ndarray, " n"], Int64[np.ndarray, " n"]],
     tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, "n 4"]],
 ]
 """From channels, row-major positions among those that count, and examples: positions in the whole map, and boxes."""
+
+STANDARD = {name: STATISTICS[name] for name in COLUMNS}
+"""The statistics that every layer has."""
 
 
 @dataclass(slots=True)
@@ -44,12 +49,22 @@ class LayerPart:
     extent: Extent
     classes: ClassSums
     sample: Sample
+    asked: AskedSums
     _running: Any = field(default=None, repr=False, compare=False)
     _ready: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def empty(cls, units: int, positions: int | None, top: int, sample: Int64[np.ndarray, " example"]) -> LayerPart:
-        """The part of no example: `sample` is the study's, sorted, and the same for all layers and parts."""
+    def empty(
+        cls,
+        units: int,
+        positions: int | None,
+        top: int,
+        sample: Int64[np.ndarray, " example"],
+        statistics: Mapping[str, Statistic] = STANDARD,
+    ) -> LayerPart:
+        """The part of no example: `sample` is the study's, sorted, and the same for all layers and parts; `statistics` are
+        those of the layer.
+        """
         return cls(
             positions=positions,
             by_max=Leaders.empty(units, top),
@@ -58,6 +73,7 @@ class LayerPart:
             extent=Extent.empty(units),
             classes=ClassSums.empty(units),
             sample=Sample.empty(sample, units),
+            asked=AskedSums.empty([name for name, one in statistics.items() if one.sums is not None]),
         )
 
     @property
@@ -95,7 +111,21 @@ class LayerPart:
             if ceiling is not None:
                 maps.clamp_(0, ceiling)
             self._add_by_torch(reductions.flat(maps), examples, classes)
-            return
+        else:
+            self._add_by_kernels(kernels, maps, examples, classes, pool, ceiling)
+        if self.asked.statistics:
+            flat = reductions.flat(maps).to(self.moments.pivot.device)
+            self.asked.add(flat, reductions.finite(flat, self.moments.pivot))
+
+    def _add_by_kernels(
+        self,
+        kernels: ModuleType,
+        maps: Float[Tensor, "batch unit *positions"],
+        examples: Int64[np.ndarray, " batch"],
+        classes: Int64[np.ndarray, " batch"],
+        pool: Executor | None,
+        ceiling: float | None,
+    ) -> None:
         ready = kernels.ready_for(maps.dtype, maps.shape, maps.stride(), ceiling)
         if ready is None and ceiling is not None:
             maps.clamp_(0, ceiling)
@@ -204,6 +234,7 @@ class LayerPart:
         self.extent.merge(other.extent)
         self.classes.merge(other.classes)
         self.sample.merge(other.sample)
+        self.asked.merge(other.asked)
         self._running = None
 
     def to(self, device: torch.device) -> LayerPart:
@@ -236,17 +267,19 @@ class LayerPart:
         """How many activations of each unit were seen."""
         return self.extent.count if self.positions is None else self.moments.rows * self.positions
 
-    def finish(self, classes: int, places: Places | None) -> LayerScan:
-        """The records of this layer: `classes` is how many the data has, `places` gives receptive fields if there are any."""
-        class_max, class_mean = self.classes.means(classes)
+    def finish(self, classes: int, places: Places | None, statistics: Mapping[str, Statistic] = STANDARD) -> LayerScan:
+        """The records of this layer: `classes` is how many the data has, `places` gives receptive fields if there are any,
+        `statistics` are those of the layer.
+        """
+        seen = self.moments.seen(self.counts, self.classes, self.sample, classes)
         return LayerScan(
-            statistics=self.moments.statistics(self.counts, selectivity(class_max)),
+            statistics=worked_out(seen, self.asked.by_statistic(), statistics),
             by_max=self._placed(places),
             by_mean=self.by_mean.ranking(),
             quantiles=self.sample.quantiles(),
-            class_max=class_max.astype(np.float32),
-            class_mean=class_mean.astype(np.float32),
-            sample=self.sample.by_unit(),
+            class_max=seen.class_max.astype(np.float32),
+            class_mean=seen.class_mean.astype(np.float32),
+            sample=seen.sample,
         )
 
     def _placed(self, places: Places | None) -> Ranking:
@@ -273,6 +306,7 @@ _COMPONENTS: dict[str, Any] = {
     "extent": Extent,
     "classes": ClassSums,
     "sample": Sample,
+    "asked": AskedSums,
 }
 
 
@@ -284,5 +318,7 @@ def _address(tensor: Tensor, *shape: int) -> int:
 
 
 def _moved(component: Any, device: torch.device) -> Any:
+    if isinstance(component, AskedSums):
+        return component.to(device)
     values = ((one.name, getattr(component, one.name)) for one in fields(component))
     return replace(component, **{name: value.to(device) for name, value in values if isinstance(value, Tensor)})

@@ -62,6 +62,11 @@ def _reduce(maps: Float32[Tensor, "batch unit position"], pivot: Float32[Tensor,
     return Rows(maps.amax(-1), lowest, maps.mean(-1), offset, spread, scratch.sum(-1), spread.isfinite())
 
 
+def finite(maps: Float[Tensor, "batch unit position"], pivot: Float32[Tensor, " unit"]) -> Bool[Tensor, "batch unit"]:
+    """Of each row what `Rows` calls so."""
+    return torch.linalg.vector_norm(maps.float() - pivot[:, None], dim=-1).square().isfinite()
+
+
 def _joined(pieces: Iterable[Rows]) -> Rows:
     parts = list(pieces)
     return Rows(*(torch.cat([getattr(part, name) for part in parts]) for name in Rows.__slots__))

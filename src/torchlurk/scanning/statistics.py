@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float32, Float64, Int32, Int64, Shaped, UInt64
 from torch import Tensor
 
-from torchlurk.records import Ranking, UnitStatistics
+from torchlurk.records import Ranking
 from torchlurk.scanning.reductions import Rows
+from torchlurk.unit_statistics import Seen
 
 QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Levels of the per-example max at which an example of the sample is shown."""
@@ -85,22 +86,13 @@ class Moments:
         """The moments whose `arrays` these are."""
         return cls(**{name: torch.tensor(array) for name, array in arrays.items()})
 
-    def statistics(self, counts: Int64[Tensor, " unit"], selectivity: Float64[np.ndarray, " unit"]) -> UnitStatistics:
-        """Mean, standard deviation (of the population) and the rest of each unit over `counts` activations; NaN for one
-        never finite.
-        """
-        count = counts.double()
-        offset = self.sum / count
-        variance = (self.squares / count - offset.square()).clamp(min=0)
+    def seen(self, counts: Int64[Tensor, " unit"], classes: ClassSums, sample: Sample, of: int) -> Seen:
+        """What statistics follow from: `counts` are activations, `of` is how many classes the data has."""
         unseen = self.rows == 0
-        return UnitStatistics(
-            mean=(self.pivot + offset).cpu().numpy(),
-            std=variance.sqrt().cpu().numpy(),
-            min=self.min.double().masked_fill(unseen, torch.nan).cpu().numpy(),
-            max=self.max.double().masked_fill(unseen, torch.nan).cpu().numpy(),
-            fraction_active=(self.active / count).cpu().numpy(),
-            selectivity=selectivity,
-        )
+        low, high = (edge.double().masked_fill(unseen, torch.nan) for edge in (self.min, self.max))
+        class_max, class_mean = classes.means(of)
+        own = (self.rows, counts, self.pivot, self.sum, self.squares, self.active, low, high)
+        return Seen(*(one.cpu().numpy() for one in own), class_max, class_mean, sample.by_unit())
 
 
 @dataclass(slots=True)
@@ -298,23 +290,6 @@ class Sample:
         chosen = np.take_along_axis(order, np.maximum(rank, 0), axis=1)
         scores = np.take_along_axis(values, chosen, axis=1)
         return Ranking(scores, np.where(np.isnan(scores), -1, self.examples[chosen]))
-
-
-def selectivity(class_max: Float64[np.ndarray, "unit class"]) -> Float64[np.ndarray, " unit"]:
-    """How much one class stands out (Morcos 2018, arXiv 1803.06959): (best - rest) / (best + rest), from 0 to 1.
-
-    `rest` is the mean of the class means but the best. Where a class mean is negative, the smallest is subtracted from all.
-    0 where all are equal; NaN with fewer than two classes.
-    """
-    known = np.isfinite(class_max)
-    count = known.sum(1)
-    lowest = np.where(known, class_max, np.inf).min(1, initial=np.inf)
-    lifted = np.where(known, class_max - np.minimum(lowest, 0.0)[:, None], 0.0)
-    best = lifted.max(1, initial=0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rest = (lifted.sum(1) - best) / (count - 1)
-        share = np.where(best > 0, (best - rest) / (best + rest), 0.0)
-    return np.where(count > 1, share, np.nan)
 
 
 def draw_sample(examples: int, size: int, seed: int) -> Int64[np.ndarray, " example"]:

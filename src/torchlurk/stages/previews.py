@@ -17,6 +17,7 @@ from torchlurk.rendering.encoding import encode
 from torchlurk.scanning.job import ScanPart
 from torchlurk.stages.places import PlacesOfLayers
 from torchlurk.store.writing import Writer
+from torchlurk.unit_statistics import statistics_of
 
 FIRST_AFTER = 5.0
 """Seconds: a scan that is shorter needs no preview."""
@@ -83,7 +84,7 @@ class Previews:
             self._writer.write_data(self._source.classes, self._source.examples, self._source.skipped)
             self._classes = len(self._source.classes)
         for layer in self._layers:
-            scanned = part.layers[layer.name].finish(self._classes, self._places.of(layer))
+            scanned = part.layers[layer.name].finish(self._classes, self._places.of(layer), statistics_of(layer))
             self._writer.write_scan(layer.name, scanned, part.seen)
         self._write_pictures()
 

@@ -31,6 +31,7 @@ from torchlurk.stages.stage import Task, dtype_of, now
 from torchlurk.stages.traces import keep_traces
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
+from torchlurk.unit_statistics import added
 
 SHARD_EXAMPLES = 128
 """Roughly how many examples a shard has: what an interruption can cost at most, beside the time between two saves."""
@@ -54,7 +55,7 @@ class ScanStage:
 
     def options(self) -> Mapping[str, Any]:
         """What decides the results of the pass."""
-        return stored(self._task.settings.scan) | self._task.data_options()
+        return stored(self._task.settings.scan) | self._task.data_options() | {"statistics": added() or None}
 
     def lacking(self, earlier: Run) -> bool:
         """A finished scan has everything."""

@@ -11,6 +11,7 @@ from torchlurk.records import Class, Example, Layer, Ranking, Skip
 from torchlurk.scanning.job import ScanPart
 from torchlurk.scanning.part import Places
 from torchlurk.store.writing import Writer
+from torchlurk.unit_statistics import statistics_of
 
 MANY_TIES = 0.1
 """A layer is named where at least this share of its units has nothing but ties among its leaders."""
@@ -44,7 +45,7 @@ def keep_results(
     tied: dict[str, float] = {}
     for layer in layers:
         scanned = part.layers[layer.name]
-        found = scanned.finish(len(data.classes), places(layer))
+        found = scanned.finish(len(data.classes), places(layer), statistics_of(layer))
         writer.write_scan(layer.name, found)
         if ties := tied_share(found.by_max):
             tied[layer.name] = ties

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from torchlurk.records import Layer, Portion
-from torchlurk.store import columns, rows
+from torchlurk.store import columns, rows, statistics
 from torchlurk.store.columns import DamageError
 from torchlurk.store.portions import load_portion, to_batch_size, to_portion
 from torchlurk.store.progress import piece_sizes
@@ -266,6 +266,7 @@ EXAMINATIONS: Mapping[str, Callable[[sqlite3.Connection], Iterator[str]]] = {
     "numbering": _numbering,
     "units": _units,
     "blobs": _blobs,
+    "statistics": statistics.examine,
     "ranks": _ranks,
     "the order of exemplars": _order,
     "positions and boxes": _places,

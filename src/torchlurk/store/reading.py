@@ -52,6 +52,7 @@ from torchlurk.store.sequences import (
     load_traces,
 )
 from torchlurk.store.snapshots import Snapshots
+from torchlurk.store.statistics import SELECTED, of_layer, of_unit
 from torchlurk.units import Unit, aliased
 
 
@@ -204,8 +205,7 @@ class Reader(Snapshots):
                     f"layer '{layer.name}' has no channel {unit.channel}", f"it has channels 0 to {layer.channels - 1}"
                 )
             where = (id, unit.channel)
-            wanted = ", ".join(rows.STATISTICS)
-            values = db.execute(f"SELECT {wanted} FROM unit WHERE layer = ? AND channel = ?", where).fetchone()
+            values = of_unit(db, *where, layer.channels)
             if values is None:
                 raise self._not_scanned(db, layer.name)
             classes, sample = _count(db, "class"), _count(db, "sample")
@@ -215,9 +215,7 @@ class Reader(Snapshots):
             return UnitRecord(
                 layer=layer,
                 channel=unit.channel,
-                statistics={
-                    name: columns.real(value, f"unit.{name}") for name, value in zip(rows.STATISTICS, values, strict=True)
-                },
+                statistics=values,
                 exemplars=load_exemplars(db, where, layer),
                 classes={
                     "max": columns.narrow(maximum, classes, "class_profile.max"),
@@ -245,11 +243,8 @@ class Reader(Snapshots):
     def statistics(self, layer: str) -> UnitStatistics:
         """The statistics of all units of a layer; raises as `unit` does."""
         with self.reading() as db:
-            wanted = ", ".join(rows.STATISTICS)
-            found = self._of_layer(db, layer, f"SELECT channel, {wanted} FROM unit")
-            values = np.array([[columns.real(one, "unit's statistics") for one in row[1:]] for row in found], np.float64)
-            by_name = values.reshape(len(found), len(rows.STATISTICS)).T
-            return UnitStatistics(*(np.ascontiguousarray(column) for column in by_name))
+            found = self._of_layer(db, layer, f"SELECT channel, {SELECTED} FROM unit")
+            return of_layer(db, self._layer(db, layer)[0], [row[1:] for row in found])
 
     def best(self, layer: str) -> Ranking:
         """For each unit of a layer its one strongest example by max, with position and box; raises as `unit` does."""

@@ -21,7 +21,6 @@ from torchlurk.records import (
     Preprocessing,
     Ranking,
     Run,
-    UnitStatistics,
 )
 from torchlurk.store import columns
 from torchlurk.store.columns import DamageError
@@ -31,7 +30,6 @@ from torchlurk.store.sequences import load_streams
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 NODE_KINDS = ("input", "module", "operation", "output")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
-STATISTICS = ("mean", "std", "min", "max", "fraction_active", "selectivity")
 MOST_CHANNELS = 1 << 31
 MOST_POSITIONS = 1 << 31
 
@@ -226,13 +224,6 @@ def to_input_statistics(row: tuple[Any, ...]) -> InputStatistics:
         covariance=columns.wide(covariance, (channels, channels), "input_statistics.covariance"),
         spectrum=columns.wide(spectrum, extent, "input_statistics.spectrum"),
     )
-
-
-def of_units(layer: int, statistics: UnitStatistics) -> Iterator[tuple[Any, ...]]:
-    """Rows of `unit`; SQLite stores NaN as NULL."""
-    columns = [getattr(statistics, name).tolist() for name in STATISTICS]
-    for channel, values in enumerate(zip(*columns, strict=True)):
-        yield (layer, channel, *values)
 
 
 def of_exemplars(layer: int, scan: LayerScan) -> Iterator[tuple[Any, ...]]:

@@ -7,15 +7,17 @@ from itertools import repeat
 
 from torchlurk.records import LayerScan
 from torchlurk.store import columns, rows
+from torchlurk.store.statistics import of_units, store_more
 
 
 def store_scan(db: sqlite3.Connection, layer: str, id: int, scan: LayerScan, examples: int | None) -> None:
     """Replaces everything known of the units of the layer with this id; `examples` as in `Writer.write_scan`."""
     channels = db.execute("SELECT channels FROM layer WHERE id = ?", (id,)).fetchone()[0]
     _check_axes(db, layer, scan, channels)
-    for table in ("trace", "exemplar", "response", "class_profile", "unit"):
+    for table in ("unit_statistic", "trace", "exemplar", "response", "class_profile", "unit"):
         db.execute(f"DELETE FROM {table} WHERE layer = ?", (id,))
-    db.executemany(rows.insert("unit", 8), rows.of_units(id, scan.statistics))
+    db.executemany(rows.insert("unit", 8), of_units(id, scan.statistics))
+    store_more(db, id, scan.statistics)
     maxima, means = columns.narrow_rows(scan.class_max), columns.narrow_rows(scan.class_mean)
     db.executemany(rows.insert("class_profile", 4), zip(repeat(id), range(channels), maxima, means, strict=False))
     samples = columns.narrow_rows(scan.sample)

@@ -263,6 +263,12 @@ VERSION_2 = (
     outputs BLOB NOT NULL,
     scores BLOB NOT NULL
 ) STRICT""",
+    """CREATE TABLE unit_statistic (
+    layer INTEGER NOT NULL REFERENCES layer (id),
+    name TEXT NOT NULL,
+    numbers BLOB NOT NULL,
+    PRIMARY KEY (layer, name)
+) STRICT""",
     """CREATE TABLE remark (
     layer TEXT NOT NULL,
     channel INTEGER NOT NULL CHECK (channel >= 0),

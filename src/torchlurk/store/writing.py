@@ -53,6 +53,7 @@ RESULTS = {
         "exemplar",
         "response",
         "class_profile",
+        "unit_statistic",
         "unit",
         "provisional",
         "kernel",
