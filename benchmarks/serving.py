@@ -29,7 +29,7 @@ from torchlurk.jobs import Silence
 from torchlurk.options import ComputeOptions, InputOptions, ScanOptions
 from torchlurk.records import Exemplar, Graph, Layer, LayerScan, Node, Ranking, UnitRecord, UnitStatistics
 from torchlurk.server.running import Server
-from torchlurk.stages.stage import Settings
+from torchlurk.stage_table import Settings
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 from torchlurk.units import Unit

@@ -35,7 +35,8 @@ from torch import nn
 from torchlurk.analysis import run_stages, task_of
 from torchlurk.jobs import Silence
 from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, ScanOptions, SynthesizeOptions, UnitOptions
-from torchlurk.stages.stage import Settings, Task
+from torchlurk.stage_table import Settings
+from torchlurk.stages.stage import Task
 
 TICK = 20.0
 """Seconds by which the clock goes on at each look: batches of attributions then keep their size."""

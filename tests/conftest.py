@@ -114,7 +114,7 @@ def write_demo(path: Path) -> None:
     from torchlurk.jobs import Silence
     from torchlurk.options import ComputeOptions, InputOptions, ScanOptions
     from torchlurk.records import Attribution, MethodCheck, Synthesis
-    from torchlurk.stages.stage import Settings
+    from torchlurk.stage_table import Settings
     from torchlurk.store.writing import Writer
     from torchlurk.units import Unit
 
@@ -160,7 +160,8 @@ def sequences(tmp_path_factory) -> Mapping[str, Path]:
     from torchlurk.input_records import SeriesExample, TextExample
     from torchlurk.jobs import Silence
     from torchlurk.options import ComputeOptions
-    from torchlurk.stages.stage import Settings, Task
+    from torchlurk.stage_table import Settings
+    from torchlurk.stages.stage import Task
 
     torch.manual_seed(0)
     letters = "".join(sorted(set("".join(PASSAGES))))

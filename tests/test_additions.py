@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,21 @@ from click.testing import CliRunner
 from torch import nn
 
 import torchlurk as tl
+from torchlurk.attribution.methods import ByRule
 from torchlurk.cli import torchlurk_command
-from torchlurk.errors import MismatchError
+from torchlurk.errors import MismatchError, OptionError
+from torchlurk.options import option
+from torchlurk.records import Run
 from torchlurk.resources.tree import StudyTree
+from torchlurk.stage_table import STAGES, DeclaredStage
+from torchlurk.stages.stage import Task, now
 from torchlurk.store.checking import check
+from torchlurk.store.reading import Reader
+from torchlurk.store.writing import Writer
+from torchlurk.synthesis.presets import LUCID
+from torchlurk.tables import METHODS, PRESETS
 from torchlurk.unit_statistics import STATISTICS, Statistic
+from torchlurk.units import Unit
 
 PICTURES = [(torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(index)), index % 2) for index in range(12)]
 READING = {"mean": (0, 0, 0), "std": (1, 1, 1), "batch_size": 4}
@@ -95,3 +106,111 @@ def test_a_study_with_a_statistic_is_read_without_the_program_that_added_it_but_
     assert "wide range" in printed("show", tmp_path / "s.lurk", "0:1")
     with pytest.raises(MismatchError, match="wide_range"):
         tl.analyze(network(), PICTURES, tmp_path / "s.lurk", **READING)
+
+
+@pytest.fixture
+def _methods_and_presets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "squared", ByRule(lambda signal, slope: signal * slope**2))
+    monkeypatch.setitem(PRESETS, "brief", replace(LUCID, name="brief", steps=3, bulk_steps=2))
+
+
+@pytest.mark.usefixtures("_methods_and_presets")
+def test_a_method_is_known_wherever_methods_are(tmp_path: Path) -> None:
+    arguments = {"stages": ["scan", "attribute"], "methods": ["squared"], "exemplars": 1}
+    with tl.analyze(network(), PICTURES, tmp_path / "s.lurk", **arguments, **READING) as study:
+        assert {one.method for one in study.unit("0:1").attributions()} == {"squared"}
+    shown = json.loads(printed("show", tmp_path / "s.lurk", "0:1", "--json"))
+    assert {one["method"] for one in shown["images"]["attributions"]} == {"squared"}
+    assert document(tmp_path / "s.lurk", "study.json")["methods"] == ["squared"]
+    assert "lrp, squared or captum:NAME." in " ".join(printed("analyze", "--help").split())
+    picture = torch.stack([PICTURES[0][0]])
+    squared, usual = (tl.attribute(network(), picture, "3:0", method=name) for name in ("squared", "gradient"))
+    assert torch.equal(squared, usual)  # ReLU's slope is 0 or 1, as is its square
+
+
+@pytest.mark.usefixtures("_methods_and_presets")
+def test_a_preset_is_known_wherever_presets_are(tmp_path: Path) -> None:
+    arguments = {"stages": ["scan", "synthesize"], "presets": ["brief"], "units": ["0:1"]}
+    with tl.analyze(network(), PICTURES, tmp_path / "s.lurk", **arguments, **READING) as study:
+        (made,) = study.unit("0:1").syntheses()
+        assert (made.preset, made.record.steps) == ("brief", 2)
+    assert json.loads(printed("show", tmp_path / "s.lurk", "0:1", "--json"))["images"]["syntheses"][0]["preset"] == "brief"
+    assert document(tmp_path / "s.lurk", "study.json")["presets"] == ["brief"]
+    assert "yosinski-4, brief." in " ".join(printed("analyze", "--help").split())
+
+
+@dataclass(frozen=True)
+class SpreadOptions:
+    over: float = option(0.5, "The response that a unit must exceed.", metavar="VALUE")
+
+    def __post_init__(self) -> None:
+        if self.over < 0:
+            raise OptionError(f"--over is {self.over}", "use a number from 0")
+
+
+class SpreadStage:
+    name = "spread"
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.over = task, task.settings.of_stage("spread").over
+
+    def options(self) -> dict[str, float]:
+        return {"over": self.over}
+
+    def lacking(self, earlier: Run) -> bool:
+        return False
+
+    def work(self, run: Run, earlier: Run | None) -> None:
+        with self.task.writer() as writer, Reader(self.task.out) as reader:
+            writer.begin(run)
+            for layer in reader.layers():
+                for channel, values in enumerate(reader.samples(layer.name)):
+                    writer.write_finding("spread", Unit(layer.name, channel), {"share": float((values > self.over).mean())})
+            writer.finish("spread", now())
+
+
+@pytest.fixture
+def _stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = DeclaredStage("how many examples excite each unit", SpreadOptions, SpreadStage)
+    monkeypatch.setitem(STAGES, "spread", declared)
+
+
+@pytest.mark.usefixtures("_stage")
+def test_a_stage_has_its_flags_keywords_checks_and_documents(tmp_path: Path) -> None:
+    path = tmp_path / "s.lurk"
+    with tl.analyze(network(), PICTURES, path, stages=["scan", "spread"], over=1, **READING) as study:
+        expected = {"share": float((study.unit("0:1").sample > 1).mean())}
+        assert study.unit("0:1").to_json()["findings"] == {"spread": expected}
+    assert json.loads(printed("show", path, "0:1", "--json"))["findings"] == {"spread": expected}
+    assert document(path, "layers/0/units/1.json")["findings"] == {"spread": expected}
+    (stage,) = (one for one in document(path, "study.json")["stages"] if one["stage"] == "spread")
+    assert (stage["options"], stage["covers"]["units"][0]) == ({"over": 1}, stage["covers"]["units"][1])
+    assert check(path).problems == ()
+    told = " ".join(printed("analyze", "--help").split())
+    assert "scan, attribute, synthesize, spread" in told
+    assert "--over VALUE The response that a unit must exceed. [default: 0.5]" in told
+    with pytest.raises(MismatchError, match=r"over \(made with 1, now 2\)"):
+        tl.analyze(network(), PICTURES, path, stages=["spread"], over=2, **READING)
+    with pytest.raises(OptionError, match="over is -1"):
+        tl.analyze(network(), PICTURES, path, stages=["spread"], over=-1, **READING)
+
+
+@pytest.mark.usefixtures("_stage")
+def test_a_stage_is_done_in_parts_that_are_merged(tmp_path: Path) -> None:
+    scan = tmp_path / "scan.lurk"
+    tl.analyze(network(), PICTURES, scan, **READING).close()
+    parts = [tmp_path / f"{number}.lurk" for number in (1, 2)]
+    for number, path in enumerate(parts, 1):
+        tl.analyze(network(), PICTURES, path, stages=["spread"], part=f"{number}/2", merged=scan, **READING).close()
+    with tl.merge(parts, out=scan) as study:
+        assert list(study.unit("0:1").to_json()["findings"]) == ["spread"]
+
+
+@pytest.mark.usefixtures("_stage")
+def test_what_a_stage_found_is_dropped_with_the_scan_that_it_found_it_in(tmp_path: Path) -> None:
+    path = tmp_path / "s.lurk"
+    tl.analyze(network(), PICTURES, path, stages=["scan", "spread"], **READING).close()
+    with Writer(path) as writer:
+        writer.reopen(replace(writer.runs()["scan"], seed=7))
+        with Reader(path) as reader:
+            assert reader.findings(Unit("0", 1)) == {}

@@ -5,7 +5,7 @@ import pytest
 
 import torchlurk
 from torchlurk.errors import OptionError, StudyError
-from torchlurk.options import ComputeOptions, InputOptions, ScanOptions, stored
+from torchlurk.options import ComputeOptions, InputOptions, ScanOptions, help_of, stored
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_value_that_cannot_be_is_refused_by_its_flag(options, values, words):
 @pytest.mark.parametrize("options", [ScanOptions, InputOptions, ComputeOptions])
 def test_every_option_has_its_help(options):
     for one in dataclasses.fields(options):
-        assert one.metadata["help"].endswith(".")
+        assert help_of(one.metadata).endswith(".")
 
 
 @pytest.mark.parametrize("options", [ScanOptions, InputOptions, ComputeOptions])
@@ -49,14 +49,32 @@ def test_every_option_is_a_keyword_of_analyze_with_the_same_default(options):
 
 def test_keywords_of_analyze_reach_their_options(monkeypatch, tmp_path):
     reached = []
-    monkeypatch.setattr("torchlurk.analysis.analyze_model", lambda *given, **others: reached.append(given))
+    monkeypatch.setattr("torchlurk.analysis.analyze_model", lambda *given, **others: reached.append((given[-2], others)))
     chosen = {"kind": "text", "classes": "c.csv", "input_axes": "tb", "tokenizer": "word", "lowercase": True, "lines": True}
     numbers = {"window": 40, "burn_in": 4, "limit": 3}
     with pytest.raises(StudyError):
         torchlurk.analyze("demo", "a.txt", tmp_path / "s.lurk", **chosen, **numbers, vocabulary={"a": 0})
-    ((*_, settings, _, names, vocabulary),) = reached
+    ((settings, others),) = reached
     assert settings.inputs == InputOptions(**chosen, **numbers)
-    assert (names, vocabulary) == (None, {"a": 0})
+    assert (others["class_names"], others["vocabulary"]) == (None, {"a": 0})
+
+
+def test_keywords_of_analyze_are_taken_as_python_writes_them(monkeypatch, tmp_path):
+    reached = []
+    monkeypatch.setattr("torchlurk.analysis.analyze_model", lambda *given, **others: reached.append((given, others)))
+    lists = {"mean": [0.5, 0.5], "std": (1.0, 1.0), "crop": [4, 5], "layers": "conv*", "methods": ["lrp"], "classes": tmp_path}
+    with pytest.raises(StudyError):
+        torchlurk.analyze("demo", "a.txt", tmp_path / "s.lurk", stages="scan", class_names=["a"], **lists)
+    ((given, others),) = reached
+    settings = given[5]
+    assert (settings.inputs.mean, settings.inputs.crop, settings.inputs.classes) == ((0.5, 0.5), (4, 5), str(tmp_path))
+    assert (settings.scan.layers, settings.attribute.methods) == (("conv*",), ("lrp",))
+    assert (given[4], others["class_names"]) == (("scan",), ["a"])
+
+
+def test_a_keyword_that_is_no_option_is_refused_with_the_nearest(tmp_path):
+    with pytest.raises(OptionError, match="no option 'tpo'; nearest: top"):
+        torchlurk.analyze("demo", "demo", tmp_path / "s.lurk", tpo=3)
 
 
 def test_options_are_stored_as_plain_json_values():

@@ -6,7 +6,7 @@ This is where the packages meet: a model and a source of examples come in, recor
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,7 @@ from typing import Any
 from torch import nn
 
 import torchlurk
-from torchlurk.errors import MismatchError, OptionError, StorageError, StudyError
-from torchlurk.input_words import check_stages
+from torchlurk.errors import MismatchError, StorageError, StudyError
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.sources.datasets import open_dataset
 from torchlurk.jobs import Progress, Share
@@ -24,26 +23,14 @@ from torchlurk.models.loading.load import LoadedModel, load
 from torchlurk.models.loading.placement import choose_device
 from torchlurk.options import InputOptions
 from torchlurk.records import Run
-from torchlurk.stages.attribute import AttributeStage
+from torchlurk.stage_table import STAGES, Settings, check_stages
 from torchlurk.stages.burn_in import with_burn_in
 from torchlurk.stages.mismatch import differences
-from torchlurk.stages.scan import ScanStage
 from torchlurk.stages.shares import begin_share, check_share, finish_share, is_done_share
-from torchlurk.stages.stage import Settings, Stage, Task, now
-from torchlurk.stages.synthesize import SynthesizeStage
+from torchlurk.stages.stage import Stage, Task, now
 from torchlurk.store.connections import holds_nothing
 from torchlurk.store.folding import left_open
 from torchlurk.store.reading import Reader
-
-STAGES: Mapping[str, Callable[[Task], Stage]] = {
-    "scan": ScanStage,
-    "attribute": AttributeStage,
-    "synthesize": SynthesizeStage,
-}
-"""The stages there are, in the order in which they run."""
-
-USUAL_STAGES = ("scan",)
-"""What runs where no stage is named: one pass over the data. The others add to it (docs/decisions/the-usual-stages.md)."""
 
 
 def run_stages(task: Task, stages: Sequence[str]) -> None:
@@ -51,12 +38,9 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
 
     Raises `MismatchError` when the study was made with other weights, data or settings, before anything is computed.
     """
-    unknown = [stage for stage in stages if stage not in STAGES]
-    if unknown or not stages:
-        raise OptionError(f"--stages names '{', '.join(unknown)}'", f"available: {', '.join(STAGES)}")
     check_stages(tuple(stages), task.source.kind.name)
     task = with_burn_in(task)
-    wanted = [make(task) for name, make in STAGES.items() if name in stages]
+    wanted: list[Stage] = [declared.make(task) for name, declared in STAGES.items() if name in stages]
     check_share(task, [stage.name for stage in wanted])
     runs = {stage.name: _new_run(task, stage) for stage in wanted}
     begin_share(task, list(runs), runs[wanted[0].name])

@@ -11,29 +11,21 @@ from torchlurk.input_records import KindName
 
 @dataclass(frozen=True, slots=True)
 class InputWords:
-    """`attributed` is what an attribution explains, '' where there are none; `more_stages` are those beside the scan;
-    `one_model` says whether a model can be asked about single inputs beside its study (explain, serve --model).
+    """`attributed` is what an attribution explains, '' where there are none; `one_model` says whether a model can
+    be asked about single inputs beside its study (explain, serve --model).
     """
 
     attributed: str = ""
-    more_stages: tuple[str, ...] = ()
     one_model: bool = False
 
 
 WORDS: Mapping[KindName, InputWords] = {
-    "pictures": InputWords("the images", ("attribute", "synthesize"), one_model=True),
+    "pictures": InputWords("the images", one_model=True),
     "text": InputWords(),
     "series": InputWords(),
 }
 
 AVAILABLE = "available for text and series: the scan, and show, serve and export of its study"
-
-
-def check_stages(stages: tuple[str, ...], kind: KindName) -> None:
-    """Raises `OptionError` for a stage that inputs of that kind do not have."""
-    lacking = [one for one in stages if one != "scan" and one not in WORDS[kind].more_stages]
-    if lacking:
-        raise OptionError(f"--stages {','.join(lacking)} is for pictures; DATA is {kind}", AVAILABLE)
 
 
 def check_one_model(what: str, study: str, kind: KindName) -> None:

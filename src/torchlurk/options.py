@@ -5,12 +5,17 @@ Values are checked on creation; `OptionError` says which one is wrong and what t
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from pathlib import PurePath
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
 
 from torchlurk.errors import OptionError
 from torchlurk.input_records import InputAxes, KindName
 from torchlurk.records import Tap
+from torchlurk.tables import METHODS, PRESETS
 from torchlurk.units import Unit
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -20,11 +25,16 @@ WINDOW = 256
 """Tokens of one example where a text is longer and --window is not given."""
 
 
-def option(default: Any, help: str, *, metavar: str | None = None, commas: bool = False) -> Any:
-    """A dataclass field with its help; `metavar` names the value in usage lines. Several texts are given by repeating the
-    flag or, with `commas`, as one comma-separated value.
+def option(default: Any, help: str, *, metavar: str | None = None, commas: bool = False, names: Collection[str] = ()) -> Any:
+    """A dataclass field with its help, in which `{names}` stands for those of a table; `metavar` names the value in usage
+    lines. Several texts are given by repeating the flag or, with `commas`, as one comma-separated value.
     """
-    return field(default=default, metadata={"help": help, "metavar": metavar, "commas": commas})
+    return field(default=default, metadata={"help": help, "metavar": metavar, "commas": commas, "names": names})
+
+
+def help_of(metadata: Mapping[str, Any]) -> str:
+    """The help of an option, with the names that there are now."""
+    return str(metadata["help"]).replace("{names}", ", ".join(metadata["names"]))
 
 
 def _check(condition: bool, name: str, value: object, use: str) -> None:
@@ -138,9 +148,10 @@ class AttributeOptions:
 
     methods: tuple[str, ...] = option(
         ("deconv", "guided", "gradient"),
-        "Attribution methods, comma-separated: gradient, input_x_gradient, deconv, guided, guided_neg, lrp or captum:NAME.",
+        "Attribution methods, comma-separated: {names} or captum:NAME.",
         metavar="METHOD,…",
         commas=True,
+        names=METHODS,
     )
     exemplars: int = option(3, "How many of the strongest exemplars, by max and by mean, get attributions.", metavar="N")
 
@@ -155,9 +166,10 @@ class SynthesizeOptions:
 
     presets: tuple[str, ...] = option(
         ("lucid",),
-        "Presets, comma-separated: lucid, maco, yosinski-1 to yosinski-4.",
+        "Presets, comma-separated: {names}.",
         metavar="PRESET,…",
         commas=True,
+        names=PRESETS,
     )
     steps: int | None = option(None, "Steps of each synthesis; by default the preset's number for many units.", metavar="N")
     size: int | None = option(
@@ -199,6 +211,23 @@ class ComputeOptions:
     def __post_init__(self) -> None:
         _check(self.batch_size is None or self.batch_size > 0, "batch_size", self.batch_size, "a positive number")
         _check(self.workers is None or self.workers > 0, "workers", self.workers, "a positive number")
+
+
+def fitting(options: type, name: str, value: Any) -> Any:
+    """The value of an option as its field has it: a list or array becomes a tuple, a path text, and one word a tuple of words
+    (as on the command line) where the option takes several.
+    """
+    kinds = _alternatives(typing.get_type_hints(options)[name])
+    several = any(kind is tuple or get_origin(kind) is tuple for kind in kinds)
+    if isinstance(value, PurePath) and str in kinds:
+        return str(value)
+    if tuple[str, ...] in kinds and isinstance(value, str):
+        return (value,)
+    return tuple(value) if several and isinstance(value, Iterable) and not isinstance(value, str) else value
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (typing.Union, UnionType) else (hint,)
 
 
 def stored(options: Any) -> dict[str, Any]:

@@ -209,10 +209,6 @@ class LayerScan:
     sample: Float32[np.ndarray, "unit example"]
 
 
-STAGES = ("scan", "attribute", "synthesize")
-"""The names of the stages, in the order in which they run and are listed."""
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
     """One stage on one model and data set: everything that decides its result."""

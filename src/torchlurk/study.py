@@ -5,10 +5,12 @@ Opening and reading need no torch; `analyze` imports it when called.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -16,25 +18,16 @@ from PIL import Image
 
 from torchlurk.drawings import attributed, drawings_of, synthesized
 from torchlurk.errors import UnitError, nearest
-from torchlurk.input_records import InputAxes, InputStatistics, KindName
+from torchlurk.input_records import InputStatistics
 from torchlurk.jobs import Progress, Share, Silence
-from torchlurk.options import (
-    AttributeOptions,
-    ComputeOptions,
-    InputOptions,
-    Interpolation,
-    Precision,
-    ScanOptions,
-    SynthesizeOptions,
-    UnitOptions,
-)
-from torchlurk.records import Class, Exemplar, Graph, Layer, Run, Skip, Tap, UnitRecord
+from torchlurk.records import Class, Exemplar, Graph, Layer, Run, Skip, UnitRecord
 from torchlurk.rendering.attributions import Attributed, Rendering
 from torchlurk.rendering.encoding import png
 from torchlurk.rendering.labels import top_classes
 from torchlurk.rendering.syntheses import Synthesized
 from torchlurk.rendering.text import Steps
 from torchlurk.resources.documents import unit_document
+from torchlurk.stage_table import USUAL_STAGES, Settings, option_classes
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit, aliased
 
@@ -43,6 +36,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from torchlurk.server.running import Server
+
+
+Analyze = TypeVar("Analyze", bound=Callable[..., Any])
 
 
 class Study:
@@ -224,7 +220,8 @@ class UnitView:
     def to_json(self) -> dict[str, Any]:
         """The document that `torchlurk show STUDY UNIT --json` prints."""
         reader, unit = self._study.reader, Unit(self.record.layer.name, self.record.channel)
-        return unit_document(self.record, self._study.classes, reader.attributions(unit), reader.syntheses(unit))
+        made = reader.attributions(unit), reader.syntheses(unit), reader.findings(unit)
+        return unit_document(self.record, self._study.classes, *made)
 
     def attributions(self, by: str = "max", method: str | None = None) -> tuple[Attributed, ...]:
         """What in the exemplars `by` "max" or "mean" excited the unit, strongest first, by one method or all there are.
@@ -260,6 +257,19 @@ def open(path: str | Path) -> Study:
     return Study(path)
 
 
+def _with_options(function: Analyze) -> Analyze:
+    """The function, whose signature names every option of an analysis as a keyword."""
+    own = list(inspect.signature(function).parameters.values())
+    named = {one.name: one for options in option_classes() for one in fields(options)}
+    keywords = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type)
+        for name, one in named.items()
+    ]
+    function.__dict__["__signature__"] = inspect.Signature([*own[:-1], *keywords, own[-1]])
+    return function
+
+
+@_with_options
 def analyze(
     model: nn.Module | str,
     data: Any,
@@ -267,100 +277,47 @@ def analyze(
     *,
     weights: str | Path | None = None,
     stages: Sequence[str] | None = None,
-    layers: Sequence[str] = (),
-    tap: Tap = "activation",
-    top: int = 9,
-    units: Sequence[str] = (),
-    methods: Sequence[str] = AttributeOptions().methods,
-    exemplars: int = AttributeOptions().exemplars,
-    presets: Sequence[str] = SynthesizeOptions().presets,
-    steps: int | None = None,
-    size: int | None = None,
-    streams: Sequence[str] = ScanOptions().streams,
-    precision: Precision = "fp32",
-    seed: int = 0,
-    sample: int = 1024,
-    class_names: str | Sequence[str] | None = None,
-    resize: int | tuple[int, int] | None = None,
-    crop: int | tuple[int, int] | None = None,
-    interpolation: Interpolation | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    limit: int | None = None,
-    kind: KindName | None = None,
-    classes: str | Path | None = None,
-    input_axes: InputAxes | None = None,
-    tokenizer: str | Path | None = None,
-    lowercase: bool = False,
-    vocabulary: str | Path | Mapping[str, int] | Sequence[str] | None = None,
-    lines: bool = False,
-    window: int | None = None,
-    burn_in: int | None = None,
     constants: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    batch_size: int | None = None,
-    workers: int | None = None,
-    progress: Progress | None = None,
     part: str | None = None,
     merged: str | Path | None = None,
+    progress: Progress | None = None,
+    **options: Any,
 ) -> Study:
     """Finds out what every unit of the model responds to, and returns the study written at `out`.
 
     `model` is any module (left as found), or a MODEL as on the command line, with `weights`. `data` is what DATA is on the
     command line, or any map-style data set of (tensor, class) or tensor: floats (channel, height, width) are pictures,
     floats (time, channel) series, whole numbers (time,) the tokens of a text. Of a data set with normalized pictures,
-    `mean` and `std` say how they were normalized, so that they can be shown; `vocabulary` may also be the tokens
-    themselves. `constants` are arguments of the model's forward, by name, that are the same for every example. `part` does
-    the K-th of N parts of the work ("K/N") into a study of its own, which `merge` puts together with the others; a part of a
-    stage after the scan continues from the study `merged`. Running it again continues, or finds it complete. The other
-    arguments are those of `torchlurk analyze`. Raises a `TorchlurkError` that says what to do.
+    `mean` and `std` say how they were normalized, so that they can be shown; `class_names` may also be a list of names, and
+    `vocabulary` the tokens themselves. `constants` are arguments of the model's forward, by name, that are the same for
+    every example. `part` does the K-th of N parts of the work ("K/N") into a study of its own, which `merge` puts together
+    with the others; a part of a stage after the scan continues from the study `merged`. Running it again continues, or finds
+    it complete. The other keywords are the options of `torchlurk analyze`, with underscores. Raises a `TorchlurkError` that
+    says what to do.
     """
-    from torchlurk.analysis import USUAL_STAGES, analyze_model
-    from torchlurk.stages.stage import Settings
+    from torchlurk.analysis import analyze_model
 
-    settings = Settings(
-        InputOptions(
-            class_names if isinstance(class_names, str) else None,
-            resize,
-            crop,
-            interpolation,
-            tuple(mean) if mean is not None else None,
-            tuple(std) if std is not None else None,
-            limit,
-            kind,
-            str(classes) if classes is not None else None,
-            input_axes,
-            str(tokenizer) if tokenizer is not None else None,
-            lowercase,
-            str(vocabulary) if isinstance(vocabulary, (str, Path)) else None,
-            lines,
-            window,
-            burn_in,
-        ),
-        ScanOptions(tuple(layers), tap, top, tuple(streams), precision, seed, sample),
-        UnitOptions(tuple(units)),
-        AttributeOptions(tuple(methods), exemplars),
-        SynthesizeOptions(tuple(presets), steps, size),
-        ComputeOptions(device, batch_size, workers),
-    )
-    names = None if isinstance(class_names, str) else class_names
-    wanted = stages or USUAL_STAGES
-    tokens = None if isinstance(vocabulary, (str, Path)) else vocabulary
+    names, tokens = options.get("class_names"), options.get("vocabulary")
+    files = {name: value for name, value in options.items() if name not in AS_OBJECTS or isinstance(value, (str, Path))}
     analyze_model(
         model,
         data,
         Path(out),
         weights,
-        wanted,
-        settings,
+        (stages,) if isinstance(stages, str) else stages or USUAL_STAGES,
+        Settings.of(files),
         progress or Silence(),
-        names,
-        tokens,
-        constants,
+        class_names=None if "class_names" in files else names,
+        vocabulary=None if "vocabulary" in files else tokens,
+        constants=constants,
         share=Share.parse(part) if part is not None else None,
         merged=Path(merged) if merged is not None else None,
     )
     return Study(out)
+
+
+AS_OBJECTS = ("class_names", "vocabulary")
+"""Options that are files on the command line, and of which a program may give the content."""
 
 
 def merge(parts: Iterable[str | Path], *, out: str | Path, progress: Progress | None = None) -> Study:

@@ -47,13 +47,15 @@ class Seen:
     @property
     def mean(self) -> Values:
         """Mean activation; every position weighs the same."""
-        return self.pivot + self.total / self.count
+        mean: Values = self.pivot + self.total / self.count
+        return mean
 
     @property
     def std(self) -> Values:
         """Standard deviation of the activations (of the population)."""
         variance = self.squares / self.count - np.square(self.total / self.count)
-        return np.sqrt(np.maximum(variance, 0.0))
+        std: Values = np.sqrt(np.maximum(variance, 0.0))
+        return std
 
 
 def _every_layer(layer: Layer) -> bool:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 import torchlurk
 from campaigns import rectifiers
 from torchlurk.attribution.backward import attribute, attribute_pairs
-from torchlurk.attribution.methods import METHODS
 from torchlurk.errors import MissingExtraError, ModelError, OptionError, UnitError
 from torchlurk.models.survey.layers import survey
+from torchlurk.tables import METHODS
 
 REAL = torch.float64
 

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from torchlurk.attribution.methods import METHODS, ByRule, by_rules
+from torchlurk.attribution.methods import ByRule, by_rules
 from torchlurk.models.survey.layers import survey
 from torchlurk.models.taps.readout import Readout
+from torchlurk.tables import METHODS
 
 RULED = {name: one for name, one in METHODS.items() if isinstance(one, ByRule)}
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import torchlurk
 from torchlurk.anatomy import UnitPath
-from torchlurk.hierarchy.descent import PASSAGES
+from torchlurk.hierarchy.descent import passages
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.models.loading.demo import demo_network
 from torchlurk.units import Unit
@@ -60,7 +60,7 @@ def close(one: np.ndarray, other: Tensor) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", PASSAGES)
+@pytest.mark.parametrize("method", passages())
 @pytest.mark.parametrize("make", [Forked, demo_network])
 def test_a_roots_picture_equals_its_attribution(make: type[nn.Module], method: str) -> None:
     net = make().eval().to(REAL)

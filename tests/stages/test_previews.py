@@ -11,8 +11,8 @@ from torchlurk.jobs import Silence
 from torchlurk.models.survey.input_filters import input_kernels
 from torchlurk.models.survey.layers import survey
 from torchlurk.options import ComputeOptions, InputOptions, ScanOptions
+from torchlurk.stage_table import Settings
 from torchlurk.stages import previews, scan
-from torchlurk.stages.stage import Settings
 from torchlurk.store.checking import check
 from torchlurk.store.reading import Reader
 

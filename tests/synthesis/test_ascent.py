@@ -20,10 +20,11 @@ from torchlurk.synthesis.canvas import canvas
 from torchlurk.synthesis.objectives import Channel
 from torchlurk.synthesis.optimizers import Adam, GradientStep
 from torchlurk.synthesis.parameterizations import Fourier, Pixels
-from torchlurk.synthesis.presets import LUCID, MACO, PRESETS, Preset
+from torchlurk.synthesis.presets import LUCID, MACO, Preset
 from torchlurk.synthesis.regularizers import TotalVariation, Within
 from torchlurk.synthesis.synthesize import Synthesizer
 from torchlurk.synthesis.transforms import Jitter, Pad, Views
+from torchlurk.tables import PRESETS
 
 SIDE = 16
 MEAN, STD = (0.4, 0.45, 0.5), (0.2, 0.25, 0.3)

@@ -10,9 +10,10 @@ from torchlurk.errors import OptionError
 from torchlurk.synthesis.objectives import Channel, Neuron
 from torchlurk.synthesis.optimizers import Adam, GradientStep, NAdam, TargetStep
 from torchlurk.synthesis.parameterizations import Fourier, Phase, Pixels
-from torchlurk.synthesis.presets import LUCID, PRESETS, preset
+from torchlurk.synthesis.presets import LUCID, preset
 from torchlurk.synthesis.regularizers import Blur, Clip, Decay, SmallContribution, SmallNorm
 from torchlurk.synthesis.transforms import Crop, Jitter, Pad, Rotate, Scale, Views
+from torchlurk.tables import PRESETS
 
 
 def test_there_are_six() -> None:

@@ -18,8 +18,9 @@ from torchlurk.models.loading.extras import import_torchvision
 from torchlurk.synthesis.objectives import Channel, Diversity, Neuron
 from torchlurk.synthesis.optimizers import Adam, GradientStep
 from torchlurk.synthesis.parameterizations import Fourier, Pixels
-from torchlurk.synthesis.presets import LUCID, MACO, PRESETS, Preset
+from torchlurk.synthesis.presets import LUCID, MACO, Preset
 from torchlurk.synthesis.synthesize import IMAGENET, Synthesizer
+from torchlurk.tables import PRESETS
 from torchlurk.units import Unit
 
 SIDE = 16

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from torchlurk.attribution import rules
 from torchlurk.attribution.captum_methods import CaptumMethod
-from torchlurk.attribution.relevance import relevance
 from torchlurk.errors import OptionError, nearest
 from torchlurk.models.taps.backward_rules import Rule, Rules
 from torchlurk.models.taps.readout import Readout
+from torchlurk.tables import METHODS
 
 Inputs = Float[Tensor, "pair ..."]
 Method = Callable[[Readout, Inputs, Int[Tensor, " pair"], Int[Tensor, " pair"] | None], tuple[Inputs, Float[Tensor, " pair"]]]
@@ -111,15 +111,11 @@ class _Way:
         return (self.method.at_unit or self.method.rule)(signal, slope)
 
 
-METHODS: dict[str, Method] = {
-    "gradient": ByRule(rules.gradient),
-    "input_x_gradient": ByRule(rules.gradient, times_input=True),
-    "deconv": ByRule(rules.deconv),
-    "guided": ByRule(rules.guided),
-    "guided_neg": ByRule(rules.guided_neg, at_unit=rules.gradient),
-    "lrp": relevance,
-}
-"""All but Captum's, which are named `captum:` and the class."""
+GRADIENT = ByRule(rules.gradient)
+INPUT_X_GRADIENT = ByRule(rules.gradient, times_input=True)
+DECONV = ByRule(rules.deconv)
+GUIDED = ByRule(rules.guided)
+GUIDED_NEG = ByRule(rules.guided_neg, at_unit=rules.gradient)
 
 
 def method(name: str) -> Method:
@@ -128,4 +124,5 @@ def method(name: str) -> Method:
         return CaptumMethod.named(name.removeprefix(CAPTUM))
     if name not in METHODS:
         raise OptionError(f"no method '{name}'{nearest(name, METHODS)}", f"use {', '.join(METHODS)} or captum:NAME")
-    return METHODS[name]
+    found: Method = METHODS[name]
+    return found

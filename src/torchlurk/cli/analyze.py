@@ -7,21 +7,37 @@ from typing import Any
 
 import click
 
-from torchlurk.cli.flags import collect, flags
+from torchlurk.cli.flags import Flag, added_flags, flags
 from torchlurk.cli.progress import watcher
 from torchlurk.cli.summary import summary
 from torchlurk.errors import OptionError
 from torchlurk.jobs import Share
-from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, ScanOptions, SynthesizeOptions, UnitOptions
+from torchlurk.stage_table import STAGES, USUAL_STAGES, Settings, option_classes
 
 
-@click.command("analyze")
+class Analyze(click.Command):
+    """With flags for the options of stages that a program has added."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Asked for when a line is read and when help is printed."""
+        *own, help = super().get_params(ctx)
+        added = [one for options in option_classes() if options not in OPTIONS for one in added_flags(options)]
+        return [*own, *added, help]
+
+
+OPTIONS = option_classes()
+
+
+@click.command("analyze", cls=Analyze)
 @click.argument("model")
 @click.argument("data")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="STUDY", help="The study to write, NAME.lurk.")
 @click.option("--weights", metavar="FILE", help="Weights: .safetensors or a .pt/.pth state_dict; 'random' for a trial run.")
 @click.option(
-    "--stages", metavar="STAGE,…", help="Which of scan, attribute and synthesize to run, comma-separated.  [default: scan]"
+    "--stages",
+    cls=Flag,
+    told=lambda: f"Which stages to run, comma-separated: {', '.join(STAGES)}.  [default: {', '.join(USUAL_STAGES)}]",
+    metavar="STAGE,…",
 )
 @click.option("--part", metavar="K/N", help="Do only the K-th of N parts of the work; torchlurk merge puts them together.")
 @click.option(
@@ -33,7 +49,7 @@ from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, Sc
 )
 @click.option("--serve", is_flag=True, help="Serve the app during the analysis and afterwards, until Ctrl-C.")
 @click.option("--port", default=8000, show_default=True, help="The port of --serve; if it is taken, the next free one.")
-@flags(ScanOptions, UnitOptions, AttributeOptions, SynthesizeOptions, InputOptions, ComputeOptions)
+@flags(*OPTIONS)
 def command(
     model: str,
     data: str,
@@ -53,19 +69,10 @@ def command(
     .npy, .npz, .ts or .csv files; a .csv with the header path,class; or demo. Rerun the same command to
     continue after an interruption.
     """
-    from torchlurk.analysis import USUAL_STAGES, analyze_model
-    from torchlurk.stages.stage import Settings
+    from torchlurk.analysis import analyze_model
 
     share = Share.parse(part) if part is not None else None
-
-    settings = Settings(
-        collect(InputOptions, given),
-        collect(ScanOptions, given),
-        collect(UnitOptions, given),
-        collect(AttributeOptions, given),
-        collect(SynthesizeOptions, given),
-        collect(ComputeOptions, given),
-    )
+    settings = Settings.of(given)
     wanted = [stage.strip() for stage in stages.split(",")] if stages else USUAL_STAGES
     if not serve:
         analyze_model(model, data, out, weights, wanted, settings, watcher(), share=share, merged=merged)

@@ -28,7 +28,7 @@ def command(out: Path, port: int, no_serve: bool) -> None:
     """Analyze the demo, a small network that classifies drawn objects, and open the app. Needs no download."""
     from torchlurk.analysis import analyze_model
     from torchlurk.options import ScanOptions
-    from torchlurk.stages.stage import Settings
+    from torchlurk.stage_table import Settings
 
     def run() -> None:
         analyze_model("demo", "demo", out, None, ("scan", "attribute"), Settings(), watcher())

@@ -5,10 +5,13 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
+
+from torchlurk.options import help_of
 
 Options = TypeVar("Options")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -56,17 +59,34 @@ class Extent(click.ParamType):  # type: ignore[type-arg]
         return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
 
 
+class Flag(click.Option):
+    """A flag whose help names what is there when it is printed: a program may add to tables."""
+
+    def __init__(self, *declarations: Any, told: Callable[[], str], **attributes: Any) -> None:
+        super().__init__(*declarations, **attributes)
+        self._told = told
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Its line in the help."""
+        self.help = self._told()
+        return super().get_help_record(ctx)
+
+
 def flags(*classes: type) -> Callable[[Decorated], Decorated]:
     """A decorator that adds a flag for every field of the options classes, in their order."""
 
     def decorate(command: Decorated) -> Decorated:
         for options_class in reversed(classes):
-            hints = typing.get_type_hints(options_class)
-            for one in reversed(fields(options_class)):
-                command = _flag(one.name, hints[one.name], one.default, one.metadata)(command)
+            for declarations, attributes in reversed(_flags(options_class)):
+                command = click.option(*declarations, cls=Flag, **attributes)(command)
         return command
 
     return decorate
+
+
+def added_flags(options_class: type) -> list[click.Option]:
+    """The flags of an options class that a program has added after the command was made."""
+    return [Flag(declarations, **attributes) for declarations, attributes in _flags(options_class)]
 
 
 def collect(options_class: type[Options], given: dict[str, Any]) -> Options:
@@ -74,21 +94,27 @@ def collect(options_class: type[Options], given: dict[str, Any]) -> Options:
     return options_class(**{one.name: given[one.name] for one in fields(options_class)})  # type: ignore[arg-type]
 
 
-def _flag(name: str, hint: Any, default: Any, metadata: Any) -> Callable[[Decorated], Decorated]:
+def _flags(options_class: type) -> list[tuple[list[str], dict[str, Any]]]:
+    """How each flag is declared: its name, and what click is told of it."""
+    hints = typing.get_type_hints(options_class)
+    return [_flag(one.name, hints[one.name], one.default, one.metadata) for one in fields(options_class)]
+
+
+def _flag(name: str, hint: Any, default: Any, metadata: Any) -> tuple[list[str], dict[str, Any]]:
+    declared = [f"--{name.replace('_', '-')}"]
+    told: dict[str, Any] = {"told": partial(help_of, metadata)}
+    if hint is bool:
+        return declared, told | {"is_flag": True, "default": default}
     kind = _kind(hint)
     commas = bool(metadata.get("commas"))
     repeated = hint == tuple[str, ...] and not commas
-    if hint is bool:
-        return click.option(f"--{name.replace('_', '-')}", is_flag=True, default=default, help=metadata["help"])
-    return click.option(
-        f"--{name.replace('_', '-')}",
-        type=Words() if commas else kind,
-        default=",".join(default) if commas else default,
-        multiple=repeated,
-        metavar=metadata["metavar"],
-        help=metadata["help"],
-        show_default=default is not None and not repeated,
-    )
+    return declared, told | {
+        "type": Words() if commas else kind,
+        "default": ",".join(default) if commas else default,
+        "multiple": repeated,
+        "metavar": metadata["metavar"],
+        "show_default": default is not None and not repeated,
+    }
 
 
 def _kind(hint: Any) -> Any:

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from torchlurk.anatomy import INPUT, UnitPath
 from torchlurk.attribution import rules
-from torchlurk.attribution.methods import METHODS, ByRule
+from torchlurk.attribution.methods import ByRule
 from torchlurk.attribution.relevance import relevance
 from torchlurk.errors import OptionError, UnitError, nearest
 from torchlurk.hierarchy.segments import Fed, Maps, Segments
 from torchlurk.models.taps.backward_rules import Rule
+from torchlurk.tables import METHODS
 from torchlurk.units import Unit
 
 
@@ -32,21 +33,22 @@ class Passage:
     relevance: bool = False
 
 
-PASSAGES = {
-    name: Passage(method.rule, method.at_unit or method.rule)
-    for name, method in METHODS.items()
-    if isinstance(method, ByRule) and not method.times_input
-} | {name: Passage(rules.gradient, rules.gradient, relevance=True) for name, method in METHODS.items() if method is relevance}
-"""By the name of the method that draws it."""
+def passages() -> dict[str, Passage]:
+    """By the name of the method that draws it: those of rules, and relevance."""
+    by_rule = {name: one for name, one in METHODS.items() if isinstance(one, ByRule) and not one.times_input}
+    found = {name: Passage(one.rule, one.at_unit or one.rule) for name, one in by_rule.items()}
+    relevant = [name for name, one in METHODS.items() if one is relevance]
+    return found | {name: Passage(rules.gradient, rules.gradient, relevance=True) for name in relevant}
 
 
 def passage(method: str) -> Passage:
     """The passage of that name; raises `OptionError` for none."""
-    if method not in PASSAGES:
+    known = passages()
+    if method not in known:
         raise OptionError(
-            f"method '{method}' cannot draw pictures along a path{nearest(method, PASSAGES)}", f"use {', '.join(PASSAGES)}"
+            f"method '{method}' cannot draw pictures along a path{nearest(method, known)}", f"use {', '.join(known)}"
         )
-    return PASSAGES[method]
+    return known[method]
 
 
 @dataclass(slots=True)

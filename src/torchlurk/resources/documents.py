@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -37,8 +37,9 @@ def unit_document(
     classes: Sequence[Class],
     attributions: Sequence[Attribution] = (),
     syntheses: Sequence[Synthesis] = (),
+    findings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What `torchlurk show STUDY UNIT --json` prints."""
+    """What `torchlurk show STUDY UNIT --json` prints; `findings` is in it where there are some."""
     return {
         "layer": record.layer.name,
         "channel": record.channel,
@@ -54,6 +55,7 @@ def unit_document(
             "attributions": [_attribution(one) for one in attributions],
             "syntheses": [_synthesis(one) for one in syntheses],
         },
+        **({"findings": dict(findings)} if findings else {}),
     }
 
 

@@ -105,7 +105,7 @@ def _covering(reader: Reader, counts: dict[int, tuple[int, int]]) -> list[dict[s
     every = sum(one > 0 for one in alive), sum(alive)
     found = []
     for stage in stages(reader):
-        layers, units = queries.pictured(reader, stage["stage"]) if stage["stage"] in queries.PICTURES_OF else every
+        layers, units = every if stage["stage"] == "scan" else queries.pictured(reader, stage["stage"])
         found.append(stage | {"covers": {"layers": [layers, every[0]], "units": [units, every[1]]}})
     return found
 

@@ -64,7 +64,8 @@ def _reduce(maps: Float32[Tensor, "batch unit position"], pivot: Float32[Tensor,
 
 def finite(maps: Float[Tensor, "batch unit position"], pivot: Float32[Tensor, " unit"]) -> Bool[Tensor, "batch unit"]:
     """Of each row what `Rows` calls so."""
-    return torch.linalg.vector_norm(maps.float() - pivot[:, None], dim=-1).square().isfinite()
+    norms: Tensor = torch.linalg.vector_norm(maps.float() - pivot[:, None], dim=-1)
+    return norms.square().isfinite()
 
 
 def _joined(pieces: Iterable[Rows]) -> Rows:

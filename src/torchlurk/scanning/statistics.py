@@ -91,8 +91,19 @@ class Moments:
         unseen = self.rows == 0
         low, high = (edge.double().masked_fill(unseen, torch.nan) for edge in (self.min, self.max))
         class_max, class_mean = classes.means(of)
-        own = (self.rows, counts, self.pivot, self.sum, self.squares, self.active, low, high)
-        return Seen(*(one.cpu().numpy() for one in own), class_max, class_mean, sample.by_unit())
+        return Seen(
+            rows=self.rows.cpu().numpy(),
+            count=counts.cpu().numpy(),
+            pivot=self.pivot.cpu().numpy(),
+            total=self.sum.cpu().numpy(),
+            squares=self.squares.cpu().numpy(),
+            active=self.active.cpu().numpy(),
+            min=low.cpu().numpy(),
+            max=high.cpu().numpy(),
+            class_max=class_max,
+            class_mean=class_mean,
+            sample=sample.by_unit(),
+        )
 
 
 @dataclass(slots=True)

@@ -14,17 +14,16 @@ from torchlurk.errors import MismatchError, StudyError
 from torchlurk.jobs import Progress
 from torchlurk.options import AttributeOptions, ScanOptions, UnitOptions
 from torchlurk.records import Layer, MethodCheck
+from torchlurk.stage_table import STAGES, Settings
 from torchlurk.stages.attribute import CHANGED_TOLD, begun, note_of_changed, undefined
 from torchlurk.stages.conclusions import FIELD_METHOD, Rows, resting_on
 from torchlurk.stages.mismatch import differences
 from torchlurk.stages.parts import AGAIN, Part
-from torchlurk.stages.stage import Settings, now, units_asked
+from torchlurk.stages.stage import now, units_asked
 from torchlurk.store import queries
-from torchlurk.store.merging import copy_study, exemplars_up_to, new_study, take_attributions, take_syntheses
+from torchlurk.store.merging import copy_study, exemplars_up_to, new_study
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
-
-TAKEN = {"attribute": take_attributions, "synthesize": take_syntheses}
 
 
 def merge_pictures(parts: Sequence[Part], out: Path, progress: Progress) -> None:
@@ -69,7 +68,7 @@ def _merge(parts: Sequence[Part], place: Path, progress: Progress) -> None:
         for part in parts:
             with writer.transaction():
                 for stage in stages:
-                    TAKEN[stage](writer, part.reader)
+                    STAGES[stage].merge(writer, part.reader, stage)
                 _take_notes(writer, part)
             progress.advance(1)
         progress.end()

@@ -11,6 +11,7 @@ from torchlurk.errors import MismatchError, OptionError, StudyError
 from torchlurk.jobs import Share
 from torchlurk.options import stored
 from torchlurk.records import Portion, Run
+from torchlurk.stage_table import STAGES
 from torchlurk.stages.mismatch import differences, differing_options
 from torchlurk.stages.stage import Task
 from torchlurk.store.connections import holds_nothing
@@ -62,10 +63,8 @@ def asked(task: Task, stages: Sequence[str]) -> dict[str, Any]:
         return {}
     settings = task.settings
     chosen = {"layers": list(settings.scan.layers)} | stored(settings.units)
-    if "attribute" in stages:
-        chosen |= stored(settings.attribute)
-    if "synthesize" in stages:
-        chosen |= {"presets": list(settings.synthesize.presets)}
+    for stage in stages:
+        chosen |= STAGES[stage].asked_alike(settings.of_stage(stage))
     return chosen
 
 

@@ -24,30 +24,11 @@ from torchlurk.models.loading.placement import place
 from torchlurk.models.survey.input_axes import CANDIDATES, axes_of
 from torchlurk.models.survey.layers import choose
 from torchlurk.models.taps.arguments import Arguments, called_with
-from torchlurk.options import (
-    AttributeOptions,
-    ComputeOptions,
-    InputOptions,
-    Precision,
-    ScanOptions,
-    SynthesizeOptions,
-    UnitOptions,
-)
+from torchlurk.options import Precision
 from torchlurk.records import Layer, Run
+from torchlurk.stage_table import Settings
 from torchlurk.store.writing import Writer
 from torchlurk.units import Unit
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that was asked for, but for the model and the data."""
-
-    inputs: InputOptions = field(default_factory=InputOptions)
-    scan: ScanOptions = field(default_factory=ScanOptions)
-    units: UnitOptions = field(default_factory=UnitOptions)
-    attribute: AttributeOptions = field(default_factory=AttributeOptions)
-    synthesize: SynthesizeOptions = field(default_factory=SynthesizeOptions)
-    compute: ComputeOptions = field(default_factory=ComputeOptions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from torchlurk.records import Layer, Portion
-from torchlurk.store import columns, rows, statistics
+from torchlurk.store import columns, findings, rows, statistics
 from torchlurk.store.columns import DamageError
 from torchlurk.store.portions import load_portion, to_batch_size, to_portion
 from torchlurk.store.progress import piece_sizes
@@ -267,6 +267,7 @@ EXAMINATIONS: Mapping[str, Callable[[sqlite3.Connection], Iterator[str]]] = {
     "units": _units,
     "blobs": _blobs,
     "statistics": statistics.examine,
+    "what other stages found": findings.examine,
     "ranks": _ranks,
     "the order of exemplars": _order,
     "positions and boxes": _places,

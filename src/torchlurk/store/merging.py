@@ -110,7 +110,7 @@ def take_traces(writer: Writer, reader: Reader) -> None:
             own.executemany(rows.insert("trace", 6), found)
 
 
-def take_attributions(writer: Writer, reader: Reader) -> None:
+def take_attributions(writer: Writer, reader: Reader, stage: str) -> None:
     """Adds the attributions that are lacking here, and what boxes alone excite."""
     columns = "layer, channel, ranking, rank, method, x0, y0, x1, y1, scale, kept, picture"
     _take_pictured(writer, reader, "attribution", columns)
@@ -122,10 +122,17 @@ def take_attributions(writer: Writer, reader: Reader) -> None:
         )
 
 
-def take_syntheses(writer: Writer, reader: Reader) -> None:
+def take_syntheses(writer: Writer, reader: Reader, stage: str) -> None:
     """Adds the syntheses that are lacking here."""
     columns = "layer, channel, preset, activation, ratio, percentile, robustness, marked, seed, steps, picture"
     _take_pictured(writer, reader, "synthesis", columns)
+
+
+def take_findings(writer: Writer, reader: Reader, stage: str) -> None:
+    """Adds what a stage from outside the package found and is lacking here."""
+    with reader.reading() as db, writer.writing() as own:
+        found = db.execute("SELECT stage, layer, channel, content FROM finding WHERE stage = ?", (stage,))
+        own.executemany("INSERT OR IGNORE INTO finding VALUES (?, ?, ?, ?)", found)
 
 
 def _take_pictured(writer: Writer, reader: Reader, table: str, columns: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from torchlurk.records import Synthesis
+from torchlurk.stage_table import STAGES
 from torchlurk.store import columns
 from torchlurk.store.reading import Reader
 from torchlurk.store.results import SYNTHESIS_COLUMNS, synthesis_of
@@ -14,9 +15,6 @@ from torchlurk.store.sequences import has_sequences, load_description
 
 ENDINGS = dict(zip(MEDIA_TYPES, ("jpg", "png", "webp"), strict=True))
 """Of file names, by media type."""
-
-PICTURES_OF = {"attribute": "attribution", "synthesize": "synthesis"}
-"""By stage, the table of what it makes of units."""
 
 DEAD = "fraction_active = 0 AND min IS max"
 """Of the table `unit`: never above zero, and the same everywhere."""
@@ -165,12 +163,15 @@ def unit_counts(reader: Reader) -> dict[int, tuple[int, int]]:
 
 
 def pictured(reader: Reader, stage: str) -> tuple[int, int]:
-    """How many layers and how many units that are not dead have pictures of a stage after the scan."""
-    table = PICTURES_OF[stage]
-    made = f"EXISTS (SELECT 1 FROM {table} AS made WHERE made.layer = unit.layer AND made.channel = unit.channel)"
+    """How many layers and how many units that are not dead a stage after the scan has made something of."""
+    declared = STAGES.get(stage)
+    table, of = (declared.pictures, "") if declared and declared.pictures else ("finding", " AND made.stage = ?")
+    made = f"EXISTS (SELECT 1 FROM {table} AS made WHERE made.layer = unit.layer AND made.channel = unit.channel{of})"
     with reader.reading() as db:
+        if of and not has_sequences(db):  # a study of the first format
+            return 0, 0
         query = f"SELECT count(DISTINCT layer), count(*) FROM unit WHERE ({DEAD}) IS NOT 1 AND {made}"
-        layers, units = db.execute(query).fetchone()
+        layers, units = db.execute(query, (stage,) if of else ()).fetchone()
         return layers, units
 
 

@@ -32,6 +32,7 @@ from torchlurk.records import (
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
 from torchlurk.store.exemplars import load_best, load_exemplars
+from torchlurk.store.findings import load_findings
 from torchlurk.store.portions import load_batch_size, load_portion
 from torchlurk.store.progress import load_progress
 from torchlurk.store.results import (
@@ -319,6 +320,11 @@ class Reader(Snapshots):
         """All attributions of a unit, by ranking, rank and method; raises `UnitError` where there is no such layer."""
         with self.reading() as db:
             return load_attributions(db, self._layer(db, unit.layer)[0], unit.channel)
+
+    def findings(self, unit: Unit) -> dict[str, Any]:
+        """What stages from outside the package found of a unit, by stage."""
+        with self.reading() as db:
+            return load_findings(db, self._layer(db, unit.layer)[0], unit.channel)
 
     def checks(self, layer: str) -> tuple[MethodCheck, ...]:
         """How the methods did on a layer, by name."""

@@ -12,7 +12,6 @@ import numpy as np
 
 from torchlurk.input_records import InputStatistics
 from torchlurk.records import (
-    STAGES,
     Graph,
     Layer,
     LayerScan,
@@ -22,6 +21,7 @@ from torchlurk.records import (
     Ranking,
     Run,
 )
+from torchlurk.stage_table import STAGES
 from torchlurk.store import columns
 from torchlurk.store.columns import DamageError
 from torchlurk.store.schema import RANKINGS

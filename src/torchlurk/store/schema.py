@@ -269,6 +269,14 @@ VERSION_2 = (
     numbers BLOB NOT NULL,
     PRIMARY KEY (layer, name)
 ) STRICT""",
+    """CREATE TABLE finding (
+    stage TEXT NOT NULL REFERENCES run (stage),
+    layer INTEGER NOT NULL,
+    channel INTEGER NOT NULL,
+    content TEXT NOT NULL,
+    PRIMARY KEY (stage, layer, channel),
+    FOREIGN KEY (layer, channel) REFERENCES unit (layer, channel)
+) STRICT, WITHOUT ROWID""",
     """CREATE TABLE remark (
     layer TEXT NOT NULL,
     channel INTEGER NOT NULL CHECK (channel >= 0),

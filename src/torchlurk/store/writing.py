@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -26,9 +27,11 @@ from torchlurk.records import (
     StageCount,
     Synthesis,
 )
+from torchlurk.stage_table import STAGES
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
 from torchlurk.store.connections import translated
+from torchlurk.store.findings import forget_findings, store_finding
 from torchlurk.store.portions import load_batch_size, store_batch_size, store_portion
 from torchlurk.store.progress import forget_progress, load_progress, store_progress
 from torchlurk.store.results import store_attributions, store_check, store_count, store_picture, store_synthesis
@@ -36,32 +39,6 @@ from torchlurk.store.scans import store_scan
 from torchlurk.store.sequences import store_description, store_sequences, store_streams, store_traces
 from torchlurk.store.transactions import Transactions
 from torchlurk.units import Unit
-
-RESULTS = {
-    "attribute": ("attribution", "method_check", "effective_field"),
-    "synthesize": ("synthesis",),
-    "scan": (
-        "attribution",
-        "method_check",
-        "effective_field",
-        "synthesis",
-        "example_picture",
-        "sequence",
-        "prediction",
-        "picture",
-        "trace",
-        "exemplar",
-        "response",
-        "class_profile",
-        "unit_statistic",
-        "unit",
-        "provisional",
-        "kernel",
-        "input_statistics",
-        "sample",
-    ),
-}
-"""The tables that hold a stage's results or what was made from them, each before those it refers to."""
 
 
 class Writer(Transactions):
@@ -134,7 +111,8 @@ class Writer(Transactions):
 
     def _drop_stage(self, stage: str) -> None:
         forget_progress(self._db, stage)
-        for table in RESULTS.get(stage, ()):
+        forget_findings(self._db, stage)
+        for table in STAGES[stage].tables if stage in STAGES else ():
             self._db.execute(f"DELETE FROM {table}")
 
     def save_progress(self, stage: str, done: Sequence[Shard], state: Mapping[str, np.ndarray]) -> None:
@@ -350,6 +328,13 @@ class Writer(Transactions):
             self._db.execute("DELETE FROM effective_field WHERE layer = ?", (self._layer_id(layer),))
             if field is not None:
                 self.write_effective_field(layer, *field)
+
+    def write_finding(self, stage: str, unit: Unit, content: Any) -> None:
+        """Records what a begun stage from outside the package found of a unit: anything that JSON can hold. What it found
+        before is replaced.
+        """
+        with self.transaction():
+            store_finding(self._db, stage, self._layer_id(unit.layer), unit.channel, content)
 
     def write_check(self, layer: str, check: MethodCheck) -> None:
         """Records how a method did on a layer."""

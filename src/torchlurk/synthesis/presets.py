@@ -1,11 +1,11 @@
 """The ways of making pictures by name: each is a parameterization, an objective, transforms, a climb and regularizers.
 
-A preset of one's own is a `Preset` with other parts; `register` is not needed: wherever a name goes, a `Preset` goes too.
+A preset of one's own is a `Preset` with other parts: wherever a name goes, a `Preset` goes too, and in
+`torchlurk.tables.PRESETS` it is known by its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torchlurk.errors import OptionError, nearest
@@ -14,6 +14,7 @@ from torchlurk.synthesis.optimizers import Adam, Climb, GradientStep, NAdam, Tar
 from torchlurk.synthesis.parameterizations import Fourier, Parameterization, Phase, Pixels
 from torchlurk.synthesis.regularizers import Blur, Clip, Correction, Decay, Penalty, SmallContribution, SmallNorm
 from torchlurk.synthesis.transforms import Crop, Jitter, Pad, Rotate, Scale, Views
+from torchlurk.tables import PRESETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +95,10 @@ def _yosinski(
     )
 
 
-PRESETS: Mapping[str, Preset] = {
-    one.name: one
-    for one in (
-        LUCID,
-        MACO,
-        _yosinski(1, TargetStep(100, 2.0, GENTLE), 500, blur=0.5, norm=50),
-        _yosinski(2, GradientStep(100, STEEP), 750, decay=0.3, norm=20),
-        _yosinski(3, GradientStep(100, STEEP), 1000, decay=0.0001, blur=1.0),
-        _yosinski(4, TargetStep(1e8, 2.0, GENTLE), 1000, blur=0.5, contribution=90),
-    )
-}
-"""All presets by name."""
+YOSINSKI_1 = _yosinski(1, TargetStep(100, 2.0, GENTLE), 500, blur=0.5, norm=50)
+YOSINSKI_2 = _yosinski(2, GradientStep(100, STEEP), 750, decay=0.3, norm=20)
+YOSINSKI_3 = _yosinski(3, GradientStep(100, STEEP), 1000, decay=0.0001, blur=1.0)
+YOSINSKI_4 = _yosinski(4, TargetStep(1e8, 2.0, GENTLE), 1000, blur=0.5, contribution=90)
 
 
 def preset(name: str | Preset) -> Preset:
@@ -114,4 +107,5 @@ def preset(name: str | Preset) -> Preset:
         return name
     if name not in PRESETS:
         raise OptionError(f"there is no preset '{name}'{nearest(name, PRESETS)}", f"available: {', '.join(PRESETS)}")
-    return PRESETS[name]
+    found: Preset = PRESETS[name]
+    return found

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from starlette.responses import JSONResponse, Response
 
 from torchlurk.errors import DataError, NoModelError, OptionError
-from torchlurk.hierarchy.descent import PASSAGES
+from torchlurk.hierarchy.descent import passages
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.inputs.pictures.decoding import decode_bytes, eight_bit
 from torchlurk.model_session import ModelSession, Picture
@@ -56,7 +56,7 @@ def image_routes(desk: ModelWorker) -> APIRouter:
             {
                 "model": bench.name,
                 "input": list(bench.study.input_shape()),
-                "methods": list(PASSAGES),
+                "methods": list(passages()),
                 "examples": examples,
                 "gallery": image_page.gallery(bench.study, examples),
             }

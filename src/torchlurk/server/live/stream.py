@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from torchlurk.errors import BusyError, DataError, OptionError, StudyError, TorchlurkError
-from torchlurk.hierarchy.descent import PASSAGES
+from torchlurk.hierarchy.descent import passages
 from torchlurk.model_session import ModelSession, Picture
 from torchlurk.resources import image_page
 from torchlurk.resources.documents import number
@@ -98,7 +98,7 @@ async def _serve(desk: ModelWorker, socket: WebSocket, sight: _Sight) -> None:
     with suppress(WebSocketDisconnect, RuntimeError):  # it has gone: starlette says so in the one way or the other
         layers = await desk.ask(lambda: _layers(sight.bench))
         examples = await desk.ask(lambda: _examples(sight.bench))
-        greeting = {"model": sight.bench.name, "layers": layers, "methods": list(PASSAGES), "examples": examples}
+        greeting = {"model": sight.bench.name, "layers": layers, "methods": list(passages()), "examples": examples}
         await socket.send_text(json.dumps(greeting))
     tasks = [asyncio.create_task(one) for one in (_read(socket, sight), _answer(desk, socket, sight))]
     try:
