@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +42,17 @@ def test_bars_are_in_proportion() -> None:
     assert bar(0.0, 10) == ""
     assert bar(1 / 16, 2) == "▏"
     assert bar(7.0, 3) == "███"
+
+
+def test_bars_of_negative_values_end_at_zero(make_record: Make, make_classes: Make) -> None:
+    values = np.float32([3.0, 1.0, -1.0])
+    record = replace(make_record(), classes={"max": values, "mean": values})
+    block = describe(record, make_classes(3)).split("Classes by mean of the")[1].splitlines()[1:4]
+    (zero,) = {line.index("│") for line in block}
+    lengths = [(line[:zero].count("█"), line[zero:].count("█")) for line in block]
+    assert abs(lengths[0][1] - 3 * lengths[1][1]) <= 2  # a bar is whole columns and an eighth
+    assert abs(lengths[1][1] - lengths[2][0]) <= 1
+    assert lengths[0][0] == lengths[1][0] == lengths[2][1] == 0
 
 
 @given(st.text(max_size=40), st.integers(1, 30))

@@ -20,7 +20,8 @@ def summary(path: Path) -> str:
         lines = [f"{path}: {len(study.layers)} layers, {units:,} units, {study.reader.example_count():,} examples"]
         lines += _skipped(study)
         lines += [f"note: {note}" for note in study.notes]
-        lines += ["", "Look at a unit (the most selective ones of the last layers):"]
+        chosen = "most selective" if any(study.reader.classes()) else "strongest"
+        lines += ["", f"Look at a unit (the {chosen} of each of the last layers):"]
         lines += [f"  torchlurk show {path} {unit} --out unit.png" for unit in most_selective(study)]
         lines += ["", "Look at all of them:", f"  torchlurk serve {path}"]
         words = WORDS[study.reader.inputs().kind]

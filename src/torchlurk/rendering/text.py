@@ -168,15 +168,24 @@ def _step(
 
 
 def _bars(bars: Sequence[tuple[str, float]], columns: int) -> list[str]:
-    """Label, bar and value; bars begin at zero, or at the smallest value where any is negative."""
+    """Label, value and bar; bars begin at zero, those of negative values to the left of a line."""
     values = [labels.number(value) for _, value in bars]
     value_columns = max(map(len, values))
     label_columns = min(math.floor(LABEL_SHARE * columns), max(display_columns(clean(label)) for label, _ in bars))
     room = max(1, min(BAR_COLUMNS, columns - label_columns - value_columns - 2 * len(GAP)))
     low, high = min(0.0, *(value for _, value in bars)), max(0.0, *(value for _, value in bars))
     reach = (high - low) or 1.0
+    left = round(room * -low / reach)
     return [
         f"{_padded(shortened(label, label_columns), label_columns)}{GAP}"
-        f"{_padded(written, value_columns, right=True)}{GAP}{bar((value - low) / reach, room)}"
+        f"{_padded(written, value_columns, right=True)}{GAP}{_signed_bar(value / reach, left, room)}"
         for (label, value), written in zip(bars, values, strict=True)
     ]
+
+
+def _signed_bar(share: float, left: int, columns: int) -> str:
+    """A bar from zero, which is after `left` of the columns, to that share of all of them; no line where zero is the edge."""
+    if not left:
+        return bar(share, columns)
+    below = round(max(0.0, -share) * columns)
+    return " " * (left - below) + EIGHTHS[-1] * below + "\N{BOX DRAWINGS LIGHT VERTICAL}" + bar(share, columns)

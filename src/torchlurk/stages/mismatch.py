@@ -13,10 +13,15 @@ def differences(left: Run, right: Run, words: tuple[str, str]) -> list[str]:
     """Each thing that decides results and is not the same, with what it is in both, after the words for them."""
     found = []
     if left.model_fingerprint != right.model_fingerprint:
-        found.append(f"the model's weights ({words[0]} {left.model}, {words[1]} {right.model})")
+        found.append(_named("the model's weights", left.model, right.model, words))
     if left.data_fingerprint != right.data_fingerprint:
-        found.append(f"the data ({words[0]} {left.data}, {words[1]} {right.data})")
+        found.append(_named("the data, or how it is cut and read", left.data, right.data, words))
     return found + differing_options(left.options, right.options, words)
+
+
+def _named(what: str, left: str, right: str, words: tuple[str, str]) -> str:
+    """What differs, with its name in both runs, or with its name once, which then says nothing."""
+    return f"{what} ({left} is not the same in both)" if left == right else f"{what} ({words[0]} {left}, {words[1]} {right})"
 
 
 def differing_options(left: Mapping[str, Any], right: Mapping[str, Any], words: tuple[str, str]) -> list[str]:
