@@ -3,25 +3,65 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
+import inspect
 import io
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
+from types import CodeType
+from typing import Any
 
+import jaxtyping
 import numpy as np
 import psutil
 import pytest
 from filelock import FileLock
-from jaxtyping import install_import_hook
 
 # What fails in a part of a campaign is told as in a test.
 pytest.register_assert_rewrite("campaigns")
 
+CHECKED_CALLS = 3
+"""So many calls of each function have their axes and types checked, the first ones in each test: checking them all takes two
+thirds of the tests' time, most of it where a function is made anew in each call of another.
+"""
+
+_calls: Counter[CodeType] = Counter()
+_jaxtyped = jaxtyping.jaxtyped
+
+
+def _checked_at_first(*, typechecker: Any) -> Callable[[Any], Any]:
+    """`jaxtyping.jaxtyped` for the first calls in a test."""
+    whole = _jaxtyped(typechecker=typechecker)
+
+    def decorated(made: Any) -> Any:
+        if inspect.isclass(made):
+            if is_dataclass(made) and "__init__" in vars(made):
+                made.__init__ = decorated(made.__init__)
+            return made
+        code = made.__code__
+        if _calls[code] >= CHECKED_CALLS:
+            return made
+        checked = whole(made)
+
+        @functools.wraps(made)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            _calls[code] += 1
+            return (checked if _calls[code] <= CHECKED_CALLS else made)(*args, **kwargs)
+
+        return call
+
+    return decorated
+
+
+jaxtyping.jaxtyped = _checked_at_first  # what the hook puts before each function
 # A whole number is a good float, as everywhere in Python (PEP 484).
-install_import_hook("torchlurk", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+jaxtyping.install_import_hook("torchlurk", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 DATA = Path(os.environ.get("TORCHLURK_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -32,6 +72,12 @@ def data() -> Path:
     if not (DATA / "models").is_dir():
         pytest.skip("needs the folder of real models and images (TORCHLURK_TEST_DATA)")
     return DATA
+
+
+@pytest.fixture(autouse=True)
+def _checked_anew() -> None:
+    """Each test checks the first calls that it makes."""
+    _calls.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import jaxtyping
+import numpy as np
 import pytest
+
+from torchlurk.store import columns
 
 TORCHLESS = [
     "errors",
@@ -40,3 +44,8 @@ def test_the_package_alone_imports_nothing_heavy():
 def test_an_unknown_attribute_is_an_attribute_error():
     done = run("import torchlurk; torchlurk.analyse")
     assert "AttributeError: module 'torchlurk' has no attribute 'analyse'" in done.stderr
+
+
+def test_axes_in_signatures_are_checked_in_tests():
+    with pytest.raises(jaxtyping.TypeCheckError, match="unit k"):
+        columns.narrow_rows(np.zeros(3, np.float32))
