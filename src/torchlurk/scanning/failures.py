@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int64
@@ -15,6 +16,8 @@ from torchlurk.models.survey.expected_input import misfit
 from torchlurk.records import Example
 
 NAMED = 3
+
+Found = TypeVar("Found")
 
 KEPT = "what was saved before is kept: once this is mended, the same command continues"
 
@@ -36,6 +39,21 @@ def naming_failures(network: nn.Module, what: Callable[[], str], inputs: Tensor 
         if inputs is not None and isinstance(error, (IndexError, RuntimeError)):
             reason, hint = misfit(network, inputs) or (reason, hint)
         raise ModelError(f"{type(network).__name__} failed on {what()}: {reason}", hint) from error
+
+
+def tried(check: Callable[[], Found]) -> Found | None:
+    """What a check of the network on a few examples finds; None where the network's own code fails on one of them.
+
+    The scan comes to that example in its turn, names it, and keeps what was scanned before.
+    """
+    try:
+        return check()
+    except TorchlurkError:
+        raise
+    except Exception as error:
+        if _raised_here(error):
+            raise
+        return None
 
 
 def named(examples: Sequence[Example], batch: Int64[np.ndarray, " batch"]) -> str:

@@ -20,7 +20,7 @@ from torchlurk.models.taps.arguments import Arguments
 from torchlurk.options import stored
 from torchlurk.records import Layer, Portion, Run, StageCount
 from torchlurk.scanning.batch_size import choose_batch_size, settled_batch_size
-from torchlurk.scanning.failures import naming_failures
+from torchlurk.scanning.failures import tried
 from torchlurk.scanning.job import Scan, ScanPart
 from torchlurk.scanning.repeatability import COMPANY, LINE, dependences, mixed
 from torchlurk.scanning.statistics import draw_sample
@@ -80,7 +80,7 @@ class ScanStage:
                     self._note_boxes(writer, layers)
                     if disordered is not None:
                         writer.add_note("network", _of_order(disordered))
-                    self._tell_dependences(writer, scan)
+                self._tell_dependences(writer, scan)
                 writer.write_batch_size(scan.batch_size)
                 previews = Previews(writer, self._source, layers, places, scan.workers, task.clock)
                 part = self._all_examples(writer, scan, within, previews)
@@ -169,9 +169,7 @@ class ScanStage:
         inputs = self._task.some_inputs(scan.dtype, min(COMPANY, scan.batch_size))
         if not len(inputs):
             return
-        with naming_failures(scan.network, lambda: "a batch of a few examples"):
-            found = dependences(scan.network, scan.layers, inputs)
-        for one in found:
+        for one in tried(lambda: dependences(scan.network, scan.layers, inputs)) or ():
             self._progress.say(f"note: {one.told}")
             writer.add_note("network", one.told)
 
@@ -182,8 +180,7 @@ class ScanStage:
         inputs = self._task.some_inputs(dtype_of(network), LINE)
         if not len(inputs):
             return None
-        with naming_failures(network, lambda: "a batch of a few examples"):
-            return mixed(network, layers, inputs)
+        return tried(lambda: mixed(network, layers, inputs))
 
     def _sample(self) -> Any:
         return draw_sample(len(self._source.examples), self._task.settings.scan.sample, self._task.settings.scan.seed)
