@@ -21,6 +21,7 @@ from torchlurk.jobs import Progress, Share
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import LoadedModel, load
 from torchlurk.models.loading.placement import choose_device
+from torchlurk.models.taps.arguments import forward_parameters
 from torchlurk.options import InputOptions
 from torchlurk.records import Run
 from torchlurk.stage_table import STAGES, Settings, check_stages
@@ -146,7 +147,8 @@ def task_of(
     if isinstance(data, (str, Path)):
         source = open_source(str(data), settings.inputs, loaded.preprocessing, vocabulary, loaded.text)
     else:
-        source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary)
+        takes = forward_parameters(loaded.module, constants or {})
+        source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary, takes)
     device = choose_device(settings.compute.device)
     return Task(loaded.module, loaded.spec, source, out, settings, device, progress, constants=constants or {})
 

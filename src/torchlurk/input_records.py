@@ -42,6 +42,24 @@ class ReadsText:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardParameters:
+    """What of a network's forward data can fill; constants are not among it.
+
+    `ordered` are the parameters that several inputs fill in order: those without a default, and those whose default is None.
+    `required` have no default, `named` are all that can be filled by name; `any_name` says that every name is taken. `lengths`,
+    `masks` and `states` are those among them that sequences tell by themselves.
+    """
+
+    ordered: tuple[str, ...] = ("",)
+    required: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
+    any_name: bool = False
+    lengths: frozenset[str] = frozenset()
+    masks: frozenset[str] = frozenset()
+    states: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class TextExample:
     """One example of text: its tokens as they stand in the document, each with its offset there, in characters.
 

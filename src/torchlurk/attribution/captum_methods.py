@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from torchlurk.errors import MissingExtraError, ModelError, OptionError, nearest
+from torchlurk.models.taps.arguments import of_rows
 from torchlurk.models.taps.readout import Readout, UnreachedError
 from torchlurk.models.taps.tensors import output_tensor
 from torchlurk.records import Layer
@@ -53,7 +54,8 @@ class CaptumMethod:
         """The attributions and the activations that they are of."""
         with torch.no_grad():
             activations = readout(inputs, channels, positions)
-            readout = _Pinned.at(readout, inputs[:1])
+            with of_rows(readout.module, slice(0, 1)):
+                readout = _Pinned.at(readout, inputs[:1])
         given = (channels,) if positions is None else (channels, positions)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"captum\.")  # that it sets hooks, which it also removes

@@ -40,6 +40,7 @@ def feed(source: Source, indices: Sequence[int], batch_size: int, workers: int |
     Pictures come in the order of `indices`. Text and series are grouped, so that within a batch all have one length and one
     counted range, and nothing is padded: groups come in the order of their first example, examples keep theirs within a
     group. Which examples share a batch depends on `indices`, lengths and `batch_size` alone: a skipped one is not replaced.
+    Examples whose further inputs differ in shape are then parted.
     Read ahead by `workers` threads (see `default_workers`), which end with the iterator, however that ends. Raises
     `DataError` where pictures differ in shape, or series in their number of channels.
     """
@@ -59,7 +60,7 @@ def feed(source: Source, indices: Sequence[int], batch_size: int, workers: int |
             if not pending:
                 return
             next_one, futures = pending.popleft()
-            yield assembly.batch(next_one, [one for future in futures for one in future.result()])
+            yield from assembly.batches(next_one, [one for future in futures for one in future.result()])
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -122,7 +123,8 @@ class _Assembly:
         self._source = source
         self._first: tuple[int, Item] | None = None
 
-    def batch(self, planned: Planned, read: Sequence[Item | str]) -> Batch:
+    def batches(self, planned: Planned, read: Sequence[Item | str]) -> Iterator[Batch]:
+        """The items as one batch, or as several where their further inputs differ in shape; the first has what was skipped."""
         items: list[tuple[int, Item]] = []
         skipped: list[tuple[int, str]] = []
         for index, one in zip(planned.indices, read, strict=True):
@@ -132,13 +134,24 @@ class _Assembly:
             else:
                 self._check_shape(int(index), one)
                 items.append((int(index), one))
+        alike: dict[tuple[object, ...], list[tuple[int, Item]]] = {}
+        for index, item in items:
+            shapes = tuple((name, tuple(one.shape), one.dtype) for name, one in item.companions.items())
+            alike.setdefault(shapes, []).append((index, item))
+        for number, some in enumerate(alike.values() or [[]]):
+            yield self._batch(planned, some, skipped if number == 0 else ())
+
+    def _batch(self, planned: Planned, items: Sequence[tuple[int, Item]], skipped: Sequence[tuple[int, str]]) -> Batch:
         classes = [-1 if item.class_index is None else item.class_index for _, item in items]
+        first = items[0][1] if items else None
         return Batch(
             np.array([index for index, _ in items], np.int64),
             np.array(classes, np.int64),
             self._stacked([item for _, item in items]),
             tuple(skipped),
             planned.counted,
+            {name: torch.stack([item.companions[name] for _, item in items]) for name in (first.companions if first else ())},
+            first.parameter if first else "",
         )
 
     def _stacked(self, items: Sequence[Item]) -> Tensor:

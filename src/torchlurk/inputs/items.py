@@ -1,11 +1,17 @@
-"""One example as a source reads it, and several of them as a batch."""
+"""One example as a source reads it, and several of them as a batch.
+
+A network may take several inputs. One of them is shown, and positions, boxes and attributions are in it; the others, its
+companions, travel with it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+import torch
+from jaxtyping import Float32, Int64, Shaped, UInt8
 from torch import Tensor
 
 Values = (
@@ -27,17 +33,27 @@ BatchValues = (
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What reading one example gives: its values (a picture's resized and cropped), and its class, None where it has none."""
+    """What reading one example gives: its values (a picture's resized and cropped), and its class, None where it has none.
+
+    `companions` are the further inputs, by the parameters of the network's forward that they go to; `parameter` is the one
+    that the values go to, '' for the first.
+    """
 
     values: Values
     class_index: int | None
+    companions: Mapping[str, Shaped[Tensor, ...]] = field(default_factory=dict)
+    parameter: str = ""
 
 
 def same(one: Item, other: Item) -> bool:
     """Whether two items are equal in every value (a NaN equals a NaN)."""
-    values = np.asarray(one.values), np.asarray(other.values)
-    alike = values[0].dtype == values[1].dtype and np.array_equal(*values, equal_nan=values[0].dtype.kind == "f")
-    return alike and one.class_index == other.class_index
+    alike = one.class_index == other.class_index and one.companions.keys() == other.companions.keys()
+    pairs = [(one.values, other.values), *((one.companions[name], other.companions.get(name)) for name in one.companions)]
+    return alike and all(_equal(np.asarray(first), np.asarray(second)) for first, second in pairs)
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +62,8 @@ class Batch:
 
     `values` are pictures before normalization or as the network takes them, token ids, or series. `skipped` are those
     that could not be read, each with its reason; all of a batch may be, then its arrays have length 0. `counted` is the
-    half-open range of steps that count, the same for all examples of the batch; None for pictures.
+    half-open range of steps that count, the same for all examples of the batch; None for pictures. `companions` and
+    `parameter` are those of its items.
     """
 
     examples: Int64[np.ndarray, " batch"]
@@ -54,6 +71,14 @@ class Batch:
     values: BatchValues
     skipped: tuple[tuple[int, str], ...] = ()
     counted: tuple[int, int] | None = None
+    companions: Mapping[str, Shaped[Tensor, "batch ..."]] = field(default_factory=dict)
+    parameter: str = ""
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def companion_inputs(self, device: torch.device, dtype: torch.dtype) -> dict[str, Shaped[Tensor, "batch ..."]]:
+        """The further inputs as the network takes them; whole numbers and truth values stay what they are."""
+        return {
+            name: one.to(device, dtype) if one.is_floating_point() else one.to(device) for name, one in self.companions.items()
+        }

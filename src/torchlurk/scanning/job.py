@@ -20,6 +20,7 @@ from torchlurk.inputs.pictures.statistics import InputSums
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.jobs import Progress, Shard
+from torchlurk.models.taps.arguments import accompanied
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.reading import reading
 from torchlurk.models.taps.tensors import tensors_in
@@ -170,7 +171,8 @@ class Scan:
             # Made anew for each pass: the first thing a model does may be to overwrite its input.
             inputs = self.source.kind.inputs(batch, self.device, self.dtype)
             told = partial(named, self.source.examples, batch.examples[rows])
-            with naming_failures(self.network, told, inputs[rows]):
+            companions = batch.companion_inputs(self.device, self.dtype)
+            with naming_failures(self.network, told, inputs[rows]), accompanied(self.network, companions, rows):
                 output = self.network(inputs[rows])
             if self.answers and len(inputs[rows]) == len(batch):
                 _note_answers(batch, output, onto)

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from torchlurk.models.taps.arguments import ALL, of_rows
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.buffers import Buffers
 from torchlurk.models.taps.reading import maps, reading
@@ -25,6 +26,8 @@ LINE = 8
 """How many examples are told apart where their order is looked at: by chance they stay in order once in 8! times."""
 
 BUFFERS_NAMED = 3
+
+FIRST = slice(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,14 @@ def dependences(network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tens
     """How the values of the first of `inputs` depend on more than itself; the network is on their device and left as found.
 
     It runs alone, beside the other inputs, and alone again, each time from the buffers as they were found. A state that is kept
-    elsewhere shows, too: the two passes alone come after different ones.
+    elsewhere shows, too: the two passes alone come after different ones. Open `accompanied` around it for further inputs.
     """
     buffers = Buffers(network)
     exact = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
     with torch.inference_mode(), exact, as_found(network):
-        alone = _scores(network, layers, inputs[:1])
+        alone = _scores(network, layers, inputs, FIRST)
         beside = _scores(network, layers, inputs) if len(inputs) > 1 else {}
-        again = _scores(network, layers, inputs[:1])
+        again = _scores(network, layers, inputs, FIRST)
         written = buffers.changed()
     by_chance = _differing(alone, again)
     by_company = [name for name in _differing(alone, beside) if name not in by_chance]
@@ -78,7 +81,7 @@ def mixed(network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tensor, "b
     """
     exact = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
     with torch.inference_mode(), exact, as_found(network):
-        alone = [_rows(network, layers, one[None]) for one in inputs]
+        alone = [_rows(network, layers, inputs, slice(row, row + 1)) for row in range(len(inputs))]
         together = _rows(network, layers, inputs)
     for name, rows in together.items():
         own = [one[name] for one in alone if len(one.get(name, ())) == 1]
@@ -99,8 +102,13 @@ def _disordered(rows: Sequence[_Scores], alone: Sequence[_Scores]) -> bool:
     return False
 
 
-def _rows(network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tensor, "batch ..."]) -> dict[str, list[_Scores]]:
-    """Of each row that a layer was given, in the order in which they came; by layer, in the order in which they ran."""
+def _rows(
+    network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tensor, "batch ..."], rows: slice = ALL
+) -> dict[str, list[_Scores]]:
+    """Of each row that a layer was given in a pass of these `rows` of the inputs, in the order in which they came; by layer, in
+    the order in which they ran.
+    """
+    inputs = inputs[rows]
     found: dict[str, list[_Scores]] = {}
     coarsest = 0.0
 
@@ -114,7 +122,7 @@ def _rows(network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tensor, "b
             scores = torch.stack([flat.amax(2), flat.mean(2)], 1)
             found.setdefault(layer.name, []).extend(_Scores(one, coarsest) for one in scores)
 
-    with reading(network, layers, deliver):
+    with reading(network, layers, deliver), of_rows(network, rows):
         network(inputs.clone())  # a model may overwrite what it is given
     return found
 
@@ -125,9 +133,11 @@ def reaching(found: Sequence[Dependence], layers: Sequence[Layer], layer: str) -
     return next((one for one in found if order.index(one.layer) <= order.index(layer)), None)
 
 
-def _scores(network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tensor, "batch ..."]) -> dict[str, _Scores]:
-    """Of the first of the inputs, by layer in the order in which they ran."""
-    return {name: rows[0] for name, rows in _rows(network, layers, inputs).items()}
+def _scores(
+    network: nn.Module, layers: Sequence[Layer], inputs: Shaped[Tensor, "batch ..."], rows: slice = ALL
+) -> dict[str, _Scores]:
+    """Of the first of the inputs, by layer in the order in which they ran, in a pass of these `rows` of them."""
+    return {name: found[0] for name, found in _rows(network, layers, inputs, rows).items()}
 
 
 def _after_a_pass(
@@ -136,7 +146,7 @@ def _after_a_pass(
     """The layers in which a pass differs from a fresh one where buffers stay as another pass has left them."""
     with torch.inference_mode(), as_found(network, each_pass=False):
         network(inputs.clone())
-        return _differing(fresh, _scores(network, layers, inputs[:1]))
+        return _differing(fresh, _scores(network, layers, inputs, FIRST))
 
 
 def _differing(one: dict[str, _Scores], other: dict[str, _Scores]) -> list[str]:

@@ -83,8 +83,8 @@ class AttributeStage:
                 raise StudyError(f"the scan of '{task.out}' is not finished", "run the scan stage first")
             (writer.reopen if earlier and earlier.finished else writer.begin)(run)
             network = task.network("fp32")
-            found = survey(network, task.first_input(dtype_of(network)), scan.options.get("tap", "activation"))
-            with Workers(network, task.device) as workers:
+            with task.called(network), task.first_input(network) as example, Workers(network, task.device) as workers:
+                found = survey(network, example, scan.options.get("tap", "activation"))
                 tolerance = CHANGED[scan.options.get("precision") == "bf16"]
                 self._all_layers(_Work(task, workers, found, reader, writer, seed=scan.seed, tolerance=tolerance))
             writer.finish(self.name, now())
@@ -169,12 +169,13 @@ class _Work:
     @cached_property
     def fields(self) -> Mapping[str, ReceptiveField]:
         """The receptive fields of all layers."""
-        example = self.task.first_input(dtype_of(self.network))
-        return receptive_fields(self.network, example, self.found.layers)
+        with self.task.first_input(self.network) as example:
+            return receptive_fields(self.network, example, self.found.layers)
 
     @cached_property
     def _dependences(self) -> tuple[Dependence, ...]:
-        return dependences(self.network, self.found.layers, self.task.some_inputs(dtype_of(self.network), COMPANY))
+        with self.task.some_inputs(self.network, COMPANY) as inputs:
+            return dependences(self.network, self.found.layers, inputs)
 
     def why_changed(self, layer: Layer) -> str:
         """Why an exemplar may excite a unit of the layer in another way than it did in the scan."""

@@ -11,7 +11,7 @@ from torchlurk.inputs.source import Windowed
 from torchlurk.models.survey.layers import choose, survey
 from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.stages.places import BY_KIND
-from torchlurk.stages.stage import Task, dtype_of
+from torchlurk.stages.stage import Task
 
 
 def with_burn_in(task: Task) -> Task:
@@ -22,8 +22,7 @@ def with_burn_in(task: Task) -> Task:
     if not isinstance(task.source, Windowed) or not task.source.cut_up:
         return task
     network = task.network(task.settings.scan.precision)
-    with task.called(network):
-        example = task.first_input(dtype_of(network))
+    with task.called(network), task.first_input(network) as example:
         axes = BY_KIND[task.source.kind.name]
         found = survey(network, example, task.settings.scan.tap, axes)
         layers = choose(found.layers, task.settings.scan.layers, task.settings.scan.streams)

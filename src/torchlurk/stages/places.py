@@ -13,9 +13,11 @@ from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.source import Source
 from torchlurk.models.survey.axes import PICTURES, Axes
 from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.models.taps.arguments import accompanied
 from torchlurk.records import Layer
 from torchlurk.scanning.part import Places
 from torchlurk.scanning.steps import Counted, counted_positions
+from torchlurk.stages.stage import dtype_of
 
 BY_KIND = {"pictures": PICTURES, "text": Axes.of("bt"), "series": Axes.of("btc")}
 """The axes of the inputs that a kind makes."""
@@ -31,7 +33,7 @@ class PlacesOfLayers:
         self, network: nn.Module, source: Source, layers: Sequence[Layer], example: torch.Tensor, device: torch.device
     ) -> None:
         self._network, self._source, self._layers, self._device = network, source, layers, device
-        self._dtype = example.dtype
+        self._dtype = dtype_of(network)
         self._axes = BY_KIND[source.kind.name]
         self._by_length: dict[int, Mapping[str, ReceptiveField]] = {}
         if source.kind.name == "pictures":
@@ -76,5 +78,6 @@ class PlacesOfLayers:
         if length not in self._by_length:
             (batch,) = feed(self._source, [example], 1, 1)
             inputs = self._source.kind.inputs(batch, self._device, self._dtype)
-            self._by_length[length] = receptive_fields(self._network, inputs, self._layers, self._axes, unreached=True)
+            with accompanied(self._network, batch.companion_inputs(self._device, self._dtype)):
+                self._by_length[length] = receptive_fields(self._network, inputs, self._layers, self._axes, unreached=True)
         return self._by_length[length]

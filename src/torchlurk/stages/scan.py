@@ -11,6 +11,7 @@ from torch import nn
 
 from torchlurk.engines.local import LocalEngine
 from torchlurk.errors import MismatchError, OptionError
+from torchlurk.input_records import KindName
 from torchlurk.inputs.feeding import check_repeatable, feed
 from torchlurk.inputs.output_order import called_by_numbers
 from torchlurk.jobs import Clock, Shard, joined, remaining
@@ -66,13 +67,13 @@ class ScanStage:
         task = self._task
         network = task.network(task.settings.scan.precision)
         with task.called(network) as arguments:
-            example = task.first_input(dtype_of(network))
-            found = survey(network, example, task.settings.scan.tap, BY_KIND[self._source.kind.name])
-            layers = choose(found.layers, task.settings.scan.layers, task.settings.scan.streams)
-            places = PlacesOfLayers(network, self._source, layers, example, task.device)
-            disordered = self._mixed(network, layers)
-            apart = disordered is not None or not all(layer.together for layer in layers)
-            scan = self._job(network, example, layers, 1 if apart else self._batch_size(network, example, layers, earlier))
+            with task.first_input(network) as example:
+                found = survey(network, example, task.settings.scan.tap, BY_KIND[self._source.kind.name])
+                layers = choose(found.layers, task.settings.scan.layers, task.settings.scan.streams)
+                places = PlacesOfLayers(network, self._source, layers, example, task.device)
+                disordered = self._mixed(network, layers)
+                apart = disordered is not None or not all(layer.together for layer in layers)
+                scan = self._job(network, example, layers, 1 if apart else self._batch_size(network, example, layers, earlier))
             within = self._within(scan)
             with task.writer() as writer:
                 if not earlier:
@@ -154,6 +155,8 @@ class ScanStage:
                 writer.add_note("layer", f"layer {layer.path} is left out: {layer.reason}")
             if changing:
                 writer.add_note("data", changing)
+            if arguments.companions:
+                writer.add_note("data", of_companions(arguments, self._source.kind.name))
 
     def _note_boxes(self, writer: Writer, layers: Sequence[Layer]) -> None:
         reading = [layer.name for layer in layers if not layer.together]
@@ -166,10 +169,9 @@ class ScanStage:
 
     def _tell_dependences(self, writer: Writer, scan: Scan) -> None:
         """Notes, before hours are spent, where scores will depend on more than the example."""
-        inputs = self._task.some_inputs(scan.dtype, min(COMPANY, scan.batch_size))
-        if not len(inputs):
-            return
-        for one in tried(lambda: dependences(scan.network, scan.layers, inputs)) or ():
+        with self._task.some_inputs(scan.network, min(COMPANY, scan.batch_size)) as inputs:
+            found = tried(lambda: dependences(scan.network, scan.layers, inputs)) if len(inputs) else None
+        for one in found or ():
             self._progress.say(f"note: {one.told}")
             writer.add_note("network", one.told)
 
@@ -177,10 +179,8 @@ class ScanStage:
         """The first layer that is given the examples of a batch in another order, so that rows are not those of the batch."""
         if self._task.settings.compute.batch_size == 1:
             return None
-        inputs = self._task.some_inputs(dtype_of(network), LINE)
-        if not len(inputs):
-            return None
-        return tried(lambda: mixed(network, layers, inputs))
+        with self._task.some_inputs(network, LINE) as inputs:
+            return tried(lambda: mixed(network, layers, inputs)) if len(inputs) else None
 
     def _sample(self) -> Any:
         return draw_sample(len(self._source.examples), self._task.settings.scan.sample, self._task.settings.scan.seed)
@@ -195,7 +195,7 @@ class ScanStage:
             batch_size=batch_size,
             workers=self._task.settings.compute.workers,
             device=self._task.device,
-            dtype=example.dtype,
+            dtype=dtype_of(network),
             progress=self._progress,
             answers=called_by_numbers([one.name for one in self._source.classes]),
         )
@@ -269,6 +269,16 @@ class _Saver:
             self._writer.count(ScanStage.name, StageCount(sum(map(len, self._done)), self._examples))
         self._last = self._clock()
         self._cost = self._last - started
+
+
+ONE = {"pictures": ("picture", "boxes"), "text": ("text", "steps"), "series": ("series", "steps")}
+
+
+def of_companions(arguments: Arguments, kind: KindName) -> str:
+    """What a reader should know where a network takes several inputs."""
+    shown, places = ONE[kind]
+    others = ", ".join(arguments.companions)
+    return f"beside its {shown} the network takes {others}: they go with each example as they are; {places} are of the {shown}"
 
 
 def _of_order(layer: str) -> str:

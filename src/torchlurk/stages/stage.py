@@ -18,12 +18,13 @@ from torch import nn
 from torchlurk.errors import DataError, OptionError, UnitError, nearest
 from torchlurk.input_records import InputAxes
 from torchlurk.inputs.feeding import feed
+from torchlurk.inputs.items import Batch
 from torchlurk.inputs.source import Source, spread
 from torchlurk.jobs import Clock, Progress, Share
 from torchlurk.models.loading.placement import place
 from torchlurk.models.survey.input_axes import CANDIDATES, axes_of
 from torchlurk.models.survey.layers import choose
-from torchlurk.models.taps.arguments import Arguments, called_with
+from torchlurk.models.taps.arguments import Arguments, accompanied, called_with
 from torchlurk.options import Precision
 from torchlurk.records import Layer, Run
 from torchlurk.stage_table import Settings
@@ -61,8 +62,17 @@ class Task:
         """The module on the device, in evaluation mode and in that number format."""
         return place(self.module, self.device, precision)
 
-    def first_input(self, dtype: torch.dtype) -> torch.Tensor:
-        """The first example that can be read, as a batch of one, batch first; of texts and series the longest.
+    @contextmanager
+    def first_input(self, network: nn.Module) -> Iterator[torch.Tensor]:
+        """The input of the first example that can be read, alone, batch first; of texts and series of the longest. Within it
+        the network is given that example's further inputs, however many copies of it a pass is of.
+        """
+        batch, dtype = self.first_batch(), dtype_of(network)
+        with accompanied(network, batch.companion_inputs(self.device, dtype)):
+            yield self.source.kind.inputs(batch, self.device, dtype)
+
+    def first_batch(self) -> Batch:
+        """The first example that can be read, as a batch of one; of texts and series the longest.
 
         Raises `DataError` where there is none.
         """
@@ -72,7 +82,7 @@ class Task:
         skipped: dict[int, str] = {}
         for batch in feed(self.source, order, 1, 1):
             if len(batch):
-                return self.source.kind.inputs(batch, self.device, dtype)
+                return batch
             skipped |= batch.skipped
         raise self.nothing_to_read(skipped)
 
@@ -89,11 +99,15 @@ class Task:
         except DataError:
             return 0
 
-    def some_inputs(self, dtype: torch.dtype, most: int) -> torch.Tensor:
-        """At most so many examples, spread over the data, as one batch, without those that cannot be read."""
-        chosen = spread(len(self.source.examples), most)
+    @contextmanager
+    def some_inputs(self, network: nn.Module, most: int) -> Iterator[torch.Tensor]:
+        """The inputs of at most so many examples, spread over the data, as one batch, without those that cannot be read. Within
+        it the network is given their further inputs.
+        """
+        chosen, dtype = spread(len(self.source.examples), most), dtype_of(network)
         batch = next(feed(self.source, chosen, len(chosen), 1))
-        return self.source.kind.inputs(batch, self.device, dtype)
+        with accompanied(network, batch.companion_inputs(self.device, dtype)):
+            yield self.source.kind.inputs(batch, self.device, dtype)
 
     @contextmanager
     def called(self, network: nn.Module) -> Iterator[Arguments]:
@@ -102,15 +116,17 @@ class Task:
         Raises `ModelError` where it cannot be told in which order it has its axes, or what else it wants.
         """
         axes: InputAxes | None = None
+        batch, dtype = self.first_batch(), dtype_of(network)
+        companions = batch.companion_inputs(self.device, dtype)
         if self.source.kind.name != "pictures":
-            example, axes = self.first_input(dtype_of(network)), self.settings.inputs.input_axes
+            example, axes = self.source.kind.inputs(batch, self.device, dtype), self.settings.inputs.input_axes
             if axes is not None and axes not in CANDIDATES[example.dim()]:
                 available = ", ".join(CANDIDATES[example.dim()])
                 raise OptionError(
                     f"--input-axes is '{axes}', and the data is {self.source.kind.name}", f"available: {available}"
                 )
-            axes = axes or axes_of(network, example, self.constants)
-        arguments = Arguments.of(network, axes, self.constants)
+            axes = axes or axes_of(network, example, self.constants, companions, batch.parameter)
+        arguments = Arguments.of(network, axes, self.constants, tuple(companions), batch.parameter)
         with called_with(network, arguments):
             yield arguments
 

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from torchlurk.errors import ModelError, StudyError, UnitError
 from torchlurk.input_records import InputStatistics
+from torchlurk.models.taps.arguments import Arguments
 from torchlurk.models.taps.readout import UnreachedError
 from torchlurk.records import Layer, Run, StageCount, Tap
 from torchlurk.records import Synthesis as Record
 from torchlurk.rendering.encoding import encode, encode_transparent
 from torchlurk.stages.shares import units_of
-from torchlurk.stages.stage import Task, dtype_of, now, units_asked
+from torchlurk.stages.stage import Task, now, units_asked
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
@@ -69,7 +70,13 @@ class SynthesizeStage:
             (writer.reopen if earlier and earlier.finished else writer.begin)(run)
             check_pictures(reader.input_shape())
             network, exact = task.network(task.settings.scan.precision), task.network("fp32")
-            self._all(_Work(task, network, exact, scan.options.get("tap", "activation"), reader, writer))
+            with ExitStack() as opened:
+                for one in dict.fromkeys((network, exact)):
+                    arguments = opened.enter_context(task.called(one))
+                    example = opened.enter_context(task.first_input(one))
+                if arguments.companions:
+                    writer.add_note(self.name, _held(arguments))
+                self._all(_Work(task, network, exact, example, scan.options.get("tap", "activation"), reader, writer))
             writer.finish(self.name, now())
 
     def _wanted(self, reader: Reader) -> list[_Wanted]:
@@ -107,13 +114,14 @@ class SynthesizeStage:
 class _Work:
     """The network, in the precision asked for and exact, and the study."""
 
-    def __init__(self, task: Task, network: nn.Module, exact: nn.Module, tap: Tap, reader: Reader, writer: Writer) -> None:
+    def __init__(
+        self, task: Task, network: nn.Module, exact: nn.Module, example: Tensor, tap: Tap, reader: Reader, writer: Writer
+    ) -> None:
         self.task, self.network, self.exact, self.reader, self.writer = task, network, exact, reader, writer
         self._statistics: InputStatistics | None = reader.input_statistics()
         channels, height, width = own = reader.input_shape()
         size = task.settings.synthesize.size
         self._shape = own if size is None else (channels, *side_of(height, width, size))
-        example = task.first_input(dtype_of(exact))
         resized = example if self._shape == own else F.interpolate(example, self._shape[1:], mode="bilinear")
         self._found = surveyed(exact, [resized, example], tap)
 
@@ -174,6 +182,10 @@ def _record(one: Synthesis, picture: str) -> Record:
         seed=one.seed,
         steps=one.steps,
     )
+
+
+def _held(arguments: Arguments) -> str:
+    return f"{', '.join(arguments.companions)} of the network's inputs were held at their values in the first example"
 
 
 def _refused(layer: Layer, preset: Preset) -> str:

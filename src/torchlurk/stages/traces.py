@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from torchlurk.inputs.feeding import feed
+from torchlurk.models.taps.arguments import accompanied
 from torchlurk.models.taps.as_found import evaluation
 from torchlurk.models.taps.reading import reading
 from torchlurk.scanning.deliveries import Deliveries
@@ -59,6 +60,7 @@ def keep_traces(writer: Writer, scan: Scan, of_all_units: Sequence[int] = ()) ->
             if len(batch):
                 with writer.transaction():
                     for rows in taking.passes(batch.examples, batch.classes):
-                        scan.network(scan.source.kind.inputs(batch, scan.device, scan.dtype)[rows])
+                        with accompanied(scan.network, batch.companion_inputs(scan.device, scan.dtype), rows):
+                            scan.network(scan.source.kind.inputs(batch, scan.device, scan.dtype)[rows])
             scan.progress.advance(len(batch) + len(batch.skipped))
     scan.progress.end()

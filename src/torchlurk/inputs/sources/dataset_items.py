@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, Shaped
 from PIL import Image
 from torch import Tensor
 
 from torchlurk.errors import DataError
 from torchlurk.input_records import KindName
 from torchlurk.inputs.items import Values
-from torchlurk.inputs.pictures.preprocessing import prepare
+from torchlurk.inputs.pictures.preprocessing import normalize, prepare
 from torchlurk.inputs.sources.labels import CLASS_KEYS, MOST_CLASSES
 from torchlurk.inputs.text.vocabulary import Vocabulary
 from torchlurk.records import Preprocessing
@@ -57,13 +57,57 @@ def to_class(label: Any) -> int | None:
 
 def kind_of(value: Any) -> KindName:
     """The kind of an input: whole numbers (time,) are text, floats (time, channel) a series, all else is for pictures."""
-    if isinstance(value, (Tensor, np.ndarray)):
-        floats = "float" in str(value.dtype)
-        if value.ndim == 2 and floats:
+    found = tensor_of(value)
+    if found is not None:
+        floats = found.is_floating_point()
+        if found.ndim == 2 and floats:
             return "series"
-        if value.ndim == 1 and not floats:
+        if found.ndim == 1 and not floats:
             return "text"
     return "pictures"
+
+
+def tensor_of(value: Any) -> Tensor | None:
+    """A tensor, array, number, or list of numbers as a tensor; None of anything else."""
+    if isinstance(value, Tensor):
+        return value.detach().as_subclass(Tensor).cpu()
+    try:
+        if isinstance(value, np.ndarray):
+            return torch.from_numpy(value.copy())
+        if isinstance(value, (bool, int, float, np.number)):
+            return torch.tensor(value)
+        if isinstance(value, (list, tuple)) and value and not isinstance(value[0], (Tensor, str)):
+            return torch.tensor(value)
+    except (TypeError, ValueError, RuntimeError):  # of objects, of rows that differ, of numbers beyond 64 bits
+        return None
+    return None
+
+
+def to_companion(value: Any, preprocessing: Preprocessing | None) -> Shaped[Tensor, ...]:
+    """A further input as a tensor: floats in float32, whole numbers in int64; raises `DataError` where it is none.
+
+    Beside a shown picture, a PIL image or uint8 array (..., 3) is a picture too, and is prepared in the same way.
+    """
+    picture = isinstance(value, Image.Image) or (str(getattr(value, "dtype", "")).endswith("uint8") and value.ndim == 3)
+    if picture and preprocessing is not None:
+        pixels = torch.as_tensor(to_pixels(value, preprocessing))
+        return normalize(pixels[None], preprocessing)[0]
+    found = tensor_of(value)
+    if found is None or found.is_complex():
+        raise DataError(f"is a {type(value).__name__}, not a tensor, array or number")
+    if found.dtype is torch.bool:
+        return found
+    return found.to(torch.float32 if found.is_floating_point() else torch.int64)
+
+
+def unmasked(steps: int, masks: Sequence[Tensor]) -> tuple[int, int]:
+    """The steps from the first to the last that no mask leaves out; all of them where a mask is not of this length."""
+    seen = torch.ones(steps, dtype=torch.bool)
+    for mask in masks:
+        if mask.shape == (steps,):
+            seen &= mask != 0
+    kept = seen.nonzero()
+    return (int(kept[0]), int(kept[-1]) + 1) if len(kept) else (0, steps)
 
 
 def to_ids(value: Any, vocabulary: Vocabulary | None) -> Int64[Tensor, " time"]:
@@ -89,11 +133,10 @@ def to_series(value: Any) -> Float32[Tensor, "time channel"]:
 
 
 def _tensor(value: Any) -> Tensor:
-    if isinstance(value, np.ndarray):
-        value = torch.from_numpy(value.copy())
-    if not isinstance(value, Tensor):
+    found = tensor_of(value)
+    if found is None:
         raise DataError(f"is a {type(value).__name__}, not a tensor or array")
-    return value.detach().as_subclass(Tensor).cpu()
+    return found
 
 
 def _type(tensor: Tensor) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from torchlurk.errors import DataError, OptionError
-from torchlurk.input_records import InputAxes, KindName, TextExample
+from torchlurk.input_records import ForwardParameters, InputAxes, KindName, TextExample
 from torchlurk.inputs.items import Item, Values, same
 from torchlurk.inputs.kinds import Kind
 from torchlurk.inputs.pictures.kind import Pictures
@@ -22,7 +22,17 @@ from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.series.kind import Series
 from torchlurk.inputs.source import ExampleList, spread
 from torchlurk.inputs.sources.class_files import Labelling, read_classes
-from torchlurk.inputs.sources.dataset_items import UnknownTokenError, kind_of, parts, to_class, to_ids, to_pixels, to_series
+from torchlurk.inputs.sources.dataset_items import (
+    UnknownTokenError,
+    kind_of,
+    to_class,
+    to_companion,
+    to_ids,
+    to_pixels,
+    to_series,
+    unmasked,
+)
+from torchlurk.inputs.sources.item_layout import ALONE, Layout, layout_of
 from torchlurk.inputs.sources.labels import item_paths, listed_classes, own_class_names
 from torchlurk.inputs.sources.recognition import check_options
 from torchlurk.inputs.text.kind import Text
@@ -36,14 +46,15 @@ PROBED_EXAMPLES = 8
 
 
 class DatasetSource:
-    """A map-style data set; see `Source`. Items are an input, (input, class) or a mapping that holds them.
+    """A map-style data set; see `Source`. Items are an input, (input, class), a mapping that holds them, or several inputs as
+    `layout` says.
 
     A picture is a float tensor (channel, height, width), taken as the network's input as it is; or a uint8 tensor, a
     PIL image or a uint8 array, which are prepared like image files. A series is a float tensor (time, channel), a text the
     whole numbers (time,) that are its token ids. Classes are whole numbers. Where the data set lists them (`targets`,
     `labels`, `samples`), or `labels` does, they are known at once; otherwise an example's class is known when the example
     has been read, and `classes` grows to hold it. Names come from `class_names`, else from the data set's `classes`, else
-    they are the numbers.
+    they are the numbers. Steps of a sequence before the first and after the last one of its attention mask do not count.
     """
 
     skipped: tuple[Skip, ...] = ()
@@ -59,15 +70,18 @@ class DatasetSource:
         vocabulary: Vocabulary | None = None,
         axes: InputAxes | None = None,
         labels: Labelling | None = None,
+        layout: Layout = ALONE,
+        masks: frozenset[str] = frozenset(),
     ) -> None:
         self.name = name or type(dataset).__name__
         self.preprocessing = preprocessing
         self._dataset, self._kind, self._vocabulary, self._axes = dataset, kind, vocabulary, axes
+        self._layout, self._masks = layout, masks & set(layout.companions)
         size = _length(dataset)
         self._chosen = spread(size, limit)
         own_names = labels.names if labels is not None else own_class_names(dataset)
         self._names = [str(one) for one in class_names or own_names or ()]
-        listed = labels.indices if labels is not None else listed_classes(dataset)
+        listed = labels.indices if labels is not None else _listed(dataset, layout)
         self._listed = listed[self._chosen] if listed is not None else None
         self._told_by_file = labels is not None
         self._class_indices = self._listed.copy() if self._listed is not None else np.full(len(self._chosen), -1)
@@ -77,8 +91,12 @@ class DatasetSource:
         self.examples: Sequence[Example] = ExampleList(
             [paths[index] for index in self._chosen] if paths else [""] * len(self._chosen), self._class_indices
         )
-        steps = _steps(dataset) if kind != "pictures" else None
-        self._lengths: Int64[np.ndarray, " example"] | None = np.full(len(self._chosen), steps) if steps else None
+        steps = _steps(dataset, layout) if kind != "pictures" and not self._masks else None
+        self._counted: Int64[np.ndarray, "example 2"] | None = None
+        self._lengths: Int64[np.ndarray, " example"] | None = None
+        if steps:
+            self._lengths = np.full(len(self._chosen), steps)
+            self._counted = np.stack([np.zeros_like(self._lengths), self._lengths], 1)
 
     @property
     def kind(self) -> Kind:
@@ -95,19 +113,24 @@ class DatasetSource:
         batches hold equal lengths, and the layers are surveyed on the longest.
         """
         if self._lengths is None and self._kind != "pictures":
-            self._lengths = np.array([self._length_read(index) for index in range(len(self._chosen))], np.int64)
+            read = [self._steps_read(index) for index in range(len(self._chosen))]
+            self._lengths = np.array([steps for steps, _ in read], np.int64)
+            self._counted = np.array([counted for _, counted in read], np.int64)
         return self._lengths
 
-    def _length_read(self, index: int) -> int:
+    def _steps_read(self, index: int) -> tuple[int, tuple[int, int]]:
         try:
-            return len(self.read(index).values)
+            item = self.read(index)
         except DataError:
-            return 0
+            return 0, (0, 0)
+        return len(item.values), unmasked(len(item.values), [item.companions[name] for name in self._masks])
 
     def counted(self, index: int) -> tuple[int, int]:
         """See `Source`."""
-        lengths = self.lengths
-        return (0, 0) if lengths is None else (0, int(lengths[index]))
+        if self.lengths is None or self._counted is None:
+            return 0, 0
+        first, last = self._counted[index].tolist()
+        return first, last
 
     def _shown(self, index: int, ids: Int64[Tensor, " time"]) -> TextExample:
         known = self._vocabulary
@@ -123,10 +146,16 @@ class DatasetSource:
 
     def read(self, index: int) -> Item:
         """See `Source`; whatever the data set raises becomes a `DataError` with that as its reason."""
-        value, label = self.raw(index)
+        item_read = self.raw(index)
         try:
+            value, others, label = self._layout.parts(item_read)
             known = int(self._class_indices[index]) if self._told_by_file else to_class(label)
-            item = Item(self._values(value), known if known is None or known >= 0 else None)
+            item = Item(
+                self._values(value),
+                known if known is None or known >= 0 else None,
+                {name: self._companion(name, one) for name, one in others.items()},
+                self._layout.parameter,
+            )
         except DataError:
             raise
         except Exception as error:  # what the user's own code gave can fail in any way
@@ -135,10 +164,10 @@ class DatasetSource:
             self._learn(index, item.class_index)
         return item
 
-    def raw(self, index: int) -> tuple[Any, Any]:
-        """Input and class of example `index` as the data set gives them; raises `DataError` with the reason alone."""
+    def raw(self, index: int) -> Any:
+        """Example `index` as the data set gives it; raises `DataError` with the reason alone."""
         try:
-            return parts(self._dataset[self._chosen[index]])
+            return self._dataset[self._chosen[index]]
         except DataError:
             raise
         except Exception as error:  # code of the user's own: one bad item must not end a long pass
@@ -148,6 +177,12 @@ class DatasetSource:
         if self._kind == "text":
             return to_ids(value, self._vocabulary)
         return to_series(value) if self._kind == "series" else to_pixels(value, self.preprocessing)
+
+    def _companion(self, name: str, value: Any) -> Tensor:
+        try:
+            return to_companion(value, self.preprocessing if self._kind == "pictures" else None)
+        except DataError as error:
+            raise DataError(f"its input '{name}' {error.message}") from error
 
     def _learn(self, index: int, class_index: int) -> None:
         with self._lock:
@@ -176,6 +211,8 @@ class DatasetSource:
             return b"unreadable"
         values = np.ascontiguousarray(first.values)
         content = f"{first.class_index}{values.dtype}{values.shape}".encode() + values.tobytes()
+        for name, one in first.companions.items():
+            content += f"{first.parameter} {name}{one.dtype}{tuple(one.shape)}".encode() + one.contiguous().numpy().tobytes()
         return content if same(first, second) else b"changing"
 
 
@@ -185,15 +222,18 @@ def open_dataset(
     default: Preprocessing | None = None,
     class_names: Sequence[str] | None = None,
     vocabulary: Mapping[str, int] | Sequence[str] | None = None,
+    takes: ForwardParameters | None = None,
 ) -> DatasetSource:
     """The data set as a source, as `open_source` is for a folder; `default` is the model's own preprocessing.
 
-    What the first readable item is decides the kind, unless the options do. Pictures with other numbers of channels than
+    What the first readable item is decides the kind, unless the options do, and which inputs it holds, given what the model's
+    forward `takes`. Pictures with other numbers of channels than
     usual count as being in the 0..1 range unless mean and std are given. Raises `DataError` where the data set is not
     map-style, empty, or unreadable throughout, `OptionError` for options that do not fit.
     """
     size = _length(dataset)
-    kind = options.kind or _told_kind(DatasetSource(dataset, Preprocessing(), limit=options.limit))
+    takes = takes or ForwardParameters()
+    layout, kind = _told(DatasetSource(dataset, Preprocessing(), limit=options.limit), takes, options.kind)
     _check_options(options, kind, vocabulary)
     preprocessing = resolve(options, default) if kind == "pictures" else Preprocessing()
     source = DatasetSource(
@@ -205,6 +245,8 @@ def open_dataset(
         vocabulary=chosen_vocabulary(options, vocabulary),
         axes=options.input_axes,
         labels=read_classes(Path(options.classes), item_paths(dataset) or [""] * size) if options.classes else None,
+        layout=layout,
+        masks=takes.masks,
     )
     _check_probed(source)
     return _with_channels(source, options) if kind == "pictures" else source
@@ -236,9 +278,16 @@ def _with_channels(source: DatasetSource, options: InputOptions) -> DatasetSourc
     return source
 
 
-def _told_kind(source: DatasetSource) -> KindName:
-    value, _ = _first_readable(source, source.raw)
-    return kind_of(value)
+def _told(source: DatasetSource, takes: ForwardParameters, wanted: KindName | None) -> tuple[Layout, KindName]:
+    """The layout of the items and the kind of the input shown, by the first item that can be read."""
+
+    def told(index: int) -> tuple[Layout, KindName]:
+        item = source.raw(index)
+        layout = layout_of(item, takes, wanted)
+        return layout, wanted or kind_of(layout.parts(item)[0])
+
+    found: tuple[Layout, KindName] = _first_readable(source, told)
+    return found
 
 
 def _first_readable(source: DatasetSource, read: Callable[[int], Any]) -> Any:
@@ -282,11 +331,17 @@ def _reason(error: Exception) -> DataError:
     return DataError(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
-def _steps(dataset: Any) -> int | None:
+def _steps(dataset: Any, layout: Layout) -> int | None:
     """How many steps every item has, where the data set is nothing but stacked tensors."""
-    if type(dataset) is not TensorDataset or dataset.tensors[0].ndim < 2:
+    shown = layout.places[layout.shown] if layout.places else 0
+    if type(dataset) is not TensorDataset or not isinstance(shown, int) or dataset.tensors[shown].ndim < 2:
         return None
-    return int(dataset.tensors[0].shape[1])
+    return int(dataset.tensors[shown].shape[1])
+
+
+def _listed(dataset: Any, layout: Layout) -> Int64[np.ndarray, " example"] | None:
+    part = layout.label
+    return listed_classes(dataset, part) if isinstance(part, int) else listed_classes(dataset)
 
 
 def _length(dataset: Any) -> int:

@@ -17,30 +17,32 @@ MOST_CLASSES = 100_000
 """A whole number from here on is no class but something else."""
 
 
-def listed_classes(dataset: Any) -> Int64[np.ndarray, " example"] | None:
+def listed_classes(dataset: Any, part: int = 1) -> Int64[np.ndarray, " example"] | None:
     """The class of every item as the data set lists them, -1 for none; None where it lists none.
 
-    Looks through `Subset` and `ConcatDataset`. A `target_transform` makes other classes of them than are listed.
+    Looks through `Subset` and `ConcatDataset`. A `target_transform` makes other classes of them than are listed. Of stacked
+    tensors, `part` is the one that holds the classes.
     """
     inner, indices = getattr(dataset, "dataset", None), getattr(dataset, "indices", None)
     if inner is not None and indices is not None:
-        listed = listed_classes(inner)
+        listed = listed_classes(inner, part)
         return listed[np.asarray(indices, np.int64)] if listed is not None else None
     if isinstance(getattr(dataset, "datasets", None), (list, tuple)):
-        several = [listed_classes(one) for one in dataset.datasets]
+        several = [listed_classes(one, part) for one in dataset.datasets]
         known = [one for one in several if one is not None]
         return np.concatenate(known) if len(known) == len(several) else None
     if getattr(dataset, "target_transform", None) is not None:
         return None
-    return next((found for listing in _listings(dataset) if (found := _as_classes(listing, len(dataset))) is not None), None)
+    found = (_as_classes(listing, len(dataset)) for listing in _listings(dataset, part))
+    return next((one for one in found if one is not None), None)
 
 
-def _listings(dataset: Any) -> list[Any]:
+def _listings(dataset: Any, part: int) -> list[Any]:
     tensors = getattr(dataset, "tensors", None)
     return [
         getattr(dataset, "targets", None),
         getattr(dataset, "labels", None),
-        tensors[1] if isinstance(tensors, tuple) and len(tensors) > 1 else None,
+        tensors[part] if isinstance(tensors, tuple) and len(tensors) > part else None,
         [label for _, label in _pairs(dataset)],
     ]
 

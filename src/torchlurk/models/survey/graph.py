@@ -20,6 +20,9 @@ def graph(recording: Recording) -> tuple[Graph, dict[Value, int]]:
     edges: dict[tuple[int, int], None] = {}
     of_call: dict[Call, int] = {}
     sources: dict[Value, tuple[int, ...]] = {recording.input: (0,)}
+    for place, (name, one) in enumerate(recording.beside.items(), 1):
+        nodes.append(Node(place, "input", name, "", "Input", one.shape[1:]))
+        sources[one] = (place,)
     live = recording.live()
     for operation in recording.operations:
         feeding = tuple(dict.fromkeys(source for value in operation.inputs for source in sources[value]))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchlurk.errors import ModelError
 from torchlurk.input_records import InputAxes
 from torchlurk.models.survey.expected_input import misfit
-from torchlurk.models.taps.arguments import Arguments, called_with
+from torchlurk.models.taps.arguments import Arguments, Companions, accompanied, called_with
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.recurrent import checking_packed
 from torchlurk.models.taps.tensors import tensors_in
@@ -23,9 +23,22 @@ TOLERANCE = 1e-4
 """By how much the results of an example may differ with another beside it, relative to the largest: rounding."""
 
 
-def axes_of(module: nn.Module, example: Tensor, constants: Mapping[str, Any]) -> InputAxes:
-    """The axes of a network by one batch-first example of text or series; raises `ModelError` where they cannot be told."""
-    return find_axes(module, example.repeat(3, *(1 for _ in example.shape[1:])), _another(example)[0], constants)
+NOTHING_BESIDE: Companions = {}
+
+
+def axes_of(
+    module: nn.Module,
+    example: Tensor,
+    constants: Mapping[str, Any],
+    companions: Companions = NOTHING_BESIDE,
+    parameter: str = "",
+) -> InputAxes:
+    """The axes of a network by one batch-first example of text or series, with its further inputs.
+
+    Raises `ModelError` where they cannot be told.
+    """
+    three = example.repeat(3, *(1 for _ in example.shape[1:]))
+    return find_axes(module, three, _another(example)[0], constants, companions, parameter)
 
 
 def _another(example: Tensor) -> Tensor:
@@ -39,19 +52,27 @@ def _another(example: Tensor) -> Tensor:
     return torch.zeros_like(example) if example.any() else torch.ones_like(example)
 
 
-def find_axes(module: nn.Module, inputs: Tensor, other: Tensor, constants: Mapping[str, Any]) -> InputAxes:
+def find_axes(
+    module: nn.Module,
+    inputs: Tensor,
+    other: Tensor,
+    constants: Mapping[str, Any],
+    companions: Companions = NOTHING_BESIDE,
+    parameter: str = "",
+) -> InputAxes:
     """The axes of a network by a batch-first input of three examples, the second of which `other` replaces.
 
     The right order is the one in which the results of the first and third stay as they are, and those of the second do not.
     Raises `ModelError` where no order works or several do.
     """
-    Arguments.of(module, CANDIDATES[inputs.dim()][0], constants)  # what else it wants does not depend on the order
+    candidates = CANDIDATES[inputs.dim()]
+    by_axes = {axes: Arguments.of(module, axes, constants, tuple(companions), parameter) for axes in candidates}
     changed = inputs.clone()
     changed[1] = other
     fitting, failures = [], []
-    for axes in CANDIDATES[inputs.dim()]:
+    for axes, arguments in by_axes.items():
         try:
-            before, after = (_results(module, one, axes, constants) for one in (inputs, changed))
+            before, after = (_results(module, one, arguments, companions) for one in (inputs, changed))
         except Exception as error:  # whatever the model raises where its axes are others
             failures.append(f"as {axes}: {type(error).__name__}: {' '.join(str(error).split())}")
             continue
@@ -60,19 +81,19 @@ def find_axes(module: nn.Module, inputs: Tensor, other: Tensor, constants: Mappi
     if len(fitting) == 1:
         return fitting[0]
     name = type(module).__name__
-    if not fitting and len(failures) == len(CANDIDATES[inputs.dim()]):
+    if not fitting and len(failures) == len(candidates):
         reason, hint = misfit(module, inputs) or (failures[0], "check that the data is what the network expects")
         raise ModelError(f"{name} cannot run on these inputs: {reason}", hint)
     found = f"{' and '.join(fitting)} both fit" if fitting else "none fits"
     raise ModelError(
         f"the trial run cannot tell in which order {name} takes batch and time ({found})",
-        f"give --input-axes: {', '.join(CANDIDATES[inputs.dim()])}",
+        f"give --input-axes: {', '.join(candidates)}",
     )
 
 
-def _results(module: nn.Module, inputs: Tensor, axes: InputAxes, constants: Mapping[str, Any]) -> list[Tensor]:
-    called = called_with(module, Arguments.of(module, axes, constants))
-    with torch.no_grad(), as_found(module), checking_packed(module), called:
+def _results(module: nn.Module, inputs: Tensor, arguments: Arguments, companions: Companions) -> list[Tensor]:
+    called = called_with(module, arguments)
+    with torch.no_grad(), as_found(module), checking_packed(module), called, accompanied(module, companions):
         return tensors_in(module(inputs))
 
 

@@ -22,6 +22,7 @@ from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.models.survey.recorded import Call, Recording
 from torchlurk.models.survey.recording import COPIES, record
 from torchlurk.models.survey.recurrent_layers import cell_loops, node_of, recurrent_layers
+from torchlurk.models.taps.arguments import accompanied, companions_of, of_rows
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.recurrent import checking_packed, mode_of
 from torchlurk.records import Graph, Layer, Layout, Skip, Tap
@@ -157,11 +158,13 @@ def _refuse(module: nn.Module) -> None:
 
 def _run(module: nn.Module, inputs: Tensor, axes: Axes) -> Recording:
     # Two copies of one example tell along which axis a tensor holds the examples.
-    with torch.inference_mode(False), torch.no_grad(), checking_packed(module):
+    with torch.inference_mode(False), torch.no_grad(), checking_packed(module), of_rows(module, slice(0, 1)):
         one = inputs.narrow(axes.batch, 0, 1).detach().clone()
         channel_axis = axes.channel if one.ndim > 1 else None
+        copied = {name: torch.cat([companion] * COPIES) for name, companion in companions_of(module).items()}
         try:
-            recording = record(module, torch.cat([one] * COPIES, axes.batch), COPIES, channel_axis)
+            with accompanied(module, copied):
+                recording = record(module, torch.cat([one] * COPIES, axes.batch), COPIES, channel_axis)
             if recording.apart:
                 alone = record(module, one, 1, channel_axis)
                 recording = alone if _one_after_the_other(recording, alone) else recording

@@ -16,6 +16,7 @@ from torchlurk.errors import ModelError
 from torchlurk.models.survey.axes import PICTURES, Axes
 from torchlurk.models.survey.dependence.intervals import TRUE, UNBOUNDED, Reach
 from torchlurk.models.survey.dependence.tracing import Tracing
+from torchlurk.models.taps.arguments import of_rows
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.reading import reading
 from torchlurk.records import Layer
@@ -78,7 +79,8 @@ def receptive_fields(
         found[layer.name] = tracing.reach_of(tensor), tracing.reads
 
     reading_all = reading(module, layers, note, stop_after_last=True)
-    with torch.inference_mode(False), torch.no_grad(), as_found(module), reading_all, tracing.following_numbers(), tracing:
+    own = of_rows(module, slice(0, 1))
+    with torch.inference_mode(False), torch.no_grad(), as_found(module), reading_all, own, tracing.following_numbers(), tracing:
         module(image)
     missing = [layer.name for layer in layers if layer.name not in found]
     if missing and not unreached:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -91,7 +91,8 @@ class Call:
 class Recording:
     """A whole pass; `operations` in the order they ran, `outputs` the values that the model gave back.
 
-    The input held `copies` of one example. `used` are the ids of all tensors that operations were given, weights too.
+    The input held `copies` of one example, and so did the further inputs, `beside` it, by the parameters that they go to.
+    `used` are the ids of all tensors that operations were given, weights too.
     """
 
     copies: int
@@ -99,6 +100,7 @@ class Recording:
     root: Call
     operations: list[Operation]
     outputs: tuple[Value, ...]
+    beside: Mapping[str, Value]
     used: frozenset[int] = frozenset()
 
     @property

@@ -28,6 +28,7 @@ from torchlurk.models.survey.untraced import (
     is_wrapped,
     plain_attributes,
 )
+from torchlurk.models.taps.arguments import companions_of
 from torchlurk.models.taps.nonlinearities import Function, nonlinearity, operand, operation_name
 from torchlurk.models.taps.tensors import output_tensor, tensors_in
 
@@ -45,7 +46,7 @@ SHAPED_LIKE |= {"new_empty", "new_full", "new_tensor"}
 def record(module: nn.Module, batch: Tensor, copies: int, channel_axis: int | None) -> Recording:
     """Runs `module` on `batch`, which holds the same example `copies` times, and tells what ran.
 
-    `channel_axis` is that of the batch.
+    `channel_axis` is that of the batch. What depends on further inputs alone is recorded as what depends on the input.
 
     One pass is enough unless it meets tensors that no operation seen has made. Then the operations inside scripted functions
     are watched too. Tensors that come from nowhere even then are compared with those of a pass on other numbers: those that
@@ -99,6 +100,7 @@ class Recorder(TorchFunctionMode):
         for tensor in (*module.parameters(), *module.buffers(), *plain_attributes(module)):
             self._keep(tensor)
         self.input = self._value(batch, channel_axis, None)
+        self.beside = {name: self._value(one, _channel_axis(one), None) for name, one in companions_of(module).items()}
         self.stack: list[Call] = []
         self.numbers: dict[nn.Module, int] = {}
         self.root: Call | None = None
@@ -123,7 +125,8 @@ class Recorder(TorchFunctionMode):
         """The recording, once the pass is over and has given `output`."""
         assert self.root is not None
         outputs = tuple(self.values[id(one)] for one in tensors_in(output) if id(one) in self.values)
-        return Recording(self.copies, self.input, self.root, self.operations, outputs, frozenset(self.used))
+        used = frozenset(self.used)
+        return Recording(self.copies, self.input, self.root, self.operations, outputs, self.beside, used)
 
     def _entering(self, path: str) -> Any:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -270,6 +273,13 @@ class Recorder(TorchFunctionMode):
         for tensor in written:
             same.pop(id(tensor), None)
         return list(same.values())
+
+
+def _channel_axis(companion: Tensor) -> int | None:
+    """Where a further input has its channels: a picture on its second axis, a series or vector on its last."""
+    if not companion.is_floating_point() or companion.ndim < 2:
+        return None
+    return 1 if companion.ndim == 4 else companion.ndim - 1
 
 
 def _version(tensor: Tensor) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
 from torchlurk.errors import ModelError
+from torchlurk.models.taps.arguments import of_rows
 from torchlurk.models.taps.as_found import differentiable
 from torchlurk.models.taps.backward_rules import Rule, exempt
 from torchlurk.models.taps.reading import maps, reading
@@ -64,9 +65,10 @@ class Readout(nn.Module):
         self, inputs: Float[Tensor, "batch ..."], rule_at_unit: Callable[[Tensor], Rule] | None
     ) -> Float[Tensor, "batch channel position"]:
         found: list[Tensor | None] = []
-        for one in (inputs[row : row + 1] for row in range(len(inputs))):
+        for row in (slice(number, number + 1) for number in range(len(inputs))):
             try:
-                found.append(self.maps(one, rule_at_unit))
+                with of_rows(self.module, row):
+                    found.append(self.maps(inputs[row], rule_at_unit))
             except UnreachedError:
                 found.append(None)
         there = next((one for one in found if one is not None), None)

@@ -1,0 +1,229 @@
+"""Networks of several inputs: the scan of their units equals a literal loop over single examples, whatever is batched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import torchlurk as tl
+from torchlurk.errors import MismatchError, ModelError
+from torchlurk.study import Study
+
+TOLERANCE = 1e-5
+PLAIN = {"mean": (0, 0, 0), "std": (1, 1, 1)}
+
+
+class Items:
+    """Items that are given; an exception is raised where its turn comes."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Any:
+        if isinstance(self.items[index], Exception):
+            raise self.items[index]
+        return self.items[index]
+
+
+class TwoTowers(nn.Module):
+    """A picture and a vector, joined by concatenation and by a gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.vec = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(5, 6)
+        self.gated, self.head = nn.Conv2d(4, 4, 1), nn.Linear(10, 3)
+
+    def forward(self, image: Tensor, vector: Tensor) -> Tensor:
+        side = self.vec(vector)
+        found = self.gated(self.conv(image).relu() * side[:, :4, None, None].sigmoid())
+        return self.head(torch.cat([found.mean((2, 3)), side], 1))
+
+
+class WithStatics(nn.Module):
+    """A series and what is known of the whole of it, which also is the first state; the series come second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.rnn, self.head = nn.Linear(4, 5), nn.GRU(2, 5, batch_first=True), nn.Linear(9, 3)
+
+    def forward(self, static: Tensor, series: Tensor, lengths: Tensor) -> Tensor:
+        states, _ = self.rnn(series, self.first(static)[None].contiguous())
+        last = states[torch.arange(len(series)), lengths - 1]
+        return self.head(torch.cat([last, static], 1))
+
+
+class Encoder(nn.Module):
+    """A small BERT: embeddings of tokens, positions and segments, one layer of attention that leaves out what is masked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.places, self.segments = nn.Embedding(11, 8), nn.Embedding(9, 8), nn.Embedding(2, 8)
+        self.inner, self.head = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        places = torch.arange(input_ids.shape[1], device=input_ids.device)
+        found = self.tokens(input_ids) + self.places(places)
+        if token_type_ids is not None:
+            found = found + self.segments(token_type_ids)
+        return self.head(self.inner(found, src_key_padding_mask=attention_mask == 0)[:, 0])
+
+
+def made(kind: Callable[[], nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    return kind().eval()
+
+
+def two_towers() -> Items:
+    torch.manual_seed(1)
+    return Items([((torch.rand(3, 6, 7), torch.randn(5)), index % 3) for index in range(12)])
+
+
+def with_statics() -> Items:
+    torch.manual_seed(1)
+    return Items([(torch.randn(4), torch.randn(4 + index % 3, 2), 4 + index % 3, index % 3) for index in range(12)])
+
+
+def tokens() -> Items:
+    torch.manual_seed(1)
+    items = []
+    for index in range(12):
+        mask = (torch.arange(9) < 4 + index % 4).long()
+        ids = torch.randint(1, 11, (9,)) * mask
+        items.append({"input_ids": ids, "token_type_ids": mask, "attention_mask": mask, "labels": index % 3})
+    return Items(items)
+
+
+def maps_of(net: nn.Module, names: list[str], *given: Tensor, **named: Tensor) -> dict[str, np.ndarray]:
+    """What modules give for one example, (unit, position), by their names."""
+    found: dict[str, np.ndarray] = {}
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            tensor = (output[0] if isinstance(output, tuple) else output)[0]
+            picture = tensor.ndim == 3
+            found[name] = (tensor.flatten(1) if picture else tensor.T if tensor.ndim == 2 else tensor[:, None]).numpy()
+
+        return hook
+
+    handles = [net.get_submodule(name).register_forward_hook(note(name)) for name in names]
+    with torch.no_grad():
+        net(*(one[None] for one in given), **{name: one[None] for name, one in named.items()})
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def check(study: Study, loop: list[dict[str, np.ndarray]], counted: list[tuple[int, int]] | None = None) -> None:
+    """Every unit of the study's layers against the maps of each example; of sequences only the steps that count."""
+    for layer in study.layers:
+        name = layer.name.removesuffix(".l0")
+        maps = [one[name] for one in loop]
+        if layer.record.layout == "sequence" and counted:
+            maps = [one[:, first:last] for one, (first, last) in zip(maps, counted, strict=True)]
+        for unit in layer:
+            own = [one[unit.record.channel] for one in maps]
+            strongest, means = np.array([one.max() for one in own]), np.array([one.mean() for one in own])
+            every = np.concatenate(own)
+            kept = unit.exemplars("max")
+            assert [one.score for one in kept] == pytest.approx(sorted(strongest, reverse=True)[: len(kept)], abs=TOLERANCE)
+            for one in kept:
+                shape = layer.record.shape
+                at = int(np.ravel_multi_index(one.position, shape)) if len(one.position) > 1 else sum(one.position)
+                first = counted[one.example][0] if counted and layer.record.layout == "sequence" else 0
+                assert own[one.example][at - first] == pytest.approx(one.score, abs=TOLERANCE), unit
+                assert strongest[one.example] == pytest.approx(one.score, abs=TOLERANCE)
+            assert unit.statistics["mean"] == pytest.approx(every.mean(), abs=TOLERANCE)
+            assert unit.statistics["std"] == pytest.approx(every.std(), abs=TOLERANCE)
+            assert unit.statistics["max"] == pytest.approx(every.max(), abs=TOLERANCE)
+            for label, value in unit.classes("max"):
+                assert value == pytest.approx(strongest[int(label) :: 3].mean(), abs=TOLERANCE)
+            assert [one.score for one in unit.exemplars("mean")] == pytest.approx(
+                sorted(means, reverse=True)[: len(unit.exemplars("mean"))], abs=TOLERANCE
+            )
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_a_network_of_a_picture_and_a_vector_is_scanned_as_example_by_example(batch_size, tmp_path):
+    net, data = made(TwoTowers), two_towers()
+    study = tl.analyze(net, data, tmp_path / "a.lurk", tap="output", top=3, batch_size=batch_size, **PLAIN)
+    names = ["conv", "vec", "gated", "head"]
+    assert [layer.name for layer in study.layers] == ["vec", "conv", "gated", "head"]
+    check(study, [maps_of(net, names, *inputs) for inputs, _ in data.items])
+    assert study.unit("vec:1").exemplars("max")[0].box == (0, 0, 0, 0)
+    assert any("beside its picture the network takes vector" in note for note in study.notes)
+    assert [(node.kind, node.name) for node in study.graph.nodes][:2] == [("input", "input"), ("input", "vector")]
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_series_of_different_lengths_with_static_features_are_scanned_as_example_by_example(batch_size, tmp_path):
+    net, data = made(WithStatics), with_statics()
+    study = tl.analyze(net, data, tmp_path / "a.lurk", streams=["output"], tap="output", top=3, batch_size=batch_size)
+    assert {layer.name for layer in study.layers} == {"first", "rnn.l0", "head"}
+    loop = [maps_of(net, ["first", "rnn", "head"], *map(torch.as_tensor, inputs)) for *inputs, _ in data.items]
+    check(study, loop)
+    one = study.unit("rnn.l0:2").exemplars("max")[0]
+    assert one.reach == (0, one.position[0] + 1)
+    assert any("beside its series the network takes static, lengths" in note for note in study.notes)
+
+
+def test_padded_texts_with_masks_are_scanned_as_example_by_example_without_the_padding(tmp_path):
+    net, data = made(Encoder), tokens()
+    study = tl.analyze(net, data, tmp_path / "a.lurk", tap="output", top=3, batch_size=5)
+    names = ["tokens", "segments", "inner.self_attn", "inner.linear1", "inner.linear2", "inner.norm2", "inner", "head"]
+    loop = [maps_of(net, names, **{key: one for key, one in item.items() if key != "labels"}) for item in data.items]
+    assert {"inner.linear1", "inner.linear2", "head"} <= {layer.name for layer in study.layers}
+    check(study, loop, [(0, int(item["attention_mask"].sum())) for item in data.items])
+
+
+def test_a_study_continues_with_the_same_further_inputs_and_refuses_others(interrupted, tmp_path):
+    net, data = made(TwoTowers), two_towers()
+    given = {"top": 3, "batch_size": 5, **PLAIN}
+    with interrupted("write_scan", 1):
+        tl.analyze(net, data, tmp_path / "a.lurk", **given)
+    study, whole = tl.analyze(net, data, tmp_path / "a.lurk", **given), tl.analyze(net, data, tmp_path / "b.lurk", **given)
+    for layer in whole.layers:
+        assert [unit.to_json() for unit in study[layer.name]] == [unit.to_json() for unit in layer]
+    items = list(data.items)
+    items[0] = ((items[0][0][0], items[0][0][1] + 1), items[0][1])
+    with pytest.raises(MismatchError, match="data"):
+        tl.analyze(net, Items(items), tmp_path / "a.lurk", **given)
+
+
+def test_parts_with_further_inputs_make_the_same_study(tmp_path):
+    net, data = made(TwoTowers), two_towers()
+    given = {"top": 3, "batch_size": 5, **PLAIN}
+    whole = tl.analyze(net, data, tmp_path / "whole.lurk", **given)
+    parts = [tmp_path / f"{number}.lurk" for number in (1, 2)]
+    for number, path in enumerate(parts, 1):
+        tl.analyze(net, data, path, part=f"{number}/2", **given).close()
+    merged = tl.merge(parts, out=tmp_path / "merged.lurk")
+    for layer in whole.layers:
+        for unit, other in zip(layer, merged[layer.name], strict=True):
+            assert unit.exemplars("max") == other.exemplars("max")
+            assert unit.statistics == pytest.approx(other.statistics, rel=1e-12, nan_ok=True)
+
+
+def test_an_input_that_no_item_has_is_named(tmp_path):
+    with pytest.raises(ModelError, match="the forward of TwoTowers needs vector in addition to its input") as told:
+        tl.analyze(made(TwoTowers), Items([torch.rand(3, 6, 7)]), tmp_path / "a.lurk")
+    assert "a Python data set whose items hold them" in str(told.value)
+
+
+def test_items_that_lack_an_input_are_skipped_with_the_reason(tmp_path):
+    data = two_towers()
+    data.items[3] = (data.items[3][0][:1], 0)
+    data.items[5] = ((data.items[5][0][0], "red"), 0)
+    study = tl.analyze(made(TwoTowers), data, tmp_path / "a.lurk", **PLAIN)
+    reasons = [one.reason for one in study.skipped]
+    assert reasons == [
+        "has 1 parts, and others have an input in part 2",
+        "its input 'vector' is a str, not a tensor, array or number",
+    ]
