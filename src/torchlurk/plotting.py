@@ -337,7 +337,7 @@ def _show(axes: Axes, image: Image.Image | None, box: Box | None) -> None:
     extent = (0, image.width, image.height, 0)
     axes.imshow(np.asarray(image.convert("RGB")), extent=extent, interpolation="nearest" if few else "antialiased")
     axes.set_anchor("NW")
-    if box is not None and not boxes.is_whole(box, image.size):
+    if box is not None and boxes.is_part(box, image.size):
         x0, y0, x1, y1 = box
         edge = [patheffects.Stroke(linewidth=3.0, foreground="black"), patheffects.Normal()]
         frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="white", linewidth=1.5, path_effects=edge)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from torchlurk.rendering.boxes import crop, fit, is_whole, outline, resized, scaled, times
+from torchlurk.rendering.boxes import crop, fit, is_part, is_whole, outline, resized, scaled, times
 
 WHITE, BLACK, GREY = (255, 255, 255), (0, 0, 0), (90, 120, 150)
 
@@ -60,6 +60,12 @@ def test_only_a_box_over_everything_is_whole() -> None:
     assert is_whole((-2, -2, 9, 9), (5, 4))
     assert not is_whole((0, 0, 4, 4), (5, 4))
     assert not is_whole((0, 1, 5, 4), (5, 4))
+
+
+def test_neither_everything_nor_nothing_is_a_part() -> None:
+    assert is_part((0, 1, 5, 4), (5, 4))
+    for box in (None, (0, 0, 5, 4), (0, 0, 0, 0), (2, 2, 2, 4)):
+        assert not is_part(box, (5, 4))
 
 
 def test_fitting_keeps_the_proportions_and_at_least_one_pixel() -> None:

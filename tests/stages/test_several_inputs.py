@@ -158,6 +158,8 @@ def test_a_network_of_a_picture_and_a_vector_is_scanned_as_example_by_example(ba
     assert [layer.name for layer in study.layers] == ["vec", "conv", "gated", "head"]
     check(study, [maps_of(net, names, *inputs) for inputs, _ in data.items])
     assert study.unit("vec:1").exemplars("max")[0].box == (0, 0, 0, 0)
+    assert study.unit("vec:1").picture().size[0] > 0
+    assert study["vec"].picture().size[0] > 0
     assert any("beside its picture the network takes vector" in note for note in study.notes)
     assert [(node.kind, node.name) for node in study.graph.nodes][:2] == [("input", "input"), ("input", "vector")]
 
@@ -227,3 +229,80 @@ def test_items_that_lack_an_input_are_skipped_with_the_reason(tmp_path):
         "has 1 parts, and others have an input in part 2",
         "its input 'vector' is a str, not a tensor, array or number",
     ]
+
+
+class Gathered(TwoTowers):
+    """As two towers, the vector being the mean over words, of which each picture has its own number."""
+
+    def forward(self, image: Tensor, words: Tensor) -> Tensor:
+        return super().forward(image, words.mean(1))
+
+
+def gathered() -> Items:
+    torch.manual_seed(1)
+    return Items([{"image": torch.rand(3, 6, 7), "words": torch.randn(1 + index % 3, 5)} for index in range(9)])
+
+
+def gradient(net: nn.Module, layer: str, channel: int, position: tuple[int, ...], image: Tensor, beside: Tensor) -> Tensor:
+    """That of one unit at one position with respect to the picture, what goes with it held."""
+    found: list[Tensor] = []
+    leaf = image[None].clone().requires_grad_()
+    handle = net.get_submodule(layer).register_forward_hook(lambda module, args, output: found.append(output))
+    net(leaf, beside[None])
+    handle.remove()
+    return torch.autograd.grad(found[0][(0, channel, *position)], leaf)[0][0]
+
+
+@pytest.mark.parametrize(("kind", "items"), [(TwoTowers, two_towers), (Gathered, gathered)])
+def test_attributions_are_those_of_the_picture_with_its_own_further_inputs(kind, items, tmp_path):
+    net, data = made(kind), items()
+    units = ["conv:1", "vec:0", "gated:2", "head:0"]
+    given = {"tap": "output", "top": 3, "exemplars": 2, "batch_size": 4, "methods": ["gradient"], "units": units, **PLAIN}
+    study = tl.analyze(net, data, tmp_path / "a.lurk", stages=["scan", "attribute"], **given)
+    for layer, channel in (("conv", 1), ("gated", 2), ("head", 0)):
+        shown = study.unit(f"{layer}:{channel}").attributions("max", "gradient")
+        assert len(shown) == 2
+        for one in shown:
+            item = data.items[one.exemplar.example]
+            image, beside = tuple(item.values()) if isinstance(item, dict) else item[0]
+            x0, y0, x1, y1 = one.box
+            expected = gradient(net, layer, channel, one.exemplar.position or (), image, beside)[:, y0:y1, x0:x1]
+            assert one.values == pytest.approx(expected.permute(1, 2, 0).numpy(), abs=one.record.scale / 50)
+    assert not any("do not excite" in note for note in study.notes)
+    assert any("layer vec, gradient: no gradient flows" in note for note in study.notes)
+    (check_made,) = {one.check for one in study.unit("head:0").attributions("max", "gradient")}
+    assert check_made.similarity < 0.99  # of the same weights it would be one
+
+
+def test_a_synthesis_holds_the_further_inputs_of_the_first_example(tmp_path):
+    net, data = made(TwoTowers), two_towers()
+    given = {"tap": "output", "top": 3, "batch_size": 4, "presets": ["lucid"], "steps": 6, **PLAIN}
+    study = tl.analyze(net, data, tmp_path / "a.lurk", stages=["scan", "synthesize"], units=["head:1"], **given)
+    (one,) = study.unit("head:1").syntheses()
+    picture = torch.from_numpy(np.array(one.image)).permute(2, 0, 1)[None] / 255
+    with torch.no_grad():
+        expected = net(picture, data.items[0][0][1][None])[0, 1].item()
+        others = [net(picture, vector[None])[0, 1].item() for (_, vector), _ in data.items[1:]]
+    assert one.record.activation == pytest.approx(expected, abs=0.01)
+    assert min(abs(other - expected) for other in others) > 0.02
+    assert "vector of the network's inputs were held at their values in the first example" in study.notes
+
+
+def test_constants_are_given_in_all_stages(tmp_path):
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 2, 3)
+
+        def forward(self, scale: float, image: Tensor) -> Tensor:
+            return self.conv(image * scale)
+
+    net, pictures = made(Scaled), [one[0][0] for one in two_towers().items]
+    given = {"top": 2, "batch_size": 4, "methods": ["gradient"], "presets": ["lucid"], "steps": 4, **PLAIN}
+    stages = ["scan", "attribute", "synthesize"]
+    study = tl.analyze(net, pictures, tmp_path / "a.lurk", stages=stages, units=["conv:1"], constants={"scale": 3.0}, **given)
+    unit = study.unit("conv:1")
+    weight = net.conv.weight[1].permute(1, 2, 0).detach().numpy()
+    (first, *_), (one,) = unit.attributions("max"), unit.syntheses()
+    assert first.values == pytest.approx(3 * weight, abs=first.record.scale / 50)
+    assert one.record.activation > 0

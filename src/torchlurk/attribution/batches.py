@@ -148,6 +148,10 @@ class Attributor:
 
     def pieces(self, pairs: Pairs) -> Iterator[Pairs]:
         """The pairs, those that are best run together in one piece."""
+        for rows in self._scene.examples.alike([one.example for one in pairs.exemplars]):
+            yield from self._pieces(pairs.at(rows))
+
+    def _pieces(self, pairs: Pairs) -> Iterator[Pairs]:
         places = self.places(pairs)[1]
         if self._window is None or places is None:
             yield from (pairs.at(rows) for rows in self._sharing(pairs))
@@ -206,7 +210,7 @@ class Attributor:
         examples = list(dict.fromkeys(every))
         inputs = self._scene.examples.inputs(examples)
         of = torch.tensor([examples.index(one) for one in every], device=inputs.device)
-        whole = View.whole(self._readout, inputs, of, *self.places(pairs))
+        whole = View.whole(self._readout, inputs, of, *self.places(pairs), self._scene.examples.companions(examples))
         if self._window is not None and whole.positions is not None:
             batches = self._window.batches(whole.positions)
             try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 import torch
@@ -18,6 +19,7 @@ from torchlurk.attribution.window import WindowReadout
 from torchlurk.errors import StudyError
 from torchlurk.inputs.feeding import feed, inputs_of
 from torchlurk.inputs.source import Source
+from torchlurk.models.taps.arguments import NOTHING_BESIDE, Companions, accompanied, companions_of
 from torchlurk.models.taps.readout import Readout, UnreachedError
 from torchlurk.records import Box
 
@@ -30,7 +32,8 @@ class View:
     """Pairs as a readout takes them: whole inputs, or windows of them.
 
     Several pairs may be of one input: `rows` says of which each is; None, that each has its own. `corners` (y, x) is where
-    what a pair is given begins in the input, and `size` the input's (height, width).
+    what a pair is given begins in the input, and `size` the input's (height, width). `companions` are the further inputs that
+    go with `inputs`.
     """
 
     readout: Readout
@@ -41,13 +44,22 @@ class View:
     corners: tuple[tuple[int, int], ...]
     size: tuple[int, int]
     windowed: bool = False
+    companions: Companions = field(default_factory=dict)
 
     @classmethod
-    def whole(cls, readout: Readout, inputs: Tensor, rows: Tensor, channels: Tensor, positions: Tensor | None) -> View:
+    def whole(
+        cls,
+        readout: Readout,
+        inputs: Tensor,
+        rows: Tensor,
+        channels: Tensor,
+        positions: Tensor | None,
+        companions: Companions = NOTHING_BESIDE,
+    ) -> View:
         """The whole inputs."""
         size = (int(inputs.shape[2]), int(inputs.shape[3]))
         laid_out = inputs.contiguous(memory_format=torch.channels_last)
-        return cls(readout, laid_out, rows, channels, positions, ((0, 0),) * len(rows), size)
+        return cls(readout, laid_out, rows, channels, positions, ((0, 0),) * len(rows), size, companions=companions)
 
     @classmethod
     def window(cls, readout: WindowReadout, view: View) -> View:
@@ -55,7 +67,8 @@ class View:
         assert view.positions is not None
         top, left = (one.tolist() for one in readout.starts(view.positions))
         windows, corners = readout.cut(view.own, view.positions), tuple(zip(top, left, strict=True))
-        return cls(readout, windows, None, view.channels, view.positions, corners, view.size, windowed=True)
+        own = view.own_companions
+        return cls(readout, windows, None, view.channels, view.positions, corners, view.size, windowed=True, companions=own)
 
     @property
     def own(self) -> Float[Tensor, "pair channel height width"]:
@@ -63,6 +76,19 @@ class View:
         if self.rows is None:
             return self.inputs
         return self.inputs[self.rows].contiguous(memory_format=torch.channels_last)
+
+    @property
+    def own_companions(self) -> Companions:
+        """The further inputs of each pair."""
+        if self.rows is None:
+            return self.companions
+        return {name: one if len(one) == 1 else one[self.rows] for name, one in self.companions.items()}
+
+    @contextmanager
+    def _ready(self, companions: Companions) -> Iterator[None]:
+        """Around passes of what these further inputs go with; where there are none, those that the network was given stay."""
+        with self.readout.ready(), accompanied(self.readout.module, companions or companions_of(self.readout.module)):
+            yield
 
     def chosen(self, which: Sequence[int]) -> View:
         """Some of the pairs."""
@@ -73,7 +99,7 @@ class View:
 
     def activations(self) -> Float[Tensor, " pair"]:
         """Of each unit at its position, or its mean."""
-        with self.readout.ready(), torch.no_grad():
+        with self._ready(self.own_companions), torch.no_grad():
             found: Tensor = self.readout(self.own, self.channels, self.positions)
             return found
 
@@ -83,7 +109,7 @@ class View:
         """Activations, and attributions by each of these methods; raises `ModelError` where there is no way back."""
         ways = [way for way in map(method_named, methods) if isinstance(way, ByRule)]
         given = (self.own, None) if self.windowed else (self.inputs, self.rows)  # windows differ, be they of one input
-        with self.readout.ready():
+        with self._ready(self.own_companions if self.windowed else self.companions):
             made, activations = by_rules(ways, self.readout, given[0], self.channels, self.positions, given[1])
         return activations, {name: one.detach().float() for name, one in zip(methods, made, strict=True)}
 
@@ -93,7 +119,7 @@ class View:
 
     def attributions(self, method: str) -> Float[Tensor, "pair channel height width"]:
         """By a method; raises `ModelError` where it is not defined here."""
-        with self.readout.ready():
+        with self._ready(self.own_companions):
             return method_named(method)(self.readout, self.own, self.channels, self.positions)[0].detach().float()
 
     def inside(self, boxes: Sequence[Box | None]) -> Bool[Tensor, "pair height width"]:
@@ -114,7 +140,7 @@ class View:
         NaN where these pixels alone do not lead the model to the layer.
         """
         beyond = ~self.inside([None] * len(self.channels))
-        with self.readout.ready():
+        with self._ready(self.own_companions):
             try:
                 return evidence.left_of_activation(
                     self.readout, self.own, seen | beyond, filling, self.channels, self.positions, of
@@ -124,32 +150,51 @@ class View:
 
 
 class Examples:
-    """Inputs by example, the last used at hand; for several threads."""
+    """Inputs by example with their companions, the last used at hand; for several threads."""
 
     def __init__(self, source: Source, dtype: torch.dtype, device: torch.device, workers: int | None) -> None:
         self._source, self._dtype, self._device, self._workers = source, dtype, device, workers
-        self._known: OrderedDict[int, Tensor] = OrderedDict()
+        self._known: OrderedDict[int, tuple[Tensor, Companions]] = OrderedDict()
         self._lock = Lock()
 
     def inputs(self, examples: Sequence[int]) -> Float[Tensor, "pair channel height width"]:
         """The inputs in this order, on the device. Raises `StudyError` for one that cannot be read any more."""
-        with self._lock:
-            found = self._found(examples)
+        found = torch.stack([one for one, _ in self._found(examples)])
         return found.to(self._device)
 
-    def _found(self, examples: Sequence[int]) -> Float[Tensor, "pair channel height width"]:
-        lacking = sorted(set(examples) - set(self._known))
+    def companions(self, examples: Sequence[int]) -> Companions:
+        """The further inputs of examples that are `alike`, in this order, on the device."""
+        each = [companions for _, companions in self._found(examples)]
+        return {name: torch.stack([one[name] for one in each]).to(self._device) for name in each[0]}
+
+    def alike(self, examples: Sequence[int]) -> list[list[int]]:
+        """Where these stand whose further inputs have the same shapes; all together where there are none."""
+        if not self._found(examples[:1])[0][1]:
+            return [list(range(len(examples)))]
+        rows: dict[tuple[object, ...], list[int]] = {}
+        for row, (_, companions) in enumerate(self._found(examples)):
+            rows.setdefault(tuple(tuple(one.shape) for one in companions.values()), []).append(row)
+        return list(rows.values())
+
+    def _found(self, examples: Sequence[int]) -> list[tuple[Tensor, Companions]]:
+        with self._lock:
+            self._read(sorted(set(examples) - set(self._known)))
+            for example in examples:
+                self._known.move_to_end(example)
+            found = [self._known[example] for example in examples]
+            while len(self._known) * found[0][0].nbytes > INPUTS_KEPT and len(self._known) > 1:
+                self._known.popitem(last=False)
+            return found
+
+    def _read(self, lacking: Sequence[int]) -> None:
+        cpu = torch.device("cpu")
         for batch in feed(self._source, lacking, max(1, len(lacking)), self._workers):
-            made = inputs_of(batch, self._source.preprocessing, torch.device("cpu"), self._dtype)
-            self._known |= {int(example): one for example, one in zip(batch.examples, made, strict=True)}
+            made = inputs_of(batch, self._source.preprocessing, cpu, self._dtype)
+            beside = batch.companion_inputs(cpu, self._dtype)
+            for row, (example, one) in enumerate(zip(batch.examples.tolist(), made, strict=True)):
+                self._known[example] = one, {name: companion[row] for name, companion in beside.items()}
             for example, reason in batch.skipped:
                 raise StudyError(
                     f"example {example} could be read during the scan, but not now: {reason}",
                     "give the same data as for the scan",
                 )
-        for example in examples:
-            self._known.move_to_end(example)
-        found = torch.stack([self._known[example] for example in examples])
-        while len(self._known) * found[0].nbytes > INPUTS_KEPT and len(self._known) > 1:
-            self._known.popitem(last=False)
-        return found

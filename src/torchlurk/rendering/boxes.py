@@ -30,6 +30,11 @@ def is_whole(box: Box, size: Size) -> bool:
     return box[0] <= 0 and box[1] <= 0 and box[2] >= size[0] and box[3] >= size[1]
 
 
+def is_part(box: Box | None, size: Size) -> bool:
+    """Whether the box is a part of a picture of that size: neither all of it nor, of what depends on no pixel, nothing."""
+    return box is not None and box[0] < box[2] and box[1] < box[3] and not is_whole(box, size)
+
+
 def scaled(box: Box, scale: tuple[float, float]) -> Box:
     """The box in a picture enlarged by `scale` (horizontal, vertical); never empty."""
     x0, y0 = round(box[0] * scale[0]), round(box[1] * scale[1])

@@ -217,7 +217,7 @@ def _whole_tiles(
     tiles = []
     for exemplar, image in zip(exemplars, pictures, strict=True):
         shown = boxes.resized(image, shown_size) if image is not None else None
-        if shown is not None and exemplar.box is not None and not boxes.is_whole(exemplar.box, size):
+        if shown is not None and exemplar.box is not None and boxes.is_part(exemplar.box, size):
             shown = boxes.outline(shown, boxes.scaled(exemplar.box, scale))
         tiles.append(tile(shown, (TILE, height), theme))
     return in_columns(tiles, theme)
@@ -225,7 +225,7 @@ def _whole_tiles(
 
 def _crop_scale(exemplars: Sequence[Exemplar], size: boxes.Size) -> float | None:
     """One enlargement for all boxes of the row, so that they compare; None where no box is less than the input."""
-    parts = [one.box for one in exemplars if one.box is not None and not boxes.is_whole(one.box, size)]
+    parts = [one.box for one in exemplars if one.box is not None and boxes.is_part(one.box, size)]
     sides = [max(box[2] - box[0], box[3] - box[1]) for box in parts]
     return TILE / max(sides) if sides else None
 
@@ -237,7 +237,7 @@ def _crop_tiles(
     for exemplar, image in zip(exemplars, pictures, strict=True):
         part = None
         if image is not None and exemplar.box is not None:
-            part = boxes.crop(image, exemplar.box)
+            part = boxes.crop(image, exemplar.box) if boxes.is_part(exemplar.box, image.size) else image
             part = boxes.resized(part, boxes.times(part.size, min(scale, TILE / max(part.size))))
         crops.append(part)
     height = max((part.height for part in crops if part is not None), default=LOWEST_TILE)

@@ -53,7 +53,8 @@ def best_boxes(by_max: Ranking, picture: Picture, input_size: tuple[int, int]) -
             image = image.convert("RGB")
             image = image if image.size == size else boxes.resized(image, size)
             x0, y0, x1, y1 = (int(side) for side in by_max.boxes[unit, 0])
-            image = boxes.crop(image, _inside((x0, y0, x1, y1), size))
+            if boxes.is_part((x0, y0, x1, y1), size):
+                image = boxes.crop(image, _inside((x0, y0, x1, y1), size))
         found.append(image)
     return found
 

@@ -19,6 +19,7 @@ from torchlurk.attribution import evidence
 from torchlurk.attribution.batches import Attributor, Pairs
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.attribution.views import Examples
+from torchlurk.models.taps.arguments import accompanied
 from torchlurk.models.taps.readout import Readout
 from torchlurk.records import ALIKE, Exemplar, Layer, MethodCheck
 
@@ -111,18 +112,24 @@ class Conclusions:
         return {name: self._check(name, readouts, self._pairs(rows)) if rows else None for name, rows in bases.items()}
 
     def _check(self, name: str, readouts: Sequence[Readout], pairs: Pairs) -> MethodCheck | None:
-        inputs = self._examples.inputs([one.example for one in pairs.exemplars])
-        where = self._maker.places(pairs)
-        pictures = []
-        for readout in readouts:
-            with readout.ready():
-                pictures.append(method_named(name)(readout, inputs, *where)[0].detach())
-        alike = [
-            float(evidence.similarity(*(one[[row], :, box[1] : box[3], box[0] : box[2]] for one in pictures)))
-            for row, box in enumerate(one.box or (0, 0, inputs.shape[3], inputs.shape[2]) for one in pairs.exemplars)
-        ]
+        every = [one.example for one in pairs.exemplars]
+        alike = [one for rows in self._examples.alike(every) for one in self._similarities(name, readouts, pairs.at(rows))]
         finite = [one for one in alike if math.isfinite(one)]
         if not finite:
             return None
         mean = sum(finite) / len(finite)
         return MethodCheck(name, mean, mean > ALIKE)
+
+    def _similarities(self, name: str, readouts: Sequence[Readout], pairs: Pairs) -> list[float]:
+        """How alike the pictures of each pair are by these two readouts."""
+        examples = [one.example for one in pairs.exemplars]
+        inputs, companions = self._examples.inputs(examples), self._examples.companions(examples)
+        where = self._maker.places(pairs)
+        pictures = []
+        for readout in readouts:
+            with readout.ready(), accompanied(readout.module, companions):
+                pictures.append(method_named(name)(readout, inputs, *where)[0].detach())
+        return [
+            float(evidence.similarity(*(one[[row], :, box[1] : box[3], box[0] : box[2]] for one in pictures)))
+            for row, box in enumerate(one.box or (0, 0, inputs.shape[3], inputs.shape[2]) for one in pairs.exemplars)
+        ]

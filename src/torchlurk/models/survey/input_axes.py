@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchlurk.errors import ModelError
 from torchlurk.input_records import InputAxes
 from torchlurk.models.survey.expected_input import misfit
-from torchlurk.models.taps.arguments import Arguments, Companions, accompanied, called_with
+from torchlurk.models.taps.arguments import NOTHING_BESIDE, Arguments, Companions, accompanied, called_with
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.recurrent import checking_packed
 from torchlurk.models.taps.tensors import tensors_in
@@ -21,9 +21,6 @@ CANDIDATES: Mapping[int, tuple[InputAxes, ...]] = {2: ("bt", "tb"), 3: ("btc", "
 
 TOLERANCE = 1e-4
 """By how much the results of an example may differ with another beside it, relative to the largest: rounding."""
-
-
-NOTHING_BESIDE: Companions = {}
 
 
 def axes_of(

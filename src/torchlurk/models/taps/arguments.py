@@ -45,6 +45,8 @@ ALL = slice(None)
 Companions = Mapping[str, Shaped[Tensor, "example ..."]]
 """Further inputs by the parameters of the forward that they go to; each has a row for each example, or one for all."""
 
+NOTHING_BESIDE: Companions = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
