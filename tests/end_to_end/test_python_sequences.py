@@ -166,6 +166,7 @@ def compared(study: tl.Study, layer: str, values: list[np.ndarray], reach: str, 
             assert one.position == (step,)
             steps = len(own[one.example])
             expected = {"before": (0, step + 1), "all": (0, steps), "beside": (max(0, step - 1), min(steps, step + 2))}
+            expected["padded"] = (0, 12)
             assert one.reach == expected[reach]
         every = np.concatenate(own)
         assert unit.statistics["mean"] == pytest.approx(every.mean(), abs=1e-5)
@@ -265,3 +266,34 @@ def test_a_model_of_transformers_reads_text_with_its_own_tokenizer(name, layer, 
     with tl.analyze(f"hf:{folder / name}", str(tmp_path / "t.txt"), tmp_path / "s.lurk", lines=True, top=TOP) as study:
         compared(study, layer, values, reach, classes=False)
         assert study.reader.inputs().window == 16
+
+
+class Tokenized(Dataset[Any]):
+    """Lists of numbers by the names that tokenizers give them, padded to one length."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        length = 3 + index
+        ids = [(7 * index + 3 * at) % (TOKENS - 1) for at in range(length)] + [0] * (12 - length)
+        mask = [1] * length + [0] * (12 - length)
+        return {"attention_mask": mask, "input_ids": ids, "token_type_ids": [0] * 12, "text": "…", "labels": index % 3}
+
+
+@pytest.mark.slow
+def test_a_published_classifier_reads_padded_items_with_their_masks(published, tmp_path):
+    _, nets = published
+    net, data, layer = nets["classes"], Tokenized(), "bert.encoder.layer.1.output.dense"
+    values: list[np.ndarray] = []
+    with torch.no_grad():
+        handle = net.get_submodule(layer).register_forward_hook(lambda *given: values.append(given[2][0].numpy()))
+        for item in (data[index] for index in range(len(data))):
+            net(**{name: torch.tensor([one]) for name, one in item.items() if name not in ("text", "labels")})
+        handle.remove()
+    counted = [one[: 3 + index] for index, one in enumerate(values)]
+    with tl.analyze(
+        net, data, tmp_path / "s.lurk", top=TOP, batch_size=4, vocabulary=["[PAD]", *"abcdefghijklmnopqrs"]
+    ) as study:
+        compared(study, layer, counted, "padded")
+        assert study.unit(f"{layer}:0").exemplars("max")[0].token is not None

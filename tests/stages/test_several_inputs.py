@@ -253,6 +253,11 @@ def gradient(net: nn.Module, layer: str, channel: int, position: tuple[int, ...]
     return torch.autograd.grad(found[0][(0, channel, *position)], leaf)[0][0]
 
 
+def near(stored: np.ndarray, values: np.ndarray) -> bool:
+    """Whether stored attributions are these, but for the levels in which they are kept."""
+    return bool(np.linalg.norm(stored - values) <= 0.03 * np.linalg.norm(values))
+
+
 @pytest.mark.parametrize(("kind", "items"), [(TwoTowers, two_towers), (Gathered, gathered)])
 def test_attributions_are_those_of_the_picture_with_its_own_further_inputs(kind, items, tmp_path):
     net, data = made(kind), items()
@@ -267,7 +272,7 @@ def test_attributions_are_those_of_the_picture_with_its_own_further_inputs(kind,
             image, beside = tuple(item.values()) if isinstance(item, dict) else item[0]
             x0, y0, x1, y1 = one.box
             expected = gradient(net, layer, channel, one.exemplar.position or (), image, beside)[:, y0:y1, x0:x1]
-            assert one.values == pytest.approx(expected.permute(1, 2, 0).numpy(), abs=one.record.scale / 50)
+            assert near(one.values, expected.permute(1, 2, 0).numpy())
     assert not any("do not excite" in note for note in study.notes)
     assert any("layer vec, gradient: no gradient flows" in note for note in study.notes)
     (check_made,) = {one.check for one in study.unit("head:0").attributions("max", "gradient")}
@@ -304,5 +309,7 @@ def test_constants_are_given_in_all_stages(tmp_path):
     unit = study.unit("conv:1")
     weight = net.conv.weight[1].permute(1, 2, 0).detach().numpy()
     (first, *_), (one,) = unit.attributions("max"), unit.syntheses()
-    assert first.values == pytest.approx(3 * weight, abs=first.record.scale / 50)
-    assert one.record.activation > 0
+    assert near(first.values, 3 * weight)
+    picture = torch.from_numpy(np.array(one.image)).permute(2, 0, 1)[None] / 255
+    with torch.no_grad():
+        assert (net(3.0, picture)[0, 1] - one.record.activation).abs().min() < 0.01

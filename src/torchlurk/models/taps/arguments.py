@@ -124,7 +124,9 @@ class Arguments:
         return found | {name: first(batch) if callable(first) else None for name in self.states}
 
     def companion(self, name: str, given: Tensor, inputs: Tensor) -> Tensor:
-        """A further input as the network has its axes: another sequence of the same kind has the same order."""
+        """A further input as the network has it: another sequence of the same kind in the same order, lengths on the CPU."""
+        if name in LENGTHS:
+            return given.cpu()
         alike = given.ndim == inputs.ndim and given.is_floating_point() == inputs.is_floating_point()
         return self.arranged(given) if alike and name not in MASKS else given
 
