@@ -16,6 +16,7 @@ from torch import nn
 import torchlurk
 from torchlurk.errors import MismatchError, StorageError, StudyError
 from torchlurk.inputs.opening import open_source
+from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.datasets import open_dataset
 from torchlurk.jobs import Progress, Share
 from torchlurk.models.loading.identity import fingerprint, unwrap
@@ -32,6 +33,11 @@ from torchlurk.stages.stage import Stage, Task, now
 from torchlurk.store.connections import holds_nothing
 from torchlurk.store.folding import left_open
 from torchlurk.store.reading import Reader
+
+UNNORMALIZED = (
+    "the model says nothing of its preprocessing, so pixels reach it as numbers from 0 to 1; if it was trained on normalized"
+    " ones, give --mean and --std"
+)
 
 
 def run_stages(task: Task, stages: Sequence[str]) -> None:
@@ -146,11 +152,18 @@ def task_of(
         loaded = LoadedModel(unwrap(model), None, type(model).__name__)
     if isinstance(data, (str, Path)):
         source = open_source(str(data), settings.inputs, loaded.preprocessing, vocabulary, loaded.text)
+        notes = [("inputs", UNNORMALIZED)] if _is_unnormalized(loaded, source, settings.inputs) else []
     else:
         takes = forward_parameters(loaded.module, constants or {})
         source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary, takes)
+        notes = []
     device = choose_device(settings.compute.device)
-    return Task(loaded.module, loaded.spec, source, out, settings, device, progress, constants=constants or {})
+    return Task(loaded.module, loaded.spec, source, out, settings, device, progress, constants=constants or {}, notes=notes)
+
+
+def _is_unnormalized(loaded: LoadedModel, source: Source, inputs: InputOptions) -> bool:
+    """Whether pixels are taken as they are because nothing says otherwise."""
+    return source.kind.name == "pictures" and loaded.preprocessing is None and inputs.mean is None
 
 
 def _says_all(inputs: InputOptions) -> bool:

@@ -361,3 +361,21 @@ def test_damaged_files_and_an_empty_class_are_passed_over_and_listed(torchlurk, 
     assert [row["class"] for row in shown["classes"]["max"]] != []
     assert "nothing" not in [row["class"] for row in shown["classes"]["max"]]
     assert torchlurk("check", study).status == 0
+
+
+STOPPED = """
+from torch import nn
+
+class Stopped(nn.Module):
+    def forward(self, x):
+        raise KeyboardInterrupt
+
+net = Stopped
+"""
+
+
+def test_ctrl_c_says_that_what_was_computed_is_kept(here, pictures, tmp_path):
+    (tmp_path / "stopped.py").write_text(STOPPED)
+    outcome = here("analyze", f"{tmp_path / 'stopped.py'}:net", pictures, "--out", tmp_path / "s.lurk")
+    assert outcome.status == 130
+    assert outcome.err.strip() == "torchlurk: interrupted: what was computed is kept; rerun the same command to continue"

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import torchlurk as tl
@@ -383,3 +384,13 @@ def test_a_loop_that_ends_early_on_the_longest_series_leaves_a_whole_study(tmp_p
             example: 5 if example == 6 else len(series[example]) for example in traces
         }
         assert any(len(values) > 5 for values in traces.values())
+
+
+@pytest.mark.parametrize(("given", "noted"), [({}, True), ({"mean": (0.5,) * 3, "std": (0.25,) * 3}, False)])
+def test_pixels_taken_as_they_are_because_nothing_says_otherwise_are_a_note(given, noted, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (8, 8), (200, 100, 0)).save(tmp_path / "pictures" / "one.png")
+    with tl.analyze(nn.Conv2d(3, 2, 3), tmp_path / "pictures", tmp_path / "s.lurk", **given) as study:
+        assert any("--mean and --std" in note for note in study.notes) == noted
+    with tl.analyze(nn.Conv2d(3, 2, 3), [torch.rand(3, 8, 8)], tmp_path / "t.lurk") as study:
+        assert study.notes == ()

@@ -27,6 +27,9 @@ COMMANDS = {
 
 EXIT_INPUT, EXIT_OTHER, EXIT_INTERRUPTED = 2, 1, 130
 
+CONTINUED = (["analyze"], ["demo"])
+"""The commands that continue where they were interrupted."""
+
 
 class Commands(click.Group):
     """The commands by name; a command's module is imported when it is called."""
@@ -65,10 +68,10 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors="replace")
     try:
         torchlurk_command.main(args=arguments, prog_name="torchlurk", standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(_fail("interrupted", EXIT_INTERRUPTED))
-    except KeyboardInterrupt:
-        sys.exit(_fail("interrupted: what was computed is kept; rerun the same command to continue", EXIT_INTERRUPTED))
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        named = sys.argv[1:] if arguments is None else arguments
+        kept = ": what was computed is kept; rerun the same command to continue" if named[:1] in CONTINUED else ""
+        sys.exit(_fail(f"interrupted{kept}", EXIT_INTERRUPTED))
     except click.UsageError as error:
         name = error.ctx.command_path if error.ctx else "torchlurk"
         sys.exit(_fail(f"{error.format_message().rstrip('.')}   ({name} --help lists the options)", EXIT_INPUT))

@@ -157,6 +157,8 @@ class ScanStage:
                 writer.add_note("data", changing)
             if arguments.companions:
                 writer.add_note("data", of_companions(arguments, self._source.kind.name))
+            for kind, text in self._task.notes:
+                writer.add_note(kind, text)
 
     def _note_boxes(self, writer: Writer, layers: Sequence[Layer]) -> None:
         reading = [layer.name for layer in layers if not layer.together]

@@ -38,7 +38,8 @@ class Task:
 
     `clock` tells seconds, by which stages choose how much they do at once and when they save; `committed` is called after
     each transaction on the study. `share` is which part of the work is done, None
-    all of it; a part of a stage after the scan goes on from the study `merged`.
+    all of it; a part of a stage after the scan goes on from the study `merged`. `notes` are what its reader should know of how
+    model and data were opened, as (kind, text).
     """
 
     module: nn.Module
@@ -53,6 +54,7 @@ class Task:
     constants: Mapping[str, Any] = field(default_factory=dict)
     share: Share | None = None
     merged: Path | None = None
+    notes: Sequence[tuple[str, str]] = ()
 
     def writer(self) -> Writer:
         """Opens the study to write."""
