@@ -191,6 +191,31 @@ def test_two_keys_in_one_breath_are_two_steps(tab):
     expect(page.get_by_role("heading", level=1)).to_have_text("block4:48")
 
 
+def test_keys_are_not_for_the_page_while_the_help_is_open(tab):
+    page = tab.open(f"#/one/unit/{UNIT}")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert tab.shown() == f"#/one/unit/{UNIT}"
+
+
+def test_what_is_asked_for_while_the_server_is_away_comes_once_it_is_back(tab_of, running, free_port, studies):
+    port = free_port()
+    with running("serve", *studies, port=port) as url:
+        tab = tab_of(url)
+        page = tab.open(f"#/one/unit/{UNIT}")
+    expect(page.get_by_text("The server does not answer.")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(300)
+    expect(page.get_by_role("heading", level=1)).to_have_text(UNIT)  # what was loaded before stays
+    with running("serve", *studies, port=port):
+        expect(page.get_by_role("heading", level=1)).to_have_text("block4:48", timeout=20_000)
+        page.goto("about:blank")
+    tab.faults.clear()  # that it was away
+
+
 def test_deep_links_open_and_the_back_button_goes_back(tab):
     page = tab.open(f"#/one/unit/{UNIT}?view=attribution-guided")
     expect(page.get_by_role("button", name="guided")).to_have_attribute("aria-pressed", "true")

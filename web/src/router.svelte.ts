@@ -1,24 +1,20 @@
-/** The address bar holds the whole state of a view: `#/slug/kind/name?view=…`. */
-
-export type Page = "home" | "network" | "layer" | "unit" | "class" | "image" | "live" | "unknown";
+/** The address bar holds the whole state of a view: `#/slug/page/name?view=…`. */
+import type { PageName } from "./pages";
 
 export interface Route {
-  page: Page;
+  /** A page's name, unless the address is wrong. */
+  page: string;
   study: string;
   /** A layer's name, a unit's address, a class's index, an image's name. */
   name: string;
   query: Record<string, string>;
 }
 
-const PAGES: ReadonlySet<string> = new Set(["layer", "unit", "class", "image", "live"]);
-
 export function parse(hash: string): Route {
   const [path = "", search = ""] = hash.replace(/^#\/?/, "").split("?");
   const query = Object.fromEntries(new URLSearchParams(search));
-  const [study = "", page = "", ...rest] = path.split("/").map(decode);
-  if (study === "") return { page: "home", study: "", name: "", query };
-  if (PAGES.has(page)) return { page: page as Page, study, name: rest.join("/"), query };
-  return page === "" ? { page: "network", study, name: "", query } : { page: "unknown", study, name: [page, ...rest].join("/"), query };
+  const [study = "", page = "network", ...rest] = path.split("/").map(decode);
+  return study === "" ? { page: "home", study, name: "", query } : { page: page === "" ? "network" : page, study, name: rest.join("/"), query };
 }
 
 function decode(part: string): string {
@@ -29,7 +25,7 @@ function decode(part: string): string {
   }
 }
 
-export function link(page: Page, study = "", name = "", query: Record<string, string | undefined> = {}): string {
+export function link(page: PageName, study = "", name = "", query: Record<string, string | undefined> = {}): string {
   const parts = page === "home" ? [] : page === "network" ? [study] : name === "" ? [study, page] : [study, page, name];
   const given = Object.entries(query).filter((one): one is [string, string] => one[1] !== undefined && one[1] !== "");
   const search = new URLSearchParams(given).toString();
@@ -54,7 +50,7 @@ class Router {
   choose(query: Record<string, string | undefined>): void {
     const { page, study, name } = this.route;
     const all = { ...this.route.query, ...query };
-    history.replaceState(null, "", link(page, study, name, all));
+    history.replaceState(null, "", link(page as PageName, study, name, all));
     this.#follow();
   }
 

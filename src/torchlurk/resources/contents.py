@@ -1,14 +1,15 @@
 """What every document of a study holds, key by key.
 
 The web app's types are made from this by `web/document_types.py`; a text after a key goes there as its comment. A document
-that holds another key, or one of another kind, fails a test; `__extra_items__` is what further keys hold, where there may be some.
+that holds another key, or one of another kind, fails a test. `__extra_items__` is what further keys hold, where there are some.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from torchlurk.records import KindName, Layout
+from torchlurk.input_records import KindName
+from torchlurk.records import Layout
 
 Value = float | None
 """Null where it is undefined, as NaN is in a study."""
@@ -414,6 +415,8 @@ class Unit(TypedDict):
     checks: dict[str, Check]
     effective_field: tuple[float, float] | None
     images: Images
+    findings: NotRequired[dict[str, Any]]
+    """What stages that a program has added found of it, by stage."""
     traces: NotRequired[dict[str, Column]]
     """Of texts and series, by example: the unit's value at each step."""
 

@@ -3,8 +3,8 @@
  * The server keeps a few images open. One that was closed, or a server that was started again, is no matter: the image is
  * opened once more and the question asked again.
  */
-import { DataError } from "./source";
-import type { Box } from "./types";
+import { ask as askServer, DataError, isUnreachable } from "./source";
+import type { Box } from "../types/documents";
 
 export interface GalleryExample {
   example: number;
@@ -134,30 +134,9 @@ export type Shown = { example: number } | { class: number } | { file: Blob };
 export const MOST_AT_ONCE = 64;
 const WAIT = 700;
 const LONGEST_WAIT = 5000;
-const NOBODY = "the server does not answer";
 
-/** An error that the server told, with its kind. */
-export class ModelError extends DataError {
-  constructor(
-    readonly kind: string,
-    message: string,
-    hint: string,
-  ) {
-    super(message, hint);
-  }
-}
-
-async function ask(path: string, given: RequestInit = {}): Promise<globalThis.Response> {
-  let answer: globalThis.Response;
-  try {
-    answer = await fetch(path, given);
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ModelError("Unreachable", NOBODY, "is it still running? torchlurk serve STUDY --model MODEL starts it");
-  }
-  if (answer.ok) return answer;
-  const told = (await answer.json().catch(() => null)) as { error?: { kind?: string; message?: string; hint?: string } } | null;
-  throw new ModelError(told?.error?.kind ?? "", told?.error?.message ?? `${answer.status} for ${path}`, told?.error?.hint ?? "");
+function ask(address: string, given: RequestInit = {}): Promise<globalThis.Response> {
+  return askServer(address, "torchlurk serve STUDY --model MODEL", given);
 }
 
 function posted(body: unknown): RequestInit {
@@ -165,9 +144,10 @@ function posted(body: unknown): RequestInit {
 }
 
 /** What can be asked beside a study; null where no model is open. */
-export async function about(slug: string): Promise<About | null> {
-  const { studies } = (await (await ask("image")).json()) as { studies: Record<string, unknown> };
-  return slug in studies ? ((await (await ask(`image/${slug}`)).json()) as About) : null;
+export async function about(slug: string, signal?: AbortSignal): Promise<About | null> {
+  const given = signal === undefined ? {} : { signal };
+  const { studies } = (await (await ask("image", given)).json()) as { studies: Record<string, unknown> };
+  return slug in studies ? ((await (await ask(`image/${slug}`, given)).json()) as About) : null;
 }
 
 /** An image in a model, open to questions for as long as the page wants. */
@@ -179,7 +159,7 @@ export class OpenImage {
   constructor(
     private readonly slug: string,
     readonly shown: Shown,
-    private readonly troubled: (error: ModelError | null) => void = () => undefined,
+    private readonly troubled: (error: DataError | null) => void = () => undefined,
   ) {
     this.opening = this.patient(() => this.open());
   }
@@ -249,7 +229,7 @@ export class OpenImage {
       try {
         return await question(image);
       } catch (error) {
-        if (!(error instanceof ModelError && error.kind === "UnknownImage")) throw error;
+        if (!(error instanceof DataError && error.kind === "UnknownImage")) throw error;
         if (this.opening === before) {
           this.opening = this.open();
           this.opening.catch(() => (this.opening = before));
@@ -267,8 +247,8 @@ export class OpenImage {
         this.troubled(null);
         return found;
       } catch (error) {
-        if (!(error instanceof ModelError && (error.kind === "Unreachable" || error.kind === "Busy")) || this.ended) throw error;
-        if (error.kind === "Unreachable") this.troubled(error);
+        if (!(error instanceof DataError && (isUnreachable(error) || error.kind === "Busy")) || this.ended) throw error;
+        if (isUnreachable(error)) this.troubled(error);
         await new Promise((resolve) => setTimeout(resolve, wait));
         if (this.ended) throw error;
       }

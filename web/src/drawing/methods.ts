@@ -1,5 +1,5 @@
 /** Which method draws what excited a unit where none is chosen, and what is said of one that gives no picture. */
-import type { Check } from "../data/types";
+import type { Check } from "../types/documents";
 
 /** The plainest pictures first. */
 const PREFERRED = ["guided", "gradient", "deconv", "lrp"];

@@ -21,6 +21,16 @@ export function count(value: number): string {
   return value.toLocaleString("en-US");
 }
 
+/** The word for so many things. */
+export function plural(value: number, thing: string, things = thing.endsWith("ss") ? `${thing}es` : `${thing}s`): string {
+  return value === 1 ? thing : things;
+}
+
+/** So many things, in words: `1 layer`, `2,048 layers`. */
+export function quantity(value: number, thing: string): string {
+  return `${count(value)} ${plural(value, thing)}`;
+}
+
 export function bytes(value: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let size = value;

@@ -1,5 +1,6 @@
 /** What a few typed letters may mean in a study. */
-import type { Study } from "../data/types";
+import type { Study } from "../types/documents";
+import { quantity } from "./numbers";
 import { link } from "../router.svelte";
 
 export interface Found {
@@ -23,13 +24,13 @@ export function search(study: Study, typed: string): Found[] {
       const unit = `${layer.name}:${address[2]}`;
       found.push({ kind: "unit", label: unit, note: layer.type, to: link("unit", study.slug, unit) });
     } else if (name.includes(text)) {
-      const note = `${layer.type}, ${layer.channels} units`;
+      const note = `${layer.type}, ${quantity(layer.channels, "unit")}`;
       found.push({ kind: "layer", label: layer.name, note, to: link("layer", study.slug, layer.name) });
     }
   }
   for (const one of study.classes) {
     if (one.label.toLowerCase().includes(text) || one.name.toLowerCase().includes(text)) {
-      const note = `${one.examples} examples`;
+      const note = quantity(one.examples, "example");
       found.push({ kind: "class", label: one.label, note, to: link("class", study.slug, `${one.index}`) });
     }
   }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { Exemplar, Layer, Unit } from "../data/types";
-import { bytes, duration, number, percent } from "./numbers";
+import type { Exemplar, Layer, Unit } from "../types/documents";
+import { bytes, duration, number, percent, quantity } from "./numbers";
 import { chosen, classWords, constant, exciting, isDead, outputLabels, viewName } from "./units";
 
 const layer = {
@@ -47,9 +47,14 @@ test("numbers are short, and what is not there is a dash", () => {
   expect([duration(5), duration(600), duration(7200)]).toEqual(["5 s", "10 min", "2.0 h"]);
 });
 
+test("one thing is not several", () => {
+  expect([quantity(1, "layer"), quantity(0, "layer"), quantity(2048, "layer")]).toEqual(["1 layer", "0 layers", "2,048 layers"]);
+  expect([quantity(1, "class"), quantity(2, "class")]).toEqual(["1 class", "2 classes"]);
+});
+
 test("outputs are called as the study orders its classes", () => {
   const classes = ["0", "1", "10", "2"].map((label, index) => ({ index, name: label, label, examples: 1 }));
-  expect(outputLabels({ classes }, 4).map(([, label]) => label)).toEqual(["0", "1", "10", "2"]);
+  expect(outputLabels({ classes, output_classes: null }, 4).map(([, label]) => label)).toEqual(["0", "1", "10", "2"]);
   expect(outputLabels({ classes, output_classes: [0, 1, 3, null, 2] }, 5)).toEqual([[0, "0"], [1, "1"], [2, "2"], [4, "10"]]);
-  expect(outputLabels({ classes }, 1000)).toEqual([]);
+  expect(outputLabels({ classes, output_classes: null }, 1000)).toEqual([]);
 });

@@ -1,5 +1,5 @@
 /** Which units of a layer are shown, and in which order. */
-import type { Column, Exemplar, Layer, Study, Unit } from "../data/types";
+import type { Column, Exemplar, Layer, Study, Unit } from "../types/documents";
 
 export const SORTS = {
   index: "number",

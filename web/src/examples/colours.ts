@@ -1,5 +1,5 @@
 /** Colours of a unit's values: zero is the ground, positive values have one hue and negative ones the other. */
-import type { Column } from "../data/types";
+import type { Column } from "../types/documents";
 
 /** The value that gets the full hue: the largest of any sign, so that all that is shown of a unit has one scale. */
 export function scaleOf(traces: Record<string, Column> | undefined): number {

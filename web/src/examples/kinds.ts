@@ -1,8 +1,8 @@
 /** How the examples of each kind are drawn: another kind is one more entry. */
 import type { Component } from "svelte";
-import type { ClassPage, Exemplar, KindName, Layer, Study, Unit } from "../data/types";
-import PictureExemplars from "../parts/Exemplars.svelte";
-import UnitGrid from "../parts/UnitGrid.svelte";
+import type { ClassPage, Exemplar, KindName, Layer, Study, Unit } from "../types/documents";
+import PictureExemplars from "./PictureExemplars.svelte";
+import UnitGrid from "./UnitTiles.svelte";
 import ClassExamples from "./ClassExamples.svelte";
 import Exemplars from "./Exemplars.svelte";
 import Legend from "./Legend.svelte";
@@ -52,7 +52,7 @@ export interface StepDrawing extends Drawing {
 }
 
 function channelViews({ inputs }: Study): [string, string][] {
-  return (inputs?.channels.length ?? 0) > READABLE ? [["near", `${READABLE} channels`], ["all", "all channels"]] : [];
+  return inputs.channels.length > READABLE ? [["near", `${READABLE} channels`], ["all", "all channels"]] : [];
 }
 
 const STEPS = { Exemplars, Examples: ClassExamples, Legend };
@@ -64,7 +64,7 @@ const KINDS: Record<KindName, Drawing | StepDrawing> = {
 };
 
 export function drawingOf(study: Pick<Study, "kind">): Drawing {
-  return KINDS[study.kind ?? "pictures"];
+  return KINDS[study.kind];
 }
 
 /** Of a kind whose examples have steps; null for pictures. */

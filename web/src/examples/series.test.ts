@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { SeriesExample } from "../data/types";
+import type { SeriesExample } from "../types/documents";
 import { across, cells, chosenChannels, down, linePath, rangesOf } from "./series";
 
 const series = (values: (number | null)[][]): SeriesExample => ({

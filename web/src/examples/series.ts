@@ -1,5 +1,5 @@
 /** How a series is drawn: channels as lines below each other, on one axis of time. */
-import type { Column, SeriesExample } from "../data/types";
+import type { Column, SeriesExample } from "../types/documents";
 
 export type Range = [lowest: number, highest: number];
 

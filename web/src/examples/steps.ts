@@ -1,6 +1,6 @@
 /** Steps of a text or series: where a unit is strongest, what it can have seen from there, how one moves among them. */
-import type { Column, Exemplar, LayerInfo, Span, Study } from "../data/types";
-import { shape } from "../drawing/numbers";
+import type { Column, Exemplar, LayerInfo, Span, Study } from "../types/documents";
+import { quantity, shape } from "../drawing/numbers";
 
 /** The step of an exemplar: its position, or else where its trace is highest among the steps that count. */
 export function strongest(one: Pick<Exemplar, "position">, trace: Column | undefined, counted: Span): number | null {
@@ -54,9 +54,9 @@ export function isBounded(layer: Pick<LayerInfo, "receptive_field" | "shape">): 
 
 /** What the network is given, in a few words. */
 export function inputWords(study: Pick<Study, "input" | "kind" | "inputs">): string {
-  const { window, channels = [] } = study.inputs ?? {};
-  if (study.kind === "text") return `text${window ? ` in windows of ${window} steps` : ""}`;
-  if (study.kind === "series") return `series of ${channels.length || study.input.at(-1)} channels`;
+  const { window, channels } = study.inputs;
+  if (study.kind === "text") return `text${window ? ` in windows of ${quantity(window, "step")}` : ""}`;
+  if (study.kind === "series") return `series of ${quantity(channels.length || (study.input.at(-1) ?? 0), "channel")}`;
   return `input ${shape(study.input)}`;
 }
 

@@ -1,5 +1,5 @@
 /** How a text is shown: which part of it, and with which signs. */
-import type { Span, TextExample } from "../data/types";
+import type { Span, TextExample } from "../types/documents";
 
 /** Characters shown of a long text: on the side of the strongest step that it has seen, and on the other. */
 const SEEN = 150;

@@ -1,8 +1,8 @@
 /** Made by web/document_types.py from src/torchlurk/resources/contents.py: change that, then run it. */
 
-export type Layout = "spatial" | "vector" | "tokens" | "sequence";
-
 export type KindName = "pictures" | "text" | "series";
+
+export type Layout = "spatial" | "vector" | "tokens" | "sequence";
 
 /** Null where it is undefined, as NaN is in a study. */
 export type Value = number | null;
@@ -378,6 +378,8 @@ export interface Unit {
   checks: Record<string, Check>;
   effective_field: [number, number] | null;
   images: Images;
+  /** What stages that a program has added found of it, by stage. */
+  findings?: Record<string, unknown>;
   /** Of texts and series, by example: the unit's value at each step. */
   traces?: Record<string, Column>;
 }
