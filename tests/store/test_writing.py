@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +14,7 @@ from torchlurk.errors import StorageError, StudyError
 from torchlurk.jobs import Shard
 from torchlurk.records import Graph, Preprocessing, Skip
 from torchlurk.store.checking import check
+from torchlurk.store.connections import holds_nothing
 from torchlurk.store.progress import PIECE
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
@@ -296,3 +298,11 @@ def test_an_open_reader_of_another_program_does_not_keep_a_study_from_closing(tm
     with Writer(path):
         pass
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "s.lurk")
+    for opened in (Writer, holds_nothing):
+        with pytest.raises(StudyError, match="is not a study"):
+            opened(tmp_path / "s.lurk")
+    assert [one.name for one in tmp_path.iterdir()] == ["s.lurk"]

@@ -92,8 +92,20 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
 
 def holds_nothing(path: Path) -> bool:
     """Whether the file is empty: its writer was stopped, or the disk was full, before its first transaction."""
+    check_is_file(path)
     with translated(path, writing=False), closing(open_reading(path)) as db:
         return version_of(db, path) == 0
+
+
+def check_is_file(path: Path) -> None:
+    """Raises `StudyError` for what is no file: to open a pipe is to wait until somebody writes to it."""
+    try:
+        if not path.exists():
+            raise missing(path)
+        if not path.is_file():
+            raise not_a_study(path)
+    except PermissionError as error:
+        raise StudyError(f"'{path}' cannot be read: {error.strerror}") from error
 
 
 def not_a_study(path: Path) -> StudyError:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from torchlurk.errors import StudyError
-from torchlurk.store.connections import code_of, missing, not_a_study, open_reading, translated, version_of
+from torchlurk.store.connections import check_is_file, code_of, not_a_study, open_reading, translated, version_of
 
 IDLE_CONNECTIONS = 4
 """Kept open for the next call; only on a study that nobody is writing."""
@@ -35,7 +35,7 @@ class Snapshots:
         self._guard = threading.Lock()
         self._closed = False
         self._immutable = False
-        _check_is_file(path)
+        check_is_file(path)
         with self.reading() as db:
             self.version = version_of(db, path)
 
@@ -101,16 +101,6 @@ class Snapshots:
                 return False
             self._idle.append(db)
             return True
-
-
-def _check_is_file(path: Path) -> None:
-    try:
-        if not path.exists():
-            raise missing(path)
-        if not path.is_file():
-            raise not_a_study(path)
-    except PermissionError as error:
-        raise StudyError(f"'{path}' cannot be read: {error.strerror}") from error
 
 
 def _left_alone(path: Path) -> bool:

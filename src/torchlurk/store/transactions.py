@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from torchlurk.errors import StorageError, StudyError, TorchlurkError
-from torchlurk.store.connections import open_reading, open_writing, translated, version_of
+from torchlurk.store.connections import check_is_file, open_reading, open_writing, translated, version_of
 from torchlurk.store.folding import change_journal, fold
 from torchlurk.store.locking import Lock
 from torchlurk.store.schema import VERSION, upgrade
@@ -117,7 +117,10 @@ class Transactions:
 
 def _refuse_older(home: Path, path: Path) -> None:
     """Raises `StudyError` for a study of an earlier format, before anything in it is touched."""
-    if not home.exists() or not home.stat().st_size:
+    if not home.exists():
+        return
+    check_is_file(home)
+    if not home.stat().st_size:
         return
     with closing(open_reading(home)) as db:
         version = version_of(db, path)
