@@ -323,6 +323,16 @@ class Synthesis:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """What people have noted of a unit: a name, a text, a star. `written` is when, in UTC."""
+
+    name: str = ""
+    text: str = ""
+    starred: bool = False
+    written: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StageCount:
     """How far a stage that is not finished has come, in its own items (examples, units)."""
 

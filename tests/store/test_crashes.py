@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,19 +183,6 @@ def holds_what_was_finished(path: Path) -> int:
     return len(scanned)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 6 MB with a file of 1 MB on it."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip("needs the right to mount a small disk")
-    (folder / "ballast").write_bytes(bytes(1 << 20))
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 def test_a_full_disk_is_said_in_one_line_and_what_was_finished_is_kept(small_disk):
     path = small_disk / "a.lurk"
     said = r"no space left on the disk where 'a\.lurk' is .*run the same command again"
@@ -222,6 +210,18 @@ def test_a_study_cannot_begin_on_a_full_disk(small_disk):
     (small_disk / "more").unlink()
     with Writer(small_disk / "a.lurk") as writer:
         assert writer.runs() == {}
+
+
+def test_a_finished_study_that_finds_no_room_to_go_on_can_be_read_as_before(small_disk, study):
+    path = shutil.copy(study, small_disk / "a.lurk")
+    with open(small_disk / "more", "wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    with pytest.raises(StorageError, match=r"no space left|the disk may be full"):
+        Writer(path)
+    with Reader(path) as reader:
+        assert reader.example_count() == 40
+    assert not left_open(path)
 
 
 def test_a_quota_reached_is_an_error_of_one_line_and_what_was_finished_is_kept(tmp_path):

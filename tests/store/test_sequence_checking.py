@@ -123,8 +123,14 @@ DAMAGE = [
     ("text", "INSERT INTO prediction VALUES (0, x'ffffffff', x'00000000')", (), "names an output below 0"),
     ("text", "INSERT INTO prediction VALUES (0, zeroblob(8), x'000000000000803f')", (), "is not in the order of its scores"),
     ("text", "INSERT INTO prediction VALUES (99, x'', x'')", (), "1 rows of prediction name a row of example"),
-    ("text", "INSERT INTO remark VALUES ('gone', 0, '', '', 0, '')", (), "the remark on gone:0: remark.channel"),
-    ("text", "INSERT INTO remark VALUES ('rnn.l0', 5, '', '', 0, '')", (), "the remark on rnn.l0:5: remark.channel"),
+    ("text", "INSERT INTO remark VALUES ('rnn.l0', -1, '', '', 0, '')", (), "the remark on rnn.l0:-1: remark.channel is not a"),
+    (
+        "text",
+        "INSERT INTO remark VALUES ('rnn.l0', 0, ?, '', 0, '')",
+        ("x" * 101,),
+        "remark.name is longer than 100 char",
+    ),
+    ("text", "INSERT INTO remark VALUES ('rnn.l0', 0, '', ?, 0, '')", ("x" * 10001,), "remark.text is longer than 10,000 char"),
     ("text", "INSERT INTO remark VALUES ('rnn.l0', 0, '', '', 7, '')", (), "the remark on rnn.l0:0: remark.starred"),
 ]
 

@@ -31,6 +31,8 @@ def command(study: Path) -> None:
             click.echo(f"problem: {problem}")
         raise StudyError(f"{study} is damaged: {len(report.problems)} problem(s)", "restore a copy, or run the analysis again")
     click.echo("no problems found")
+    for stray in report.strays:
+        click.echo(f"note: {stray}")
     _tell(study)
 
 

@@ -21,6 +21,7 @@ from torchlurk.store.columns import DamageError
 from torchlurk.store.portions import load_portion, to_batch_size, to_portion
 from torchlurk.store.progress import piece_sizes
 from torchlurk.store.reading import Reader
+from torchlurk.store.remarks import stray_remarks
 from torchlurk.store.results import (
     load_attributions,
     load_checks,
@@ -56,8 +57,8 @@ class StageState:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a check found: one line a problem (none: the study is whole), the state of each stage, and how many there are
-    of each thing.
+    """What a check found: one line a problem (none: the study is whole), the state of each stage, how many there are of each
+    thing, and the remarks that are on units of another network, which are no damage.
     """
 
     path: Path
@@ -67,6 +68,7 @@ class Report:
     counts: Mapping[str, int]
     portion: Portion | None = None
     """What the study is a part of."""
+    strays: tuple[str, ...] = ()
 
 
 def check(path: Path) -> Report:
@@ -76,7 +78,8 @@ def check(path: Path) -> Report:
         for kind, examine in EXAMINATIONS.items():
             problems += _told(kind, examine, db)
         stages, counts, portion = _stages(db, problems), _counts(db, problems), _portion(db, problems)
-        return Report(path, reader.version, tuple(dict.fromkeys(problems)), stages, counts, portion)
+        strays = tuple(_told("remarks", stray_remarks, db))
+        return Report(path, reader.version, tuple(dict.fromkeys(problems)), stages, counts, portion, strays)
 
 
 def _told(kind: str, examine: Callable[[sqlite3.Connection], Iterator[str]], db: sqlite3.Connection) -> list[str]:
@@ -321,6 +324,7 @@ def _counts(db: sqlite3.Connection, problems: list[str]) -> Mapping[str, int]:
         "exemplars without picture": f"SELECT count(DISTINCT example) FROM exemplar WHERE example NOT IN ({stored})",
         "skipped": "SELECT count(*) FROM skip",
         "notes": "SELECT count(*) FROM note",
+        **({"remarks": "SELECT count(*) FROM remark"} if sequences else {}),
     }
     counts: dict[str, int] = {}
 

@@ -41,6 +41,12 @@ WRITING = (
     f"cache_size = -{CACHE_KIB}",
     f"journal_size_limit = {WAL_KEPT}",
 )
+CHANGING = (
+    *DISTRUST,
+    "synchronous = FULL",  # what a person typed survives a power cut, too
+    "foreign_keys = 1",
+    "wal_autocheckpoint = 0",  # the log is the business of the analysis that is writing it
+)
 
 KEPT = "what was finished is kept; {} and run the same command again"
 
@@ -54,6 +60,19 @@ def open_reading(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
 def open_writing(path: Path) -> sqlite3.Connection:
     """A connection that can change the file, and creates it where it is not there."""
     return _connect(f"{path.absolute().as_uri()}?mode=rwc", WRITING)
+
+
+def open_changing(path: Path) -> sqlite3.Connection:
+    """A connection for a small change to a study that is there, beside an analysis that may be writing it."""
+    return _connect(f"{path.absolute().as_uri()}?mode=rw", CHANGING)
+
+
+def open_alone(path: Path) -> sqlite3.Connection:
+    """A connection for which the file must have no other, or the first statement raises; it needs no side files but a log.
+
+    Elsewhere the log's index lies in a file, for which there is no room on a full disk.
+    """
+    return _connect(f"{path.absolute().as_uri()}?mode=rw", ("busy_timeout = 0", "locking_mode = EXCLUSIVE", *CHANGING))
 
 
 def _connect(uri: str, pragmas: Iterable[str]) -> sqlite3.Connection:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
-from torchlurk.store.connections import PATIENCE, code_of
+from torchlurk.store.connections import PATIENCE, code_of, open_alone
 
 SIDE_FILES = ("-wal", "-shm", "-lock")
 """Endings of what lies beside a study while it is written, and after its writer was killed."""
 
 RETRY_AFTER = 0.02
 """Seconds between tries to have the file alone for a moment."""
+
+SETTLED_WITHIN = 1.0
+"""Seconds to wait for those who are reading a study or noting something in it, to make one file of it."""
 
 PAGES_GIVEN_BACK = 4096
 """Free pages cut off the file in one transaction (64 MiB)."""
@@ -40,6 +45,24 @@ def fold(db: sqlite3.Connection) -> None:
             raise
 
 
+def settle(home: Path) -> None:
+    """Makes one plain file of a study after a small change to it. Where somebody else has it open and stays, it is theirs to
+    do: an analysis does it when it ends.
+
+    Each try has a connection of its own: two writers that waited with theirs open would wait for each other.
+    """
+    analyzed = home.with_name(home.name + "-lock").exists()
+    give_up = time.monotonic() + (0 if analyzed else SETTLED_WITHIN)
+    while not _folded(home) and time.monotonic() < give_up:
+        time.sleep(RETRY_AFTER * random.uniform(0.5, 1.5))  # not in step with another
+
+
+def in_wal(db: sqlite3.Connection) -> bool:
+    """Whether the file is in the journal mode of one that is being written."""
+    db.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # only reading tells a new connection
+    return bool(db.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
+
+
 def change_journal(db: sqlite3.Connection, mode: str) -> None:
     """Changes the journal mode, which needs the file alone for a moment.
 
@@ -48,11 +71,28 @@ def change_journal(db: sqlite3.Connection, mode: str) -> None:
     give_up = time.monotonic() + PATIENCE
     while True:
         try:
-            db.execute("PRAGMA journal_mode = MEMORY").fetchone()
-            db.execute(f"PRAGMA journal_mode = {mode}").fetchone()
+            _pass_to(db, mode)
         except sqlite3.OperationalError as error:
             if code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
                 raise
             time.sleep(RETRY_AFTER)
         else:
             return
+
+
+def _folded(home: Path) -> bool:
+    """Whether the file is a plain one, or could be made one: nobody else has it open."""
+    try:
+        with closing(open_alone(home)) as db:
+            if in_wal(db):
+                _pass_to(db, "DELETE")
+    except sqlite3.OperationalError as error:
+        if code_of(error) != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
+
+
+def _pass_to(db: sqlite3.Connection, mode: str) -> None:
+    db.execute("PRAGMA journal_mode = MEMORY").fetchone()
+    db.execute(f"PRAGMA journal_mode = {mode}").fetchone()

@@ -20,6 +20,7 @@ from torchlurk.store.folding import SIDE_FILES
 from torchlurk.store.locking import Lock
 from torchlurk.store.reading import Reader
 from torchlurk.store.results import store_picture
+from torchlurk.store.sequences import has_sequences
 from torchlurk.store.writing import Writer
 
 AT_ONCE = 500
@@ -37,9 +38,12 @@ class PlacedLeaders:
 
 
 def copy_study(reader: Reader, to: Path) -> None:
-    """Copies one state of a study into a new file."""
+    """Copies one state of a study into a new file, without what people have noted in it."""
     with reader.reading() as db, closing(sqlite3.connect(to)) as copy:
         db.backup(copy)
+        if has_sequences(copy):
+            copy.execute("DELETE FROM remark")
+            copy.commit()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from torchlurk.errors import StudyError, UnitError, nearest
+from torchlurk.errors import StudyError
 from torchlurk.input_records import InputDescription, InputStatistics, SeriesExample, TextExample
 from torchlurk.jobs import Shard
 from torchlurk.records import (
@@ -22,6 +22,7 @@ from torchlurk.records import (
     Portion,
     Preprocessing,
     Ranking,
+    Remark,
     Run,
     Skip,
     StageCount,
@@ -33,8 +34,10 @@ from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
 from torchlurk.store.exemplars import load_best, load_exemplars
 from torchlurk.store.findings import load_findings
+from torchlurk.store.lookups import find_layer, find_unit
 from torchlurk.store.portions import load_batch_size, load_portion
 from torchlurk.store.progress import load_progress
+from torchlurk.store.remarks import load_remarks
 from torchlurk.store.results import (
     load_attributions,
     load_checks,
@@ -54,14 +57,19 @@ from torchlurk.store.sequences import (
 )
 from torchlurk.store.snapshots import Snapshots
 from torchlurk.store.statistics import SELECTED, of_layer, of_unit
-from torchlurk.units import Unit, aliased
+from torchlurk.units import Unit
 
 
 class Reader(Snapshots):
     """A study opened for reading; raises `StudyError` where the file is not there, no study, damaged or too new.
 
-    Each call sees one state of the study. Calls from several threads run side by side.
+    Each call sees one state of the study. Calls from several threads run side by side. Without `remarks` it is read as if
+    nobody had noted anything.
     """
+
+    def __init__(self, path: Path, *, remarks: bool = True) -> None:
+        self._tells_remarks = remarks
+        super().__init__(path)
 
     def runs(self) -> dict[str, Run]:
         """The runs of all stages begun, by stage."""
@@ -195,16 +203,19 @@ class Reader(Snapshots):
             found = db.execute("SELECT kind, text FROM note ORDER BY id")
             return tuple((columns.text(kind, "note.kind"), columns.text(text, "note.text")) for kind, text in found)
 
+    def remarks(self, layer: str | None = None) -> dict[Unit, Remark]:
+        """What people have noted of units, of one layer or of all: in the order of execution, those of layers that the study
+        no longer has last.
+        """
+        with self.reading() as db:
+            return load_remarks(db, layer) if self._tells_remarks else {}
+
     def unit(self, unit: Unit) -> UnitRecord:
         """Everything known of a unit; raises `UnitError` where there is no such unit, `StudyError` where its layer is not
         scanned.
         """
         with self.reading() as db:
-            id, layer = self._layer(db, unit.layer)
-            if not 0 <= unit.channel < layer.channels:
-                raise UnitError(
-                    f"layer '{layer.name}' has no channel {unit.channel}", f"it has channels 0 to {layer.channels - 1}"
-                )
+            id, layer = find_unit(db, unit, self.path)
             where = (id, unit.channel)
             values = of_unit(db, *where, layer.channels)
             if values is None:
@@ -226,14 +237,7 @@ class Reader(Snapshots):
             )
 
     def _layer(self, db: sqlite3.Connection, name: str) -> tuple[int, Layer]:
-        found = db.execute(f"SELECT {rows.LAYER_COLUMNS} FROM layer WHERE name = ?", (name,)).fetchone()
-        if found is None:
-            names = [layer.name for layer in rows.layers(db)]
-            meant = aliased(name, names)
-            if meant != name:
-                return self._layer(db, meant)
-            raise UnitError(f"no layer '{name}' in '{self.path}'{nearest(name, names)}", f"it has {_some(names)}")
-        return rows.layer_of(found)
+        return find_layer(db, name, self.path)
 
     def _not_scanned(self, db: sqlite3.Connection, layer: str) -> StudyError:
         scan = rows.runs(db).get("scan")
@@ -365,7 +369,3 @@ def _count(db: sqlite3.Connection, table: str) -> int:
 def _size(db: sqlite3.Connection) -> int:
     """Bytes of the file, with its write-ahead log."""
     return int(db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0])
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "") if names else "no layers yet"

@@ -11,6 +11,7 @@ import numpy as np
 from torchlurk.records import Layer
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
+from torchlurk.store.remarks import REMARK_COLUMNS, to_remark
 from torchlurk.store.sequences import (
     TRACE_COLUMNS,
     has_sequences,
@@ -123,18 +124,15 @@ def _predictions(db: sqlite3.Connection) -> Iterator[str]:
 def _remarks(db: sqlite3.Connection) -> Iterator[str]:
     if not has_sequences(db):
         return
-    channels = {layer.name: layer.channels for layer in rows.layers(db)}
-    for name, channel, title, text, starred, written in db.execute(
-        "SELECT layer, channel, name, text, starred, written FROM remark"
-    ):
-        where = f"the remark on {name}:{channel}"
+    for row in db.execute(f"SELECT {REMARK_COLUMNS} FROM remark"):
         try:
-            for cell, what in ((title, "remark.name"), (text, "remark.text"), (written, "remark.written")):
-                columns.text(cell, what)
-            columns.whole(starred, "remark.starred", least=0, below=2)
-            columns.whole(channel, "remark.channel", least=0, below=channels.get(name, 0))
+            to_remark(row)
         except DamageError as error:
-            yield f"{where}: {error}"
+            yield f"the remark on {str(row[0])[:MOST_NAMED]}:{row[1]}: {error}"
+
+
+MOST_NAMED = 100
+"""Characters of a layer's name in a line; of a damaged study it may be endless."""
 
 
 SEQUENCE_EXAMINATIONS: Mapping[str, Examine] = {

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from torchlurk.errors import StorageError, StudyError, TorchlurkError
 from torchlurk.store.connections import check_is_file, open_reading, open_writing, translated, version_of
-from torchlurk.store.folding import change_journal, fold
+from torchlurk.store.folding import change_journal, fold, settle
 from torchlurk.store.locking import Lock
 from torchlurk.store.schema import VERSION, upgrade
 
@@ -41,6 +41,8 @@ class Transactions:
                     self._prepare()
                 except BaseException:
                     self._db.close()
+                    with suppress(sqlite3.Error):  # on a full disk it would stay in a mode that readers need side files for
+                        settle(home)
                     raise
             except BaseException:
                 self._lock.release()
