@@ -13,11 +13,12 @@ from torchlurk.store.reading import Reader
 from torchlurk.web import app_files
 
 
-def export(studies: Sequence[Path], folder: Path, progress: Progress | None = None) -> int:
+def export(studies: Sequence[Path], folder: Path, progress: Progress | None = None, *, notes: bool = True) -> int:
     """Writes the app with these studies into a folder, new, empty or an earlier export; returns how many files.
 
     Any static host can serve it, under any path. An earlier export stays as it is until all is there; of what is in the
-    folder nothing but the files of that export is touched. Raises `OptionError` where something is in the way.
+    folder nothing but the files of that export is touched. Without `notes`, what people have noted is left out. Raises
+    `OptionError` where something is in the way.
     """
     progress = progress or Silence()
     app = app_files()
@@ -25,7 +26,7 @@ def export(studies: Sequence[Path], folder: Path, progress: Progress | None = No
         raise TorchlurkError("this installation does not contain the web app", "install Torchlurk from its wheel")
     readers: list[Reader] = []
     try:
-        readers += map(Reader, studies)
+        readers += (Reader(study, remarks=notes) for study in studies)
         forest = Forest(readers)
         paths = list(forest.paths())
         with Site(folder, [*app, *(f"data/{path}" for path in paths)]) as site:

@@ -20,7 +20,7 @@ from torchlurk.drawings import attributed, drawings_of, synthesized
 from torchlurk.errors import UnitError, nearest
 from torchlurk.input_records import InputStatistics
 from torchlurk.jobs import Progress, Share, Silence
-from torchlurk.records import Class, Exemplar, Graph, Layer, Run, Skip, UnitRecord
+from torchlurk.records import Class, Exemplar, Graph, Layer, Remark, Run, Skip, UnitRecord
 from torchlurk.rendering.attributions import Attributed, Rendering
 from torchlurk.rendering.encoding import png
 from torchlurk.rendering.labels import top_classes
@@ -29,6 +29,7 @@ from torchlurk.rendering.text import Steps
 from torchlurk.resources.documents import unit_document
 from torchlurk.stage_table import USUAL_STAGES, Settings, option_classes
 from torchlurk.store.reading import Reader
+from torchlurk.store.remarks import Change, write_remarks
 from torchlurk.units import Unit, aliased
 
 if TYPE_CHECKING:
@@ -63,17 +64,19 @@ class Study:
         """The records of the study's file, for what has no verb here."""
         return self._reader
 
-    def serve(self, port: int = 8000, host: str = "127.0.0.1") -> Server:
-        """Opens the study in the app: starts a server that runs beside this program; `url` is its address, `stop` ends it."""
+    def serve(self, port: int = 8000, host: str = "127.0.0.1", *, write: bool = False) -> Server:
+        """Opens the study in the app: starts a server that runs beside this program; `url` is its address, `stop` ends it. With
+        `write`, units can be named and noted there.
+        """
         from torchlurk.server.running import Server
 
-        return Server([self.path], host=host, port=port).start()
+        return Server([self.path], host=host, port=port, write=write).start()
 
-    def export(self, folder: str | Path) -> int:
-        """Writes the study with the app as static files into a new folder; returns how many."""
+    def export(self, folder: str | Path, *, notes: bool = True) -> int:
+        """Writes the study with the app as static files into a new folder, with or without people's notes; returns how many."""
         from torchlurk.export import export
 
-        return export([self.path], Path(folder))
+        return export([self.path], Path(folder), notes=notes)
 
     @property
     def runs(self) -> dict[str, Run]:
@@ -104,6 +107,21 @@ class Study:
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the study before trusting it."""
         return tuple(text for _, text in self._reader.notes())
+
+    @property
+    def remarks(self) -> dict[str, Remark]:
+        """What people have noted of units, by address."""
+        return {str(unit): one for unit, one in self._reader.remarks().items()}
+
+    def note(
+        self, unit: str | UnitView, *, name: str | None = None, text: str | None = None, starred: bool | None = None
+    ) -> Remark:
+        """Names a unit, notes something of it or stars it, in the study's file, also while an analysis is writing it; returns
+        what is noted now. What is not given stays; an empty name or text is removed.
+        """
+        asked = Unit.parse(unit if isinstance(unit, str) else unit.address)
+        (remark,) = write_remarks(self.path, {asked: Change(name, text, starred)}).values()
+        return remark or Remark()
 
     @property
     def input_statistics(self) -> InputStatistics | None:
@@ -191,6 +209,12 @@ class UnitView:
         return dict(self.record.statistics)
 
     @property
+    def remark(self) -> Remark:
+        """What people have noted of the unit: `name`, `text`, `starred` and when it was `written`; empty where nothing is."""
+        unit = Unit(self.record.layer.name, self.record.channel)
+        return self._study.reader.remarks(unit.layer).get(unit, Remark())
+
+    @property
     def dead(self) -> bool:
         """Whether the unit was never above zero."""
         return self.record.dead
@@ -221,7 +245,7 @@ class UnitView:
         """The document that `torchlurk show STUDY UNIT --json` prints."""
         reader, unit = self._study.reader, Unit(self.record.layer.name, self.record.channel)
         made = reader.attributions(unit), reader.syntheses(unit), reader.findings(unit)
-        return unit_document(self.record, self._study.classes, *made)
+        return unit_document(self.record, self._study.classes, *made, self.remark)
 
     def attributions(self, by: str = "max", method: str | None = None) -> tuple[Attributed, ...]:
         """What in the exemplars `by` "max" or "mean" excited the unit, strongest first, by one method or all there are.

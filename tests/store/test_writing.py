@@ -14,7 +14,7 @@ from torchlurk.errors import StorageError, StudyError
 from torchlurk.jobs import Shard
 from torchlurk.records import Graph, Preprocessing, Skip
 from torchlurk.store.checking import check
-from torchlurk.store.connections import holds_nothing
+from torchlurk.store.connections import holds_nothing, open_writing
 from torchlurk.store.progress import PIECE
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
@@ -44,6 +44,12 @@ def test_a_closed_study_is_one_plain_file(study):
     assert header[18:20] == b"\x01\x01"  # a rollback journal, none that needs side files
     assert header[60:64] == (2).to_bytes(4, "big")
     assert header[68:72] == b"LURK"
+
+
+def test_opening_a_study_to_write_does_not_write_yet(study):
+    before = study.read_bytes()
+    open_writing(study).close()
+    assert study.read_bytes() == before
 
 
 def test_writing_everything_again_changes_nothing(tmp_path, make):

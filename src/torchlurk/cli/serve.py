@@ -16,6 +16,7 @@ import click
     help="Address to listen on; other than this machine's own, access requires a token.",
 )
 @click.option("--port", default=8000, show_default=True, help="The port; if it is taken, the next free one.")
+@click.option("--write", is_flag=True, help="Let people name, note and star units in the app; without it nothing is changed.")
 @click.option("--model", metavar="MODEL", help="The model of one of the studies, for the pages Image and Live.")
 @click.option("--weights", metavar="FILE", help="Its weights, as for `torchlurk analyze`.")
 @click.option("--class-names", metavar="FILE", help="JSON or text file with a name for each of the model's outputs.")
@@ -24,6 +25,7 @@ def command(
     studies: tuple[Path, ...],
     host: str,
     port: int,
+    write: bool,
     model: str | None,
     weights: str | None,
     class_names: str | None,
@@ -40,6 +42,6 @@ def command(
         raise OptionError("--weights is given without --model", "give both")
     choice = None if model is None else ModelChoice(model, weights, device, class_names)
     try:
-        serve(studies, host, port, click.echo, model=choice)
+        serve(studies, host, port, click.echo, model=choice, write=write)
     except KeyboardInterrupt:
         raise click.Abort from None

@@ -69,7 +69,7 @@ def command(study: Path, unit: str, as_json: bool, out: Path | None, rendering: 
         if as_json:
             click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
         elif not out:
-            click.echo(describe(found.record, opened.classes, found.steps()))
+            click.echo(describe(found.record, opened.classes, found.steps(), found.remark))
 
 
 def _draw(picture: Image.Image, out: Path, *, quiet: bool = False) -> None:

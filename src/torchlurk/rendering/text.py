@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.input_records import SeriesExample, TextExample
-from torchlurk.records import Class, Exemplar, UnitRecord, step_at
+from torchlurk.records import Class, Exemplar, Remark, UnitRecord, step_at
 from torchlurk.rendering import labels
+from torchlurk.rendering.remarks import mark, paragraphs
 from torchlurk.rendering.steps import marked, separator, sparkline
 from torchlurk.rendering.typography import ELLIPSIS, clean
 from torchlurk.units import Unit
@@ -38,17 +39,22 @@ def describe(
     record: UnitRecord,
     classes: Sequence[Class],
     steps: Steps | None = None,
+    remark: Remark | None = None,
     *,
     columns: int = COLUMNS,
     most_classes: int = MOST_CLASSES,
 ) -> str:
     """The unit's layer, statistics, exemplars and strongest classes, no line wider than `columns`; no control codes.
 
-    With `steps` each exemplar has its text, the strongest token marked, or the line of its values.
+    With `steps` each exemplar has its text, the strongest token marked, or the line of its values. A `remark` is what people
+    noted of the unit: name and star stand beside the address, the note below.
     """
     address = str(Unit(record.layer.name, record.channel)) + ("   dead: never above zero" if record.dead else "")
+    if remark is not None and (told := mark(remark)):
+        address += f"   {told}"
     facts = textwrap.wrap(" · ".join(labels.layer_facts(record.layer)), columns)
-    blocks = [[address, *facts], _statistics(record, columns)]
+    noted = [paragraphs(remark, columns)] if remark is not None and remark.text else []
+    blocks = [[address, *facts], *noted, _statistics(record, columns)]
     for kind, title in (("max", "Strongest by maximum"), ("mean", "Strongest by mean")):
         exemplars = record.exemplars.get(kind, ())
         if exemplars:

@@ -18,10 +18,12 @@ from torchlurk.records import (
     Exemplar,
     Graph,
     Layer,
+    Remark,
     Synthesis,
     UnitRecord,
 )
 from torchlurk.rendering.labels import top_classes
+from torchlurk.resources.remarks import remark_document
 
 DIGITS = 6
 """Significant digits of numbers in columns."""
@@ -38,6 +40,7 @@ def unit_document(
     attributions: Sequence[Attribution] = (),
     syntheses: Sequence[Synthesis] = (),
     findings: Mapping[str, Any] | None = None,
+    remark: Remark | None = None,
 ) -> dict[str, Any]:
     """What `torchlurk show STUDY UNIT --json` prints; `findings` is in it where there are some."""
     return {
@@ -56,6 +59,7 @@ def unit_document(
             "syntheses": [_synthesis(one) for one in syntheses],
         },
         **({"findings": dict(findings)} if findings else {}),
+        "remark": remark_document(remark),
     }
 
 

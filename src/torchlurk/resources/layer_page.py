@@ -11,6 +11,7 @@ from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.records import ALIKE, Layer, Ranking, step_at
 from torchlurk.resources import sheets
 from torchlurk.resources.documents import DIGITS, number
+from torchlurk.resources.remarks import layer_marks
 from torchlurk.store import queries
 from torchlurk.store.exemplars import CONTEXT
 from torchlurk.store.reading import Reader
@@ -43,6 +44,7 @@ def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
         "effective_field": reader.effective_field(layer.name),
         "checks": checks_of(reader, layer.name),
         "syntheses": _syntheses(reader, index, layer.channels),
+        "remarks": layer_marks(reader, layer.name),
         "sheets": {
             view: {
                 "tile": sheets.TILE,

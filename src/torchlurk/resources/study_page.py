@@ -11,6 +11,7 @@ from torchlurk.errors import StudyError
 from torchlurk.input_records import InputDescription
 from torchlurk.records import Graph, Layer, Run, StageCount
 from torchlurk.resources.relations import layer_nodes
+from torchlurk.resources.remarks import study_marks
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 
@@ -83,6 +84,7 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
         "methods": queries.methods(reader),
         "presets": queries.presets(reader),
         "notes": [list(note) for note in reader.notes()],
+        "remarks": study_marks(reader),
         "skips": {"count": len(skips), "first": [[one.path, one.reason] for one in skips[:SKIPS]]},
     }
 

@@ -58,7 +58,8 @@ class Surroundings:
 def unit_page(reader: Reader, unit: Unit, index: int, around: Surroundings) -> dict[str, Any]:
     """Everything that the page of a unit shows; `index` is its layer's number."""
     record, classes = reader.unit(unit), reader.classes()
-    document = unit_document(record, classes, reader.attributions(unit), reader.syntheses(unit), reader.findings(unit))
+    made = reader.attributions(unit), reader.syntheses(unit), reader.findings(unit)
+    document = unit_document(record, classes, *made, reader.remarks(unit.layer).get(unit))
     _with_pictures(reader, document, record)
     counts, edges = bins(record.sample)
     numbers = {layer.name: number for number, layer in enumerate(around.layers)}

@@ -11,8 +11,8 @@ from torchlurk.resources.tree import Resource
 
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
-SERVED = {"x-torchlurk": "served"}
-"""By this the app knows that there is a server, and not a host of files."""
+SERVED, WRITABLE = "served", "writable"
+"""The header `x-torchlurk`: by it the app knows that there is a server, not a host of files, and whether it takes notes."""
 TAG = 32
 """Characters of an entity tag."""
 
@@ -22,10 +22,10 @@ def failure(status: int, kind: str, message: str, hint: str = "") -> JSONRespons
     return JSONResponse({"error": {"kind": kind, "message": message, "hint": hint}}, status)
 
 
-def answer(request: Request, resource: Resource) -> Response:
+def answer(request: Request, resource: Resource, told: str = SERVED) -> Response:
     """A resource; nothing but "not modified" where the browser has it already."""
     tag = f'"{sha256(resource.body).hexdigest()[:TAG]}"'
-    headers = {**SERVED, "etag": tag, "cache-control": FOR_EVER if resource.lasting else ASK_AGAIN}
+    headers = {"x-torchlurk": told, "etag": tag, "cache-control": FOR_EVER if resource.lasting else ASK_AGAIN}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(resource.body, media_type=resource.media_type, headers=headers)

@@ -14,11 +14,12 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp
 
-from torchlurk.errors import BusyError, NoModelError, StudyError, TorchlurkError, UnknownImageError
+from torchlurk.errors import BusyError, NoModelError, StorageError, StudyError, TorchlurkError, UnknownImageError
 from torchlurk.resources.tree import Forest
-from torchlurk.server.answers import ASK_AGAIN, answer, failure
+from torchlurk.server.answers import ASK_AGAIN, SERVED, WRITABLE, answer, failure
 from torchlurk.server.events import events
 from torchlurk.server.limits import Bounded
+from torchlurk.server.notes import note_routes
 from torchlurk.server.security import Guard
 from torchlurk.web import app_files
 
@@ -33,7 +34,7 @@ ANSWERED_AT_ONCE = 4
 """Threads that make answers: Python runs one at a time, and more of them only hinder each other."""
 
 BAD_REQUEST = 400
-STATUSES = {StudyError: 409, BusyError: 503, UnknownImageError: 404, NoModelError: 404}
+STATUSES = {StudyError: 409, BusyError: 503, UnknownImageError: 404, NoModelError: 404, StorageError: 507}
 """Of our own errors; of all others it is `BAD_REQUEST`."""
 
 KINDS = {404: "NotFound", 405: "MethodNotAllowed", 413: "TooLarge"}
@@ -51,20 +52,22 @@ def make_app(
     token: str | None = None,
     ending: Callable[[], bool] = lambda: False,
     extend: Callable[[FastAPI], None] | None = None,
+    write: bool = False,
 ) -> ASGIApp:
     """The application that serves these studies, behind the guard that decides who may ask; `ending` is true once the
-    server waits for open answers to end, and `extend` adds the routes of a model.
+    server waits for open answers to end, `extend` adds the routes of a model, and with `write` notes are taken.
     """
     app = FastAPI(title="Torchlurk", version=version("torchlurk"), docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.add_middleware(GZipMiddleware, minimum_size=WORTH_PACKING, compresslevel=PACKING)
     _add_errors(app)
-    _add_data(app, forest, ending)
+    _add_data(app, forest, ending, WRITABLE if write else SERVED)
+    app.include_router(note_routes(forest, write=write))
     (extend or _add_no_model)(app)
     _add_pages(app)
     return Guard(Bounded(app, MOST_UPLOADED), hosts, token)
 
 
-def _add_data(app: FastAPI, forest: Forest, ending: Callable[[], bool]) -> None:
+def _add_data(app: FastAPI, forest: Forest, ending: Callable[[], bool], told: str) -> None:
     turns = CapacityLimiter(ANSWERED_AT_ONCE)
 
     @app.get("/data/{path:path}", summary="A document or picture of a study", tags=["data"])
@@ -73,7 +76,7 @@ def _add_data(app: FastAPI, forest: Forest, ending: Callable[[], bool]) -> None:
         found = await run_sync(forest.find, path, limiter=turns)
         if found is None:
             return failure(404, "NotFound", f"nothing is at data/{path[:200]}", "data/studies.json lists the studies")
-        return answer(request, found)
+        return answer(request, found, told)
 
     @app.get("/events", summary="Progress of stages and changes of studies", tags=["events"])
     async def watch() -> StreamingResponse:
@@ -126,7 +129,8 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:
-        return failure(422, "BadRequest", "; ".join(str(one["msg"]) for one in error.errors()))
+        found = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}".removeprefix(": ") for one in error.errors())
+        return failure(422, "BadRequest", found)
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> Response:

@@ -11,9 +11,11 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from torchlurk.errors import TorchlurkError
+from torchlurk.records import Remark
 from torchlurk.resources.study_page import stages
 from torchlurk.resources.tree import StudyTree
 from torchlurk.store import queries
+from torchlurk.units import Unit
 
 BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_CHANGES = 5.0
@@ -29,6 +31,7 @@ class Watch:
         self._tree = tree
         self._state: Any = None
         self._scanned: dict[int, int | None] | None = None
+        self._remarks: dict[Unit, Remark] = {}
         self._later: tuple[Any, ...] = ()
         self._told_all = 0.0
         self._waiting = False
@@ -68,11 +71,14 @@ class Watch:
         return kept | {"rate": rate, "left": left}
 
     def _changes(self) -> list[tuple[str, dict[str, Any]]]:
-        """Which layers have other results of the scan; all of them, now and then, where another stage has gone on."""
+        """Which layers have other results of the scan or other notes; all of them, now and then, where another stage has gone
+        on.
+        """
         reader = self._tree.reader
         provisional = queries.provisional(reader)
         scanned = {layer: provisional.get(layer) for layer in queries.unit_counts(reader)}
         later = tuple((run["stage"], run["done"], run["finished"]) for run in stages(reader) if run["stage"] != "scan")
+        noted = self._noted()
         before, self._scanned = self._scanned, scanned
         went_on = later != self._later and monotonic() - self._told_all > SECONDS_BETWEEN_CHANGES
         self._waiting = later != self._later and not went_on and before is not None
@@ -80,10 +86,18 @@ class Watch:
             self._later, self._told_all = later, monotonic()
         if before is None:
             return []
-        layers = sorted(one for one in scanned if one not in before or scanned[one] != before[one])
+        layers = sorted(noted.union(one for one in scanned if one not in before or scanned[one] != before[one]))
         if went_on or layers or before.keys() - scanned.keys():
             return [("changed", {"study": self._tree.slug, "layers": None if went_on else layers or None})]
         return []
+
+    def _noted(self) -> set[int]:
+        """The numbers of the layers that have units of which something else is noted than at the last look."""
+        before, self._remarks = self._remarks, self._tree.reader.remarks()
+        changed = {unit.layer for unit, _ in before.items() ^ self._remarks.items()}
+        return (
+            {number for number, layer in enumerate(self._tree.reader.layers()) if layer.name in changed} if changed else set()
+        )
 
 
 async def events(trees: Mapping[str, StudyTree], ending: Callable[[], bool]) -> AsyncIterator[bytes]:

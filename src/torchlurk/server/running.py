@@ -61,13 +61,19 @@ class Beside(Protocol):
 
 
 class Server:
-    """Serves studies from a thread of its own; use it in a `with` block, or `stop` it.
+    """Serves studies from a thread of its own; use it in a `with` block, or `stop` it. With `write` people can note things.
 
     Raises `StudyError` for what is not a study, `OptionError` where it cannot listen on that host and port.
     """
 
     def __init__(
-        self, studies: Sequence[Path], *, host: str = "127.0.0.1", port: int = 8000, model: ModelChoice | None = None
+        self,
+        studies: Sequence[Path],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        model: ModelChoice | None = None,
+        write: bool = False,
     ) -> None:
         readers = [Reader(path) for path in studies]
         self._readers = readers
@@ -84,6 +90,7 @@ class Server:
             token=self.token,
             ending=lambda: self._server.should_exit,
             extend=self._beside.add_to if self._beside else None,
+            write=write,
         )
         config = uvicorn.Config(
             app,
@@ -146,9 +153,10 @@ def serve(
     open_browser: bool = False,
     until: threading.Event | None = None,
     model: ModelChoice | None = None,
+    write: bool = False,
 ) -> None:
     """Serves until Ctrl-C, which is raised again once everything is closed, or until the event is set."""
-    with Server(studies, host=host, port=port, model=model) as server:
+    with Server(studies, host=host, port=port, model=model, write=write) as server:
         if port not in (0, server.port):
             say(f"port {port} is taken; {server.port} is free")
         say(f"Torchlurk is at {server.url}   (Ctrl-C ends it)")

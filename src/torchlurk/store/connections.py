@@ -25,6 +25,9 @@ CACHE_KIB = 64 << 10
 WAL_KEPT = 64 << 20
 """Bytes that the write-ahead log may keep after a checkpoint."""
 
+INCREMENTAL = 2
+"""The mode of `auto_vacuum` in which the room of dropped progress goes back to the disk when it is asked to."""
+
 OLDEST_SQLITE = (3, 37, 0)
 """The first with STRICT tables."""
 
@@ -33,7 +36,6 @@ READING = (*DISTRUST, "query_only = 1")
 WRITING = (
     *DISTRUST,
     f"page_size = {PAGE_SIZE}",
-    "auto_vacuum = INCREMENTAL",  # the room of dropped progress goes back to the disk
     "synchronous = NORMAL",
     "foreign_keys = 1",
     "secure_delete = 0",
@@ -59,7 +61,7 @@ def open_reading(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
 
 def open_writing(path: Path) -> sqlite3.Connection:
     """A connection that can change the file, and creates it where it is not there."""
-    return _connect(f"{path.absolute().as_uri()}?mode=rwc", WRITING)
+    return _connect(f"{path.absolute().as_uri()}?mode=rwc", WRITING, vacuum=True)
 
 
 def open_changing(path: Path) -> sqlite3.Connection:
@@ -75,7 +77,7 @@ def open_alone(path: Path) -> sqlite3.Connection:
     return _connect(f"{path.absolute().as_uri()}?mode=rw", ("busy_timeout = 0", "locking_mode = EXCLUSIVE", *CHANGING))
 
 
-def _connect(uri: str, pragmas: Iterable[str]) -> sqlite3.Connection:
+def _connect(uri: str, pragmas: Iterable[str], *, vacuum: bool = False) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         wanted = ".".join(str(part) for part in OLDEST_SQLITE)
         raise StorageError(f"this Python has SQLite {sqlite3.sqlite_version}, a study needs {wanted}", "use a newer Python")
@@ -84,6 +86,8 @@ def _connect(uri: str, pragmas: Iterable[str]) -> sqlite3.Connection:
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_CELL)
         for pragma in pragmas:
             db.execute(f"PRAGMA {pragma}").fetchall()
+        if vacuum and db.execute("PRAGMA auto_vacuum").fetchone()[0] != INCREMENTAL:  # to set it writes, also where it is set
+            db.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
     except BaseException:
         db.close()
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -209,6 +210,13 @@ class Reader(Snapshots):
         """
         with self.reading() as db:
             return load_remarks(db, layer) if self._tells_remarks else {}
+
+    def unit_named(self, unit: Unit) -> Unit:
+        """The unit that an address means, by its layer's own name; raises `UnitError` where there is none, but for one of which
+        something is noted.
+        """
+        with self.reading() as db:
+            return unit if unit in self.remarks(unit.layer) else Unit(find_unit(db, unit, self.path)[1].name, unit.channel)
 
     def unit(self, unit: Unit) -> UnitRecord:
         """Everything known of a unit; raises `UnitError` where there is no such unit, `StudyError` where its layer is not

@@ -51,8 +51,12 @@ class Change:
 
     def of(self, before: Remark) -> Remark | None:
         """The remark after the change; None where nothing is left of it."""
-        given = {"name": self.name, "text": self.text, "starred": self.starred}
-        after = replace(before, **{key: value for key, value in given.items() if value is not None})
+        after = replace(
+            before,
+            name=before.name if self.name is None else self.name,
+            text=before.text if self.text is None else self.text,
+            starred=before.starred if self.starred is None else self.starred,
+        )
         if not (after.name or after.text or after.starred):
             return None
         return after if after == before else replace(after, written=self.written or _now())
