@@ -40,9 +40,7 @@ class Transactions:
                 try:
                     self._prepare()
                 except BaseException:
-                    self._db.close()
-                    with suppress(sqlite3.Error):  # on a full disk it would stay in a mode that readers need side files for
-                        settle(home)
+                    self._let_go()
                     raise
             except BaseException:
                 self._lock.release()
@@ -75,8 +73,15 @@ class Transactions:
                 with translated(self.path, writing=True):
                     fold(self._db)
             finally:
-                self._db.close()
+                self._let_go()
                 self._lock.release()
+
+    def _let_go(self) -> None:
+        self._db.close()
+        with suppress(
+            sqlite3.Error
+        ):  # on a full disk there was no room to fold with others, and readers would have none either
+            settle(self.path.resolve())
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
