@@ -171,6 +171,20 @@ class Skips(TypedDict):
     first: list[tuple[str, str]]
 
 
+class Mark(TypedDict):
+    """What people noted of a unit that stands beside its address."""
+
+    name: str
+    starred: bool
+
+
+class Remark(Mark):
+    """What people noted of a unit."""
+
+    text: str
+    written: str
+
+
 class Study(TypedDict):
     """`study.json`: what all pages of a study need."""
 
@@ -196,6 +210,8 @@ class Study(TypedDict):
     presets: list[str]
     notes: list[tuple[str, str]]
     """Kind and text."""
+    remarks: dict[str, Mark]
+    """What people noted, by a unit's address."""
     skips: Skips
 
 
@@ -269,6 +285,8 @@ class Layer(TypedDict):
     effective_field: tuple[float, float] | None
     checks: dict[str, Check]
     syntheses: dict[str, LayerSyntheses]
+    remarks: dict[str, Mark]
+    """By channel."""
     sheets: dict[str, Sheets]
 
 
@@ -415,6 +433,7 @@ class Unit(TypedDict):
     checks: dict[str, Check]
     effective_field: tuple[float, float] | None
     images: Images
+    remark: Remark | None
     findings: NotRequired[dict[str, Any]]
     """What stages that a program has added found of it, by stage."""
     traces: NotRequired[dict[str, Column]]

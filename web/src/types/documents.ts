@@ -155,6 +155,18 @@ export interface Skips {
   first: [string, string][];
 }
 
+/** What people noted of a unit that stands beside its address. */
+export interface Mark {
+  name: string;
+  starred: boolean;
+}
+
+/** What people noted of a unit. */
+export interface Remark extends Mark {
+  text: string;
+  written: string;
+}
+
 /** `study.json`: what all pages of a study need. */
 export interface Study {
   /** Its name in addresses. */
@@ -179,6 +191,8 @@ export interface Study {
   presets: string[];
   /** Kind and text. */
   notes: [string, string][];
+  /** What people noted, by a unit's address. */
+  remarks: Record<string, Mark>;
   skips: Skips;
 }
 
@@ -246,6 +260,8 @@ export interface Layer {
   effective_field: [number, number] | null;
   checks: Record<string, Check>;
   syntheses: Record<string, LayerSyntheses>;
+  /** By channel. */
+  remarks: Record<string, Mark>;
   sheets: Record<string, Sheets>;
 }
 
@@ -378,6 +394,7 @@ export interface Unit {
   checks: Record<string, Check>;
   effective_field: [number, number] | null;
   images: Images;
+  remark: Remark | null;
   /** What stages that a program has added found of it, by stage. */
   findings?: Record<string, unknown>;
   /** Of texts and series, by example: the unit's value at each step. */
