@@ -282,7 +282,7 @@ def test_attributions_are_those_of_the_picture_with_its_own_further_inputs(kind,
 def test_a_synthesis_holds_the_further_inputs_of_the_first_example(tmp_path):
     net, data = made(TwoTowers), two_towers()
     given = {"tap": "output", "top": 3, "batch_size": 4, "presets": ["lucid"], "steps": 6, **PLAIN}
-    study = tl.analyze(net, data, tmp_path / "a.lurk", stages=["scan", "synthesize"], units=["head:1"], **given)
+    study = tl.analyze(net, data, tmp_path / "a.lurk", stages=["scan", "synthesize"], units=["head:1", "vec:0"], **given)
     (one,) = study.unit("head:1").syntheses()
     picture = torch.from_numpy(np.array(one.image)).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
@@ -290,6 +290,8 @@ def test_a_synthesis_holds_the_further_inputs_of_the_first_example(tmp_path):
         others = [net(picture, vector[None])[0, 1].item() for (_, vector), _ in data.items[1:]]
     assert one.record.activation == pytest.approx(expected, abs=0.01)
     assert min(abs(other - expected) for other in others) > 0.02
+    assert study.unit("vec:0").syntheses() == ()
+    assert "layer vec, lucid: layer 'vec' does not depend on the picture" in study.notes
     assert "vector of the network's inputs were held at their values in the first example" in study.notes
 
 

@@ -121,10 +121,12 @@ def ascent_of(
     module: nn.Module, layer: Layer, preset: Preset, canvas: Canvas, preprocessing: Preprocessing, steps: int | None
 ) -> Ascent:
     """The ascent of a layer's units on that canvas, tried once: raises `ModelError` where the network cannot take such
-    pictures as far as the layer, `OptionError` for a number of steps that cannot be.
+    pictures as far as the layer or the layer depends on other inputs alone, `OptionError` for a number of steps that cannot be.
     """
     if steps is not None and steps < 1:
         raise OptionError(f"steps is {steps}", "use 1 or more")
+    if layer.receptive_field == (0, 0):
+        raise ModelError(f"layer '{layer.name}' does not depend on the picture", "choose another layer")
     readout = Readout(module, layer)
     ascent = Ascent(readout, preset, canvas, preprocessing, steps or preset.steps)
     grey = torch.full((1, canvas.channels, canvas.height, canvas.width), 0.5, device=canvas.device)
