@@ -47,6 +47,9 @@ def net():
     return Net(), Preprocessing(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 """
 
+MILLISECONDS = 30_000
+"""So long a page may take to show what is expected of it: a busy machine is slow, and what is there is seen at once."""
+
 CLASSES = ("blobs", "grid", "noise", "stripes")
 
 
@@ -143,6 +146,7 @@ def chromium(browser_flags):
         pytest.skip("needs the built web app (make test builds it)")
     # Started by root, as in a container, Chromium refuses its sandbox.
     sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    playwright.expect.set_options(timeout=MILLISECONDS)
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=found, args=[*sandbox, *browser_flags])
         yield browser

@@ -30,6 +30,9 @@ from torchlurk.units import PART, aliased, matching
 
 WILDCARDS = frozenset("*?[")
 
+UNREACHED = "the first example does not reach it"
+"""Why a module is left out that this example is not led through: a head for training, a branch for some examples."""
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -86,7 +89,7 @@ def _unreached(module: nn.Module, recording: Recording) -> Iterator[Skip]:
         kernels = [weight for weight in one.parameters() if weight.ndim > 1]
         if kernels and not _partly_used(one, reached, recording.used):
             told.append(path)
-            yield Skip(path, "the first example does not reach it")
+            yield Skip(path, UNREACHED)
 
 
 def _partly_used(module: nn.Module, reached: Container[nn.Module], used: Container[int]) -> bool:
