@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -14,8 +15,12 @@ from torch import nn
 import torchlurk as tl
 from torchlurk.attribution.methods import ByRule
 from torchlurk.cli import torchlurk_command
-from torchlurk.errors import MismatchError, OptionError
-from torchlurk.options import option
+from torchlurk.errors import MismatchError, ModelError, OptionError
+from torchlurk.input_words import KINDS, InputKind
+from torchlurk.inputs.series.recordings import Recordings
+from torchlurk.inputs.series.source import SeriesSource
+from torchlurk.inputs.sources.class_files import Labelling
+from torchlurk.options import InputOptions, option
 from torchlurk.records import Run
 from torchlurk.resources.tree import StudyTree
 from torchlurk.stage_table import STAGES, DeclaredStage
@@ -24,7 +29,7 @@ from torchlurk.store.checking import check
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 from torchlurk.synthesis.presets import LUCID
-from torchlurk.tables import METHODS, PRESETS
+from torchlurk.tables import METHODS, PRESETS, STREAMS
 from torchlurk.unit_statistics import STATISTICS, Statistic
 from torchlurk.units import Unit
 
@@ -214,3 +219,95 @@ def test_what_a_stage_found_is_dropped_with_the_scan_that_it_found_it_in(tmp_pat
         writer.reopen(replace(writer.runs()["scan"], seed=7))
         with Reader(path) as reader:
             assert reader.findings(Unit("0", 1)) == {}
+
+
+class Gated(nn.Module):
+    """A convolution that a gate of its own lets through; the gate is no module's output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value, self.gate = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 2, 3)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return self.value(pictures) * torch.sigmoid(self.gate(pictures)).sum(1, keepdim=True)
+
+
+@pytest.fixture
+def _stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STREAMS, Gated, {"open": lambda module, output, pictures: torch.sigmoid(module.gate(pictures))})
+
+
+@pytest.mark.usefixtures("_stream")
+def test_a_stream_is_a_layer_like_others(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    gated = nn.Sequential(Gated(), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+    path = tmp_path / "s.lurk"
+    with torch.no_grad():
+        expected = torch.sigmoid(gated[0].gate(torch.stack([picture for picture, _ in PICTURES])))[:, 1].amax((1, 2))
+    with tl.analyze(gated, PICTURES, path, layers=["0", "0.open", "3"], **READING) as study:
+        best = study.unit("0.open:1").exemplars("max")[0]
+        assert (best.example, best.score) == (int(expected.argmax()), pytest.approx(float(expected.max())))
+        x0, y0, x1, y1 = best.box
+        assert (x1 - x0, y1 - y0) == (3, 3)
+        assert [layer.name for layer in study.layers] == ["0", "0.open", "3"]
+    shown = json.loads(printed("show", path, "0.open:1", "--json"))
+    assert (shown["layer"], shown["layout"], shown["shape"]) == ("0.open", "spatial", [6, 6])
+    assert "0.open" in [layer["name"] for layer in document(path, "study.json")["layers"]]
+    assert "r, z, n, open." in " ".join(printed("analyze", "--help").split())
+    with tl.analyze(gated, PICTURES, tmp_path / "t.lurk", streams="output", **READING) as study:
+        assert "0.open" not in [layer.name for layer in study.layers]
+
+
+def test_a_stream_that_cannot_be_read_says_of_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STREAMS, nn.Conv2d, {"wrong": lambda module, output, pictures: pictures @ 3})
+    with pytest.raises(ModelError, match="the stream 'wrong' of Conv2d cannot be read: TypeError"):
+        tl.analyze(network(), PICTURES, tmp_path / "s.lurk", **READING)
+
+
+def read_waves(path: Path, options: InputOptions) -> SeriesSource:
+    """Lines of numbers, a series each."""
+    series = [np.array([[float(word)] for word in line.split()], np.float32) for line in path.read_text().splitlines()]
+    recordings = Recordings(series, ("level",), tuple(f"line {index}" for index in range(len(series))), None)
+    return SeriesSource(recordings, Labelling((), np.full(len(series), -1)), (), str(path), options)
+
+
+@pytest.fixture
+def _kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "waves", InputKind("series", read_waves, lambda path: path.suffix == ".waves"))
+
+
+class Summing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(1, 3, batch_first=True)
+
+    def forward(self, series: torch.Tensor) -> torch.Tensor:
+        return self.rnn(series)[0][:, -1]
+
+
+@pytest.mark.usefixtures("_kind")
+@pytest.mark.parametrize("kind", [None, "waves"])
+def test_a_kind_of_input_is_opened_stored_and_drawn_as_the_one_that_it_is_like(tmp_path: Path, kind: str | None) -> None:
+    data, path = tmp_path / f"d{'.waves' if kind is None else '.txt'}", tmp_path / "s.lurk"
+    data.write_text("1 2 3 4\n4 3 2 1 5\n0 0 1\n")
+    with tl.analyze(Summing(), str(data), path, kind=kind, batch_size=1) as study:
+        assert (study.reader.inputs().kind, study.reader.inputs().called) == ("series", "waves")
+        assert study.picture(0) is not None
+    (best, *_) = json.loads(printed("show", path, "rnn.l0:1", "--json"))["exemplars"]["max"]
+    assert (best["path"][:5], len(best["reach"])) == ("line ", 2)
+    whole = document(path, "study.json")
+    assert (whole["kind"], whole["inputs"]["called"]) == ("series", "waves")
+    assert document(path, "examples/0.json")["channels"] == ["level"]
+    assert check(path).problems == ()
+    assert "pictures, text, series, waves." in " ".join(printed("analyze", "--help").split())
+
+
+@pytest.mark.usefixtures("_kind")
+def test_a_kind_of_input_has_the_options_of_the_one_that_it_is_like(tmp_path: Path) -> None:
+    (tmp_path / "d.waves").write_text("1 2\n")
+    with pytest.raises(OptionError, match="crop is for pictures; DATA is waves"):
+        tl.analyze(Summing(), str(tmp_path / "d.waves"), tmp_path / "s.lurk", crop=4)
+    with pytest.raises(OptionError, match="attribute is for pictures; DATA is series"):
+        tl.analyze(Summing(), str(tmp_path / "d.waves"), tmp_path / "s.lurk", stages=["attribute"])
+    with pytest.raises(OptionError, match=r"kind is 'wave'; nearest: waves"):
+        tl.analyze(Summing(), str(tmp_path / "d.waves"), tmp_path / "s.lurk", kind="wave")

@@ -15,6 +15,7 @@ from torch import nn
 
 import torchlurk
 from torchlurk.errors import MismatchError, StorageError, StudyError
+from torchlurk.input_words import added_kind
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.datasets import open_dataset
@@ -158,7 +159,18 @@ def task_of(
         source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary, takes)
         notes = []
     device = choose_device(settings.compute.device)
-    return Task(loaded.module, loaded.spec, source, out, settings, device, progress, constants=constants or {}, notes=notes)
+    return Task(
+        loaded.module,
+        loaded.spec,
+        source,
+        out,
+        settings,
+        device,
+        progress,
+        constants=constants or {},
+        notes=notes,
+        kind_called=added_kind(data, settings.inputs.kind),
+    )
 
 
 def _is_unnormalized(loaded: LoadedModel, source: Source, inputs: InputOptions) -> bool:

@@ -1,13 +1,31 @@
-"""Every error that Torchlurk raises on purpose, in one tree.
+"""Every error that Torchlurk raises on purpose, in one tree:
+
+    TorchlurkError
+    ├── OptionError           an option has a value that it cannot have
+    ├── UnitError             a layer or unit is not there
+    ├── ModelError            a model cannot be found, built or run
+    │   └── WeightsError      its weights cannot be read, or do not fit
+    ├── DataError             the data cannot be found or read
+    ├── DeviceError           the device is not there, or too small
+    ├── StudyError            a file is no study, damaged, busy or too new
+    │   └── MismatchError     it was made with another model, data or options
+    ├── StorageError          something cannot be written
+    ├── BusyError             too much waits for the model
+    ├── NoModelError          no model is open beside the study
+    ├── UnknownImageError     the image is not open
+    └── MissingExtraError     an optional library is not there
 
 A message says what is wrong, where and with what was given; the hint says what to do. The command line prints both on
-one line and ends with the error's exit status.
+one line and ends with the error's exit status. Both name options as the command line does; what Python users call says the
+keywords instead (`telling_keywords`).
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class TorchlurkError(Exception):
@@ -79,6 +97,34 @@ class UnknownImageError(TorchlurkError):
 
 class MissingExtraError(TorchlurkError):
     """A library that only some uses need is not installed, or does not load."""
+
+
+FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (\d[\d,.]*|[A-Z]/[A-Z]|\d+/\d+)(?![\w.]))?")
+COMMAND = re.compile(r"((?:torchlurk|pip) [a-z][^;()]*)")
+KEYWORDS = {"from": "merged"}
+"""Of flags that are not the keyword with hyphens."""
+
+
+def in_keywords(text: str) -> str:
+    """A message with the keywords of Python functions in place of flags; whole commands stay as they are."""
+
+    def keyword(found: re.Match[str]) -> str:
+        name = KEYWORDS.get(found[1], found[1].replace("-", "_"))
+        return f"{name}={found[2]}" if found[2] else name
+
+    parts = COMMAND.split(text)
+    return "".join(part if place % 2 else FLAG.sub(keyword, part) for place, part in enumerate(parts))
+
+
+@contextmanager
+def telling_keywords() -> Iterator[None]:
+    """Errors from within, or from the function that it decorates, name options by their keywords."""
+    try:
+        yield
+    except TorchlurkError as error:
+        error.message, error.hint = in_keywords(error.message), in_keywords(error.hint)
+        error.args = (error.message,)
+        raise
 
 
 def nearest(name: str, known: Iterable[str], *, most: int = 3) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from torchlurk.anatomy import Prediction, Response, TreeNode, UnitPath
-from torchlurk.errors import OptionError, UnitError
+from torchlurk.errors import OptionError, UnitError, telling_keywords
 from torchlurk.files import write_whole
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.hierarchy.tree_builder import grow
@@ -90,6 +90,7 @@ class Hierarchy:
         return f"<Hierarchy of {self.root.branch.root} in {self.model}: {len(self.root.nodes())} nodes>"
 
 
+@telling_keywords()
 def explain(
     model: nn.Module | str,
     image: Shown | Sequence[Shown],

@@ -12,10 +12,11 @@ from pathlib import PurePath
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
-from torchlurk.errors import OptionError
-from torchlurk.input_records import InputAxes, KindName
+from torchlurk.errors import OptionError, nearest
+from torchlurk.input_records import InputAxes
+from torchlurk.input_words import KINDS
 from torchlurk.records import Tap
-from torchlurk.tables import METHODS, PRESETS
+from torchlurk.tables import METHODS, PRESETS, StreamNames
 from torchlurk.units import Unit
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -59,7 +60,7 @@ class InputOptions:
     )
     std: tuple[float, ...] | None = option(None, "Standard deviation of each input channel.", metavar="R,G,B")
     limit: int | None = option(None, "Use only N examples, spread evenly over the data.", metavar="N")
-    kind: KindName | None = option(None, "What DATA holds, if the files do not make it clear.")
+    kind: str | None = option(None, "What DATA holds, if the files do not make it clear: {names}.", metavar="KIND", names=KINDS)
     classes: str | None = option(
         None, "CSV file with the class of each example: one line per example, path or number, then class.", metavar="FILE"
     )
@@ -92,6 +93,8 @@ class InputOptions:
         both = self.mean is None or self.std is None or len(self.mean) == len(self.std)
         _check(both, "std", self.std, f"as many numbers as --mean has ({len(self.mean or ())})")
         _check(self.limit is None or self.limit > 0, "limit", self.limit, "a positive number")
+        if self.kind is not None and self.kind not in KINDS:
+            raise OptionError(f"--kind is '{self.kind}'{nearest(self.kind, KINDS)}", f"available: {', '.join(KINDS)}")
         known = self.tokenizer in (None, "char", "word") or str(self.tokenizer).endswith(".json")
         _check(known, "tokenizer", self.tokenizer, "char, word, or a Hugging Face tokenizer.json")
         _check(self.window is None or self.window > 0, "window", self.window, "a positive number of tokens")
@@ -111,10 +114,10 @@ class ScanOptions:
     top: int = option(9, "How many exemplars to keep for each unit.", metavar="N")
     streams: tuple[str, ...] = option(
         ("all",),
-        "What to read from recurrent layers, comma-separated: all, output (the states alone), cell, gates, or letters: c, i,"
-        " f, g, o, r, z, n.",
+        "What to read from recurrent layers, comma-separated: all, output (the states alone), cell, gates, or names: {names}.",
         metavar="STREAM,…",
         commas=True,
+        names=StreamNames(),
     )
     precision: Precision = option("fp32", "Number format of the forward pass.")
     seed: int = option(0, "Seed of the random sample of examples and of every other random choice.", metavar="N")

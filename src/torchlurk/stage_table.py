@@ -14,6 +14,7 @@ from typing import Any
 
 from torchlurk.errors import OptionError, nearest
 from torchlurk.input_records import KindName
+from torchlurk.input_words import AVAILABLE
 from torchlurk.options import (
     AttributeOptions,
     ComputeOptions,
@@ -128,9 +129,8 @@ def check_stages(stages: Sequence[str], kind: KindName) -> None:
     if lacking:
         kinds = " and ".join(dict.fromkeys(kind for stage in lacking for kind in STAGES[stage].kinds))
         have = [stage for stage, declared in STAGES.items() if kind in declared.kinds]
-        raise OptionError(
-            f"--stages {','.join(lacking)} is for {kinds}; DATA is {kind}", f"available for {kind}: {', '.join(have)}"
-        )
+        hint = AVAILABLE if have == ["scan"] else f"available for {kind}: {', '.join(have)}"
+        raise OptionError(f"--stages {','.join(lacking)} is for {kinds}; DATA is {kind}", hint)
 
 
 def option_classes() -> tuple[type, ...]:

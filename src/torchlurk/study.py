@@ -17,7 +17,7 @@ from jaxtyping import Float32, Float64
 from PIL import Image
 
 from torchlurk.drawings import attributed, drawings_of, synthesized
-from torchlurk.errors import UnitError, nearest
+from torchlurk.errors import UnitError, nearest, telling_keywords
 from torchlurk.input_records import InputStatistics
 from torchlurk.jobs import Progress, Share, Silence
 from torchlurk.records import Class, Exemplar, Graph, Layer, Remark, Run, Skip, UnitRecord
@@ -294,6 +294,7 @@ def _with_options(function: Analyze) -> Analyze:
 
 
 @_with_options
+@telling_keywords()
 def analyze(
     model: nn.Module | str,
     data: Any,
@@ -344,6 +345,7 @@ AS_OBJECTS = ("class_names", "vocabulary")
 """Options that are files on the command line, and of which a program may give the content."""
 
 
+@telling_keywords()
 def merge(parts: Iterable[str | Path], *, out: str | Path, progress: Progress | None = None) -> Study:
     """Puts the parts that `analyze(…, part="K/N")` made together to the study that one process would have made.
 

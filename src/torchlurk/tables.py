@@ -6,7 +6,7 @@ What the package has itself is loaded when it is first asked for, so that names 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from typing import Any
 
 
@@ -63,3 +63,22 @@ PRESETS = Table(
     }
 )
 """Presets of synthesis (`torchlurk.synthesis.presets.Preset`)."""
+
+STREAMS: dict[type, Any] = {}
+"""How what is read of modules beside their output is read, by type of module, also of its subclasses
+(`torchlurk.models.taps.stream_reader`, which has those of recurrent modules).
+"""
+
+
+class StreamNames(Collection[str]):
+    """The streams of recurrent modules by their letters, and those in `STREAMS`."""
+
+    def __iter__(self) -> Iterator[str]:
+        added = (name for way in STREAMS.values() if isinstance(way, Mapping) for name in way)
+        return iter(dict.fromkeys([*"cifgorzn", *added]))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in list(iter(self))

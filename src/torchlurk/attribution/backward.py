@@ -14,6 +14,7 @@ from torchlurk.attribution.methods import method as method_named
 from torchlurk.errors import OptionError, UnitError
 from torchlurk.input_words import AVAILABLE
 from torchlurk.models.loading.identity import unwrap
+from torchlurk.models.survey.axes import TENSORS
 from torchlurk.models.survey.layers import survey
 from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Layer, Tap
@@ -44,7 +45,7 @@ def attribute(
     module = unwrap(model)
     way = method_named(method)
     wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
-    layer = survey(module, inputs, tap).layer(wanted.layer)
+    layer = survey(module, inputs, tap, TENSORS).layer(wanted.layer)
     _check_channel(layer, wanted.channel)
     readout = Readout(module, layer)
     with readout.ready():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from torchlurk.input_words import WORDS
+from torchlurk.input_words import KINDS
 from torchlurk.study import LayerView, Study
 
 SKIPS_SHOWN = 5
@@ -24,7 +24,7 @@ def summary(path: Path) -> str:
         lines += ["", f"Look at a unit (the {chosen} of each of the last layers):"]
         lines += [f"  torchlurk show {path} {unit} --out unit.png" for unit in most_selective(study)]
         lines += ["", "Look at all of them:", f"  torchlurk serve {path}"]
-        words = WORDS[study.reader.inputs().kind]
+        words = KINDS[study.reader.inputs().kind]
         if words.attributed and "attribute" not in study.runs:
             lines += ["", f"The same command with --stages attribute adds what in {words.attributed} excited each unit."]
     return "\n".join(lines)

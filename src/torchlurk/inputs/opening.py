@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from torchlurk.errors import OptionError
+from torchlurk.errors import DataError, OptionError
 from torchlurk.input_records import ReadsText
+from torchlurk.input_words import KINDS, added_kind, like
 from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.series.source import open_series
 from torchlurk.inputs.source import DEMO, Source
@@ -36,7 +37,9 @@ def open_source(
     says how to make them alike; `OptionError` for options that do not go together or not with this kind of data.
     """
     path = Path(data).expanduser()
-    kind = "pictures" if data == DEMO else recognized(path, options.kind)
+    if data != DEMO and (called := added_kind(data, options.kind)):
+        return _added(called, path, options)
+    kind = "pictures" if data == DEMO else recognized(path, like(options.kind))
     check_options(options, kind)
     if vocabulary is not None and kind != "text":
         raise OptionError(f"--vocabulary is for text; DATA is {kind}", "leave it out")
@@ -49,6 +52,17 @@ def open_source(
     if kind == "series":
         return open_series(root, options, data, listed)
     return _images(root, options, default, data, listed)
+
+
+def _added(called: str, path: Path, options: InputOptions) -> Source:
+    """The source of a kind that a program has added."""
+    kind = KINDS[called]
+    check_options(options, kind.like, called=called)
+    assert kind.opens is not None
+    if not path.exists():
+        raise DataError(f"there is no file or folder {path}", f"DATA of the kind {called} is one")
+    source: Source = kind.opens(path, options)
+    return source
 
 
 def _as_the_model_reads(

@@ -92,7 +92,8 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
 def _inputs(inputs: InputDescription) -> dict[str, Any]:
     """Of what kind the examples are, and how they were given to the network; the vocabulary is not among it."""
     told = {"axes": inputs.axes, "window": inputs.window, "burn_in": inputs.burn_in, "channels": list(inputs.channels)}
-    return {"kind": inputs.kind, "inputs": told | {"vocabulary_size": inputs.vocabulary_size}}
+    called = {"called": inputs.called} if inputs.called else {}
+    return {"kind": inputs.kind, "inputs": told | {"vocabulary_size": inputs.vocabulary_size} | called}
 
 
 def stages(reader: Reader) -> list[dict[str, Any]]:

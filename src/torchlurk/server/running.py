@@ -20,7 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from torchlurk.errors import OptionError, TorchlurkError
-from torchlurk.input_words import WORDS
+from torchlurk.input_words import KINDS
 from torchlurk.resources.tree import Forest
 from torchlurk.server.app import make_app
 from torchlurk.server.security import LOOPBACK_NAMES, is_loopback
@@ -218,7 +218,7 @@ def _may_have_model(study: Path) -> bool:
     """Whether a model can answer beside a study of such inputs."""
     try:
         with Reader(study) as reader:
-            return WORDS[reader.inputs().kind].one_model
+            return KINDS[reader.inputs().kind].one_model
     except TorchlurkError:
         return False
 

@@ -143,7 +143,7 @@ class ScanStage:
         changing = check_repeatable(self._source)
         with writer.transaction():
             writer.begin(run)
-            inputs = replace(self._source.kind.description, axes=arguments.axes)
+            inputs = replace(self._source.kind.description, axes=arguments.axes, called=self._task.kind_called)
             writer.write_model(layers, found.graph, self._source.preprocessing, found.input_shape, inputs)
             writer.write_data(self._source.classes, self._source.examples, self._source.skipped)
             writer.write_sample(self._sample())

@@ -39,7 +39,8 @@ class Task:
     `clock` tells seconds, by which stages choose how much they do at once and when they save; `committed` is called after
     each transaction on the study. `share` is which part of the work is done, None
     all of it; a part of a stage after the scan goes on from the study `merged`. `notes` are what its reader should know of how
-    model and data were opened, as (kind, text).
+    model and data were opened, as (kind, text). `kind_called` is the name of a kind of input
+    that a program has added, '' for the package's own.
     """
 
     module: nn.Module
@@ -55,6 +56,7 @@ class Task:
     share: Share | None = None
     merged: Path | None = None
     notes: Sequence[tuple[str, str]] = ()
+    kind_called: str = ""
 
     def writer(self) -> Writer:
         """Opens the study to write."""

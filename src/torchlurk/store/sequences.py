@@ -65,7 +65,7 @@ def _description(cell: object) -> InputDescription:
     """What a cell says; known again, as every sequence that is read asks for it and a vocabulary is long."""
     what = "input.description"
     given = columns.from_json(cell, what, longest=LONGEST_DESCRIPTION)
-    if not isinstance(given, dict) or set(given) != {one.name for one in fields(InputDescription)}:
+    if not isinstance(given, dict) or {"called", *given} != {one.name for one in fields(InputDescription)}:
         raise DamageError(f"{what} has not the fields that it must have")
     optional = {name: given[name] for name in ("vocabulary_size", "window", "burn_in") if given[name] is not None}
     vocabulary = given["vocabulary"]
@@ -77,6 +77,7 @@ def _description(cell: object) -> InputDescription:
         vocabulary=None if vocabulary is None else _texts(vocabulary, what),
         axes=None if given["axes"] is None else columns.one_of(given["axes"], AXES, what),
         channels=_texts(given["channels"], what),
+        called=columns.text(given.get("called", ""), what),
         **{name: columns.whole(value, what, least=0) for name, value in optional.items()},
     )
 

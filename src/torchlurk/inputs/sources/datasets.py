@@ -15,6 +15,7 @@ from torch.utils.data import TensorDataset
 
 from torchlurk.errors import DataError, OptionError
 from torchlurk.input_records import ForwardParameters, InputAxes, KindName, TextExample
+from torchlurk.input_words import like
 from torchlurk.inputs.items import Item, Values, same
 from torchlurk.inputs.kinds import Kind
 from torchlurk.inputs.pictures.kind import Pictures
@@ -233,7 +234,7 @@ def open_dataset(
     """
     size = _length(dataset)
     takes = takes or ForwardParameters()
-    layout, kind = _told(DatasetSource(dataset, Preprocessing(), limit=options.limit), takes, options.kind)
+    layout, kind = _told(DatasetSource(dataset, Preprocessing(), limit=options.limit), takes, like(options.kind))
     _check_options(options, kind, vocabulary)
     preprocessing = resolve(options, default) if kind == "pictures" else Preprocessing()
     source = DatasetSource(

@@ -25,13 +25,15 @@ OPTIONS_OF: dict[str, tuple[tuple[KindName, ...], tuple[str, ...]]] = {
 _FILES = {"pictures": "images", "text": "text files", "series": "CSV files"}
 
 
-def check_options(options: InputOptions, kind: KindName, what: str = "DATA") -> None:
-    """Raises `OptionError` for an option that was given and is for another kind; `what` is how the data is called."""
+def check_options(options: InputOptions, kind: KindName, what: str = "DATA", called: str = "") -> None:
+    """Raises `OptionError` for an option that was given and is for another kind; `what` is how the data is called, `called`
+    its kind where a program has added that.
+    """
     usual = InputOptions()
     for owners, (kinds, names) in OPTIONS_OF.items():
         for name in names:
             if kind not in kinds and getattr(options, name) != getattr(usual, name):
-                raise OptionError(f"--{name.replace('_', '-')} is for {owners}; {what} is {kind}", "leave it out")
+                raise OptionError(f"--{name.replace('_', '-')} is for {owners}; {what} is {called or kind}", "leave it out")
 
 
 def recognized(data: Path, wanted: KindName | None) -> KindName:

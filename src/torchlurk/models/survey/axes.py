@@ -44,4 +44,7 @@ class Axes:
 
 SEQUENCES = ("bt", "tb", "btc", "tbc", "bct")
 
+TENSORS = Axes(0, 1, None, "give inputs of the shape that it expects")
+"""Pictures that a program gives as they are."""
+
 PICTURES = Axes(0, 1, None, "set the input size that it expects with --resize and --crop, and its channels with --mean")

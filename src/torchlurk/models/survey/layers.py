@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from torchlurk.errors import ModelError, OptionError
 from torchlurk.models.survey.axes import PICTURES, Axes
 from torchlurk.models.survey.channel_axis import RECURRENT
+from torchlurk.models.survey.computed_streams import computed_layers
 from torchlurk.models.survey.endings import Ending, ending
 from torchlurk.models.survey.expected_input import misfit
 from torchlurk.models.survey.graph import graph
@@ -68,12 +69,21 @@ def survey(module: nn.Module, inputs: Tensor, tap: Tap = "activation", axes: Axe
     with as_found(module):
         recording = _run(module, inputs, axes)
         found = _interpret(module, recording, tap, axes)
+        found = _with_streams(found, computed_layers(module, inputs, axes, found.layers))
         fields = receptive_fields(module, inputs, found.layers, axes)
     layers = tuple(
         replace(one, receptive_field=field.size, stride=field.stride, together=not field.reads)
         for one, field in ((one, fields[one.name]) for one in found.layers)
     )
     return replace(found, layers=layers, skipped=(*found.skipped, *_unreached(module, recording)))
+
+
+def _with_streams(found: Survey, streams: Mapping[str, Sequence[Layer]]) -> Survey:
+    """With the streams of each call after its output; those of one whose output has no units come last."""
+    layers = [one for layer in found.layers for one in (layer, *streams.get(layer.name, ()))]
+    last = [one for call, some in streams.items() if call not in found.nodes for one in some]
+    nodes = {one.name: found.nodes.get(call, 0) for call, some in streams.items() for one in some}
+    return replace(found, layers=(*layers, *last), nodes=found.nodes | nodes)
 
 
 def _unreached(module: nn.Module, recording: Recording) -> Iterator[Skip]:

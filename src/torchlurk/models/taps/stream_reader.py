@@ -1,4 +1,8 @@
-"""Streams of recurrent modules and of cells in loops, delivered in a forward pass of the unedited model."""
+"""Streams: what is read of a module beside its output, delivered in a forward pass of the unedited model.
+
+`STREAMS` says how, by the module's type. A program may add to it, for modules of its own or of torch:
+`STREAMS[Gated] = {"gate": lambda module, output, x: torch.sigmoid(module.gate(x))}`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from torchlurk.models.taps.forward_override import ForwardOverride
 from torchlurk.models.taps.modules import submodules
 from torchlurk.models.taps.recurrent import STATE, CellSteps, Unrolled, parts_of
 from torchlurk.records import Layer
+from torchlurk.tables import STREAMS
 
 
 class StreamReader:
@@ -41,15 +46,36 @@ class StreamReader:
         for _, name, one in submodules(module):
             if name not in self._wanted:
                 continue
-            if isinstance(one, nn.RNNBase):
-                yield ForwardOverride(one, self._forward(name, one, self._wanted[name]))
-            else:
-                by_stream = {layer.stream: layer for layer in self._wanted[name][0]}
-                steps = CellSteps(one, by_stream)
-                self._cells.append((steps, by_stream))
-                yield one.register_forward_hook(steps.called, with_kwargs=True)
+            way = way_of(one)
+            if isinstance(way, Mapping):
+                yield self.computed(name, one, way)
+            elif way is not None:
+                yield way(self, name, one)
         if self._cells:
             yield module.register_forward_hook(self._finish)
+
+    def unrolled(self, name: str, module: nn.RNNBase) -> Any:
+        """A recurrent module."""
+        return ForwardOverride(module, self._forward(name, module, self._wanted[name]))
+
+    def looped(self, name: str, module: nn.RNNCellBase) -> Any:
+        """A cell that the model calls once a step."""
+        by_stream = {layer.stream: layer for layer in self._wanted[name][0]}
+        steps = CellSteps(module, by_stream)
+        self._cells.append((steps, by_stream))
+        return module.register_forward_hook(steps.called, with_kwargs=True)
+
+    def computed(self, name: str, module: nn.Module, reads: Mapping[str, Reads]) -> Any:
+        """A module whose streams follow from what it is called with and what it gives."""
+        wanted = self._wanted[name]
+
+        def called(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+            number = self._calls.get(name, 0)
+            self._calls[name] = number + 1
+            for layer in wanted.get(number, ()):
+                self._deliver(layer, reads[layer.stream](module, output, *args, **kwargs))
+
+        return module.register_forward_hook(called, with_kwargs=True)
 
     def _forward(self, name: str, module: nn.RNNBase, wanted: Mapping[int, Sequence[Layer]]) -> Callable[..., Any]:
         usual = module.forward
@@ -71,6 +97,20 @@ class StreamReader:
         for steps, layers in self._cells:
             for stream, values in steps.told():
                 self._deliver(layers[stream], values)
+
+
+Reads = Callable[..., Tensor]
+"""`reads(module, output, *args, **kwargs)` is a stream of one call: its examples and channels are where the output has them."""
+
+Way = Callable[[StreamReader, str, Any], Any] | Mapping[str, Reads]
+"""How streams of a module are read: what attaches to it and is removed in the end, or a function for each stream by name."""
+
+STREAMS |= {nn.RNNBase: StreamReader.unrolled, nn.RNNCellBase: StreamReader.looped}
+
+
+def way_of(module: nn.Module) -> Way | None:
+    """How the streams of a module are read; None where it has none."""
+    return next((STREAMS[kind] for kind in type(module).__mro__ if kind in STREAMS), None)
 
 
 def _split(read: str) -> tuple[str, str]:

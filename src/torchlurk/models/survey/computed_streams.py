@@ -1,0 +1,83 @@
+"""Layers that are streams of modules which `STREAMS` has functions for: found in a pass of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from torchlurk.errors import ModelError
+from torchlurk.models.survey.axes import Axes
+from torchlurk.models.taps.modules import submodules
+from torchlurk.models.taps.stream_reader import Reads, way_of
+from torchlurk.records import Layer, Layout
+
+
+def computed_layers(module: nn.Module, inputs: Tensor, axes: Axes, layers: Iterable[Layer]) -> dict[str, list[Layer]]:
+    """By the name of a call, the layers that are its streams; `layers` are those of the modules' outputs.
+
+    Raises `ModelError` for a stream that cannot be computed or has no channels.
+    """
+    computed = {name: (one, way) for _, name, one in submodules(module) if isinstance(way := way_of(one), Mapping)}
+    if not computed:
+        return {}
+    outputs, taken = {layer.name: layer for layer in layers}, {path for path, _ in module.named_modules()}
+    found: dict[str, list[Layer]] = {}
+    calls: dict[str, int] = {}
+
+    def watch(name: str, reads: Mapping[str, Reads]) -> Any:
+        def called(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+            number = calls[name] = calls.get(name, -1) + 1
+            call = f"{name}#{number}" if number else name
+            for stream, read in reads.items():
+                joint = "@" if f"{name}.{stream}" in taken else "."
+                values = _read(module, stream, read, output, args, kwargs)
+                found.setdefault(call, []).append(
+                    _layer(module, call, f"{call}{joint}{stream}", stream, values, outputs.get(call), axes)
+                )
+
+        return called
+
+    with ExitStack() as opened, torch.inference_mode(False), torch.no_grad():
+        for name, (one, reads) in computed.items():
+            opened.callback(one.register_forward_hook(watch(name, reads), with_kwargs=True).remove)
+        module(inputs.detach().clone())
+    return found
+
+
+def _read(
+    module: nn.Module, stream: str, read: Reads, output: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Float[Tensor, ...]:
+    what = f"the stream '{stream}' of {type(module).__name__}"
+    try:
+        values = read(module, output, *args, **kwargs)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{what} cannot be read: {type(error).__name__}: {reason}", "see STREAMS") from error
+    if not isinstance(values, Tensor) or values.ndim not in (2, 3, 4):
+        raise ModelError(f"{what} is no tensor of examples and channels", "see STREAMS")
+    return values
+
+
+def _layer(module: nn.Module, call: str, name: str, stream: str, values: Tensor, output: Layer | None, axes: Axes) -> Layer:
+    """The stream as a layer: arranged as the module's output is where both have as many axes, otherwise as is usual."""
+    rank = values.ndim
+    same = output if output is not None and len(output.shape) + 2 == rank else None
+    batch = same.batch_axis if same else 0
+    channel = (same.channel_axis if same else 1 if rank != 3 else -1) % rank
+    usual: Layout = {2: "vector", 3: "tokens" if axes.steps is None else "sequence", 4: "spatial"}[rank]  # type: ignore[assignment]
+    return Layer(
+        name=name,
+        type=type(module).__name__,
+        layout=same.layout if same else usual,
+        channels=values.shape[channel],
+        shape=tuple(extent for place, extent in enumerate(values.shape) if place not in (batch, channel)),
+        channel_axis=1 if channel == 1 else -1,
+        module=call,
+        stream=stream,
+        batch_axis=batch,
+    )

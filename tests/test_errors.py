@@ -1,0 +1,76 @@
+"""The words of errors: the tree that the module draws, and options as the interface that was used calls them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import torchlurk as tl
+from torchlurk import errors
+from torchlurk.errors import OptionError, TorchlurkError, in_keywords
+
+
+def drawn() -> list[tuple[str, str]]:
+    """Each error of the drawing with the one that it is below."""
+    found, above = [], {0: "Exception"}
+    for line in (errors.__doc__ or "").splitlines():
+        if name := re.match(r"    ([│├└─ ]*)(\w+Error)\b", line):
+            level = len(name[1]) // 4
+            above[level + 1] = name[2]
+            found.append((name[2], above[level]))
+    return found
+
+
+def test_the_tree_that_is_drawn_is_that_of_the_classes() -> None:
+    classes = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, TorchlurkError)]
+    assert sorted(drawn()) == sorted((one.__name__, one.__base__.__name__) for one in classes if one.__base__)
+
+
+@pytest.mark.parametrize(
+    ("flags", "keywords"),
+    [
+        ("--batch-size is 0", "batch_size is 0"),
+        ("give --resize and --crop, as --resize 256 --crop 224", "give resize and crop, as resize=256 crop=224"),
+        ("--from is given without --part", "merged is given without part"),
+        ("--part is 3/2", "part is 3/2"),
+        ("--top 9 is kept; see a--b, x --", "top=9 is kept; see a--b, x --"),
+        ("torchlurk analyze --part K/N makes one; give --out", "torchlurk analyze --part K/N makes one; give out"),
+        ("pip install --upgrade 'torchlurk[captum]'", "pip install --upgrade 'torchlurk[captum]'"),
+    ],
+)
+def test_python_users_are_told_keywords_and_commands_stay_commands(flags: str, keywords: str) -> None:
+    assert in_keywords(flags) == keywords
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"top": 0}, "top is 0   (use a number from 1 to 1000)"),
+        ({"mean": (0.5,), "std": (1.0, 1.0)}, "std is (1.0, 1.0)   (use as many numbers as mean has (1))"),
+        ({"stages": ["scna"]}, "stages names 'scna'; nearest: scan   (available: scan, attribute, synthesize)"),
+        ({"methods": ["lpr"], "stages": ["attribute"]}, "no method 'lpr'; nearest: lrp"),
+        ({"part": "3/2"}, "part is '3/2'"),
+        ({"device": "teapot"}, "teapot"),
+    ],
+)
+def test_analyze_speaks_of_its_keywords(given: dict, words: str, tmp_path) -> None:
+    with pytest.raises(TorchlurkError) as told:
+        tl.analyze("demo", "demo", tmp_path / "s.lurk", **{"limit": 2} | given)
+    assert words in str(told.value)
+    assert "--" not in str(told.value)
+    assert told.value.args == (told.value.message,)
+
+
+@errors.telling_keywords()
+def failing() -> None:
+    try:
+        raise ValueError("why")
+    except ValueError as error:
+        raise OptionError("--top is 0", "use --top 1") from error
+
+
+def test_an_error_that_is_told_in_keywords_keeps_its_cause_and_its_kind() -> None:
+    with pytest.raises(OptionError) as told:
+        failing()
+    assert (str(told.value), str(told.value.__cause__)) == ("top is 0   (use top=1)", "why")
