@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError, OptionError
@@ -9,7 +10,7 @@ from torchlurk.models.taps.interventions import Replacements
 from torchlurk.models.taps.tensors import tensors_in
 
 
-def run(module: nn.Module, inputs: Tensor, replaced: Replacements) -> Tensor | None:
+def run(module: nn.Module, inputs: Shaped[Tensor, "image ..."], replaced: Replacements) -> Tensor | None:
     """The model's output, the first tensor of several, None where it gives none; what goes wrong is a `ModelError`."""
     try:
         # A copy, for the first thing that a model does may be to overwrite its input.
@@ -27,7 +28,7 @@ def run(module: nn.Module, inputs: Tensor, replaced: Replacements) -> Tensor | N
     return found[0].detach() if found else None
 
 
-def check_finite(inputs: Tensor) -> None:
+def check_finite(inputs: Shaped[Tensor, "image ..."]) -> None:
     """Raises `OptionError` for inputs that are not finite numbers throughout."""
     if not bool(inputs.isfinite().all()):
         raise OptionError("the image contains NaN or infinite values", "give an image without them")

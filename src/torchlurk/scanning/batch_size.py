@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from torchlurk.jobs import Clock
@@ -40,7 +41,9 @@ SETTLED_BYTES = 256 << 20
 """What the maps of all layers may take where no trial decides."""
 
 
-def choose_batch_size(network: nn.Module, example: Tensor, layers: Sequence[Layer], clock: Clock = perf_counter) -> int:
+def choose_batch_size(
+    network: nn.Module, example: Shaped[Tensor, "1 ..."], layers: Sequence[Layer], clock: Clock = perf_counter
+) -> int:
     """The batch size for scanning these layers of `network` on inputs like `example` (a batch of one), on its device.
 
     One where the layers do not all see the examples of a batch together: the others would have to be run again.
@@ -70,7 +73,7 @@ def _fastest(network: nn.Module, example: Tensor, layers: Sequence[Layer], clock
     parts = {layer.name: LayerPart.empty(layer.channels, extent_of(layer), 1, none) for layer in layers}
     taking = Deliveries(layers, parts, None)
 
-    def run(batch: Tensor) -> None:
+    def run(batch: Shaped[Tensor, "batch ..."]) -> None:
         next(taking.passes(np.arange(len(batch)), np.full(len(batch), NO_CLASS)))
         network(batch)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError, TorchlurkError
@@ -23,7 +23,9 @@ KEPT = "what was saved before is kept: once this is mended, the same command con
 
 
 @contextmanager
-def naming_failures(network: nn.Module, what: Callable[[], str], inputs: Tensor | None = None) -> Iterator[None]:
+def naming_failures(
+    network: nn.Module, what: Callable[[], str], inputs: Shaped[Tensor, "batch ..."] | None = None
+) -> Iterator[None]:
     """Within it, what the network's own code raises becomes a `ModelError` that says it was run on what `what` tells.
 
     Errors of this package, on purpose or not, stay as they are.

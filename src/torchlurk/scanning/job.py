@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int32, Int64
+from jaxtyping import Int32, Int64, Shaped
 from torch import nn
 
 from torchlurk.inputs.feeding import feed
@@ -51,7 +51,7 @@ class ScanPart:
     outputs: int = 0
     seen: int = 0
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, Shaped[np.ndarray, ...]]:
         """The part as plain arrays, for saving."""
         arrays = {f"layer/{name}/{key}": array for name, part in self.layers.items() for key, array in part.arrays().items()}
         arrays |= {f"inputs/{key}": array for key, array in self.inputs.arrays().items()}
@@ -78,7 +78,7 @@ class ScanPart:
         return self
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> ScanPart:
+    def from_arrays(cls, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> ScanPart:
         """The part that `arrays()` came from."""
         reasons = [line.partition(" ") for line in arrays["skipped"].tobytes().decode().split("\n") if line]
         return cls(
@@ -181,7 +181,7 @@ class Scan:
         """See `torchlurk.jobs.Job`."""
         return left.merge(right)
 
-    def restored(self, arrays: Mapping[str, np.ndarray]) -> ScanPart:
+    def restored(self, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> ScanPart:
         """The part that was saved as `arrays`; classes that only reading tells are known to the source again."""
         part = ScanPart.from_arrays(arrays)
         if isinstance(self.source, DatasetSource):

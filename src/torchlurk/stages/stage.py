@@ -19,6 +19,7 @@ from torchlurk.errors import DataError, OptionError, UnitError, nearest
 from torchlurk.input_records import InputAxes
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.items import Batch
+from torchlurk.inputs.kinds import Inputs
 from torchlurk.inputs.source import Source, spread
 from torchlurk.jobs import Clock, Progress, Share
 from torchlurk.models.loading.placement import place
@@ -67,7 +68,7 @@ class Task:
         return place(self.module, self.device, precision)
 
     @contextmanager
-    def first_input(self, network: nn.Module) -> Iterator[torch.Tensor]:
+    def first_input(self, network: nn.Module) -> Iterator[Inputs]:
         """The input of the first example that can be read, alone, batch first; of texts and series of the longest. Within it
         the network is given that example's further inputs, however many copies of it a pass is of.
         """
@@ -104,7 +105,7 @@ class Task:
             return 0
 
     @contextmanager
-    def some_inputs(self, network: nn.Module, most: int) -> Iterator[torch.Tensor]:
+    def some_inputs(self, network: nn.Module, most: int) -> Iterator[Inputs]:
         """The inputs of at most so many examples, spread over the data, as one batch, without those that cannot be read. Within
         it the network is given their further inputs.
         """

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 
 from torchlurk.jobs import Shard
 from torchlurk.store import columns
@@ -19,7 +19,9 @@ PIECE = 1 << 20
 """Bytes of a piece. One that has not changed since the last time is not written again."""
 
 
-def store_progress(db: sqlite3.Connection, stage: str, done: Sequence[Shard], state: Mapping[str, np.ndarray]) -> None:
+def store_progress(
+    db: sqlite3.Connection, stage: str, done: Sequence[Shard], state: Mapping[str, Shaped[np.ndarray, ...]]
+) -> None:
     """Replaces the progress of a stage, inside the caller's transaction."""
     _store_shards(db, stage, done)
     names = [name for (name,) in db.execute("SELECT name FROM progress_array WHERE stage = ?", (stage,))]
@@ -78,7 +80,7 @@ def forget_progress(db: sqlite3.Connection, stage: str) -> None:
         db.execute(f"DELETE FROM {table} WHERE stage = ?", (stage,))
 
 
-def load_progress(db: sqlite3.Connection, stage: str) -> tuple[list[Shard], dict[str, np.ndarray]] | None:
+def load_progress(db: sqlite3.Connection, stage: str) -> tuple[list[Shard], dict[str, Shaped[np.ndarray, ...]]] | None:
     """The progress of a stage, None where there is none; raises `DamageError` where it is not as it was stored."""
     found = db.execute("SELECT start, stop FROM progress_shard WHERE stage = ? ORDER BY start, stop", (stage,))
     done = [Shard(columns.whole(start, "a shard"), columns.whole(stop, "a shard")) for start, stop in found]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, Shaped
 
 from torchlurk.errors import StudyError
 from torchlurk.input_records import InputDescription, InputStatistics, SeriesExample, TextExample
@@ -87,7 +87,7 @@ class Reader(Snapshots):
         with self.reading() as db:
             return load_batch_size(db)
 
-    def progress(self, stage: str) -> tuple[list[Shard], dict[str, np.ndarray]] | None:
+    def progress(self, stage: str) -> tuple[list[Shard], dict[str, Shaped[np.ndarray, ...]]] | None:
         """The shards of an unfinished stage that are done, in order, and the state after them; None where none was saved."""
         with self.reading() as db:
             return load_progress(db, stage)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, Shaped
 
 from torchlurk.errors import ModelError, StudyError
 from torchlurk.input_records import InputDescription, InputStatistics, SeriesExample, TextExample
@@ -115,12 +115,12 @@ class Writer(Transactions):
         for table in STAGES[stage].tables if stage in STAGES else ():
             self._db.execute(f"DELETE FROM {table}")
 
-    def save_progress(self, stage: str, done: Sequence[Shard], state: Mapping[str, np.ndarray]) -> None:
+    def save_progress(self, stage: str, done: Sequence[Shard], state: Mapping[str, Shaped[np.ndarray, ...]]) -> None:
         """Replaces a begun stage's progress by the shards done and the state after them, whole or not at all."""
         with self.transaction():
             store_progress(self._db, stage, done, state)
 
-    def progress(self, stage: str) -> tuple[list[Shard], dict[str, np.ndarray]] | None:
+    def progress(self, stage: str) -> tuple[list[Shard], dict[str, Shaped[np.ndarray, ...]]] | None:
         """The shards done, in order, and the state after them; None where none was saved."""
         with self._turn, translated(self.path, writing=True):
             return load_progress(self._db, stage)

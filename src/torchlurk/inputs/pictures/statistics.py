@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float32, Float64, Shaped, UInt8
 from torch import Tensor
 
 from torchlurk.errors import DataError
@@ -74,7 +74,7 @@ class InputSums:
         self.count += other.count
         self.pixels += other.pixels
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, Shaped[np.ndarray, ...]]:
         """The sums as plain arrays, for saving."""
         return {
             "counts": np.array([self.count, self.pixels]),
@@ -84,7 +84,7 @@ class InputSums:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> InputSums:
+    def from_arrays(cls, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> InputSums:
         """The sums that `arrays()` came from."""
         count, pixels = (int(one) for one in arrays["counts"])
         return cls(count, pixels, arrays["colours"], arrays["products"], arrays["magnitudes"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from jaxtyping import Shaped
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -55,7 +56,7 @@ def read_state(file: Path) -> State:
     return _state_in(_read_torch(file), file)
 
 
-def load_state(module: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
+def load_state(module: nn.Module, state: Mapping[str, Shaped[Tensor, ...]], source: object) -> None:
     """Copies the state into the module, all of it and nothing missing, under whichever prefix makes it fit.
 
     Raises `WeightsError` that names, shortened, what is missing, unexpected or of another shape; `source` is where the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jaxtyping import Shaped
 from torch import Tensor
 
 from torchlurk.errors import OptionError
@@ -35,7 +36,7 @@ class Axes:
             "check that the data is what the network expects, and --input-axes if it was given",
         )
 
-    def batch_first(self, inputs: Tensor) -> Tensor:
+    def batch_first(self, inputs: Shaped[Tensor, ...]) -> Shaped[Tensor, "batch ..."]:
         """Inputs with these axes as batch, time and channel; pictures as they are."""
         if self.steps is None:
             return inputs

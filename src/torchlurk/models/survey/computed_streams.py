@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError
@@ -17,7 +17,9 @@ from torchlurk.models.taps.stream_reader import Reads, way_of
 from torchlurk.records import Layer, Layout
 
 
-def computed_layers(module: nn.Module, inputs: Tensor, axes: Axes, layers: Iterable[Layer]) -> dict[str, list[Layer]]:
+def computed_layers(
+    module: nn.Module, inputs: Shaped[Tensor, ...], axes: Axes, layers: Iterable[Layer]
+) -> dict[str, list[Layer]]:
     """By the name of a call, the layers that are its streams; `layers` are those of the modules' outputs.
 
     Raises `ModelError` for a stream that cannot be computed or has no channels.
@@ -69,7 +71,7 @@ def _layer(module: nn.Module, call: str, name: str, stream: str, values: Tensor,
     same = output if output is not None and len(output.shape) + 2 == rank else None
     batch = same.batch_axis if same else 0
     channel = (same.channel_axis if same else 1 if rank != 3 else -1) % rank
-    usual: Layout = {2: "vector", 3: "tokens" if axes.steps is None else "sequence", 4: "spatial"}[rank]  # type: ignore[assignment]
+    usual: Layout = {2: "vector", 3: "tokens" if axes.steps is None else "sequence", 4: "spatial"}[rank]
     return Layer(
         name=name,
         type=type(module).__name__,

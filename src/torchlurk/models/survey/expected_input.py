@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from torchlurk.input_records import KindName
@@ -45,7 +46,7 @@ def expected_input(module: nn.Module) -> Expected | None:
     return None
 
 
-def misfit(module: nn.Module, inputs: Tensor) -> tuple[str, str] | None:
+def misfit(module: nn.Module, inputs: Shaped[Tensor, "batch ..."]) -> tuple[str, str] | None:
     """Why batch-first inputs do not fit what the network takes, and what to do; None where that cannot be told.
 
     Ask only after the network has failed on them: a network may rearrange its inputs before its first module.

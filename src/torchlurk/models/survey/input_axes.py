@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError
@@ -25,7 +26,7 @@ TOLERANCE = 1e-4
 
 def axes_of(
     module: nn.Module,
-    example: Tensor,
+    example: Shaped[Tensor, "1 time *channel"],
     constants: Mapping[str, Any],
     companions: Companions = NOTHING_BESIDE,
     parameter: str = "",
@@ -51,8 +52,8 @@ def _another(example: Tensor) -> Tensor:
 
 def find_axes(
     module: nn.Module,
-    inputs: Tensor,
-    other: Tensor,
+    inputs: Shaped[Tensor, "3 time *channel"],
+    other: Shaped[Tensor, time * channel],
     constants: Mapping[str, Any],
     companions: Companions = NOTHING_BESIDE,
     parameter: str = "",

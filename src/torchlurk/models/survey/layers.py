@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -56,7 +57,7 @@ class Survey:
         return choose(self.layers, [name])[0]
 
 
-def survey(module: nn.Module, inputs: Tensor, tap: Tap = "activation", axes: Axes = PICTURES) -> Survey:
+def survey(module: nn.Module, inputs: Shaped[Tensor, ...], tap: Tap = "activation", axes: Axes = PICTURES) -> Survey:
     """The layers and the graph of `module`, from one pass on the first of `inputs`, in evaluation mode.
 
     `axes` says what the axes of `inputs` are; signals and vectors may be given as pictures.

@@ -108,11 +108,11 @@ class Arguments:
         beside = self.constants or self.lengths or self.masks or self.states or self.companions or self.parameter
         return not beside and self.axes in (None, "bt", "btc")
 
-    def arranged(self, inputs: Tensor) -> Tensor:
+    def arranged(self, inputs: Shaped[Tensor, batch * rest]) -> Shaped[Tensor, ...]:
         """Inputs as the network has its axes."""
         return inputs if self.axes is None else inputs.permute(BATCH_FIRST[self.axes])
 
-    def others(self, module: nn.Module, inputs: Tensor) -> dict[str, Any]:
+    def others(self, module: nn.Module, inputs: Shaped[Tensor, "batch ..."]) -> dict[str, Any]:
         """What goes with so many inputs, by the names of the parameters; all but further inputs."""
         batch = inputs.shape[0]
         found: dict[str, Any] = dict(self.constants)
@@ -123,7 +123,9 @@ class Arguments:
         first = getattr(module, "init_hidden", None)
         return found | {name: first(batch) if callable(first) else None for name in self.states}
 
-    def companion(self, name: str, given: Tensor, inputs: Tensor) -> Tensor:
+    def companion(
+        self, name: str, given: Shaped[Tensor, "batch ..."], inputs: Shaped[Tensor, "batch ..."]
+    ) -> Shaped[Tensor, ...]:
         """A further input as the network has it: another sequence of the same kind in the same order, lengths on the CPU."""
         if name in LENGTHS:
             return given.cpu()

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -81,7 +81,7 @@ def maps(layer: Layer, activation: Float[Tensor, ...], examples: int | None = No
     return activation.reshape(-1, *layer.shape, layer.channels).movedim(-1, 1)
 
 
-def rows_of(layer: Layer, activation: Tensor, examples: int | None = None) -> int | None:
+def rows_of(layer: Layer, activation: Shaped[Tensor, ...], examples: int | None = None) -> int | None:
     """Of how many examples `maps` would give the units; None where they are not arranged as the layer was found.
 
     Of a sequence whose steps the model has folded into the batch, it is so many `examples` as may be.

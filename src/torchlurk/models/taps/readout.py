@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
@@ -76,7 +76,7 @@ class Readout(nn.Module):
             raise UnreachedError(self.layer)
         return torch.cat([torch.full_like(there, torch.nan) if one is None else one for one in found])
 
-    def arranged(self, activation: Tensor, count: int) -> Float[Tensor, "batch channel position"]:
+    def arranged(self, activation: Shaped[Tensor, ...], count: int) -> Float[Tensor, "batch channel position"]:
         """What `activation` gave for so many inputs, as `maps` has it."""
         found = maps(self.layer, activation)
         if found.shape[:2] != (count, self.layer.channels):
@@ -86,7 +86,7 @@ class Readout(nn.Module):
             )
         return found.flatten(2) if found.ndim > 2 else found.unsqueeze(2)
 
-    def activation(self, inputs: Float[Tensor, "batch ..."]) -> Tensor:
+    def activation(self, inputs: Float[Tensor, "batch ..."]) -> Shaped[Tensor, ...]:
         """The tensor that holds the layer's units, as the model has it."""
         found: list[Tensor] = []
         with reading(self.module, [self.layer], lambda _, tensor: found.append(tensor), stop_after_last=True):
@@ -144,7 +144,7 @@ class Readout(nn.Module):
             )
         return found[0]
 
-    def run(self, inputs: Tensor) -> None:
+    def run(self, inputs: Shaped[Tensor, "batch ..."]) -> None:
         """One pass of the model; whatever goes wrong in it becomes a `ModelError`."""
         try:
             # A copy, for the first thing that a model does may be to overwrite its input.
