@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -297,3 +298,17 @@ def test_a_published_classifier_reads_padded_items_with_their_masks(published, t
     ) as study:
         compared(study, layer, counted, "padded")
         assert study.unit(f"{layer}:0").exemplars("max")[0].token is not None
+
+
+@pytest.mark.parametrize(
+    ("lengths", "words"),
+    [
+        (torch.tensor([99]), "as btc: RuntimeError: shape"),
+        (torch.tensor([5, 5]), "none fits; as tbc"),
+    ],
+)
+def test_lengths_that_do_not_fit_are_refused_with_what_failed_first(lengths: Tensor, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=words) as told:
+        tl.analyze(WithLengths(), Listed([torch.rand(6, CHANNELS)] * 4), tmp_path / "s.lurk", constants={"lengths": lengths})
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "s.lurk").exists()

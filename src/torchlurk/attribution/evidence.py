@@ -86,7 +86,7 @@ def shuffled(module: nn.Module, paths: Iterable[str], generator: torch.Generator
     return copied
 
 
-def similarity(left: Float[Tensor, pair * pixels], right: Float[Tensor, pair * pixels]) -> Float[Tensor, " pair"]:
+def similarity(left: Float[Tensor, " pair *pixels"], right: Float[Tensor, " pair *pixels"]) -> Float[Tensor, " pair"]:
     """Spearman's rank correlation of two attributions, with their signs (Adebayo et al. 2018, arXiv 1810.03292, sec. 4); NaN
     where one of them is constant.
 

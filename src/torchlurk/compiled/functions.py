@@ -1,4 +1,7 @@
-"""Functions compiled when first called, and kept on disk."""
+"""Functions compiled when first called, and kept on disk.
+
+They are marked `no_type_check`: their arguments are addresses and registers, for which Python has no types.
+"""
 
 from __future__ import annotations
 

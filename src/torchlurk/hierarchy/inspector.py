@@ -139,7 +139,7 @@ class Inspector:
         last = list(self.layers.values())[-1]
         return Unit(last.name, index) if last.channels == self.outputs else None
 
-    def maps(self, layer: str) -> Float[Tensor, channel * position]:
+    def maps(self, layer: str) -> Float[Tensor, " channel *position"]:
         """The layer's maps, of several images their mean."""
         check_unit(self._pass(), Unit(layer, 0))
         return self._pass().activations(layer).mean(0)
@@ -317,7 +317,7 @@ class Inspector:
         rest = value - sum(float(one.sum()) for one in sums.values())
         return Makeup(branch, value, rest, tuple(strongest), feeds)
 
-    def _uses(self, layer: str, values: Float[Tensor, channel * position], most: int) -> tuple[Use, ...]:
+    def _uses(self, layer: str, values: Float[Tensor, " channel *position"], most: int) -> tuple[Use, ...]:
         flat = values.reshape(len(values), -1)
         magnitudes = flat.abs().amax(1)
         activations = self.maps(layer)

@@ -53,7 +53,7 @@ def _another(example: Tensor) -> Tensor:
 def find_axes(
     module: nn.Module,
     inputs: Shaped[Tensor, "3 time *channel"],
-    other: Shaped[Tensor, time * channel],
+    other: Shaped[Tensor, " time *channel"],
     constants: Mapping[str, Any],
     companions: Companions = NOTHING_BESIDE,
     parameter: str = "",
@@ -82,7 +82,7 @@ def find_axes(
     if not fitting and len(failures) == len(candidates):
         reason, hint = misfit(module, inputs) or (failures[0], "check that the data is what the network expects")
         raise ModelError(f"{name} cannot run on these inputs: {reason}", hint)
-    found = f"{' and '.join(fitting)} both fit" if fitting else "none fits"
+    found = f"{' and '.join(fitting)} both fit" if fitting else "; ".join(["none fits", *failures[:1]])
     raise ModelError(
         f"the trial run cannot tell in which order {name} takes batch and time ({found})",
         f"give --input-axes: {', '.join(candidates)}",

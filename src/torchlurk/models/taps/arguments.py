@@ -108,7 +108,7 @@ class Arguments:
         beside = self.constants or self.lengths or self.masks or self.states or self.companions or self.parameter
         return not beside and self.axes in (None, "bt", "btc")
 
-    def arranged(self, inputs: Shaped[Tensor, batch * rest]) -> Shaped[Tensor, ...]:
+    def arranged(self, inputs: Shaped[Tensor, " batch *rest"]) -> Shaped[Tensor, ...]:
         """Inputs as the network has its axes."""
         return inputs if self.axes is None else inputs.permute(BATCH_FIRST[self.axes])
 

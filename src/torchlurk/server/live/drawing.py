@@ -120,7 +120,7 @@ def data_address(media_type: str, data: bytes) -> str:
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
-def as_plane(maps: Float[Tensor, channel * position]) -> Float[Tensor, "channel height width"]:
+def as_plane(maps: Float[Tensor, " channel *position"]) -> Float[Tensor, "channel height width"]:
     """Maps as pictures: a vector's units are one pixel each, tokens a square where there are as many, else a row."""
     if maps.ndim == 3:
         return maps
