@@ -152,6 +152,8 @@ class Inputs(TypedDict):
     burn_in: int | None
     channels: list[str]
     vocabulary_size: int | None
+    called: NotRequired[str]
+    """The name of a kind of input that a program has added."""
 
 
 class Preprocessing(TypedDict):

@@ -138,6 +138,8 @@ export interface Inputs {
   burn_in: number | null;
   channels: string[];
   vocabulary_size: number | null;
+  /** The name of a kind of input that a program has added. */
+  called?: string;
 }
 
 /** How pictures were prepared. */
