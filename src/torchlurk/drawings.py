@@ -22,6 +22,7 @@ from torchlurk.rendering.sprites import layer_sheet
 from torchlurk.rendering.syntheses import Synthesized, synthesis_row
 from torchlurk.rendering.text import Steps
 from torchlurk.resources.sheets import input_size
+from torchlurk.resources.token_documents import tokens_of
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 
@@ -136,7 +137,7 @@ class Sequences:
         """See `Drawings`."""
         examples = {one.example for ranked in record.exemplars.values() for one in ranked}
         contents = {example: content for example in examples if (content := reader.sequence(example)) is not None}
-        return Steps(contents, reader.traces(Unit(record.layer.name, record.channel)))
+        return Steps(contents, reader.traces(Unit(record.layer.name, record.channel)), tokens_of(reader, record))
 
     def input_size(self, reader: Reader) -> tuple[int, int]:
         """See `Drawings`."""

@@ -14,10 +14,18 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
+from torchlurk.units import PART
+
 Layout = Literal["spatial", "vector", "tokens", "sequence"]
 Tap = Literal["activation", "output"]
 GATES = frozenset({"i", "f", "g", "o", "r", "z", "n"})
 """Streams of recurrent modules that are gates and candidates, by their letters in torch's documentation."""
+
+OPENINGS = GATES - {"g", "n"}
+"""Those that are between 0 and 1, shut and open."""
+
+KEEPING = frozenset({"f", "z"})
+"""The gates that say how much of a cell or state is kept from step to step."""
 
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels of the network's input; x1 and y1 are exclusive."""
@@ -62,7 +70,42 @@ class Layer:
     @property
     def gate(self) -> bool:
         """Whether these are gates of a recurrent module (or the candidates that a gate lets in), not states or cells."""
-        return self.stream.rpartition(".")[2] in GATES
+        return self._of_stream in GATES
+
+    @property
+    def opens(self) -> bool:
+        """Whether these are gates proper, between 0 and 1."""
+        return self._of_stream in OPENINGS
+
+    @property
+    def keeps(self) -> bool:
+        """Whether these are gates that say how much of a value is kept from step to step."""
+        return self._of_stream in KEEPING
+
+    @property
+    def state(self) -> bool:
+        """Whether these are the states of a layer and direction of a recurrent module, or of a cell."""
+        return bool(self.module) and (not self.stream or PART.fullmatch(self.stream) is not None)
+
+    @property
+    def kept(self) -> bool:
+        """Whether these are states or cells of a recurrent module, of which a gate may keep some from step to step."""
+        return self.state or (bool(self.module) and self._of_stream == "c")
+
+    @property
+    def inner(self) -> bool:
+        """Whether these are gates, candidates or cells, which are inside of what gives a recurrent module's states."""
+        return self.gate or self._of_stream == "c"
+
+    @property
+    def reads_backward(self) -> bool:
+        """Whether these belong to the direction of a recurrent module that reads from the last step to the first."""
+        return self.stream.partition(".")[0].endswith("_reverse")
+
+    @property
+    def _of_stream(self) -> str:
+        """What is read of a layer and direction, or of a cell; for its states this is no stream's letter."""
+        return self.stream.rpartition(".")[2]
 
     @property
     def positions(self) -> int:

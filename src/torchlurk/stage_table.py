@@ -78,6 +78,8 @@ STAGES: dict[str, DeclaredStage] = {
             "example_picture",
             "sequence",
             "prediction",
+            "token_ranking",
+            "token",
             "picture",
             "trace",
             "exemplar",

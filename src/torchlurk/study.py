@@ -27,6 +27,7 @@ from torchlurk.rendering.labels import top_classes
 from torchlurk.rendering.syntheses import Synthesized
 from torchlurk.rendering.text import Steps
 from torchlurk.resources.documents import unit_document
+from torchlurk.resources.token_documents import UnitTokens, tokens_document, tokens_of
 from torchlurk.stage_table import USUAL_STAGES, Settings, option_classes
 from torchlurk.store.reading import Reader
 from torchlurk.store.remarks import Change, write_remarks
@@ -237,6 +238,12 @@ class UnitView:
         values = self.record.classes[by]
         return [(one.label, value) for one, value in top_classes(values, self._study.classes, most=top or len(values))]
 
+    def tokens(self) -> UnitTokens:
+        """The tokens at which the unit is highest and lowest, as far as it has them: by its mean where they stand ("state"), by
+        how much it changes there in the mean ("change"), by how much it raises their scores as the next one ("next").
+        """
+        return tokens_of(self._study.reader, self.record)
+
     def steps(self) -> Steps | None:
         """The texts or series of the unit's exemplars and its values at each of their steps; None for pictures."""
         return drawings_of(self._study.reader).steps(self._study.reader, self.record)
@@ -245,7 +252,8 @@ class UnitView:
         """The document that `torchlurk show STUDY UNIT --json` prints."""
         reader, unit = self._study.reader, Unit(self.record.layer.name, self.record.channel)
         made = reader.attributions(unit), reader.syntheses(unit), reader.findings(unit)
-        return unit_document(self.record, self._study.classes, *made, self.remark)
+        document = unit_document(self.record, self._study.classes, *made, self.remark)
+        return document | tokens_document(reader, self.record)
 
     def attributions(self, by: str = "max", method: str | None = None) -> tuple[Attributed, ...]:
         """What in the exemplars `by` "max" or "mean" excited the unit, strongest first, by one method or all there are.

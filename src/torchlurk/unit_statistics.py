@@ -68,8 +68,9 @@ class Statistic:
 
     `sums` is for what no other statistic gathers: from the maps of some examples, a float tensor (batch, unit, position),
     it makes tensors (batch, unit, ...) by name, which are summed over all examples, in float64, wherever these are
-    scanned; an example on which a unit was not finite does not enter them. `of` says which layers have it; a `share` is
-    shown as percent.
+    scanned; an example on which a unit was not finite does not enter them. One that is `counted` follows instead from what
+    `scanning.over_time` counts under that name. `of` says which layers have it; a `share` is shown as percent, and what has a
+    `unit` with it.
     """
 
     label: str
@@ -78,6 +79,8 @@ class Statistic:
     sums: Callable[[Any], Mapping[str, Any]] | None = None
     of: Callable[[Layer], bool] = _every_layer
     share: bool = False
+    counted: str = ""
+    unit: str = ""
 
 
 def selectivity(class_max: Float64[np.ndarray, "unit class"]) -> Values:
@@ -97,6 +100,14 @@ def selectivity(class_max: Float64[np.ndarray, "unit class"]) -> Values:
     return np.where(count > 1, share, np.nan)
 
 
+def half_life(mean_logarithm: Values) -> Values:
+    """After how many steps half is left of what a gate keeps, from the mean of its logarithm (Tallec & Ollivier 2018, arXiv
+    1804.11188).
+    """
+    steps: Values = np.log(2) / -np.where(mean_logarithm < 0, mean_logarithm, np.nan)
+    return steps
+
+
 STATISTICS: dict[str, Statistic] = {
     "mean": Statistic("mean", "mean over all examples and positions", attrgetter("mean")),
     "std": Statistic("standard deviation", "standard deviation over all examples and positions", attrgetter("std")),
@@ -112,6 +123,30 @@ STATISTICS: dict[str, Statistic] = {
         "selectivity",
         "(best class - the rest) / (best class + the rest), Morcos et al. 2018",
         lambda seen: selectivity(seen.class_max),
+    ),
+    "shut": Statistic(
+        "shut",
+        "share of examples and steps at which the gate is below 0.1 (Karpathy et al. 2015)",
+        lambda seen: seen.sums["shut"] / seen.sums["steps"],
+        of=attrgetter("opens"),
+        share=True,
+        counted="gate",
+    ),
+    "open": Statistic(
+        "open",
+        "share of examples and steps at which the gate is above 0.9 (Karpathy et al. 2015)",
+        lambda seen: seen.sums["open"] / seen.sums["steps"],
+        of=attrgetter("opens"),
+        share=True,
+        counted="gate",
+    ),
+    "half_life": Statistic(
+        "half-life",
+        "after how many steps half is left of what is kept: ln 2 over the mean of -ln of the gate that keeps it",
+        lambda seen: half_life(seen.sums["logarithm"] / seen.sums["steps"]),
+        of=lambda layer: layer.keeps or layer.kept,
+        counted="gate",
+        unit="steps",
     ),
 }
 """All statistics by name (the key in JSON), in the order in which they are listed."""
@@ -135,14 +170,19 @@ def added() -> list[str]:
     return [name for name in STATISTICS if name not in BUILT_IN]
 
 
-def worked_out(seen: Seen, sums: Mapping[str, Sums], wanted: Mapping[str, Statistic]) -> UnitStatistics:
-    """The values of the wanted statistics; `sums` are those that statistics asked for, by the statistic's name.
+def worked_out(
+    seen: Seen, sums: Mapping[str, Sums], wanted: Mapping[str, Statistic], counts: Mapping[str, Sums] | None = None
+) -> UnitStatistics:
+    """The values of the wanted statistics; `sums` are those that statistics asked for, by the statistic's name, and `counts`
+    what was counted over time, by the name of the count.
 
     One that asked for sums of which there are none is left out. Raises `ValueError` for one that does not give a number a unit.
     """
-    known = {name: one for name, one in wanted.items() if one.sums is None or name in sums}
+    of = {name: (counts or {}).get(one.counted) if one.counted else sums.get(name) for name, one in wanted.items()}
+    plain = {name for name, one in wanted.items() if one.sums is None and not one.counted}
+    known = {name: one for name, one in wanted.items() if name in plain or of[name] is not None}
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = {name: np.asarray(one.value(replace(seen, sums=sums.get(name, {}))), np.float64) for name, one in known.items()}
+        found = {name: np.asarray(one.value(replace(seen, sums=of[name] or {})), np.float64) for name, one in known.items()}
     for name, values in found.items():
         if not NAME.fullmatch(name):
             raise ValueError(f"a statistic is called {name!r}; use small letters, digits and underscores, at most 40")
@@ -154,6 +194,11 @@ def worked_out(seen: Seen, sums: Mapping[str, Sums], wanted: Mapping[str, Statis
 def label(name: str) -> str:
     """What a statistic is called in words; one that is not known here goes by its name."""
     return STATISTICS[name].label if name in STATISTICS else name.replace("_", " ")
+
+
+def written_with(name: str) -> str:
+    """The physical unit that a statistic is shown with, after a space; empty for a plain number."""
+    return f" {STATISTICS[name].unit}" if name in STATISTICS and STATISTICS[name].unit else ""
 
 
 def is_share(name: str) -> bool:

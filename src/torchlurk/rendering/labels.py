@@ -10,7 +10,7 @@ from jaxtyping import Float32
 
 from torchlurk.anatomy import BIAS, INPUT, Prediction, TreeNode
 from torchlurk.records import Class, Exemplar, Layer
-from torchlurk.unit_statistics import is_share, label, listed
+from torchlurk.unit_statistics import is_share, label, listed, written_with
 
 MINUS = "−"
 UNDEFINED = "–"
@@ -73,7 +73,10 @@ def prediction(found: Prediction) -> str:
 
 def statistics(values: Mapping[str, float]) -> list[tuple[str, str]]:
     """Each statistic as (name, value) in words, in the order of `STATISTICS`."""
-    return [(label(name), percent(values[name]) if is_share(name) else number(values[name])) for name in listed(list(values))]
+    return [
+        (label(name), percent(values[name]) if is_share(name) else number(values[name]) + written_with(name))
+        for name in listed(list(values))
+    ]
 
 
 def extent(sizes: Sequence[int]) -> str:

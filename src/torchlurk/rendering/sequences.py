@@ -37,6 +37,7 @@ from torchlurk.rendering.marks import Content, Marks, marks_of, scale_of
 from torchlurk.rendering.series_lines import MOST_CHANNELS, draw_series, names_width, ranges_of
 from torchlurk.rendering.steps import separator
 from torchlurk.rendering.text import Steps
+from torchlurk.rendering.token_lists import token_lists
 from torchlurk.rendering.typography import Style, fitted, width, write
 
 CHANNEL = Style("address", 12)
@@ -105,6 +106,7 @@ def sequence_sheet(
             shown = shown_of(exemplars[:COLUMNS], steps)
             note = row_note(record, kind, COLUMNS, rows.left_out(shown))
             parts.append(titled(title, note, rows.exemplars(shown, scale, theme), theme))
+    parts += token_lists(steps.tokens, theme)
     parts += charts(record, classes, theme, examples=rows.noun)
     return framed(stacked(parts, SECTION_GAP, theme), MARGIN, theme)
 

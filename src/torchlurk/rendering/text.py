@@ -6,7 +6,7 @@ import math
 import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float32
@@ -16,7 +16,9 @@ from torchlurk.records import Class, Exemplar, Remark, UnitRecord, step_at
 from torchlurk.rendering import labels
 from torchlurk.rendering.remarks import mark, paragraphs
 from torchlurk.rendering.steps import marked, separator, sparkline
+from torchlurk.rendering.tokens import token_lines
 from torchlurk.rendering.typography import ELLIPSIS, clean
+from torchlurk.time_records import NamedRanking, TokenMeasure
 from torchlurk.units import Unit
 
 COLUMNS = 80
@@ -29,10 +31,13 @@ EIGHTHS = "▏▎▍▌▋▊▉█"
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What a description of a unit on texts or series needs beside its record: the examples, and the unit's values there."""
+    """What a description of a unit on texts or series needs beside its record: the examples, the unit's values there, and, of
+    texts, its tokens by each measure that it has.
+    """
 
     examples: Mapping[int, TextExample | SeriesExample]
     traces: Mapping[int, Float32[np.ndarray, " time"]]
+    tokens: Mapping[TokenMeasure, NamedRanking] = field(default_factory=dict)
 
 
 def describe(
@@ -60,6 +65,8 @@ def describe(
         if exemplars:
             shown = _exemplars(exemplars, columns) if steps is None else _in_steps(exemplars, steps, columns)
             blocks.append([title, *shown])
+    for measure, ranking in (steps.tokens if steps else {}).items():
+        blocks.append(token_lines(measure, ranking, columns, display_columns))
     for kind, name in (("max", "maximum"), ("mean", "mean")):
         top = labels.top_classes(record.classes[kind], classes, most=most_classes) if kind in record.classes else []
         if top:

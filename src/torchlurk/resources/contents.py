@@ -414,6 +414,37 @@ class UnitStatistics(TypedDict):
     __extra_items__: NotRequired[Value]
 
 
+class Token(TypedDict):
+    """A token with its value by a measure."""
+
+    id: int
+    token: str
+    """As it is read; `#34` where only its id is known."""
+    value: Value
+    count: NotRequired[int]
+    """At how many steps that count it stands."""
+
+
+class TokenRanking(TypedDict):
+    """The tokens at the ends of a measure: highest first, and lowest first."""
+
+    at: NotRequired[Value]
+    """Of scores of the next token: the unit's value for which they are told."""
+    highest: list[Token]
+    lowest: list[Token]
+
+
+class UnitTokens(TypedDict):
+    """What a unit has to do with tokens; null by a measure that it does not have."""
+
+    state: TokenRanking | None
+    """By its mean where a token stands."""
+    change: TokenRanking | None
+    """By how much it changes there in the mean."""
+    next: TokenRanking | None
+    """By how much it raises a token's logit as the next one."""
+
+
 class Unit(TypedDict):
     """`layers/{l}/units/{c}.json`: everything that the page of a unit shows."""
 
@@ -440,6 +471,8 @@ class Unit(TypedDict):
     """What stages that a program has added found of it, by stage."""
     traces: NotRequired[dict[str, Column]]
     """Of texts and series, by example: the unit's value at each step."""
+    tokens: NotRequired[UnitTokens]
+    """Of texts."""
 
 
 class _Sequence(_OfClass):

@@ -16,6 +16,7 @@ from torchlurk.resources.cache import Remembered
 from torchlurk.resources.documents import number, unit_document
 from torchlurk.resources.layer_page import checks_of
 from torchlurk.resources.relations import Standardized, most_alike, neighbours, standardized
+from torchlurk.resources.token_documents import tokens_document
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
@@ -80,6 +81,7 @@ def unit_page(reader: Reader, unit: Unit, index: int, around: Surroundings) -> d
         "checks": checks_of(reader, unit.layer),
         "effective_field": reader.effective_field(unit.layer),
         **_traces(reader, unit),
+        **tokens_document(reader, record),
     }
 
 

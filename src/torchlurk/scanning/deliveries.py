@@ -18,7 +18,10 @@ from torch import Tensor
 from torchlurk.errors import ModelError
 from torchlurk.models.taps.reading import maps, rows_of
 from torchlurk.records import Layer
-from torchlurk.scanning.steps import Counted, counted_steps
+from torchlurk.scanning.over_time import OverTime
+from torchlurk.scanning.steps import Seen, counted_steps
+
+NOTHING_SAID = Seen(None)
 
 
 @runtime_checkable
@@ -36,24 +39,34 @@ class Takes(Protocol):
 
 
 class Deliveries:
-    """Given to `reading` as both `deliver` and `rectify`; `passes` says of which examples each pass is."""
+    """Given to `reading` as both `deliver` and `rectify`; `passes` says of which examples each pass is.
 
-    def __init__(self, layers: Sequence[Layer], parts: Mapping[str, Takes], pool: Executor | None) -> None:
+    `over_time` is what is counted, by layer, of all steps of texts and series beside the parts.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        parts: Mapping[str, Takes],
+        pool: Executor | None,
+        over_time: Mapping[str, Mapping[str, OverTime]] | None = None,
+    ) -> None:
         self._layers, self._parts, self._pool = layers, parts, pool
+        self._over_time = over_time or {}
         self._examples = self._classes = np.zeros(0, np.int64)
-        self._counted: Counted | None = None
+        self._seen = NOTHING_SAID
         self._awaited: set[str] = set()
 
     def passes(
         self,
         examples: Int64[np.ndarray, " batch"],
         classes: Int64[np.ndarray, " batch"],
-        counted: Counted | None = None,
+        seen: Seen = NOTHING_SAID,
     ) -> Iterator[slice]:
         """The rows of a batch to run together, one pass after the other: all of it, and then, where a layer did not get all of
-        it at once, each example by itself. Of texts and series only the steps that are `counted` enter the parts.
+        it at once, each example by itself. Of texts and series only the steps that count, as `seen` says, enter the parts.
         """
-        self._counted = counted
+        self._seen = seen
         self._awaited = {layer.name for layer in self._layers}
         self._examples, self._classes = examples, classes
         yield slice(None)
@@ -61,6 +74,7 @@ class Deliveries:
         for row in range(len(examples) if lacking and len(examples) > 1 else 0):
             self._awaited = set(lacking)
             self._examples, self._classes = examples[row : row + 1], classes[row : row + 1]
+            self._seen = seen.of(row)
             yield slice(row, row + 1)
 
     @property
@@ -72,8 +86,11 @@ class Deliveries:
         """Takes what arrives; with a ceiling it is clamped from zero to it, in place, whether it is taken or not."""
         count = len(self._examples)
         if layer.name in self._awaited and rows_of(layer, tensor, count) == count:
-            found = counted_steps(layer, maps(layer, tensor, count), self._counted)
-            self._parts[layer.name].add(found, self._examples, self._classes, self._pool, ceiling)
+            found = maps(layer, tensor, count)
+            counted = counted_steps(layer, found, self._seen.counted)
+            self._parts[layer.name].add(counted, self._examples, self._classes, self._pool, ceiling)
+            for one in self._over_time.get(layer.name, {}).values():
+                one.add(layer, found, self._seen)
             self._awaited.discard(layer.name)
             return
         if ceiling is not None:

@@ -19,16 +19,19 @@ from torchlurk.inputs.items import Batch
 from torchlurk.inputs.pictures.statistics import InputSums
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.datasets import DatasetSource
+from torchlurk.inputs.text.frequencies import FrequentTokens
 from torchlurk.jobs import Progress, Shard
 from torchlurk.models.taps.arguments import accompanied
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.reading import reading
 from torchlurk.models.taps.tensors import tensors_in
 from torchlurk.records import Layer
+from torchlurk.scanning import over_time
 from torchlurk.scanning.deliveries import Deliveries
 from torchlurk.scanning.failures import named, naming_failures
+from torchlurk.scanning.over_time import OverTime
 from torchlurk.scanning.part import LayerPart
-from torchlurk.scanning.steps import counted_of, extent_of
+from torchlurk.scanning.steps import Seen, counted_of, extent_of
 from torchlurk.unit_statistics import statistics_of
 
 INPUT_SAMPLE = 128
@@ -40,7 +43,8 @@ class ScanPart:
     """What the scan knows after some shards.
 
     `classes` is the class of every example as far as known, `answers` the number of its highest output, both -1 otherwise;
-    `outputs` is how many there are, `skipped` says why an example could not be read.
+    `over_time` has by layer and kind what is counted of the steps of texts and series, `outputs` is how many there are,
+    `skipped` says why an example could not be read.
     """
 
     layers: dict[str, LayerPart]
@@ -48,12 +52,18 @@ class ScanPart:
     classes: Int32[np.ndarray, " example"]
     skipped: dict[int, str]
     answers: Int32[np.ndarray, " example"]
+    over_time: dict[str, dict[str, OverTime]]
     outputs: int = 0
     seen: int = 0
 
     def arrays(self) -> dict[str, Shaped[np.ndarray, ...]]:
         """The part as plain arrays, for saving."""
         arrays = {f"layer/{name}/{key}": array for name, part in self.layers.items() for key, array in part.arrays().items()}
+        arrays |= {
+            f"time/{name}/{key}": array
+            for name, counts in self.over_time.items()
+            for key, array in over_time.arrays_of(counts).items()
+        }
         arrays |= {f"inputs/{key}": array for key, array in self.inputs.arrays().items()}
         reasons = "\n".join(f"{index} {' '.join(reason.split())}" for index, reason in self.skipped.items())
         return arrays | {
@@ -69,6 +79,8 @@ class ScanPart:
         with torch.inference_mode():  # in which the parts grew
             for name, part in self.layers.items():
                 part.merge(other.layers[name])
+            for name, counts in self.over_time.items():
+                over_time.merge(counts, other.over_time[name])
         self.inputs = self.inputs.merge(other.inputs)
         np.maximum(self.classes, other.classes, out=self.classes)
         np.maximum(self.answers, other.answers, out=self.answers)
@@ -82,7 +94,8 @@ class ScanPart:
         """The part that `arrays()` came from."""
         reasons = [line.partition(" ") for line in arrays["skipped"].tobytes().decode().split("\n") if line]
         return cls(
-            layers={name: LayerPart.from_arrays(_under(arrays, f"layer/{name}/")) for name in _layer_names(arrays)},
+            layers={name: LayerPart.from_arrays(_under(arrays, f"layer/{name}/")) for name in _layer_names(arrays, "layer")},
+            over_time={name: over_time.from_arrays(_under(arrays, f"time/{name}/")) for name in _layer_names(arrays, "time")},
             inputs=InputSums.from_arrays(_under(arrays, "inputs/")),
             classes=arrays["classes"].copy(),
             skipped={int(index): reason for index, _, reason in reasons},
@@ -96,8 +109,8 @@ class ScanPart:
 class Scan:
     """One forward pass over the examples of a shard, every layer's activations reduced as they appear.
 
-    `network` is on `device` and is left as found. `answers` says that its highest output for each example is wanted, too. See
-    `torchlurk.jobs.Job`.
+    `network` is on `device` and is left as found. `answers` says that its highest output for each example is wanted, too;
+    `tokens` are the frequent ones of a text. See `torchlurk.jobs.Job`.
     """
 
     network: nn.Module
@@ -111,6 +124,7 @@ class Scan:
     dtype: torch.dtype
     progress: Progress
     answers: bool = False
+    tokens: FrequentTokens | None = None
 
     def empty(self) -> ScanPart:
         """See `torchlurk.jobs.Job`."""
@@ -119,6 +133,7 @@ class Scan:
                 layer.name: LayerPart.empty(layer.channels, extent_of(layer), self.top, self.sample, statistics_of(layer))
                 for layer in self.layers
             },
+            over_time=over_time.begun(self.layers, self.tokens),
             inputs=InputSums.empty(),
             classes=np.full(len(self.source.examples), -1, np.int32),
             skipped={},
@@ -158,7 +173,7 @@ class Scan:
             pool = opened.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
             opened.enter_context(as_found(self.network))
             opened.enter_context(torch.inference_mode())
-            taking = Deliveries(self.layers, onto.layers, pool)
+            taking = Deliveries(self.layers, onto.layers, pool, onto.over_time)
             opened.enter_context(reading(self.network, self.layers, taking, rectify=taking))
             yield partial(self._take, onto, taking)
 
@@ -167,7 +182,7 @@ class Scan:
         if not len(batch.examples):
             return
         self._note_inputs(batch, onto)
-        for rows in taking.passes(batch.examples, batch.classes, counted_of(batch)):
+        for rows in taking.passes(batch.examples, batch.classes, self._seen(batch)):
             # Made anew for each pass: the first thing a model does may be to overwrite its input.
             inputs = self.source.kind.inputs(batch, self.device, self.dtype)
             told = partial(named, self.source.examples, batch.examples[rows])
@@ -176,6 +191,9 @@ class Scan:
                 output = self.network(inputs[rows])
             if self.answers and len(inputs[rows]) == len(batch):
                 _note_answers(batch, output, onto)
+
+    def _seen(self, batch: Batch) -> Seen:
+        return Seen(counted_of(batch), None if self.tokens is None else self.tokens.places(batch.values))
 
     def merge(self, left: ScanPart, right: ScanPart) -> ScanPart:
         """See `torchlurk.jobs.Job`."""
@@ -213,5 +231,5 @@ def _under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarra
     return {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def _layer_names(arrays: Mapping[str, np.ndarray]) -> list[str]:
-    return list(dict.fromkeys(name.split("/")[1] for name in arrays if name.startswith("layer/")))
+def _layer_names(arrays: Mapping[str, np.ndarray], kept: str) -> list[str]:
+    return list(dict.fromkeys(name.split("/")[1] for name in arrays if name.startswith(f"{kept}/")))

@@ -21,7 +21,7 @@ from torchlurk.scanning.asked_sums import AskedSums
 from torchlurk.scanning.exemplars import NOTHING, Leaders, strength
 from torchlurk.scanning.memory import Running, packed
 from torchlurk.scanning.statistics import ClassSums, Extent, Moments, Sample
-from torchlurk.unit_statistics import COLUMNS, STATISTICS, Statistic, worked_out
+from torchlurk.unit_statistics import COLUMNS, STATISTICS, Statistic, Sums, worked_out
 
 Places = Callable[
     [Int64[np.ndarray, " n"], Int32[np.ndarray, " n"], Int64[np.ndarray, " n"]],
@@ -267,13 +267,19 @@ class LayerPart:
         """How many activations of each unit were seen."""
         return self.extent.count if self.positions is None else self.moments.rows * self.positions
 
-    def finish(self, classes: int, places: Places | None, statistics: Mapping[str, Statistic] = STANDARD) -> LayerScan:
+    def finish(
+        self,
+        classes: int,
+        places: Places | None,
+        statistics: Mapping[str, Statistic] = STANDARD,
+        counts: Mapping[str, Sums] | None = None,
+    ) -> LayerScan:
         """The records of this layer: `classes` is how many the data has, `places` gives receptive fields if there are any,
-        `statistics` are those of the layer.
+        `statistics` are those of the layer, and `counts` what was counted of it over time.
         """
         seen = self.moments.seen(self.counts, self.classes, self.sample, classes)
         return LayerScan(
-            statistics=worked_out(seen, self.asked.by_statistic(), statistics),
+            statistics=worked_out(seen, self.asked.by_statistic(), statistics, counts),
             by_max=self._placed(places),
             by_mean=self.by_mean.ranking(),
             quantiles=self.sample.quantiles(),
@@ -284,7 +290,10 @@ class LayerPart:
 
     def _placed(self, places: Places | None) -> Ranking:
         """The ranking by max with positions and, if there are any, boxes; -1 where there is no example."""
-        ranking, positions = self.by_max.ranking(), self.by_max.positions_by_unit()
+        ranking, positions = (
+            self.by_max.ranking(),
+            self.by_max.positions_by_unit().copy(),
+        )
         if places is None:
             return replace(ranking, positions=positions)
         units, ranks = np.nonzero(ranking.examples >= 0)

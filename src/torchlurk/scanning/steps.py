@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
+from torchlurk import compiled
 from torchlurk.inputs.items import Batch
 from torchlurk.records import Layer
 
@@ -17,6 +19,24 @@ class Counted(NamedTuple):
     first: int
     last: int
     steps: int
+
+
+class Seen(NamedTuple):
+    """Of which steps a pass is: those that count, and of a text the place of each token among the frequent ones (`len` of them
+    for all others).
+    """
+
+    counted: Counted | None
+    tokens: Int64[Tensor, "batch time"] | None = None
+
+    def of(self, row: int) -> Seen:
+        """The same of one example of the batch."""
+        return self if self.tokens is None else self._replace(tokens=self.tokens[row : row + 1])
+
+
+def step_kernels() -> ModuleType | None:
+    """Sums over steps in one pass, where Numba is installed and may compile."""
+    return compiled.module("torchlurk.scanning.step_kernels")
 
 
 def counted_of(batch: Batch) -> Counted | None:

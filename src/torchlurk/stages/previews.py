@@ -15,7 +15,9 @@ from torchlurk.jobs import Clock
 from torchlurk.records import Layer
 from torchlurk.rendering.encoding import encode
 from torchlurk.scanning.job import ScanPart
+from torchlurk.scanning.over_time import counts_of
 from torchlurk.stages.places import PlacesOfLayers
+from torchlurk.stages.token_results import keep_responses
 from torchlurk.store.writing import Writer
 from torchlurk.unit_statistics import statistics_of
 
@@ -84,8 +86,10 @@ class Previews:
             self._writer.write_data(self._source.classes, self._source.examples, self._source.skipped)
             self._classes = len(self._source.classes)
         for layer in self._layers:
-            scanned = part.layers[layer.name].finish(self._classes, self._places.of(layer), statistics_of(layer))
+            counts = counts_of(layer, self._layers, part.over_time)
+            scanned = part.layers[layer.name].finish(self._classes, self._places.of(layer), statistics_of(layer), counts)
             self._writer.write_scan(layer.name, scanned, part.seen)
+        keep_responses(self._writer, part.over_time, self._layers)
         self._write_pictures()
 
     def _write_pictures(self) -> None:

@@ -14,6 +14,7 @@ from torchlurk.errors import MismatchError, OptionError
 from torchlurk.input_records import KindName
 from torchlurk.inputs.feeding import check_repeatable, feed
 from torchlurk.inputs.output_order import called_by_numbers
+from torchlurk.inputs.text.frequencies import frequent_tokens
 from torchlurk.jobs import Clock, Shard, joined, remaining
 from torchlurk.models.survey.input_filters import input_kernels
 from torchlurk.models.survey.layers import Survey, choose, survey
@@ -29,6 +30,7 @@ from torchlurk.stages.places import BY_KIND, PlacesOfLayers
 from torchlurk.stages.previews import Previews, keep_examples
 from torchlurk.stages.scan_results import Scanned, keep_results, some_of
 from torchlurk.stages.stage import Task, dtype_of, now
+from torchlurk.stages.token_results import keep_next_tokens, keep_tokens
 from torchlurk.stages.traces import keep_traces
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
@@ -78,6 +80,9 @@ class ScanStage:
             with task.writer() as writer:
                 if not earlier:
                     self._begin(writer, run, network, found, layers, arguments)
+                    if scan.tokens is not None:
+                        keep_tokens(writer, scan.tokens)
+                        keep_next_tokens(writer, network, found, layers, self._source.kind.description)
                     self._note_boxes(writer, layers)
                     if disordered is not None:
                         writer.add_note("network", _of_order(disordered))
@@ -200,6 +205,7 @@ class ScanStage:
             dtype=dtype_of(network),
             progress=self._progress,
             answers=called_by_numbers([one.name for one in self._source.classes]),
+            tokens=frequent_tokens(self._source) if self._source.kind.name == "text" else None,
         )
 
     def _batch_size(self, network: nn.Module, example: torch.Tensor, layers: Sequence[Layer], earlier: Run | None) -> int:

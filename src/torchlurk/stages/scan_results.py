@@ -9,7 +9,9 @@ from torchlurk.input_records import KindName
 from torchlurk.inputs.output_order import choose_order
 from torchlurk.records import Class, Example, Layer, Ranking, Skip
 from torchlurk.scanning.job import ScanPart
+from torchlurk.scanning.over_time import counts_of
 from torchlurk.scanning.part import Places
+from torchlurk.stages.token_results import keep_responses
 from torchlurk.store.writing import Writer
 from torchlurk.unit_statistics import statistics_of
 
@@ -45,7 +47,7 @@ def keep_results(
     tied: dict[str, float] = {}
     for layer in layers:
         scanned = part.layers[layer.name]
-        found = scanned.finish(len(data.classes), places(layer), statistics_of(layer))
+        found = scanned.finish(len(data.classes), places(layer), statistics_of(layer), counts_of(layer, layers, part.over_time))
         writer.write_scan(layer.name, found)
         if ties := tied_share(found.by_max):
             tied[layer.name] = ties
@@ -55,6 +57,7 @@ def keep_results(
         if scanned.broken:
             share = f"{scanned.broken} responses of units to examples are not finite and are ignored"
             writer.add_note("nonfinite", f"layer {layer.name}: {share}")
+    keep_responses(writer, part.over_time, layers)
     for note in _told_of_ties(tied, layers) if tied else ():
         writer.add_note("ties", note)
 

@@ -58,6 +58,8 @@ from torchlurk.store.sequences import (
 )
 from torchlurk.store.snapshots import Snapshots
 from torchlurk.store.statistics import SELECTED, of_layer, of_unit
+from torchlurk.store.token_rankings import load_frequent, load_rankings
+from torchlurk.time_records import TokenMeasure, TokenRanking
 from torchlurk.units import Unit
 
 
@@ -144,6 +146,18 @@ class Reader(Snapshots):
         """What a unit did at each step of its exemplars, by example; empty for pictures."""
         with self.reading() as db:
             return load_traces(db, self._layer(db, unit.layer)[0], unit.channel)
+
+    def frequent_tokens(self) -> dict[int, int]:
+        """How often each of the most frequent tokens stands at a step that counts, by its id, most frequent first; empty where
+        that is not known.
+        """
+        with self.reading() as db:
+            return load_frequent(db)
+
+    def token_rankings(self, unit: Unit) -> dict[TokenMeasure, TokenRanking]:
+        """The tokens at which a unit is highest and lowest, by each measure that it has."""
+        with self.reading() as db:
+            return load_rankings(db, self._layer(db, unit.layer)[0], unit.channel)
 
     def best_traces(self, layer: str) -> dict[int, tuple[int, Float32[np.ndarray, " time"]]]:
         """By channel, the strongest example of each unit of a layer, and what the unit did at each of its steps."""

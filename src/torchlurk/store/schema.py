@@ -277,6 +277,21 @@ VERSION_2 = (
     PRIMARY KEY (stage, layer, channel),
     FOREIGN KEY (layer, channel) REFERENCES unit (layer, channel)
 ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE token (
+    rank INTEGER PRIMARY KEY,
+    id INTEGER NOT NULL UNIQUE CHECK (id >= 0),
+    count INTEGER NOT NULL CHECK (count > 0)
+) STRICT""",
+    """CREATE TABLE token_ranking (
+    layer INTEGER NOT NULL REFERENCES layer (id),
+    channel INTEGER NOT NULL CHECK (channel >= 0),
+    measure TEXT NOT NULL CHECK (measure IN ('state', 'change', 'next')),
+    highest BLOB NOT NULL,
+    highest_values BLOB NOT NULL,
+    lowest BLOB NOT NULL,
+    lowest_values BLOB NOT NULL,
+    PRIMARY KEY (layer, channel, measure)
+) STRICT, WITHOUT ROWID""",
     """CREATE TABLE remark (
     layer TEXT NOT NULL,
     channel INTEGER NOT NULL CHECK (channel >= 0),

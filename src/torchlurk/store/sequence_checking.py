@@ -20,6 +20,7 @@ from torchlurk.store.sequences import (
     load_streams,
     to_trace,
 )
+from torchlurk.store.token_rankings import examine_tokens
 
 INDICES, SCORES = np.dtype("<i4"), np.dtype("<f4")
 """Of the outputs that a prediction names, and of what they reached."""
@@ -141,6 +142,7 @@ SEQUENCE_EXAMINATIONS: Mapping[str, Examine] = {
     "texts and series": _sequences,
     "traces": _traces,
     "predictions": _predictions,
+    "tokens": examine_tokens,
     "remarks": _remarks,
 }
 

@@ -376,6 +376,34 @@ export interface UnitStatistics {
   [more: string]: Value;
 }
 
+/** A token with its value by a measure. */
+export interface Token {
+  id: number;
+  /** As it is read; `#34` where only its id is known. */
+  token: string;
+  value: Value;
+  /** At how many steps that count it stands. */
+  count?: number;
+}
+
+/** The tokens at the ends of a measure: highest first, and lowest first. */
+export interface TokenRanking {
+  /** Of scores of the next token: the unit's value for which they are told. */
+  at?: Value;
+  highest: Token[];
+  lowest: Token[];
+}
+
+/** What a unit has to do with tokens; null by a measure that it does not have. */
+export interface UnitTokens {
+  /** By its mean where a token stands. */
+  state: TokenRanking | null;
+  /** By how much it changes there in the mean. */
+  change: TokenRanking | null;
+  /** By how much it raises a token's logit as the next one. */
+  next: TokenRanking | null;
+}
+
 /** `layers/{l}/units/{c}.json`: everything that the page of a unit shows. */
 export interface Unit {
   /** Of its layer. */
@@ -401,6 +429,8 @@ export interface Unit {
   findings?: Record<string, unknown>;
   /** Of texts and series, by example: the unit's value at each step. */
   traces?: Record<string, Column>;
+  /** Of texts. */
+  tokens?: UnitTokens;
 }
 
 interface Sequence extends OfClass {

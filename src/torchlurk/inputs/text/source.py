@@ -94,6 +94,14 @@ class TextSource:
         _, start, _, first, end = self._cuts[index].tolist()
         return first - start, end - start
 
+    def token_counts(self) -> Int64[np.ndarray, " id"]:
+        """How often each token stands at a step that counts, by its id."""
+        firsts = self._corpus.firsts[self._cuts[:, 0]]
+        edges = np.zeros(len(self._corpus.ids) + 1, np.int64)
+        np.add.at(edges, firsts + self._cuts[:, 3], 1)
+        np.add.at(edges, firsts + self._cuts[:, 4], -1)
+        return np.bincount(self._corpus.ids[np.cumsum(edges[:-1]) > 0])
+
     def fingerprint(self) -> str:
         """See `Source`: over every token, the files' names and texts, the vocabulary, the tokenizer, windows and classes."""
         digest = hashlib.sha256(self._corpus.digest())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -19,9 +19,10 @@ from torchlurk.models.survey.computed_streams import computed_layers
 from torchlurk.models.survey.endings import Ending, ending
 from torchlurk.models.survey.expected_input import misfit
 from torchlurk.models.survey.graph import graph
+from torchlurk.models.survey.heads import Widths, head_weights, values_of_states
 from torchlurk.models.survey.read_points import Point, ReadPoints, joined_in
 from torchlurk.models.survey.receptive_field import receptive_fields
-from torchlurk.models.survey.recorded import Call, Recording
+from torchlurk.models.survey.recorded import Call, Recording, Value
 from torchlurk.models.survey.recording import COPIES, record
 from torchlurk.models.survey.recurrent_layers import cell_loops, node_of, recurrent_layers
 from torchlurk.models.taps.arguments import accompanied, companions_of, of_rows
@@ -42,7 +43,8 @@ class Survey:
 
     `layers` are in the order in which they ended, `skipped` those that would be layers but cannot be read, with the
     reason. `nodes` tells for each layer the node of the graph that its own output comes from; `input_shape` is that
-    of one input, without the batch; `ending` what the network's outputs are.
+    of one input, without the batch; `ending` what the network's outputs are, and `head` the weights of the linear map that
+    they come from, for each layer whose units it reads.
     """
 
     layers: tuple[Layer, ...]
@@ -51,6 +53,7 @@ class Survey:
     skipped: tuple[Skip, ...]
     nodes: dict[str, int]
     ending: Ending
+    head: Mapping[str, Float[Tensor, "output unit"]] = field(default_factory=dict, repr=False, compare=False)
 
     def layer(self, name: str) -> Layer:
         """The layer of that name; raises `UnitError` where there is none."""
@@ -207,6 +210,7 @@ def _interpret(module: nn.Module, recording: Recording, tap: Tap, axes: Axes) ->
     skipped: dict[str, Skip] = {}
     at: dict[str, int] = {}
     looped = cell_loops(recording)
+    read: dict[Value, list[Widths]] = {}
     for call in recording.root.inside():
         if mode_of(call.module) is not None:
             streams = recurrent_layers(call, looped, recording)
@@ -224,14 +228,19 @@ def _interpret(module: nn.Module, recording: Recording, tap: Tap, axes: Axes) ->
             continue
         point = follower.point(call.output, folds=mixes) if tap == "activation" else Point(call.output)
         layers[call.name] = _layer(call, layout, point, recording.copies, by_default=mixes or joins)
+        read.setdefault(point.value, []).append({call.name: layers[call.name].channels})
         at[call.name] = nodes[call.output]
     if not layers:
         raise ModelError(
             f"{type(module).__name__} has no layer whose output has channels",
             "it needs convolutions, linear layers or other modules with images, vectors or tokens as output",
         )
+    for call in recording.root.inside():
+        for value, widths in values_of_states(call, layers) if mode_of(call.module) else ():
+            read.setdefault(value, []).append(widths)
     shape = tuple(extent for place, extent in enumerate(recording.input.shape) if place != axes.batch)
-    return Survey(tuple(layers.values()), edges, shape, tuple(skipped.values()), at, ending(module, recording))
+    head = head_weights(recording, read)
+    return Survey(tuple(layers.values()), edges, shape, tuple(skipped.values()), at, ending(module, recording), head)
 
 
 def _layout(call: Call, image: tuple[int, ...], copies: int, axes: Axes) -> tuple[Layout | None, str]:
@@ -298,7 +307,7 @@ def _layer(call: Call, layout: Layout, point: Point, copies: int, *, by_default:
         layout=layout,
         channels=shape[axis],
         shape=positions,
-        channel_axis=-1 if layout == "tokens" or axis > 1 else 1,
+        channel_axis=-1 if layout == "tokens" or axis > 1 or (layout == "sequence" and len(shape) == 2) else 1,
         parameters=sum(parameter.numel() for parameter in call.module.parameters()),
         nonlinearity=point.nonlinearity,
         read_after=point.operations,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(eq=False, slots=True)
@@ -27,7 +27,7 @@ class Operation:
     """One operation: `operand` is the value it is applied to first, `result` what became of it.
 
     `overwrites` says that it wrote into its operand in place. An operation that no mode can see (a scripted module)
-    stands for the whole call, with `opaque`.
+    stands for the whole call, with `opaque`. `weights` are the matrices of a product, which do not depend on the input.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Operation:
     mixes: bool = False
     overwrites: bool = False
     opaque: bool = False
+    weights: tuple[Tensor, ...] = ()
     outputs: list[Value] = field(default_factory=list)
 
     @property

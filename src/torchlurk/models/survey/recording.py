@@ -234,7 +234,7 @@ class Recorder(TorchFunctionMode):
         overwrites = bool(written) and written[0] is operand(args, kwargs)
         # The taps could not follow a unit through a nonlinearity that the mode does not see by itself.
         kind = None if self.beneath and self.beneath.running else nonlinearity(func, args, kwargs)
-        operation = Operation(name, self.stack[-1], inputs, kind, mixes=mixes, overwrites=overwrites)
+        operation = Operation(name, self.stack[-1], inputs, kind, mixes=mixes, overwrites=overwrites, weights=tuple(weights))
         affected = [*made, *written, *self._sharing(written)]
         known = {id(one): self.values[id(one)].axis for one in affected if id(one) in self.values}
         axes = [

@@ -1,0 +1,133 @@
+"""What units do at each token: the mean of their values where it stands, and of the change that reading it brings (Ming et al.
+2017, arXiv 1710.10777).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64, Shaped
+from torch import Tensor
+
+from torchlurk.records import Layer
+from torchlurk.scanning.steps import Seen, step_kernels
+from torchlurk.time_records import TokenMeans
+
+AT, BEFORE = 0, 1
+"""The two sums of each token: of the values where it stands, and of those one step earlier."""
+
+
+@dataclass(slots=True)
+class TokenSums:
+    """For each of the frequent tokens, over the counted steps where it stands, the sum of each unit's values there and of its
+    values one step earlier, in the order in which the layer reads.
+
+    Before its first step a recurrent state is zero; of every other layer the first step of an example has no change, and
+    `count` of it is less for `BEFORE`. Each has one more row, for all other tokens. An example on which a unit is not finite
+    enters nothing of that unit; `lost` counts its steps, and is there only once there is one. Memory is 16 bytes a unit and
+    token, so at most 16 kB a unit. `aligned` is whether the layer had one position for each step of every example so far; if
+    not, it says nothing of tokens.
+    """
+
+    sums: Float64[Tensor, "2 token unit"]
+    count: Int64[Tensor, "2 token"]
+    lost: Int32[Tensor, "2 token unit"] | None = None
+    aligned: bool = True
+
+    @classmethod
+    def empty(cls, tokens: int, units: int) -> TokenSums:
+        """Those of no example."""
+        return cls(torch.zeros(2, tokens + 1, units, dtype=torch.float64), torch.zeros(2, tokens + 1, dtype=torch.int64))
+
+    def add(self, layer: Layer, maps: Float[Tensor, "batch unit time"], seen: Seen) -> None:
+        """See `OverTime`."""
+        assert seen.tokens is not None
+        self.aligned = self.aligned and maps.shape[2] == seen.tokens.shape[1]
+        if not self.aligned:
+            return
+        values, others = maps.movedim(1, 2).cpu().float(), self.count.shape[1] - 1
+        at = torch.full_like(seen.tokens, others)
+        first, last, _ = seen.counted or (0, maps.shape[2], maps.shape[2])
+        at[:, first:last] = seen.tokens[:, first:last]
+        next = torch.full_like(at, others)  # the token that is read after each step
+        if layer.reads_backward:
+            next[:, 1:] = at[:, :-1]
+        else:
+            next[:, :-1] = at[:, 1:]
+        beginning = -1 if layer.reads_backward else 0
+        if not bool(values.sum().isfinite()):
+            finite = (values.isfinite() | ((at == others) & (next == others))[..., None]).all(1)
+            values = values.where(finite[:, None], 0.0).nan_to_num_(0.0, 0.0, 0.0)
+            self._leave_out(~finite, at, next, at[:, beginning] if layer.state else None)
+        self._sum(at, next, values)
+        if layer.state:  # and zero before its first step
+            self.count[BEFORE] += _counted(at[:, beginning], others + 1)
+        else:
+            self.sums[BEFORE].index_add_(0, at[:, beginning], values[:, beginning].double())  # so that there is no change
+
+    def _sum(
+        self, at: Int64[Tensor, "batch time"], next: Int64[Tensor, "batch time"], values: Float32[Tensor, "batch time unit"]
+    ) -> None:
+        if kernels := step_kernels():
+            kernels.add_tokens(values.numpy(), at.numpy(), next.numpy(), self.sums.numpy())
+        else:
+            wide = values.double().flatten(0, 1)
+            self.sums[AT].index_add_(0, at.flatten(), wide)
+            self.sums[BEFORE].index_add_(0, next.flatten(), wide)
+        for which, tokens in ((AT, at), (BEFORE, next)):
+            self.count[which] += _counted(tokens, self.count.shape[1])
+
+    def _leave_out(
+        self,
+        broken: Bool[Tensor, "batch unit"],
+        at: Int64[Tensor, "batch time"],
+        next: Int64[Tensor, "batch time"],
+        first: Int64[Tensor, " batch"] | None,
+    ) -> None:
+        """Notes the steps of units on examples that do not count; `first` is where a state is zero before."""
+        if self.lost is None:
+            self.lost = torch.zeros(self.sums.shape, dtype=torch.int32)
+        for row in broken.any(1).nonzero()[:, 0].tolist():
+            of = broken[row].to(torch.int32)[None]
+            self.lost[AT].index_add_(0, at[row], of.expand(at.shape[1], -1))
+            self.lost[BEFORE].index_add_(0, next[row], of.expand(at.shape[1], -1))
+            if first is not None:
+                self.lost[BEFORE].index_add_(0, first[row : row + 1], of)
+
+    def merge(self, other: TokenSums) -> None:
+        """See `OverTime`."""
+        self.aligned = self.aligned and other.aligned
+        self.sums += other.sums
+        self.count += other.count
+        if other.lost is not None:
+            self.lost = other.lost if self.lost is None else self.lost + other.lost
+
+    def arrays(self) -> dict[str, Shaped[np.ndarray, ...]]:
+        """See `OverTime`."""
+        known = {"sums": self.sums.numpy(), "count": self.count.numpy(), "aligned": np.array(self.aligned)}
+        return known if self.lost is None else known | {"lost": self.lost.numpy()}
+
+    def by_unit(self) -> dict[str, Shaped[np.ndarray, "unit ..."]]:
+        """See `OverTime`; there are none."""
+        return {}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> TokenSums:
+        """See `OverTime`."""
+        sums, count, *lost = (torch.tensor(arrays[name]) for name in ("sums", "count", "lost") if name in arrays)
+        return cls(sums, count, lost[0] if lost else None, bool(arrays["aligned"]))
+
+    def finish(self) -> TokenMeans | None:
+        """The means of each token, NaN where it was never met; None where the layer says nothing of tokens."""
+        if not self.aligned:
+            return None
+        count = self.count[..., None].double() - (0 if self.lost is None else self.lost)
+        state, change = self.sums[AT] / count[AT], (self.sums[AT] - self.sums[BEFORE]) / count[BEFORE]
+        return TokenMeans(*(means[:-1].T.contiguous().numpy() for means in (state, change)))
+
+
+def _counted(tokens: Int64[Tensor, ...], most: int) -> Int64[Tensor, " token"]:
+    return torch.bincount(tokens.flatten(), minlength=most)

@@ -1,0 +1,58 @@
+"""What a scan of text says of units and tokens, as it is written to the study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import nn
+
+from torchlurk.input_records import InputDescription
+from torchlurk.inputs.text.frequencies import FrequentTokens
+from torchlurk.models.survey.layers import Survey
+from torchlurk.records import Layer
+from torchlurk.scanning.over_time import OverTime
+from torchlurk.scanning.token_rankings import rank_tokens
+from torchlurk.scanning.token_responses import TokenSums
+from torchlurk.store.token_rankings import load_frequent, store_frequent, store_rankings
+from torchlurk.store.writing import Writer
+
+NOT_LINEAR = (
+    "what units say next is not shown: the scores of the next token are not a linear map of the last layer's states, so a unit"
+    " has no weight of its own in them"
+)
+
+
+def keep_tokens(writer: Writer, tokens: FrequentTokens) -> None:
+    """Writes which tokens are frequent."""
+    with writer.writing() as db:
+        store_frequent(db, tokens.ids.tolist(), tokens.counts.tolist())
+
+
+def keep_next_tokens(
+    writer: Writer, network: nn.Module, found: Survey, layers: Sequence[Layer], inputs: InputDescription
+) -> None:
+    """Writes which tokens the units before a linear head make likelier and less likely as the next one; where the network gives
+    a score for each token, but not in that way, a note says so.
+    """
+    sizes = {one.num_embeddings for one in network.modules() if isinstance(one, nn.Embedding)} | {inputs.vocabulary_size}
+    weights = {name: one for name, one in found.head.items() if one.shape[0] in sizes}
+    if not weights and sizes.intersection(found.graph.nodes[-1].shape):
+        writer.add_note("next", NOT_LINEAR)
+    for id, layer in enumerate(layers):
+        if layer.name in weights:
+            of_units = weights[layer.name].float().cpu().numpy().T
+            with writer.writing() as db:
+                store_rankings(db, id, "next", rank_tokens(of_units, np.arange(of_units.shape[1])))
+
+
+def keep_responses(writer: Writer, over_time: Mapping[str, Mapping[str, OverTime]], layers: Sequence[Layer]) -> None:
+    """Writes to which tokens units respond; only where the study says which are frequent."""
+    with writer.writing() as db:
+        ids = np.array(list(load_frequent(db)), np.int64)
+        for id, layer in enumerate(layers):
+            sums = over_time.get(layer.name, {}).get("tokens")
+            means = sums.finish() if isinstance(sums, TokenSums) else None
+            if means is not None:
+                store_rankings(db, id, "state", rank_tokens(means.state, ids))
+                store_rankings(db, id, "change", rank_tokens(means.change, ids))
