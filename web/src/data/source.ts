@@ -43,6 +43,8 @@ export async function ask(address: string, command: string, given: RequestInit =
 export interface Source {
   /** Whether a server answers, not a host of files; known once a document was read. */
   served(): boolean;
+  /** Whether the server takes notes; known once a document was read. */
+  writable(): boolean;
   studies(signal?: AbortSignal): Promise<Card[]>;
   study(slug: string, signal?: AbortSignal): Promise<Study>;
   layer(slug: string, layer: number, signal?: AbortSignal): Promise<Layer>;
@@ -59,8 +61,9 @@ export interface Source {
 }
 
 const KEPT = 300;
-/** A server says so with every document; a host of files does not. */
+/** A server says so with every document, and whether it takes notes; a host of files does not. */
 const SERVED = "x-torchlurk";
+const WRITABLE = "writable";
 
 interface Asked {
   document: Promise<unknown>;
@@ -73,6 +76,7 @@ interface Asked {
 class Documents implements Source {
   private readonly known = new Map<string, Asked>();
   private fromServer: boolean | null = null;
+  private takesNotes = false;
   private readonly waiting: (() => void)[] = [];
 
   private read<T>(path: string, signal?: AbortSignal): Promise<T> {
@@ -115,11 +119,15 @@ class Documents implements Source {
       this.fromServer = answer.headers.has(SERVED);
       for (const start of this.waiting.splice(0)) start();
     }
+    this.takesNotes = answer.headers.get(SERVED) === WRITABLE;
     return answer.json();
   }
 
   served(): boolean {
     return this.fromServer === true;
+  }
+  writable(): boolean {
+    return this.takesNotes;
   }
   async studies(signal?: AbortSignal): Promise<Card[]> {
     return (await this.read<Studies>("studies.json", signal)).studies;

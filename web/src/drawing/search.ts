@@ -28,6 +28,10 @@ export function search(study: Study, typed: string): Found[] {
       found.push({ kind: "layer", label: layer.name, note, to: link("layer", study.slug, layer.name) });
     }
   }
+  for (const [unit, { name }] of Object.entries(study.remarks)) {
+    const to = link("unit", study.slug, unit);
+    if (name.toLowerCase().includes(text) && !found.some((one) => one.to === to)) found.push({ kind: "unit", label: unit, note: name, to });
+  }
   for (const one of study.classes) {
     if (one.label.toLowerCase().includes(text) || one.name.toLowerCase().includes(text)) {
       const note = quantity(one.examples, "example");

@@ -17,7 +17,7 @@ function study(nodes: GraphNode[], edges: [number, number][], layers: LayerInfo[
   return {
     slug: "s", name: "s", model: "m", data: "d", input: [3, 8, 8], kind: "pictures", inputs: { axes: null, window: null, burn_in: null, channels: [], vocabulary_size: null },
     preprocessing: { resize: null, crop: null, interpolation: "bilinear", mean: [], std: [] }, output_classes: null, version: "1", examples: 1, classes: [], layers,
-    graph: { nodes, edges }, stages: [], methods: [], presets: [], notes: [], skips: { count: 0, first: [] },
+    graph: { nodes, edges }, stages: [], methods: [], presets: [], notes: [], remarks: {}, skips: { count: 0, first: [] },
   };
 }
 
