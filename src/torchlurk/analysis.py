@@ -14,12 +14,14 @@ from typing import Any
 from torch import nn
 
 import torchlurk
+from torchlurk.engines.description import Named
+from torchlurk.engines.naming import engine_of
 from torchlurk.errors import MismatchError, StorageError, StudyError
 from torchlurk.input_words import added_kind
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.datasets import open_dataset
-from torchlurk.jobs import Progress, Share
+from torchlurk.jobs import Engine, Progress, Share
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import LoadedModel, load
 from torchlurk.models.loading.placement import choose_device
@@ -124,15 +126,17 @@ def analyze_model(
     constants: Mapping[str, Any] | None = None,
     share: Share | None = None,
     merged: Path | None = None,
+    engine: Engine | None = None,
 ) -> None:
     """Loads what is named and runs the stages; `model` and `data` may be objects or the texts of the command line.
 
     `class_names` and `vocabulary` are those that a program gives as objects, not as files; `constants` are arguments of the
     model's forward that are the same for every example. `share` is which part of the work is done, and `merged` the study
-    whose scan a part of a later stage continues from.
+    whose scan a part of a later stage continues from. `engine` is one that a program gives as an object, not by its name.
     """
+    chosen = engine_of(engine or settings.compute.engine)
     task = task_of(model, data, out, weights, settings, progress, class_names, vocabulary, constants)
-    run_stages(replace(task, share=share, merged=merged), stages)
+    run_stages(replace(task, share=share, merged=merged, engine=chosen), stages)
 
 
 def task_of(
@@ -147,6 +151,7 @@ def task_of(
     constants: Mapping[str, Any] | None = None,
 ) -> Task:
     """The task of `analyze_model`, with model and data loaded."""
+    named = Named.of(model, weights) if isinstance(model, str) else None
     if isinstance(model, str):
         loaded = load(model, weights, preprocessing=not _says_all(settings.inputs))
     else:
@@ -170,6 +175,7 @@ def task_of(
         constants=constants or {},
         notes=notes,
         kind_called=added_kind(data, settings.inputs.kind),
+        named=named,
     )
 
 

@@ -1,17 +1,25 @@
-"""The job protocol: work that can be cut into shards, done in any order, anywhere, and merged.
+"""The job protocol: work that is cut into pieces, done in any order, anywhere, each taken in once.
 
-A job never knows where it runs; an engine never knows what it computes.
+A job never knows where it runs; an engine never knows what it computes. There are two sorts: pieces of a `Fold` are merged
+(the scan), those of an `Each` stand by themselves (attributions, syntheses). Either opens workers, and each worker is opened
+once and given piece after piece.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
 from torchlurk.errors import OptionError
 
 Part = TypeVar("Part")
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+Given = TypeVar("Given", contravariant=True)
+Made = TypeVar("Made", covariant=True)
 
 Clock = Callable[[], float]
 """Seconds since some moment, as `time.monotonic` tells them."""
@@ -75,15 +83,28 @@ def joined(shards: Iterable[Shard]) -> list[Shard]:
 
 
 @runtime_checkable
-class Job(Protocol[Part]):
-    """Work on a data set that can be cut. `merge` is associative and commutative, `empty()` its neutral element."""
+class Fold(Protocol[Part]):
+    """A job whose pieces are shards of a data set, and whose results are parts that merge: the scan.
 
-    def empty(self) -> Part:
-        """The part of no shard at all."""
+    `merge` is associative and commutative. A worker is opened once and takes shard after shard; the part it works on is its
+    own until the engine takes it away. `progress` is told of every example, by the worker where it runs in this process, and
+    by the engine where it does not.
+    """
 
-    def run(self, shard: Shard, onto: Part) -> Part:
-        """The part of `shard` merged with `onto`, which is consumed: a job may use what it holds to skip work, not to
-        change the answer.
+    @property
+    def progress(self) -> Progress:
+        """Who is told how far the work has come."""
+
+    def begin(self, beside: Part | None = None) -> Part:
+        """The part of no shard at all, for a worker that may be given any shard first.
+
+        With `beside`, a part that has taken in some, this is quicker.
+        """
+
+    def open(self, cores: Executor | None) -> AbstractContextManager[Callable[[Shard, Part], Part]]:
+        """Opens a worker: from a shard and a part, which is consumed, it makes the part of both.
+
+        It may use what the part holds to skip work, not to change the answer, and spread the work on a shard over `cores`.
         """
 
     def merge(self, left: Part, right: Part) -> Part:
@@ -91,13 +112,57 @@ class Job(Protocol[Part]):
 
 
 @runtime_checkable
-class Engine(Protocol):
-    """Where jobs run. An engine changes the time, never the answer."""
+class Each(Protocol[Given, Made]):
+    """A job whose pieces have nothing to do with each other: attributions, syntheses.
 
-    def run(self, job: Job[Part], shards: Sequence[Shard], onto: Part, kept: Callable[[Part, Shard], None]) -> Part:
-        """The part of all `shards` merged with `onto`; `kept(part, shard)` is called whenever `part` has taken in a
-        further shard and can be saved.
+    What a worker makes of a piece depends on the piece alone, not on the worker or on the pieces before.
+    """
+
+    @property
+    def most_workers(self) -> int:
+        """How many workers of one process may be open at one time; one alone makes use of all cores by itself."""
+
+    def open(self, cores: Executor | None) -> AbstractContextManager[Callable[[Given], Made]]:
+        """Opens a worker, which takes piece after piece, one at a time but in any thread. See `Fold.open` for `cores`."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Where jobs run. An engine changes the time, never the answer.
+
+    What a user can name is in `torchlurk.engines.naming`; any object with these two methods can be given instead of a name.
+    An engine may give a piece to a worker again when it has lost sight of it, but takes its result in once.
+    """
+
+    def fold(self, job: Fold[Part], shards: Sequence[Shard], onto: Part, kept: Kept[Part]) -> Part:
+        """The part of all `shards` merged with `onto`.
+
+        `kept(part, shards)` is called whenever `part` has taken in further shards, those given, and can be saved. An engine
+        that works on `onto` itself begins with the first shard and goes on in order; every other part comes from
+        `job.begin()`. Parts are large (a number for each unit and class): they stay with their worker, and are merged rarely.
         """
+
+    def each(self, job: Each[Piece, Result]) -> AbstractContextManager[Hands[Piece, Result]]:
+        """Opens workers, which are there for as long as the context lasts.
+
+        It gives a function from pieces to (number of the piece, result), in any order, and each at least once: see `once`.
+        """
+
+
+Kept = Callable[[Part, Sequence[Shard]], None]
+"""Told of a running part and the shards that it has taken in since."""
+
+Hands = Callable[[Iterable[Piece]], Iterable[tuple[int, Result]]]
+"""What an engine's workers make of pieces: the results, each with the number of its piece, counted from 0."""
+
+
+def once(results: Iterable[tuple[int, Result]]) -> Iterator[tuple[int, Result]]:
+    """The first result of each piece."""
+    seen = set()
+    for number, result in results:
+        if number not in seen:
+            seen.add(number)
+            yield number, result
 
 
 @runtime_checkable

@@ -210,6 +210,11 @@ class ComputeOptions:
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.", metavar="NAME")
     batch_size: int | None = option(None, "Examples per forward pass; chosen by a short trial by default.", metavar="N")
     workers: int | None = option(None, "Threads that read and decode; one per core by default.", metavar="N")
+    engine: str = option(
+        "threads",
+        "Where the work runs: threads (one per core), threads:N, or local (one piece after the other).",
+        metavar="NAME",
+    )
 
     def __post_init__(self) -> None:
         _check(self.batch_size is None or self.batch_size > 0, "batch_size", self.batch_size, "a positive number")

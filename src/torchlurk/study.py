@@ -325,8 +325,8 @@ def analyze(
     `vocabulary` the tokens themselves. `constants` are arguments of the model's forward, by name, that are the same for
     every example. `part` does the K-th of N parts of the work ("K/N") into a study of its own, which `merge` puts together
     with the others; a part of a stage after the scan continues from the study `merged`. Running it again continues, or finds
-    it complete. The other keywords are the options of `torchlurk analyze`, with underscores. Raises a `TorchlurkError` that
-    says what to do.
+    it complete. The other keywords are the options of `torchlurk analyze`, with underscores; `engine` may also be any object
+    of the protocol `torchlurk.jobs.Engine`. Raises a `TorchlurkError` that says what to do.
     """
     from torchlurk.analysis import analyze_model
 
@@ -345,12 +345,13 @@ def analyze(
         constants=constants,
         share=Share.parse(part) if part is not None else None,
         merged=Path(merged) if merged is not None else None,
+        engine=None if "engine" in files else options.get("engine"),
     )
     return Study(out)
 
 
-AS_OBJECTS = ("class_names", "vocabulary")
-"""Options that are files on the command line, and of which a program may give the content."""
+AS_OBJECTS = ("class_names", "vocabulary", "engine")
+"""Options that are files or names on the command line, and of which a program may give the content, or the object."""
 
 
 @telling_keywords()

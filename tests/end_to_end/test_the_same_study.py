@@ -8,8 +8,9 @@ import pytest
 
 from campaigns import random_kills
 from campaigns.random_kills import same_content
+from torchlurk.engines.local import LocalEngine
 from torchlurk.jobs import Shard
-from torchlurk.study import Study
+from torchlurk.study import Study, analyze
 
 pytestmark = pytest.mark.slow
 
@@ -40,22 +41,23 @@ def test_after_being_killed_at_random_moments(model, pictures, undisturbed, tmp_
     assert torchlurk("check", study).status == 0
 
 
-def test_for_shards_merged_in_any_order(model, pictures, undisturbed, tmp_path, monkeypatch):
-    """An engine that runs every shard onto nothing and merges the parts in a drawn order."""
-    from torchlurk.stages import scan
-    from torchlurk.study import analyze
+def test_for_shards_merged_in_any_order(model, pictures, undisturbed, tmp_path):
+    """An engine that runs every example onto nothing and merges the parts in a drawn order."""
 
-    class Scattered:
-        def run(self, job, shards, onto, kept):
-            parts = [job.run(Shard(cut, cut + 1), job.empty()) for shard in shards for cut in range(shard.start, shard.stop, 1)]
+    class Scattered(LocalEngine):
+        def fold(self, job, shards, onto, kept):
+            with job.open(None) as take:
+                single = [Shard(cut, cut + 1) for shard in shards for cut in range(shard.start, shard.stop)]
+                parts = [take(one, job.begin()) for one in single]
             random.Random(4).shuffle(parts)
             while len(parts) > 1:
                 parts.append(job.merge(parts.pop(0), parts.pop(0)))
-            return job.merge(onto, parts[0])
+            merged = job.merge(onto, parts[0])
+            kept(merged, shards)
+            return merged
 
-    monkeypatch.setattr(scan, "LocalEngine", Scattered)
     study = tmp_path / "s.lurk"
-    analyze(model, str(pictures), study, batch_size=5).close()
+    analyze(model, str(pictures), study, batch_size=5, engine=Scattered()).close()
     same_content(undisturbed, study, exact=False)
 
 

@@ -72,24 +72,7 @@ def parts(folder) -> list[Path]:
     return [folder / f"{number}.lurk" for number in range(1, PARTS + 1)]
 
 
-def same_scan(left: Study, right: Study, sums: float = 1e-12) -> None:
-    """What is chosen or ranked is the same, sums are to `sums`, relative."""
-    assert [layer.record for layer in left.layers] == [layer.record for layer in right.layers]
-    assert (left.classes, left.skipped, left.notes) == (right.classes, right.skipped, right.notes)
-    count = left.reader.example_count()
-    assert left.reader.examples(range(count)) == right.reader.examples(range(count))
-    assert [left.reader.picture(index) for index in range(count)] == [right.reader.picture(index) for index in range(count)]
-    assert np.array_equal(left.reader.sample_examples(), right.reader.sample_examples())
-    for mine, theirs in (pair for layer in left.layers for pair in zip(layer, right[layer.name], strict=True)):
-        assert mine.record.exemplars == theirs.record.exemplars
-        np.testing.assert_array_equal(mine.sample, theirs.sample)
-        statistics = [list(one.statistics.values()) for one in (mine, theirs)]
-        np.testing.assert_allclose(*statistics, rtol=sums, atol=0)
-        for ranking in ("max", "mean"):  # kept in single precision
-            np.testing.assert_allclose(mine.record.classes[ranking], theirs.record.classes[ranking], rtol=2e-7)
-
-
-def test_the_merged_study_is_that_of_one_process(folder, parts, tmp_path):
+def test_the_merged_study_is_that_of_one_process(folder, parts, tmp_path, same_scan):
     with (
         tl.merge([parts[1], parts[2], parts[0]], out=tmp_path / "merged.lurk") as merged,
         Study(folder / "whole.lurk") as whole,
@@ -103,7 +86,7 @@ def test_the_merged_study_is_that_of_one_process(folder, parts, tmp_path):
     assert os.listdir(tmp_path) == ["merged.lurk"]
 
 
-def test_a_part_that_was_interrupted_goes_on_to_the_same_study(folder, parts, tmp_path, interrupted, monkeypatch):
+def test_a_part_that_was_interrupted_goes_on_to_the_same_study(folder, parts, tmp_path, interrupted, monkeypatch, same_scan):
     monkeypatch.setattr("torchlurk.stages.scan.SHARD_EXAMPLES", 4)
     monkeypatch.setattr("torchlurk.stages.scan.SECONDS_BETWEEN_SAVES", 0.0)
     monkeypatch.setattr("torchlurk.stages.scan.SAVE_SHARE", 1e9)
@@ -226,7 +209,7 @@ class Recurrent(nn.Module):
         return self.out(self.rnn(x)[0][:, -1])
 
 
-def test_parts_of_series_are_merged_with_what_units_did_at_each_step(tmp_path):
+def test_parts_of_series_are_merged_with_what_units_did_at_each_step(tmp_path, same_scan):
     options = {"kind": "series", "batch_size": 16, "top": 2, "sample": 32}
     paths = [tmp_path / f"{number}.lurk" for number in (1, 2)]
     for number, path in enumerate(paths, 1):
@@ -283,20 +266,8 @@ def later(folder, tmp_path_factory) -> Path:
     return made
 
 
-def same_pictures(left: Study, right: Study) -> None:
-    assert set(left.notes) == set(right.notes)
-    for layer in left.layers:
-        assert left.reader.checks(layer.name) == right.reader.checks(layer.name)
-        assert left.reader.effective_field(layer.name) == right.reader.effective_field(layer.name)
-        for mine, theirs in zip(layer, right[layer.name], strict=True):
-            unit = Unit.parse(mine.address)
-            assert left.reader.attributions(unit) == right.reader.attributions(unit) != ()
-            assert left.reader.syntheses(unit) == right.reader.syntheses(unit) != ()
-            assert mine.record.exemplars == theirs.record.exemplars
-
-
 @pytest.mark.slow
-def test_parts_of_the_later_stages_are_added_to_the_study_that_they_went_on_from(later, tmp_path):
+def test_parts_of_the_later_stages_are_added_to_the_study_that_they_went_on_from(later, tmp_path, same_pictures):
     made = [0, 0]
     for index in (0, 1):
         with Study(later / f"later-{index + 1}.lurk") as one:
@@ -317,7 +288,7 @@ def test_parts_of_the_later_stages_are_added_to_the_study_that_they_went_on_from
 
 
 @pytest.mark.slow
-def test_a_merge_of_later_parts_that_was_interrupted_goes_on(later, tmp_path, interrupted):
+def test_a_merge_of_later_parts_that_was_interrupted_goes_on(later, tmp_path, interrupted, same_pictures):
     shutil.copy(later / "merged.lurk", tmp_path / "m.lurk")
     paths = [later / "later-1.lurk", later / "later-2.lurk"]
     with interrupted("replace_check", 1):

@@ -29,10 +29,9 @@ AT_ONCE = 36
 """(unit, exemplar) pairs of one pass on a GPU, or on small windows: their maps fit into memory for any layer."""
 
 PIXELS = 4 * 224 * 224
-"""Of the inputs of one pass on a CPU: what more than that gains is lost to its caches."""
-
-PIXELS_IN_ALL = 16 * 224 * 224
-"""Of the inputs of all passes that run at one time on a CPU: their maps share its memory."""
+"""Of the inputs of one pass on a CPU: what more than that gains is lost to its caches. However many run at one time, passes
+are the same: another batch rounds otherwise.
+"""
 
 SHARING = 6
 """Pairs of one whole input that share a pass forward, for their pictures must all find room."""
@@ -66,8 +65,9 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Pairs for one pass, and for each of their units the methods that it lacks; none where no pictures are wanted."""
+    """Pairs of a layer for one pass, and by unit the methods that it lacks, none where no pictures are wanted."""
 
+    layer: str
     pairs: Pairs
     methods: Mapping[int, tuple[str, ...]]
 
@@ -94,8 +94,8 @@ class Made:
     pictures: list[Pictured] = field(default_factory=list)
     recalls: list[tuple[int, int, float]] = field(default_factory=list)
     """Channel, rank, and the share of the activation that the box alone excites."""
-    refused: dict[str, TorchlurkError] = field(default_factory=dict)
-    """Methods that turned out not to be defined for the layer."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Methods that turned out not to be defined for the layer, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,6 @@ class Context:
     """Of the inputs."""
     tolerance: float
     device: torch.device
-    workers: int
-    """Passes that run at one time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ class _Run:
 class Attributor:
     """Makes the pictures of pairs of one layer, with a network of its own.
 
-    `undefined` are the methods known not to be defined for the layer; makers of the same layer share it.
+    `undefined` are the methods known not to be defined for the layer, to which it adds what it finds out.
     """
 
     def __init__(self, scene: Context, network: nn.Module, layer: Layer, reach: ReceptiveField, undefined: set[str]) -> None:
@@ -202,23 +200,23 @@ class Attributor:
     def _at_once(self, pixels: int) -> int:
         if self._scene.device.type != "cpu":
             return AT_ONCE
-        return min(AT_ONCE, max(1, min(PIXELS, PIXELS_IN_ALL // self._scene.workers) // pixels))
+        return min(AT_ONCE, max(1, PIXELS // pixels))
 
-    def _runs(self, pairs: Pairs, methods: Sequence[str], made: Made) -> list[_Run]:
+    def _runs(self, pairs: Pairs, methods: Sequence[str], made: Made, *, whole_only: bool = False) -> list[_Run]:
         """The pairs in one pass or several, on nothing but their receptive fields where that serves."""
         every = [one.example for one in pairs.exemplars]
         examples = list(dict.fromkeys(every))
         inputs = self._scene.examples.inputs(examples)
         of = torch.tensor([examples.index(one) for one in every], device=inputs.device)
         whole = View.whole(self._readout, inputs, of, *self.places(pairs), self._scene.examples.companions(examples))
-        if self._window is not None and whole.positions is not None:
+        if self._window is not None and whole.positions is not None and not whole_only:
             batches = self._window.batches(whole.positions)
             try:
                 return [self._run(pairs, whole, rows, methods, self._window, made) for rows in batches]
-            except UnsuitedError:
-                self._window = None
+            except UnsuitedError:  # the next pairs may lie otherwise: what is made of these must not depend on others
                 if len(pairs) > 1:
-                    return [run for some in self._sharing(pairs) for run in self._runs(pairs.at(some), methods, made)]
+                    shares = [pairs.at(rows) for rows in self._sharing(pairs)]
+                    return [run for some in shares for run in self._runs(some, methods, made, whole_only=True)]
         return [self._run(pairs, whole, range(len(pairs)), methods, None, made)]
 
     def _run(
@@ -245,7 +243,7 @@ class Attributor:
     def _refuse(self, name: str, error: TorchlurkError, made: Made) -> None:
         """A method gives no pictures of this layer."""
         self._undefined.add(name)
-        made.refused[name] = error
+        made.refused[name] = error.message
 
     def _unchanged(self, run: _Run) -> list[bool]:
         """Whether each exemplar still excites its unit as it did in the scan; where not, it is another picture now."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Lock
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -156,6 +157,10 @@ class Examples:
         self._source, self._dtype, self._device, self._workers = source, dtype, device, workers
         self._known: OrderedDict[int, tuple[Tensor, Companions]] = OrderedDict()
         self._lock = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without the inputs at hand."""
+        return Examples, (self._source, self._dtype, self._device, self._workers)
 
     def inputs(self, examples: Sequence[int]) -> Float[Tensor, "pair channel height width"]:
         """The inputs in this order, on the device. Raises `StudyError` for one that cannot be read any more."""

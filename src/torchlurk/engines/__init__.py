@@ -1,1 +1,1 @@
-"""Where jobs run: `local` on this machine. An engine changes the time, never the answer."""
+"""Where jobs run: `local` in one thread of this process, `threads` in several. An engine changes the time, never the answer."""

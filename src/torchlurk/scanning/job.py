@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,13 +14,14 @@ import torch
 from jaxtyping import Int32, Int64, Shaped
 from torch import nn
 
+from torchlurk.engines.description import Recipe
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.items import Batch
 from torchlurk.inputs.pictures.statistics import InputSums
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.inputs.text.frequencies import FrequentTokens
-from torchlurk.jobs import Progress, Shard
+from torchlurk.jobs import Progress, Shard, remaining
 from torchlurk.models.taps.arguments import accompanied
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.reading import reading
@@ -36,6 +37,10 @@ from torchlurk.unit_statistics import statistics_of
 
 INPUT_SAMPLE = 128
 """Colour and spectrum of the inputs are measured on this many examples of the sample: more change nothing one could see."""
+
+
+SHARD_EXAMPLES = 128
+"""Roughly how many examples a shard has: what an interruption can cost at most, beside the time between two saves."""
 
 
 @dataclass(slots=True)
@@ -74,6 +79,10 @@ class ScanPart:
             "seen": np.array([self.seen]),
         }
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as plain arrays: while it grows, it knows addresses in memory."""
+        return ScanPart.from_arrays, (self.arrays(),)
+
     def merge(self, other: ScanPart) -> ScanPart:
         """The part of all examples of both, which have none in common; both are consumed."""
         with torch.inference_mode():  # in which the parts grew
@@ -109,8 +118,9 @@ class ScanPart:
 class Scan:
     """One forward pass over the examples of a shard, every layer's activations reduced as they appear.
 
-    `network` is on `device` and is left as found. `answers` says that its highest output for each example is wanted, too;
-    `tokens` are the frequent ones of a text. See `torchlurk.jobs.Job`.
+    `network` is on `device` and is left as found, between two shards, too. `answers` says that its highest output for each
+    example is wanted; `tokens` are the frequent ones of a text. A shard has `about` so many examples. `recipe` is how another
+    process makes the network. See `torchlurk.jobs.Fold`.
     """
 
     network: nn.Module
@@ -125,9 +135,16 @@ class Scan:
     progress: Progress
     answers: bool = False
     tokens: FrequentTokens | None = None
+    about: int = SHARD_EXAMPLES
+    recipe: Recipe | None = None
+
+    @property
+    def networks(self) -> Sequence[tuple[nn.Module, Recipe]]:
+        """See `torchlurk.engines.description.Describable`."""
+        return [(self.network, self.recipe)] if self.recipe else []
 
     def empty(self) -> ScanPart:
-        """See `torchlurk.jobs.Job`."""
+        """The part of no example."""
         return ScanPart(
             layers={
                 layer.name: LayerPart.empty(layer.channels, extent_of(layer), self.top, self.sample, statistics_of(layer))
@@ -140,40 +157,47 @@ class Scan:
             answers=np.full(len(self.source.examples), -1, np.int32),
         )
 
-    def run(self, shard: Shard, onto: ScanPart) -> ScanPart:
-        """See `torchlurk.jobs.Job`. Examples that cannot be read are skipped, each with its reason."""
-        with self._taking(onto) as take:
+    def begin(self, beside: ScanPart | None = None) -> ScanPart:
+        """See `torchlurk.jobs.Fold`.
+
+        Deviations are summed from the same pivots as by a part that begins with the first example, so rounding does not
+        depend on which examples a part begins with.
+        """
+        first = Shard(0, min(self.shard_size, len(self.source.examples)))
+        return _settled(self.empty(), beside or self._first_batch(first))
+
+    @contextmanager
+    def open(self, cores: Executor | None) -> Iterator[Callable[[Shard, ScanPart], ScanPart]]:
+        """See `torchlurk.jobs.Fold`. Examples that cannot be read are skipped, each with its reason."""
+        yield partial(self._run, cores)
+
+    def _run(self, cores: Executor | None, shard: Shard, onto: ScanPart) -> ScanPart:
+        with self._taking(onto, cores) as take:
             for batch in self._batches(shard):
                 take(batch)
                 self.progress.advance(len(batch.examples) + len(batch.skipped))
         return onto
 
-    def settled(self, part: ScanPart, first: Shard) -> ScanPart:
-        """An empty part, about to sum deviations from the same pivots as a scan that begins with the shard `first`.
-
-        So rounding does not depend on which examples a part begins with.
-        """
-        beginning = self.empty()
-        with self._taking(beginning) as take:
-            for batch in self._batches(first):
+    def _first_batch(self, shard: Shard) -> ScanPart:
+        """The part of the first batch of which anything can be read."""
+        part = self.empty()
+        with self._taking(part, None) as take:
+            for batch in self._batches(shard):
                 take(batch)
-                if beginning.seen:
+                if part.seen:
                     break
-            for name, layer in part.layers.items():
-                layer.moments.pivot.copy_(beginning.layers[name].moments.pivot)
         return part
 
     def _batches(self, shard: Shard) -> Iterator[Batch]:
         return feed(self.source, range(shard.start, shard.stop), self.batch_size, self.workers)
 
     @contextmanager
-    def _taking(self, onto: ScanPart) -> Iterator[Callable[[Batch], None]]:
+    def _taking(self, onto: ScanPart, cores: Executor | None) -> Iterator[Callable[[Batch], None]]:
         """Within it, a function that runs a batch through the network and takes what comes into the part."""
         with ExitStack() as opened:
-            pool = opened.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
             opened.enter_context(as_found(self.network))
             opened.enter_context(torch.inference_mode())
-            taking = Deliveries(self.layers, onto.layers, pool, onto.over_time)
+            taking = Deliveries(self.layers, onto.layers, cores, onto.over_time)
             opened.enter_context(reading(self.network, self.layers, taking, rectify=taking))
             yield partial(self._take, onto, taking)
 
@@ -196,19 +220,28 @@ class Scan:
         return Seen(counted_of(batch), None if self.tokens is None else self.tokens.places(batch.values))
 
     def merge(self, left: ScanPart, right: ScanPart) -> ScanPart:
-        """See `torchlurk.jobs.Job`."""
+        """See `torchlurk.jobs.Fold`. A part may come from where another copy of the source was read."""
+        self._learn(right)
         return left.merge(right)
 
     def restored(self, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> ScanPart:
         """The part that was saved as `arrays`; classes that only reading tells are known to the source again."""
         part = ScanPart.from_arrays(arrays)
-        if isinstance(self.source, DatasetSource):
-            self.source.learn(part.classes)
+        self._learn(part)
         return part
 
-    def shard_size(self, about: int) -> int:
+    def _learn(self, part: ScanPart) -> None:
+        if isinstance(self.source, DatasetSource):
+            self.source.learn(part.classes)
+
+    @property
+    def shard_size(self) -> int:
         """A whole number of batches near `about` examples, so that a shard's cut does not cut a batch."""
-        return self.batch_size * max(1, round(about / self.batch_size))
+        return self.batch_size * max(1, round(self.about / self.batch_size))
+
+    def pieces(self, within: Shard, done: Sequence[Shard] = ()) -> list[Shard]:
+        """What is left to do of the examples `within`."""
+        return remaining(within, done, self.shard_size)
 
     def _note_inputs(self, batch: Batch, onto: ScanPart) -> None:
         onto.seen += len(batch.examples)
@@ -218,6 +251,14 @@ class Scan:
         rows = np.flatnonzero(np.isin(batch.examples, self.sample[:: max(1, len(self.sample) // INPUT_SAMPLE)]))
         if len(rows):
             onto.inputs.add(batch.values[torch.from_numpy(rows)], self.source.preprocessing)
+
+
+def _settled(part: ScanPart, like: ScanPart) -> ScanPart:
+    """An empty part, with the pivots of another."""
+    with torch.inference_mode():  # in which the parts grow
+        for name, layer in part.layers.items():
+            layer.moments.pivot.copy_(like.layers[name].moments.pivot)
+    return part
 
 
 def _note_answers(batch: Batch, output: Any, onto: ScanPart) -> None:

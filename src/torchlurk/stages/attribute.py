@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from torchlurk.attribution import evidence
-from torchlurk.attribution.batches import Attributor, Context, Pairs, Pictured, Piece, Ranking
+from torchlurk.attribution.batches import Context, Made, Pairs, Pictured, Piece, Ranking
+from torchlurk.attribution.job import Attribute
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.attribution.views import Examples
-from torchlurk.errors import ModelError, StudyError
-from torchlurk.models.survey.layers import Survey, survey
-from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.engines.description import Recipe
+from torchlurk.errors import ModelError, StudyError, UnitError
+from torchlurk.jobs import Hands, once
+from torchlurk.models.survey.layers import survey
+from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.records import Attribution, Exemplar, Layer, Run, StageCount
 from torchlurk.scanning.repeatability import COMPANY, Dependence, dependences, reaching
 from torchlurk.stages.conclusions import CHECKED_UNITS, NOTHING_NEW, Concluded, Conclusions, Rows, standing_for
 from torchlurk.stages.shares import units_of
 from torchlurk.stages.stage import Task, dtype_of, now, units_asked
-from torchlurk.stages.workers import Workers
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
@@ -83,10 +86,8 @@ class AttributeStage:
                 raise StudyError(f"the scan of '{task.out}' is not finished", "run the scan stage first")
             (writer.reopen if earlier and earlier.finished else writer.begin)(run)
             network = task.network("fp32")
-            with task.called(network), task.first_input(network) as example, Workers(network, task.device) as workers:
-                found = survey(network, example, scan.options.get("tap", "activation"))
-                tolerance = CHANGED[scan.options.get("precision") == "bf16"]
-                self._all_layers(_Work(task, workers, found, reader, writer, seed=scan.seed, tolerance=tolerance))
+            with task.called(network) as arguments, task.first_input(network) as example:
+                self._all_layers(_Work(task, network, task.recipe(network, "fp32", arguments), example, scan, reader, writer))
             writer.finish(self.name, now())
 
     def _wanted(self, reader: Reader) -> list[_Wanted]:
@@ -119,12 +120,13 @@ class AttributeStage:
         total = sum(one.asked for one in wanted)
         done = total - sum(len(one.lacking) for one in wanted)
         self._task.progress.begin(self.name, total, done)
-        for one in wanted:
-            if one.lacking:
-                for some in work.layer(one, self._options.exemplars):
-                    done += some
-                    work.writer.count(self.name, StageCount(done, total))
-                    self._task.progress.advance(some)
+        with self._task.engine.each(work.job) as hands:
+            for one in wanted:
+                if one.lacking:
+                    for some in work.layer(one, self._options.exemplars, hands):
+                        done += some
+                        work.writer.count(self.name, StageCount(done, total))
+                        self._task.progress.advance(some)
         self._task.progress.end()
 
 
@@ -132,32 +134,20 @@ class _Work:
     """What the layers have in common: the network, its inputs, the study."""
 
     def __init__(
-        self,
-        task: Task,
-        workers: Workers,
-        found: Survey,
-        reader: Reader,
-        writer: Writer,
-        *,
-        seed: int,
-        tolerance: float,
+        self, task: Task, network: nn.Module, recipe: Recipe, example: Tensor, scan: Run, reader: Reader, writer: Writer
     ) -> None:
-        self.seed = seed
-        self.task, self.workers, self.found, self.reader, self.writer = task, workers, found, reader, writer
-        self._tolerance = tolerance
-
-    @property
-    def network(self) -> nn.Module:
-        """The one that was given."""
-        return self.workers.networks[0]
-
-    @cached_property
-    def scene(self) -> Context:
-        """What all pairs have in common."""
-        height, width = self.reader.input_shape()[-2:]
-        examples = Examples(self.task.source, dtype_of(self.network), self.task.device, self.task.settings.compute.workers)
-        workers = len(self.workers.networks)
-        return Context(examples, self._filling(), (height, width), self._tolerance, self.task.device, workers)
+        self.task, self.network, self.reader, self.writer, self.seed = task, network, reader, writer, scan.seed
+        self.found = survey(network, example, scan.options.get("tap", "activation"))
+        height, width = reader.input_shape()[-2:]
+        examples = Examples(task.source, dtype_of(network), task.device, task.settings.compute.workers)
+        tolerance = CHANGED[scan.options.get("precision") == "bf16"]
+        self.job = Attribute(
+            network,
+            {layer.name: layer for layer in self.found.layers},
+            receptive_fields(network, example, self.found.layers),
+            Context(examples, self._filling(), (height, width), tolerance, task.device),
+            recipe,
+        )
 
     def _filling(self) -> Float[Tensor, " channel"]:
         known = self.reader.input_statistics()
@@ -165,12 +155,6 @@ class _Work:
         mean = np.zeros(len(preprocessing.mean)) if known is None else known.mean
         normalized = (mean - np.array(preprocessing.mean)) / np.array(preprocessing.std)
         return torch.tensor(normalized, dtype=torch.float32, device=self.task.device)
-
-    @cached_property
-    def fields(self) -> Mapping[str, ReceptiveField]:
-        """The receptive fields of all layers."""
-        with self.task.first_input(self.network) as example:
-            return receptive_fields(self.network, example, self.found.layers)
 
     @cached_property
     def _dependences(self) -> tuple[Dependence, ...]:
@@ -186,12 +170,12 @@ class _Work:
         """Those of a unit by max, by their rank."""
         return {one.rank: one for one in self.reader.unit(Unit(layer.name, channel)).exemplars["max"]}
 
-    def layer(self, wanted: _Wanted, most: int) -> Iterator[int]:
+    def layer(self, wanted: _Wanted, most: int, hands: Hands[Piece, Made]) -> Iterator[int]:
         """Makes the pictures of these units; gives how many units were done, again and again."""
         layer, units = wanted.layer, wanted.lacking
         try:
             own = self.found.layer(layer.name)
-        except ModelError as error:
+        except (ModelError, UnitError) as error:
             self.writer.add_note("attribute", f"layer {layer.name}: {error.message}")
             yield len(units)
             return
@@ -200,7 +184,7 @@ class _Work:
         while left:
             some, left = left[:at_once], left[at_once:]
             started = self.task.clock()
-            pictures.make({channel: units[channel] for channel in some}, most)
+            pictures.make({channel: units[channel] for channel in some}, most, hands)
             taken = self.task.clock() - started
             if taken < SECONDS[0]:
                 at_once = min(2 * at_once, UNITS[1])
@@ -215,19 +199,18 @@ class _Pictures:
     def __init__(self, work: _Work, layer: Layer, concludes: bool) -> None:
         self._work, self._layer, self._concludes = work, layer, concludes
         self._undefined: set[str] = set()
-        reach = work.fields[layer.name]
-        self._makers = [Attributor(work.scene, network, layer, reach, self._undefined) for network in work.workers.networks]
+        self._own = work.job.attributor(layer.name, work.network, self._undefined)
         self._rows: Rows = queries.attributed_ranks(work.reader, layer.name)
         ranks = sorted(frozenset().union(*self._rows.values()))
         self._expected = {channel: rank + 1 for channel, rank in ranks}
         self._changed: int | None = 0 if not ranks else None
         self._conclusions = Conclusions(
             layer,
-            self._makers[0],
+            self._own,
             work.network,
             evidence.below(work.found.graph, layer),
             work.seed,
-            work.scene.examples,
+            work.job.context.examples,
             partial(work.exemplars, layer),
         )
 
@@ -237,19 +220,20 @@ class _Pictures:
         first = standing_for(self._work.seed, self._layer.name, known | set(units))
         return sorted(units, key=lambda channel: (channel not in first, channel))
 
-    def make(self, methods: Mapping[int, tuple[str, ...]], most: int) -> None:
+    def make(self, methods: Mapping[int, tuple[str, ...]], most: int, hands: Hands[Piece, Made]) -> None:
         """All pictures of a few units, by the methods that each lacks, written in one transaction with what follows for the
         layer.
         """
         found: dict[int, list[Pictured]] = {channel: [] for channel in methods}
         recalls: dict[int, dict[int, float]] = {channel: {} for channel in methods}
         refused: dict[str, str] = {}
-        for made in self._work.workers.each(self._makers, self._pieces(methods, most)):
-            refused |= {name: error.message for name, error in made.refused.items()}
+        for _, made in sorted(once(hands(self._pieces(methods, most))), key=itemgetter(0)):
+            refused |= made.refused
             for one in made.pictures:
                 found[one.channel].append(one)
             for channel, rank, share in made.recalls:
                 recalls[channel][rank] = share
+        self._undefined |= set(refused)
         before, self._rows = self._rows, _added(self._rows, [one for pictures in found.values() for one in pictures])
         concluded = self._conclusions.drawn(before, self._rows) if self._concludes else NOTHING_NEW
         for channel, names in methods.items():
@@ -277,6 +261,7 @@ class _Pictures:
     def _pieces(self, methods: Mapping[int, tuple[str, ...]], most: int) -> list[Piece]:
         """What is to be done for the units; what is known of boxes is for all exemplars, pictures for the strongest `most`."""
         records = {channel: self._work.reader.unit(Unit(self._layer.name, channel)) for channel in methods}
+        methods = {channel: tuple(one for one in some if one not in self._undefined) for channel, some in methods.items()}
         rankings: tuple[Ranking, ...] = ("max", "mean") if self._layer.shape else ("max",)
         pieces = []
         for ranking in rankings:
@@ -287,7 +272,7 @@ class _Pictures:
                 if some:
                     channels, exemplars = zip(*some, strict=True)
                     pairs = Pairs(ranking, channels, exemplars)
-                    pieces += [Piece(piece, wanted) for piece in self._makers[0].pieces(pairs)]
+                    pieces += [Piece(self._layer.name, piece, wanted) for piece in self._own.pieces(pairs)]
         return pieces
 
     def _stored(self, one: Pictured) -> Attribution:

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from torchlurk.engines.local import LocalEngine
-from torchlurk.errors import MismatchError, OptionError
+from torchlurk.errors import MismatchError, OptionError, StudyError
 from torchlurk.input_records import KindName
 from torchlurk.inputs.feeding import check_repeatable, feed
 from torchlurk.inputs.output_order import called_by_numbers
 from torchlurk.inputs.text.frequencies import frequent_tokens
-from torchlurk.jobs import Clock, Shard, joined, remaining
+from torchlurk.jobs import Clock, Shard, joined
 from torchlurk.models.survey.input_filters import input_kernels
 from torchlurk.models.survey.layers import Survey, choose, survey
 from torchlurk.models.taps.arguments import Arguments
@@ -23,7 +22,7 @@ from torchlurk.options import stored
 from torchlurk.records import Layer, Portion, Run, StageCount
 from torchlurk.scanning.batch_size import choose_batch_size, settled_batch_size
 from torchlurk.scanning.failures import tried
-from torchlurk.scanning.job import Scan, ScanPart
+from torchlurk.scanning.job import SHARD_EXAMPLES, Scan, ScanPart
 from torchlurk.scanning.repeatability import COMPANY, LINE, dependences, mixed
 from torchlurk.scanning.statistics import draw_sample
 from torchlurk.stages.places import BY_KIND, PlacesOfLayers
@@ -35,9 +34,6 @@ from torchlurk.stages.traces import keep_traces
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 from torchlurk.unit_statistics import added
-
-SHARD_EXAMPLES = 128
-"""Roughly how many examples a shard has: what an interruption can cost at most, beside the time between two saves."""
 
 SECONDS_BETWEEN_SAVES = 2.0
 SAVE_SHARE = 0.02
@@ -75,7 +71,8 @@ class ScanStage:
                 places = PlacesOfLayers(network, self._source, layers, example, task.device)
                 disordered = self._mixed(network, layers)
                 apart = disordered is not None or not all(layer.together for layer in layers)
-                scan = self._job(network, example, layers, 1 if apart else self._batch_size(network, example, layers, earlier))
+                batch_size = 1 if apart else self._batch_size(network, example, layers, earlier)
+                scan = self._job(network, layers, batch_size, arguments)
             within = self._within(scan)
             with task.writer() as writer:
                 if not earlier:
@@ -100,7 +97,7 @@ class ScanStage:
         examples, share = len(self._source.examples), self._task.share
         if share is None:
             return Shard(0, examples)
-        unit = scan.batch_size if self._source.kind.name == "pictures" else scan.shard_size(SHARD_EXAMPLES)
+        unit = scan.batch_size if self._source.kind.name == "pictures" else scan.shard_size
         most = -(-examples // unit)
         if share.of > most:
             raise OptionError(
@@ -192,7 +189,7 @@ class ScanStage:
     def _sample(self) -> Any:
         return draw_sample(len(self._source.examples), self._task.settings.scan.sample, self._task.settings.scan.seed)
 
-    def _job(self, network: nn.Module, example: torch.Tensor, layers: Sequence[Layer], batch_size: int) -> Scan:
+    def _job(self, network: nn.Module, layers: Sequence[Layer], batch_size: int, arguments: Arguments) -> Scan:
         return Scan(
             network=network,
             layers=layers,
@@ -206,6 +203,8 @@ class ScanStage:
             progress=self._progress,
             answers=called_by_numbers([one.name for one in self._source.classes]),
             tokens=frequent_tokens(self._source) if self._source.kind.name == "text" else None,
+            about=SHARD_EXAMPLES,
+            recipe=self._task.recipe(network, self._task.settings.scan.precision, arguments),
         )
 
     def _batch_size(self, network: nn.Module, example: torch.Tensor, layers: Sequence[Layer], earlier: Run | None) -> int:
@@ -231,20 +230,24 @@ class ScanStage:
         """The part of the examples `within`: what an earlier run saved, and the rest, saved again and again on the way."""
         saved = writer.progress(self.name)
         done, part = (list(saved[0]), scan.restored(saved[1])) if saved else ([], scan.empty())
-        size = scan.shard_size(SHARD_EXAMPLES)
         if not saved and within.start > 0:
-            part = scan.settled(part, Shard(0, min(size, within.start)))
-        shards = remaining(within, done, size)
+            part = scan.begin()
         saver = _Saver(writer, done, len(within), self._task.clock)
         self._progress.begin(self.name, len(within), sum(map(len, done)))
 
-        def kept(part: ScanPart, shard: Shard) -> None:
-            saver.kept(part, shard)
+        def kept(part: ScanPart, shards: Sequence[Shard]) -> None:
+            saver.kept(part, shards)
             previews.offer(part)
 
-        part = LocalEngine().run(scan, shards, part, kept)
-        self._progress.end()
+        engine = self._task.engine
+        part = engine.fold(scan, scan.pieces(within, done), part, kept)
         saver.save(part)
+        if left := scan.pieces(within, saver.done):
+            raise StudyError(
+                f"the engine {type(engine).__name__} did not do examples {left[0].start} to {left[-1].stop - 1}",
+                "what it did is kept: continue with another engine",
+            )
+        self._progress.end()
         return part
 
     def _keep_examples(self, writer: Writer, wanted: Sequence[int]) -> None:
@@ -260,12 +263,12 @@ class _Saver:
     """Saves the running part when enough time has passed since the last save, in proportion to what saving costs."""
 
     def __init__(self, writer: Writer, done: list[Shard], examples: int, clock: Clock) -> None:
-        self._writer, self._done, self._examples, self._clock = writer, done, examples, clock
+        self._writer, self.done, self._examples, self._clock = writer, done, examples, clock
         self._last, self._cost = clock(), 0.0
 
-    def kept(self, part: ScanPart, shard: Shard) -> None:
-        """Takes note of a finished shard."""
-        self._done = joined([*self._done, shard])
+    def kept(self, part: ScanPart, shards: Sequence[Shard]) -> None:
+        """Takes note of finished shards."""
+        self.done = joined([*self.done, *shards])
         if self._clock() - self._last >= max(SECONDS_BETWEEN_SAVES, self._cost / SAVE_SHARE):
             self.save(part)
 
@@ -273,8 +276,8 @@ class _Saver:
         """Saves now."""
         started = self._clock()
         with self._writer.transaction():
-            self._writer.save_progress(ScanStage.name, self._done, part.arrays())
-            self._writer.count(ScanStage.name, StageCount(sum(map(len, self._done)), self._examples))
+            self._writer.save_progress(ScanStage.name, self.done, part.arrays())
+            self._writer.count(ScanStage.name, StageCount(sum(map(len, self.done)), self._examples))
         self._last = self._clock()
         self._cost = self._last - started
 

@@ -15,17 +15,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from torchlurk.engines.description import Named, Recipe
+from torchlurk.engines.threads import ThreadsEngine
 from torchlurk.errors import DataError, OptionError, UnitError, nearest
 from torchlurk.input_records import InputAxes
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.items import Batch
 from torchlurk.inputs.kinds import Inputs
 from torchlurk.inputs.source import Source, spread
-from torchlurk.jobs import Clock, Progress, Share
+from torchlurk.jobs import Clock, Engine, Progress, Share
 from torchlurk.models.loading.placement import place
 from torchlurk.models.survey.input_axes import CANDIDATES, axes_of
 from torchlurk.models.survey.layers import choose
-from torchlurk.models.taps.arguments import Arguments, accompanied, called_with
+from torchlurk.models.taps.arguments import Arguments, accompanied, called_with, companions_of
 from torchlurk.options import Precision
 from torchlurk.records import Layer, Run
 from torchlurk.stage_table import Settings
@@ -40,8 +42,9 @@ class Task:
     `clock` tells seconds, by which stages choose how much they do at once and when they save; `committed` is called after
     each transaction on the study. `share` is which part of the work is done, None
     all of it; a part of a stage after the scan goes on from the study `merged`. `notes` are what its reader should know of how
-    model and data were opened, as (kind, text). `kind_called` is the name of a kind of input
-    that a program has added, '' for the package's own.
+    model and data were opened, as (kind, text). `kind_called` is the name of a kind of input that a program has added, '' for
+    the package's own. `engine` says where the work runs, which decides nothing; `named` is the module's MODEL, if it was given
+    as one.
     """
 
     module: nn.Module
@@ -58,10 +61,16 @@ class Task:
     merged: Path | None = None
     notes: Sequence[tuple[str, str]] = ()
     kind_called: str = ""
+    engine: Engine = field(default_factory=ThreadsEngine)
+    named: Named | None = None
 
     def writer(self) -> Writer:
         """Opens the study to write."""
         return Writer(self.out, self.committed)
+
+    def recipe(self, network: nn.Module, precision: Precision, arguments: Arguments) -> Recipe:
+        """How another process makes the network, which is of that precision and called with those arguments."""
+        return Recipe(self.module, self.named, self.device, precision, arguments, companions_of(network))
 
     def network(self, precision: Precision) -> nn.Module:
         """The module on the device, in evaluation mode and in that number format."""

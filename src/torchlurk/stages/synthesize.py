@@ -10,10 +10,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchlurk.errors import ModelError, StudyError, UnitError
-from torchlurk.input_records import InputStatistics
+from torchlurk.errors import StudyError
+from torchlurk.jobs import once
+from torchlurk.models.survey.layers import Survey
 from torchlurk.models.taps.arguments import Arguments
-from torchlurk.models.taps.readout import UnreachedError
 from torchlurk.records import Layer, Run, StageCount, Tap
 from torchlurk.records import Synthesis as Record
 from torchlurk.rendering.encoding import encode, encode_transparent
@@ -22,12 +22,12 @@ from torchlurk.stages.stage import Task, now, units_asked
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
-from torchlurk.synthesis.ascent import Ascent
 from torchlurk.synthesis.canvas import canvas, side_of
 from torchlurk.synthesis.evidence import known_from
+from torchlurk.synthesis.job import Lane, Made, Synthesize
 from torchlurk.synthesis.presets import Preset
 from torchlurk.synthesis.presets import preset as preset_named
-from torchlurk.synthesis.results import Synthesis, ascent_of, check_pictures, surveyed, syntheses
+from torchlurk.synthesis.results import Synthesis, check_pictures, surveyed
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,28 @@ class SynthesizeStage:
                     example = opened.enter_context(task.first_input(one))
                 if arguments.companions:
                     writer.add_note(self.name, _held(arguments))
-                self._all(_Work(task, network, exact, example, scan.options.get("tap", "activation"), reader, writer))
+                found = self._surveyed(exact, example, reader.input_shape(), scan.options.get("tap", "activation"))
+                job = self._job(network, exact, found, arguments, reader)
+                self._all(_Work(job, reader, writer))
             writer.finish(self.name, now())
+
+    def _shape(self, own: tuple[int, ...]) -> tuple[int, int, int]:
+        """Channels, height and width of the pictures, for inputs of that shape."""
+        channels, height, width = own
+        size = self._task.settings.synthesize.size
+        return (channels, height, width) if size is None else (channels, *side_of(height, width, size))
+
+    def _surveyed(self, exact: nn.Module, example: Tensor, own: tuple[int, ...], tap: Tap) -> Survey:
+        shape = self._shape(own)
+        resized = example if shape == own else F.interpolate(example, shape[1:], mode="bilinear")
+        return surveyed(exact, [resized, example], tap)
+
+    def _job(self, network: nn.Module, exact: nn.Module, found: Survey, arguments: Arguments, reader: Reader) -> Synthesize:
+        task, settings = self._task, self._task.settings
+        drawn_on = canvas(*self._shape(reader.input_shape()), reader.input_statistics(), task.device)
+        made = task.recipe(network, settings.scan.precision, arguments), task.recipe(exact, "fp32", arguments)
+        steps, seed = settings.synthesize.steps, settings.scan.seed
+        return Synthesize(network, exact, found, drawn_on, task.source.preprocessing, steps, seed, made)
 
     def _wanted(self, reader: Reader) -> list[_Wanted]:
         """What is to be made, in order of execution of the layers."""
@@ -94,7 +114,7 @@ class SynthesizeStage:
             channels = [one for one in asked[layer.name] if one in share[layer.name]]
             for preset in self._presets:
                 lacking = tuple(channel for channel in channels if channel not in made.get(preset.name, {}))
-                if _refused(layer, preset) not in refused:
+                if _refused(layer.name, preset.name) not in refused:
                     found.append(_Wanted(layer, preset, lacking, len(channels)))
         return found
 
@@ -103,67 +123,39 @@ class SynthesizeStage:
         total = sum(one.asked for one in wanted)
         done = total - sum(len(one.channels) for one in wanted)
         self._task.progress.begin(self.name, total, done)
-        for one in (one for one in wanted if one.channels):
-            for some in work.make(one):
-                done += some
+        given: list[Lane] = []
+        with self._task.engine.each(work.job) as hands:
+            for number, made in once(hands(work.lanes(wanted, given))):
+                work.store(given[number], made)
+                done += len(given[number].channels)
                 work.writer.count(self.name, StageCount(done, total))
-                self._task.progress.advance(some)
+                self._task.progress.advance(len(given[number].channels))
         self._task.progress.end()
 
 
 class _Work:
-    """The network, in the precision asked for and exact, and the study."""
+    """What is to be made, out of the study and into it."""
 
-    def __init__(
-        self, task: Task, network: nn.Module, exact: nn.Module, example: Tensor, tap: Tap, reader: Reader, writer: Writer
-    ) -> None:
-        self.task, self.network, self.exact, self.reader, self.writer = task, network, exact, reader, writer
-        self._statistics: InputStatistics | None = reader.input_statistics()
-        channels, height, width = own = reader.input_shape()
-        size = task.settings.synthesize.size
-        self._shape = own if size is None else (channels, *side_of(height, width, size))
-        resized = example if self._shape == own else F.interpolate(example, self._shape[1:], mode="bilinear")
-        self._found = surveyed(exact, [resized, example], tap)
+    def __init__(self, job: Synthesize, reader: Reader, writer: Writer) -> None:
+        self.job, self.reader, self.writer = job, reader, writer
+        self._noted: set[str] = set()
 
-    def make(self, wanted: _Wanted) -> Iterator[int]:
-        """Makes the pictures; gives how many were done, again and again. A layer that cannot be reached is noted."""
-        layer, preset = wanted.layer, wanted.preset
-        try:
-            own = self._found.layer(layer.name)
-            ascent = self._ascent(self.network, own, preset)
-            exact = ascent if self.network is self.exact else self._ascent(self.exact, own, preset)
-        except (ModelError, UnitError) as error:
-            self.writer.add_note("synthesize", f"{_refused(layer, preset)}: {error.message}")
-            yield len(wanted.channels)
-            return
-        known = known_from(self.reader, layer.name, wanted.channels)
-        seed = self.task.settings.scan.seed
-        with ExitStack() as stack:
-            for readout in dict.fromkeys((ascent.readout, exact.readout)):
-                stack.enter_context(readout.ready())
-            lane: list[Synthesis] = []
-            left = len(wanted.channels)
-            try:
-                for one in syntheses(ascent, wanted.channels, seed, known, measured_by=exact):
-                    lane.append(one)
-                    if len(lane) in (ascent.lane, left):
-                        self._store(lane)
-                        left -= len(lane)
-                        yield len(lane)
-                        lane = []
-            except UnreachedError as error:
-                self.writer.add_note("synthesize", f"{_refused(layer, preset)}: {error.message}")
-                yield left
+    def lanes(self, wanted: Sequence[_Wanted], given: list[Lane]) -> Iterator[Lane]:
+        """What is to be made, which is also put into `given`."""
+        for one in wanted:
+            for channels in self.job.lanes(one.preset.name, one.channels):
+                known = known_from(self.reader, one.layer.name, channels)
+                given.append(Lane(one.layer.name, one.preset.name, channels, known))
+                yield given[-1]
 
-    def _ascent(self, network: nn.Module, layer: Layer, preset: Preset) -> Ascent:
-        options, preprocessing = self.task.settings.synthesize, self.task.source.preprocessing
-        channels, height, width = self._shape
-        drawn_on = canvas(channels, height, width, self._statistics, self.task.device)
-        return ascent_of(network, layer, preset, drawn_on, preprocessing, options.steps or preset.bulk_steps)
-
-    def _store(self, made: Sequence[Synthesis]) -> None:
+    def store(self, lane: Lane, made: Made) -> None:
+        """Stores pictures; that a layer gives none by a preset is noted once."""
+        beginning = _refused(lane.layer, lane.preset)
+        if made.refused and beginning not in self._noted:
+            self._noted.add(beginning)
+            self.writer.add_note("synthesize", f"{beginning}: {made.refused}")
         with self.writer.transaction():
-            for one in made:
+            for one in made.syntheses:
                 pixels = one.pixels()
                 picture = encode(pixels) if one.alpha is None else encode_transparent(pixels)
                 name = self.writer.write_picture(*picture)
@@ -188,6 +180,6 @@ def _held(arguments: Arguments) -> str:
     return f"{', '.join(arguments.companions)} of the network's inputs were held at their values in the first example"
 
 
-def _refused(layer: Layer, preset: Preset) -> str:
+def _refused(layer: str, preset: str) -> str:
     """How the note begins that says that a preset gives no picture of a layer."""
-    return f"layer {layer.name}, {preset.name}"
+    return f"layer {layer}, {preset}"

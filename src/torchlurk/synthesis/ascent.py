@@ -76,10 +76,9 @@ class Ascent:
 
     def __init__(self, readout: Readout, preset: Preset, canvas: Canvas, preprocessing: Preprocessing, steps: int) -> None:
         self.readout, self.preset, self.canvas, self.steps = readout, preset, canvas, steps
-        factor = min(1.0, min(canvas.height, canvas.width) / preset.made_for)
-        self.views = scaled(preset.views, factor)
+        self.views = _views(preset, canvas)
         self.size = (canvas.height, canvas.width)
-        self.lane = _lane(canvas, self.views)
+        self.lane = lane_of(preset, canvas)
         self.capped = readout.layer.nonlinearity in CEILINGED
         self._quick = Quick(readout.module)
         self._mean = _channelwise(preprocessing.mean, canvas)
@@ -322,11 +321,15 @@ def _alpha(opacity: Float[Tensor, "height width"]) -> Float[Tensor, "height widt
     return (opacity / highest.clamp(min=torch.finfo(highest.dtype).tiny)).clamp(0, 1)
 
 
-def _lane(canvas: Canvas, views: Views) -> int:
+def lane_of(preset: Preset, canvas: Canvas) -> int:
     """How many units a pass always holds: the power of two that fills it, for those run alike at every place of a batch."""
     pixels = CPU_PIXELS if canvas.device.type == "cpu" else DEVICE_PIXELS
-    fitting = pixels // (canvas.height * canvas.width * views.count)
+    fitting = pixels // (canvas.height * canvas.width * _views(preset, canvas).count)
     return min(MOST_UNITS, 1 << max(0, fitting.bit_length() - 1))
+
+
+def _views(preset: Preset, canvas: Canvas) -> Views:
+    return scaled(preset.views, min(1.0, min(canvas.height, canvas.width) / preset.made_for))
 
 
 def _channelwise(values: Sequence[float], canvas: Canvas) -> Float[Tensor, "channel 1 1"]:

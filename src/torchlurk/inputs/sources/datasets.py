@@ -99,6 +99,14 @@ class DatasetSource:
             self._lengths = np.full(len(self._chosen), steps)
             self._counted = np.stack([np.zeros_like(self._lengths), self._lengths], 1)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled without its lock."""
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = Lock()
+
     @property
     def kind(self) -> Kind:
         """See `Source`."""

@@ -142,6 +142,11 @@ class Called:
         self._usual = module.forward
         self.companions: Companions = {}
 
+    @property
+    def own(self) -> bool:
+        """Whether it is the module's own forward, and no other set from outside, that is called in the end."""
+        return getattr(self._usual, "__func__", None) is type(self._module).forward
+
     def __call__(self, inputs: Tensor) -> Any:
         """One pass."""
         arguments = self._arguments

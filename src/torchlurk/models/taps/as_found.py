@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -51,8 +51,16 @@ def as_found(module: nn.Module, *, each_pass: bool = True) -> Iterator[None]:
 @contextmanager
 def differentiable(module: nn.Module) -> Iterator[None]:
     """As `as_found`, with gradients on."""
-    recurrent = any(isinstance(one, nn.RNNBase) for one in module.modules())
-    # cuDNN's recurrent layers have no backward pass in evaluation mode.
-    cudnn = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent)
-    with torch.inference_mode(False), torch.enable_grad(), cudnn, as_found(module):
+    with torch.inference_mode(False), torch.enable_grad(), _without_cudnn(module), as_found(module):
         yield
+
+
+def _without_cudnn(module: nn.Module) -> AbstractContextManager[None]:
+    """Recurrent layers of cuDNN have no backward pass in evaluation mode.
+
+    Its settings are the whole process's. On a CPU, where several threads may be in here at one time, they are let alone.
+    """
+    if not any(one.is_cuda for one in module.parameters()):
+        return nullcontext()
+    recurrent = any(isinstance(one, nn.RNNBase) for one in module.modules())
+    return torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent)

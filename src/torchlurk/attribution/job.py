@@ -1,0 +1,68 @@
+"""Attributions as a job: pairs of one layer in, their pictures and what speaks for them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import nn
+
+from torchlurk.attribution.batches import Attributor, Context, Made, Piece
+from torchlurk.engines.description import Recipe
+from torchlurk.models.survey.receptive_field import ReceptiveField
+from torchlurk.models.taps.twins import separable, twin
+from torchlurk.records import Layer
+
+MOST_WORKERS = 8
+"""Each holds the maps of what it is at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """Attributions of units of these layers, by name, with their receptive fields. See `torchlurk.jobs.Each`.
+
+    `network` is on the device of the `context` and is left as found; `recipe` says how it was made, and how it is called. A
+    worker has a copy that shares the parameters, for reading a layer is done to module objects.
+    """
+
+    network: nn.Module
+    layers: Mapping[str, Layer]
+    fields: Mapping[str, ReceptiveField]
+    context: Context
+    recipe: Recipe
+
+    @property
+    def networks(self) -> Sequence[tuple[nn.Module, Recipe]]:
+        """See `torchlurk.engines.description.Describable`."""
+        return [(self.network, self.recipe)]
+
+    @property
+    def most_workers(self) -> int:
+        """See `torchlurk.jobs.Each`. One on a GPU, where torch may use one core alone, and where copies cannot be made."""
+        return MOST_WORKERS if self.context.device.type == "cpu" and separable(self.network) else 1
+
+    @contextmanager
+    def open(self, cores: Executor | None) -> Iterator[Callable[[Piece], Made]]:
+        """See `torchlurk.jobs.Each`."""
+        yield _Worker(self, self.network if self.most_workers == 1 else twin(self.network))
+
+    def attributor(self, layer: str, network: nn.Module, undefined: set[str]) -> Attributor:
+        """What makes the pictures of a layer with that network."""
+        return Attributor(self.context, network, self.layers[layer], self.fields[layer], undefined)
+
+
+class _Worker:
+    """Makes what is asked for with a network of its own, layer after layer."""
+
+    def __init__(self, job: Attribute, network: nn.Module) -> None:
+        self._job, self._network = job, network
+        self._layer = ""
+        self._attributor: Attributor | None = None
+
+    def __call__(self, piece: Piece) -> Made:
+        if self._attributor is None or self._layer != piece.layer:
+            self._attributor = self._job.attributor(piece.layer, self._network, set())
+            self._layer = piece.layer
+        return self._attributor(piece)
