@@ -16,6 +16,7 @@ from torchlurk.input_words import check_one_model
 from torchlurk.inputs.pictures.decoding import decode
 from torchlurk.inputs.pictures.preprocessing import display, normalize, prepare
 from torchlurk.inputs.sources.class_names import read_labels
+from torchlurk.models.loading.class_names import published_names
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import load
 from torchlurk.models.loading.placement import choose_device, place
@@ -190,7 +191,8 @@ class ModelSession:
     def _labels(self, outputs: int) -> list[str] | None:
         if self._class_names is not None:
             return read_labels(Path(self._class_names), [str(index) for index in range(outputs)])
-        return None if self.study is None else self.study.output_labels(outputs)
+        known = None if self.study is None else self.study.output_labels(outputs)
+        return known or published_names(self.name, outputs)
 
 
 def check_model(model: nn.Module, study: Reader, called: str) -> None:

@@ -272,12 +272,28 @@ class Statistics(TypedDict):
     __extra_items__: NotRequired[Column]
 
 
+class Outputs(TypedDict):
+    """What the units of a layer are called that are the network's outputs; an empty name is not known."""
+
+    of: Literal["classes", "tokens"]
+    names: list[str]
+
+
+class Output(TypedDict):
+    """What a unit is called that is an output of the network."""
+
+    of: Literal["classes", "tokens"]
+    name: str
+
+
 class Layer(TypedDict):
     """`layers/{l}.json`: columns with an entry a channel."""
 
     id: int
     name: str
     provisional: int | None
+    outputs: Outputs | None
+    """Null where its units are not the network's outputs, or nobody knows what these are called."""
     statistics: Statistics
     best_class: list[int]
     """-1 for none, as in `second_class`."""
@@ -456,6 +472,7 @@ class Unit(TypedDict):
     shape: list[int]
     dead: bool
     provisional: int | None
+    output: Output | None
     statistics: UnitStatistics
     exemplars: Exemplars
     classes: ClassValues

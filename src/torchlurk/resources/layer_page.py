@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.records import ALIKE, Layer, Ranking, step_at
 from torchlurk.resources import sheets
 from torchlurk.resources.documents import DIGITS, number
+from torchlurk.resources.outputs import named_outputs
 from torchlurk.resources.remarks import layer_marks
 from torchlurk.store import queries
 from torchlurk.store.exemplars import CONTEXT
@@ -27,8 +28,9 @@ def views(reader: Reader, layer: int) -> list[str]:
     return ["box", "whole", *kernels, *attributions, *(f"synthesis-{preset}" for preset in queries.presets(reader, layer))]
 
 
-def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
+def layer_document(reader: Reader, layers: Sequence[Layer], index: int) -> dict[str, Any]:
     """Columns with an entry a channel, and where the sprite sheets are."""
+    layer = layers[index]
     known, best = reader.statistics(layer.name).by_name(), reader.best(layer.name)
     favourites, second, scores = _favourites(reader, layer)
     fewer = sheets.missing(best)
@@ -36,6 +38,7 @@ def layer_document(reader: Reader, index: int, layer: Layer) -> dict[str, Any]:
         "id": index,
         "name": layer.name,
         "provisional": queries.provisional(reader).get(index),
+        "outputs": named_outputs(reader, layers, index),
         "statistics": {name: _column(known[name]) for name in listed(list(known))},
         "best_class": favourites,
         "second_class": second,

@@ -148,7 +148,7 @@ class StudyTree:
 
     def _layer(self, layer: str) -> Resource | None:
         one = self._scanned(int(layer))
-        return None if one is None else _json(layer_document(self.reader, int(layer), one))
+        return None if one is None else _json(layer_document(self.reader, self.layers(), int(layer)))
 
     def _unit(self, layer: str, channel: str) -> Resource | None:
         index = int(layer)

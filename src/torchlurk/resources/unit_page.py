@@ -15,6 +15,7 @@ from torchlurk.rendering.labels import top_classes
 from torchlurk.resources.cache import Remembered
 from torchlurk.resources.documents import number, unit_document
 from torchlurk.resources.layer_page import checks_of
+from torchlurk.resources.outputs import named_output
 from torchlurk.resources.relations import Standardized, most_alike, neighbours, standardized
 from torchlurk.resources.token_documents import tokens_document
 from torchlurk.store import queries
@@ -69,6 +70,7 @@ def unit_page(reader: Reader, unit: Unit, index: int, around: Surroundings) -> d
         "id": index,
         "dead": record.dead,
         "provisional": queries.provisional(reader).get(index),
+        "output": named_output(reader, around.layers, index, unit.channel),
         "exemplars": document["exemplars"] | {"quantile": _quantiles(reader, record)},
         "classes": {kind: _classes(record, classes, kind) for kind in ("max", "mean")},
         "histogram": {"edges": edges.tolist(), "counts": counts.tolist(), "zeros": int((record.sample == 0).sum())},

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Exemplar, Layer, Unit } from "../types/documents";
 import { bytes, duration, number, percent, quantity } from "./numbers";
-import { chosen, classWords, constant, exciting, isDead, outputLabels, viewName } from "./units";
+import { chosen, classWords, constant, exciting, isDead, outputLabels, unitWords, viewName } from "./units";
 
 const layer = {
   statistics: { max: [1, 5, 5, null], fraction_active: [0.5, 0.1, 0.2, 0], selectivity: [], mean: [], std: [], min: [0, 0, 0, null] },
@@ -45,6 +45,13 @@ test("numbers are short, and what is not there is a dash", () => {
   expect([percent(0.004), percent(0.5), percent(undefined)]).toEqual(["<1 %", "50 %", "–"]);
   expect([bytes(512), bytes(27_181_056), bytes(254_476_288)]).toEqual(["512 B", "27.2 MB", "254 MB"]);
   expect([duration(5), duration(600), duration(7200)]).toEqual(["5 s", "10 min", "2.0 h"]);
+});
+
+test("units that are outputs are called by their class, or by the token that may come next", () => {
+  const tokens = { outputs: { of: "tokens" as const, names: ["", "a", " ", "\n"] } };
+  expect([0, 1, 2, 3, 4].map((channel) => unitWords(tokens, channel))).toEqual(["", "‘a’", "‘␣’", "‘↵’", ""]);
+  expect(unitWords({ outputs: { of: "classes", names: ["n01440764_tench"] } }, 0)).toBe("tench");
+  expect(unitWords({ outputs: null }, 0)).toBe("");
 });
 
 test("one thing is not several", () => {

@@ -1,5 +1,6 @@
 /** Which units of a layer are shown, and in which order. */
-import type { Column, Exemplar, Layer, Study, Unit } from "../types/documents";
+import { named } from "../examples/text";
+import type { Column, Exemplar, Layer, Outputs, Study, Unit } from "../types/documents";
 
 export const SORTS = {
   index: "number",
@@ -48,6 +49,17 @@ export function exciting({ statistics: { min } }: Pick<Unit, "statistics">, exem
 /** A class's name as people read it: folders of ImageNet carry a number of WordNet before it. */
 export function classWords(name: string): string {
   return name.replace(/^n\d{8}[_-]/, "").replaceAll("_", " ");
+}
+
+/** What an output of the network is called, as people read it: a class, or the token that may come next; empty where nobody knows. */
+export function outputWords(of: Outputs["of"] | undefined, name: string | undefined): string {
+  if (of === undefined || !name) return "";
+  return of === "tokens" ? `‘${named(name)}’` : classWords(name);
+}
+
+/** The same of a unit of a layer. */
+export function unitWords(layer: Pick<Layer, "outputs"> | undefined, channel: number): string {
+  return outputWords(layer?.outputs?.of, layer?.outputs?.names[channel]);
 }
 
 /** What each of a network's outputs is called, as far as the study tells. */

@@ -248,11 +248,25 @@ export interface Statistics {
   [more: string]: Column;
 }
 
+/** What the units of a layer are called that are the network's outputs; an empty name is not known. */
+export interface Outputs {
+  of: "classes" | "tokens";
+  names: string[];
+}
+
+/** What a unit is called that is an output of the network. */
+export interface Output {
+  of: "classes" | "tokens";
+  name: string;
+}
+
 /** `layers/{l}.json`: columns with an entry a channel. */
 export interface Layer {
   id: number;
   name: string;
   provisional: number | null;
+  /** Null where its units are not the network's outputs, or nobody knows what these are called. */
+  outputs: Outputs | null;
   statistics: Statistics;
   /** -1 for none, as in `second_class`. */
   best_class: number[];
@@ -414,6 +428,7 @@ export interface Unit {
   shape: number[];
   dead: boolean;
   provisional: number | null;
+  output: Output | null;
   statistics: UnitStatistics;
   exemplars: Exemplars;
   classes: ClassValues;
