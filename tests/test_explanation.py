@@ -1,5 +1,7 @@
 """`torchlurk.explain` on the demo: the tree, its document, its drawing, and what it refuses."""
 
+# Tolerances are of float32 through a network, summed in another order; 1e-3 where differences of activations are compared.
+
 from __future__ import annotations
 
 import json

@@ -2,6 +2,8 @@
 the pass are run again.
 """
 
+# Tolerances are of float32: on a window, or several at once, torch's kernels sum in another order.
+
 from __future__ import annotations
 
 import pytest

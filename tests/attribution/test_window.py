@@ -1,5 +1,7 @@
 """On its receptive field alone a unit does what it does on the whole input, at corners and borders too."""
 
+# Tolerances are of float32: on a window, or several at once, torch's kernels sum in another order.
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,5 +1,8 @@
 """Path-filtered pictures: a root's equals its attribution, deeper nodes' the rule of cnn_treevis written out."""
 
+# Tolerances: 1e-9 and below in float64; 1e-4 to 1e-6 in float32 through several layers; 1e-3 where activations are
+# subtracted, which costs digits.
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# Tolerances are of float32 through a network, summed in another order; 1e-3 where differences of activations are compared.
 from __future__ import annotations
 
 import math

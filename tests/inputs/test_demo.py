@@ -1,5 +1,7 @@
 """The drawn world: the same picture for the same seed and number, masks that lie where the parts are, a proper source."""
 
+# Tolerances: outlines are polygons with many corners, and shares are of a few thousand random draws.
+
 from __future__ import annotations
 
 import subprocess

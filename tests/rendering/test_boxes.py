@@ -1,5 +1,7 @@
 """Boxes are cut out, outlined and enlarged at exactly the right pixels."""
 
+# Tolerances are of whole pixels.
+
 from __future__ import annotations
 
 from itertools import pairwise

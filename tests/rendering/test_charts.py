@@ -1,5 +1,7 @@
 """Bars are as long as their values say, and histograms count every value once."""
 
+# Tolerances are of whole pixels.
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Signed numbers as levels of a picture, and back."""
 
+# Tolerances are half a step of the levels in which numbers are stored.
+
 import io
 
 import numpy as np

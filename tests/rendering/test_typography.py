@@ -1,5 +1,7 @@
 """Text fits where it is put, and covers the writing of Europe without any font of the machine."""
 
+# Tolerances are of whole pixels.
+
 from __future__ import annotations
 
 import unicodedata

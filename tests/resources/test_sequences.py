@@ -1,5 +1,7 @@
 """The documents of a study of texts or series: every path leads somewhere, and each says what the study does."""
 
+# Tolerances: documents have six significant digits, steps four; pictures are JPEG, off by a few grey levels.
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,7 @@
 """The tree of resources: every path leads somewhere, every document says what the study says."""
 
+# Tolerances: documents have six significant digits, steps four; pictures are JPEG, off by a few grey levels.
+
 import io
 import json
 import shutil

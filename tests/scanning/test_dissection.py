@@ -1,5 +1,7 @@
 """Network Dissection, re-derived literally, against a second library's interpolation, and in cases with a closed form."""
 
+# Tolerances are of overlaps: maps are enlarged in float32, and of thousands of pixels a few lie at the threshold.
+
 from __future__ import annotations
 
 import hashlib

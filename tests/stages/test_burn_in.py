@@ -1,5 +1,7 @@
 """Windows over a running text: burn-in on the sides on which the layers look."""
 
+# Tolerances: 1e-5 in float32, for batches of another size; traces are stored in 255 steps of a unit's range.
+
 from __future__ import annotations
 
 import string

@@ -1,5 +1,8 @@
 """Parts of an analysis that were made apart are merged to the study that one process makes."""
 
+# Tolerances: sums of parts are added in another order, in float64 (1e-12) or kept as float32 (2e-7); traces are stored in
+# steps.
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,7 @@
 """The stage `scan`: what it tells of units that nothing tells apart."""
 
+# Tolerances: 1e-5 in float32, for batches of another size; traces are stored in 255 steps of a unit's range.
+
 from __future__ import annotations
 
 import subprocess

@@ -1,5 +1,7 @@
 """Back through a strided convolution by phases is what goes back through it otherwise."""
 
+# Tolerances are of float32 (1e-5 to 1e-7) or float64 (1e-9), where torch's kernels sum in another order.
+
 from __future__ import annotations
 
 import pytest

@@ -1,5 +1,8 @@
 """The stream: what it answers, that the newest frame wins, and that nothing grows, hangs or leaks."""
 
+# Tolerances: grey levels are rounded, and some pictures are JPEG (1 to 1.5 levels); numbers are float32 through a network
+# that is run on a batch of another size (1e-5 to 1e-4), peaks are sent in steps of half a percent.
+
 from __future__ import annotations
 
 import io
