@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +15,12 @@ from click.testing import CliRunner
 from torch import nn
 
 import torchlurk as tl
+from torchlurk.attribution import rules
 from torchlurk.attribution.methods import ByRule
 from torchlurk.cli import torchlurk_command
+from torchlurk.engines.additions import additions, take
+from torchlurk.engines.description import Description
+from torchlurk.engines.local import LocalEngine
 from torchlurk.errors import MismatchError, ModelError, OptionError
 from torchlurk.input_words import KINDS, InputKind
 from torchlurk.inputs.series.recordings import Recordings
@@ -30,7 +36,7 @@ from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 from torchlurk.synthesis.presets import LUCID
 from torchlurk.tables import METHODS, PRESETS, STREAMS
-from torchlurk.unit_statistics import STATISTICS, Statistic
+from torchlurk.unit_statistics import STATISTICS, Seen, Statistic
 from torchlurk.units import Unit
 
 PICTURES = [(torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(index)), index % 2) for index in range(12)]
@@ -311,3 +317,40 @@ def test_a_kind_of_input_has_the_options_of_the_one_that_it_is_like(tmp_path: Pa
         tl.analyze(Summing(), str(tmp_path / "d.waves"), tmp_path / "s.lurk", stages=["attribute"])
     with pytest.raises(OptionError, match=r"kind is 'wave'; nearest: waves"):
         tl.analyze(Summing(), str(tmp_path / "d.waves"), tmp_path / "s.lurk", kind="wave")
+
+
+def spread_of(seen: Seen) -> np.ndarray:
+    return seen.max - seen.min
+
+
+def gate_of(module: nn.Module, output: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
+    return module.gate(pictures)
+
+
+def test_what_is_added_is_sent_to_workers_in_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    added = [(STATISTICS, "range", Statistic("range", "max less min", spread_of)), (STREAMS, Gated, {"open": gate_of})]
+    added += [(PRESETS, "brief", replace(LUCID, name="brief")), (METHODS, "plain", ByRule(rules.gradient))]
+    with monkeypatch.context() as adding:
+        for table, name, entry in added:
+            adding.setitem(table, name, entry)
+        sent = pickle.dumps(additions())
+    assert additions() == {}
+    for table, name, entry in added:
+        monkeypatch.setitem(table, name, entry)  # so that all is as it was afterwards
+        del table[name]
+    take(pickle.loads(sent))
+    assert STATISTICS["range"].value is spread_of
+    assert STREAMS[Gated] == {"open": gate_of}
+    assert PRESETS["brief"].name == "brief"
+    assert METHODS["plain"] == ByRule(rules.gradient)
+
+
+@pytest.mark.usefixtures("_statistics")
+def test_what_cannot_be_sent_is_named(tmp_path: Path) -> None:
+    class Describing(LocalEngine):
+        def fold(self, job: Any, *given: Any) -> Any:
+            Description.of(job)
+            raise AssertionError("a lambda was sent")
+
+    with pytest.raises(OptionError, match=r"what the program has added cannot be sent .*STATISTICS\.range"):
+        tl.analyze(network(), PICTURES, tmp_path / "s.lurk", engine=Describing(), **READING)

@@ -62,14 +62,15 @@ def test_keywords_of_analyze_reach_their_options(monkeypatch, tmp_path):
 def test_keywords_of_analyze_are_taken_as_python_writes_them(monkeypatch, tmp_path):
     reached = []
     monkeypatch.setattr("torchlurk.analysis.analyze_model", lambda *given, **others: reached.append((given, others)))
-    lists = {"mean": [0.5, 0.5], "std": (1.0, 1.0), "crop": [4, 5], "layers": "conv*", "methods": ["lrp"], "classes": tmp_path}
+    numbers = {"mean": [0.5, 0.5], "std": (1.0, 1.0), "crop": [4, 5]}
+    words = {"layers": "conv*", "methods": "lrp, guided", "stages": "scan,attribute", "classes": tmp_path, "class_names": ["a"]}
     with pytest.raises(StudyError):
-        torchlurk.analyze("demo", "a.txt", tmp_path / "s.lurk", stages="scan", class_names=["a"], **lists)
+        torchlurk.analyze("demo", "a.txt", tmp_path / "s.lurk", **numbers, **words)
     ((given, others),) = reached
     settings = given[5]
     assert (settings.inputs.mean, settings.inputs.crop, settings.inputs.classes) == ((0.5, 0.5), (4, 5), str(tmp_path))
-    assert (settings.scan.layers, settings.attribute.methods) == (("conv*",), ("lrp",))
-    assert (given[4], others["class_names"]) == (("scan",), ["a"])
+    assert (settings.scan.layers, settings.attribute.methods) == (("conv*",), ("lrp", "guided"))
+    assert (given[4], others["class_names"]) == (["scan", "attribute"], ["a"])
 
 
 def test_a_keyword_that_is_no_option_is_refused_with_the_nearest(tmp_path):

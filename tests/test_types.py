@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import jaxtyping
@@ -13,9 +13,9 @@ COMPILED = {"compiled", "inlined"}
 """What Numba compiles has registers and addresses as values, for which Python has no types."""
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
-    for path in SOURCES:
-        yield path.as_posix(), ast.parse(path.read_text("utf-8"))
+@cache
+def trees() -> list[tuple[str, ast.Module]]:
+    return [(path.as_posix(), ast.parse(path.read_text("utf-8"))) for path in SOURCES]
 
 
 def test_axes_are_named_in_strings_and_so_are_checked() -> None:

@@ -222,15 +222,16 @@ class ComputeOptions:
 
 
 def fitting(options: type, name: str, value: Any) -> Any:
-    """The value of an option as its field has it: a list or array becomes a tuple, a path text, and one word a tuple of words
-    (as on the command line) where the option takes several.
+    """The value of an option as its field has it: a list or array becomes a tuple, a path text, and a word, or several
+    with commas where the command line takes them so, a tuple of words.
     """
     kinds = _alternatives(typing.get_type_hints(options)[name])
     several = any(kind is tuple or get_origin(kind) is tuple for kind in kinds)
     if isinstance(value, PurePath) and str in kinds:
         return str(value)
     if tuple[str, ...] in kinds and isinstance(value, str):
-        return (value,)
+        commas = next(one for one in fields(options) if one.name == name).metadata["commas"]
+        return tuple(word.strip() for word in value.split(",")) if commas else (value,)
     return tuple(value) if several and isinstance(value, Iterable) and not isinstance(value, str) else value
 
 

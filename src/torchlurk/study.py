@@ -337,7 +337,7 @@ def analyze(
         data,
         Path(out),
         weights,
-        (stages,) if isinstance(stages, str) else stages or USUAL_STAGES,
+        stages.split(",") if isinstance(stages, str) else stages or USUAL_STAGES,
         Settings.of(files),
         progress or Silence(),
         class_names=None if "class_names" in files else names,

@@ -1,4 +1,5 @@
-"""What a worker in another process needs to know of a job: its networks by how they are made, all else by value.
+"""What a worker in another process needs to know of a job: its networks by how they are made, all else by value, and what the
+program has added to tables.
 
 A network that was given as MODEL is described by its text, and loaded anew where the worker runs; one that is an object of a
 program is pickled, as is the data: a source is a list of paths, or the program's own data set. A description is made and
@@ -19,6 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from torchlurk.engines.additions import additions, take
 from torchlurk.errors import MismatchError, OptionError
 from torchlurk.jobs import Silence
 from torchlurk.models.loading.identity import fingerprint
@@ -96,6 +98,7 @@ class _Ingredients:
 class Description:
     """A job as bytes, which this run pickled."""
 
+    additions: bytes
     networks: bytes
     job: bytes
 
@@ -118,12 +121,14 @@ class Description:
         known = {id(network): (NETWORK, number) for number, (network, _) in enumerate(job.networks)}
         if (progress := getattr(job, "progress", None)) is not None:
             known[id(progress)] = (PROGRESS, 0)
-        return cls(packed, _pickled(job, known, pickler, "the data", "define what it is made of in a module"))
+        added = _pickled(additions(), {}, pickler, "what the program has added", "define it in a module")
+        return cls(added, packed, _pickled(job, known, pickler, "the data", "define what it is made of in a module"))
 
     @contextmanager
     def opened(self) -> Iterator[Any]:
         """The job, as it is in another process; its networks are made for it. Raises `MismatchError` for another model."""
         loaded: dict[Named, nn.Module] = {}
+        take(pickle.loads(self.additions))
         with ExitStack() as stack:
             networks = []
             for one in pickle.loads(self.networks):

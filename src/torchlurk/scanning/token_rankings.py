@@ -26,7 +26,7 @@ def rank_tokens(
     ]
 
 
-def _lowest(values: Float[np.ndarray, "unit token"], most: int) -> list[Int64[np.ndarray, _]]:
+def _lowest(values: Float[np.ndarray, "unit token"], most: int) -> list[Int64[np.ndarray, " _"]]:
     """The places of the lowest values of each row, lowest first, without NaN."""
     most = min(most, values.shape[1])
     if not most:

@@ -176,6 +176,14 @@ def test_a_folder_that_cannot_be_read_is_refused(folder, monkeypatch):
         ImageFolder(Path("data"), PLAIN)
 
 
+def test_a_folder_below_one_that_cannot_be_read_is_refused(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    folder.parent.chmod(0o755)
+    folder.chmod(0)
+    with ordinary_user(), pytest.raises(DataError, match="cannot read data/dog: Permission denied"):
+        ImageFolder(Path("data/dog"), PLAIN)
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

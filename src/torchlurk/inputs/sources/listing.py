@@ -94,8 +94,18 @@ def walk(root: Path, listing: Listing) -> Iterator[tuple[os.DirEntry[str], str]]
                     listing.folders.append(path)
 
 
+def is_folder(path: Path) -> bool:
+    """Whether the path is a folder's; raises `DataError` where that may not be known."""
+    try:
+        return path.is_dir()
+    except PermissionError as error:
+        raise DataError(
+            f"cannot read {path}: {error.strerror}", "check its permissions and those of the folders above it"
+        ) from error
+
+
 def _check_folder(root: Path) -> None:
-    if root.is_dir():
+    if is_folder(root):
         return
     if root.exists():
         raise DataError(f"{root} is a file, not a folder", "DATA is the folder that holds the images, or demo")

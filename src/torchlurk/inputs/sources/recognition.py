@@ -11,7 +11,7 @@ from torchlurk.errors import DataError, OptionError, nearest
 from torchlurk.input_records import KindName
 from torchlurk.inputs.series.source import SERIES_SUFFIXES, TABLE
 from torchlurk.inputs.sources.file_lists import is_list, read_list
-from torchlurk.inputs.sources.listing import IMAGE_SUFFIXES, Listing, is_image, walk
+from torchlurk.inputs.sources.listing import IMAGE_SUFFIXES, Listing, is_folder, is_image, walk
 from torchlurk.inputs.text.source import ROWS, TEXT_SUFFIXES
 from torchlurk.options import InputOptions
 
@@ -41,7 +41,7 @@ def recognized(data: Path, wanted: KindName | None) -> KindName:
 
     Raises `DataError` where files of several kinds are there, `OptionError` where `wanted` is not what is there.
     """
-    if data.is_dir():
+    if is_folder(data):
         return wanted or _kind_of_folder(data)
     file, _, array = str(data).partition(".npz:")
     told = kind_of_name(f"{file}.npz" if array else data.name)
