@@ -41,7 +41,7 @@ def test_a_unit_is_named_starred_and_noted_and_shown_so(study):
     assert told.pop("written")
     assert told == {"name": "wheels", "text": "also rims\n\nand plates", "starred": True}
     assert json.loads(call("show", study, "block1:4", "--json"))["remark"] is None
-    assert "1 remarks" in call("check", study)
+    assert "1 noted units" in call("check", study)
 
 
 def test_without_options_notes_are_shown(study):

@@ -58,6 +58,18 @@ def test_progress_is_told_with_what_is_left(watch, copy):
         assert events[-1]["finished"] is None
 
 
+def test_what_is_written_to_a_study_that_is_served_through_a_link_is_told(copy, tmp_path):
+    link = tmp_path / "elsewhere" / "link.lurk"
+    link.parent.mkdir()
+    link.symlink_to(copy)
+    with Reader(link) as reader, Writer(copy) as writer:
+        reopened(writer)
+        watch = Watch(StudyTree(reader, "link"))
+        watch.look()
+        writer.count("scan", StageCount(10, 60))
+        assert [told["done"] for _, told in watch.look()] == [10]
+
+
 def test_a_layer_whose_results_are_others_is_named(watch, copy):
     watch.look()
     with sqlite3.connect(copy) as db:

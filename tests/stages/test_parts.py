@@ -21,6 +21,7 @@ from torchlurk.errors import MismatchError, OptionError, StudyError
 from torchlurk.jobs import Share
 from torchlurk.stages.shares import units_of
 from torchlurk.store.checking import check
+from torchlurk.store.remarks import Change, write_remarks
 from torchlurk.study import Study
 from torchlurk.units import Unit
 
@@ -87,6 +88,14 @@ def test_the_merged_study_is_that_of_one_process(folder, parts, tmp_path, same_s
         assert merged.runs["scan"].finished
     assert check(tmp_path / "merged.lurk").problems == ()
     assert os.listdir(tmp_path) == ["merged.lurk"]
+
+
+def test_merging_takes_no_notes_of_people_from_parts(parts, tmp_path):
+    noted = [Path(shutil.copy(one, tmp_path)) for one in parts]
+    for one in noted:
+        write_remarks(one, {Unit("0", 0): Change(name="wheels")})
+    with tl.merge(noted, out=tmp_path / "merged.lurk") as merged:
+        assert merged.remarks == {}
 
 
 def test_a_part_that_was_interrupted_goes_on_to_the_same_study(folder, parts, tmp_path, interrupted, monkeypatch, same_scan):

@@ -324,7 +324,7 @@ def _counts(db: sqlite3.Connection, problems: list[str]) -> Mapping[str, int]:
         "exemplars without picture": f"SELECT count(DISTINCT example) FROM exemplar WHERE example NOT IN ({stored})",
         "skipped": "SELECT count(*) FROM skip",
         "notes": "SELECT count(*) FROM note",
-        **({"remarks": "SELECT count(*) FROM remark"} if sequences else {}),
+        **({"noted units": "SELECT count(*) FROM remark"} if sequences else {}),
     }
     counts: dict[str, int] = {}
 

@@ -26,7 +26,8 @@ AT_ONCE = 500
 def state(path: Path) -> tuple[tuple[int, int], ...]:
     """Something that differs whenever the study has been written to."""
     found = []
-    for name in (path, path.with_name(path.name + "-wal")):
+    home = path.resolve()  # the log lies beside the file itself, not beside a link to it
+    for name in (home, home.with_name(home.name + "-wal")):
         try:
             status = name.stat()
             found.append((status.st_mtime_ns, status.st_size))
