@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 import torchlurk as tl
 from torchlurk.errors import ModelError
+from torchlurk.resources.tree import Resource
 
 TOKENS, CHANNELS, TOP = 20, 4, 3
 LENGTHS = [5, 9, 7, 9, 4, 7, 5, 9, 12, 3]
@@ -254,7 +255,9 @@ def published(tmp_path_factory):
         ("classes", "bert.encoder.layer.1.output.dense", "all"),
     ],
 )
-def test_a_model_of_transformers_reads_text_with_its_own_tokenizer(name, layer, reach, published, tmp_path):
+def test_a_model_of_transformers_reads_text_with_its_own_tokenizer(name, layer, reach, published, tmp_path, monkeypatch):
+    app = {"index.html": Resource("text/html; charset=utf-8", b"app")}  # also where it is not built
+    monkeypatch.setattr("torchlurk.export.app_files", lambda: app)
     folder, nets = published
     lines = ["abcab", "hello", "qrstdefa", "ccba", "abcdefghijklmnop"]
     (tmp_path / "t.txt").write_text("\n".join(lines) + "\n")
@@ -267,6 +270,8 @@ def test_a_model_of_transformers_reads_text_with_its_own_tokenizer(name, layer, 
     with tl.analyze(f"hf:{folder / name}", str(tmp_path / "t.txt"), tmp_path / "s.lurk", lines=True, top=TOP) as study:
         compared(study, layer, values, reach, classes=False)
         assert study.reader.inputs().window == 16
+        assert study.unit(f"{layer}:0").picture().width > 0
+        assert study.export(tmp_path / "site") > len(lines)
 
 
 class Tokenized(Dataset[Any]):
