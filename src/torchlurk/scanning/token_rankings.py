@@ -39,5 +39,5 @@ def _lowest(values: Float[np.ndarray, "unit token"], most: int) -> list[Int64[np
     return found
 
 
-def _named(row: Float[np.ndarray, " token"], ids: Int64[np.ndarray, " token"], places: Int64[np.ndarray, _]) -> RankedTokens:
+def _named(row: Float[np.ndarray, " token"], ids: Int64[np.ndarray, " token"], places: Int64[np.ndarray, " _"]) -> RankedTokens:
     return RankedTokens(tuple(ids[places].tolist()), tuple(row[places].tolist()))
