@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,13 +12,15 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from torchlurk.attribution.methods import method as method_named
+from torchlurk.attribution.steps import TextReadout, of_tokens
 from torchlurk.errors import OptionError, UnitError
-from torchlurk.input_words import AVAILABLE
 from torchlurk.models.loading.identity import unwrap
-from torchlurk.models.survey.axes import TENSORS
+from torchlurk.models.survey.axes import TENSORS, Axes
+from torchlurk.models.survey.input_axes import axes_of
 from torchlurk.models.survey.layers import survey
+from torchlurk.models.taps.arguments import Arguments, called_with
 from torchlurk.models.taps.readout import Readout
-from torchlurk.records import Layer, Tap
+from torchlurk.records import InputAxes, Layer, Tap
 from torchlurk.units import Unit
 
 
@@ -30,31 +33,80 @@ def attribute(
     position: tuple[int, ...] | None = None,
     reduce: Literal["max", "mean"] = "max",
     tap: Tap = "activation",
+    input_axes: InputAxes | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> Float[Tensor, "batch ..."]:
     """What in each input excited the unit, at its strongest position there, at `position`, or in its mean over positions.
 
-    `inputs` are as the model takes them, on its device. `unit` is written `layer:channel`; `tap` says whether it is read
-    after the nonlinearity that follows its layer. Of `gradient`, `deconv` and the guided ones, a number is activation
-    per unit of input; of `input_x_gradient` and `lrp`, activation. The model is left as found, also after an error.
-    Raises `UnitError` for a unit or position that is not there, `OptionError` for a method or token ids,
-    `MissingExtraError` for one of Captum's without it, `ModelError` where the model fails or the method is not defined for
-    it.
+    Pictures are as the model takes them, on its device. Texts are token ids (batch, time), series floats
+    (batch, time, channel), batch first whatever order the model has its axes in: `input_axes` is that order, where a trial
+    run cannot tell it. `constants` are arguments of the model's forward that are the same for every example. `unit` is
+    written `layer:channel`; `tap` says whether it is read after the nonlinearity that follows its layer.
+
+    The result is shaped like the inputs. Of `gradient`, `deconv` and the guided ones, a number is activation per unit of
+    input; of `input_x_gradient` and `lrp`, activation. A token has one number: the sum over its embedding, of gradients the
+    length. Methods that compare with an input that says nothing take zeros, of texts the token 0. The model is left as
+    found, also after an error. Raises `UnitError` for a unit or position that is not there, `OptionError` for a method or
+    inputs that are neither, `MissingExtraError` for one of Captum's without it, `ModelError` where the model fails or the
+    method is not defined for it.
     """
-    if not inputs.is_floating_point():
-        raise OptionError(f"attribution is for inputs of floats; these are {inputs.dtype}, as token ids are", AVAILABLE)
+    text = _is_text(inputs)
     module = unwrap(model)
-    way = method_named(method)
+    method_named(method)
     wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
-    layer = survey(module, inputs, tap, TENSORS).layer(wanted.layer)
-    _check_channel(layer, wanted.channel)
-    readout = Readout(module, layer)
+    axes, called = TENSORS, Arguments(constants=constants or {})
+    if text or inputs.dim() == SERIES_AXES:
+        axes = Axes.of("bt" if text else "btc")
+        called = Arguments.of(module, input_axes or axes_of(module, inputs[:1], constants or {}), constants or {})
+    with called_with(module, called):
+        layer = survey(module, inputs, tap, axes).layer(wanted.layer)
+        _check_channel(layer, wanted.channel)
+        readout, given = _readout(module, layer, inputs, text)
+        return _of_unit(readout, given, wanted.channel, method, position, reduce, text)
+
+
+SERIES_AXES = 3
+"""Batch, time and channel."""
+
+
+def _is_text(inputs: Tensor) -> bool:
+    if not inputs.is_floating_point() and inputs.dim() != TEXT_AXES:
+        raise OptionError(
+            f"inputs are {inputs.dtype} with {inputs.dim()} axes",
+            "give token ids (batch, time), or pictures or series of floats",
+        )
+    return not inputs.is_floating_point()
+
+
+TEXT_AXES = 2
+"""Batch and time."""
+
+
+def _readout(module: nn.Module, layer: Layer, inputs: Tensor, text: bool) -> tuple[Readout, Tensor]:
+    """The readout of a layer and what it is given."""
+    if text:
+        readout = TextReadout(module, layer, inputs)
+        return readout, readout.embedded
+    return Readout(module, layer), inputs
+
+
+def _of_unit(
+    readout: Readout,
+    inputs: Tensor,
+    channel: int,
+    method: str,
+    position: tuple[int, ...] | None,
+    reduce: Literal["max", "mean"],
+    text: bool,
+) -> Tensor:
     with readout.ready():
-        channels = torch.full((len(inputs),), wanted.channel, device=inputs.device)
+        channels = torch.full((len(inputs),), channel, device=inputs.device)
         if position is not None:
-            positions: Tensor | None = torch.full_like(channels, _flat(layer, position, reduce))
+            positions: Tensor | None = torch.full_like(channels, _flat(readout.layer, position, reduce))
         else:
             positions = readout.strongest(inputs, channels) if reduce == "max" else None
-        return way(readout, inputs, channels, positions)[0]
+        found = method_named(method)(readout, inputs, channels, positions)[0]
+        return of_tokens(method, found) if text else found
 
 
 def attribute_pairs(

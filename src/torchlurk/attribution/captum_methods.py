@@ -18,7 +18,6 @@ from torchlurk.errors import MissingExtraError, ModelError, OptionError, nearest
 from torchlurk.models.taps.arguments import of_rows
 from torchlurk.models.taps.readout import Readout, UnreachedError
 from torchlurk.models.taps.tensors import output_tensor
-from torchlurk.records import Layer
 
 OF_HIDDEN_LAYERS = ("LayerAttribution", "NeuronAttribution", "DataLoaderAttribution")
 """Captum's kinds of methods that do not attribute a function to its input."""
@@ -60,7 +59,10 @@ class CaptumMethod:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"captum\.")  # that it sets hooks, which it also removes
             try:
-                found = self.kind(readout).attribute(inputs.detach().clone(), additional_forward_args=given)
+                method = self.kind(readout)
+                found = method.attribute(
+                    inputs.detach().clone(), additional_forward_args=given, **_baseline(method, readout, inputs)
+                )
             except ModelError:
                 raise
             except Exception as error:
@@ -72,15 +74,21 @@ class CaptumMethod:
         return found.detach(), activations
 
 
+def _baseline(method: Any, readout: Readout, inputs: Tensor) -> dict[str, Tensor]:
+    """What a method compares with, where it takes that and an input is known that says nothing; else Captum's own: zeros."""
+    neutral = readout.neutral(inputs) if "baselines" in inspect.signature(method.attribute).parameters else None
+    return {} if neutral is None else {"baselines": neutral}
+
+
 class _Pinned(Readout):
     """Reads the units from the n-th call of a module, whatever that call was given.
 
     Captum's hooks hand modules copies of their inputs, through which a layer's output cannot be followed.
     """
 
-    def __init__(self, module: nn.Module, layer: Layer, number: int) -> None:
-        super().__init__(module, layer)
-        self.number = number
+    def __init__(self, readout: Readout, number: int) -> None:
+        super().__init__(readout.module, readout.layer)
+        self._readout, self.number, self.averaged = readout, number, readout.averaged
 
     @classmethod
     def at(cls, readout: Readout, inputs: Float[Tensor, "pair ..."]) -> Readout:
@@ -94,7 +102,13 @@ class _Pinned(Readout):
             readout.activation(inputs)
         finally:
             handle.remove()
-        return cls(readout.module, readout.layer, len(calls))
+        return cls(readout, len(calls))
+
+    def neutral(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."] | None:
+        return self._readout.neutral(inputs)
+
+    def run(self, inputs: Tensor) -> None:
+        self._readout.run(inputs)
 
     def activation(self, inputs: Float[Tensor, "batch ..."]) -> Tensor:
         calls: list[Tensor] = []

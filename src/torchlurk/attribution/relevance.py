@@ -3,8 +3,8 @@
 EpsilonPlus: the epsilon rule on dense layers and on whatever else is linear, z⁺ on convolutions (Bach et al. 2015,
 doi 10.1371/journal.pone.0130140, eq. 58; Montavon et al. 2019, doi 10.1007/978-3-030-28954-6_10, table 1). A batch
 normalization is folded into the convolution or dense layer that it directly follows. Rectifications hand relevance
-on as it is, max pooling to the winner, sums in proportion to their terms. For anything else (attention, gates, layer
-normalization) it is not defined, and refused.
+on as it is, max pooling to the winner, sums in proportion to their terms. Recurrent modules have rules of their own
+(`recurrent_relevance`). For anything else (attention, other gates, layer normalization) it is not defined, and refused.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from torchlurk.attribution import recurrent_relevance as recurrent
 from torchlurk.errors import ModelError
 from torchlurk.models.survey.channel_axis import COPIES, REARRANGEMENTS
 from torchlurk.models.taps.backward_rules import Rules
 from torchlurk.models.taps.nonlinearities import Function, operand, operation_name
 from torchlurk.models.taps.normalizations import factors
 from torchlurk.models.taps.readout import Readout
+from torchlurk.models.taps.recurrent import unrolled_streams
 from torchlurk.models.taps.tensors import tensors_in
 
 EPSILON = 1e-6
@@ -37,6 +39,7 @@ AVERAGES |= {"adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"
 SUMS = frozenset({"add"})
 SCALINGS = frozenset({"mul", "multiply", "div", "divide", "truediv"})
 BY_GRADIENT = REARRANGEMENTS | COPIES | {"cat", "concat", "concatenate", "stack", "pad", "gather"}
+BY_GRADIENT |= {"pack_padded_sequence", "pad_packed_sequence"}
 BY_GRADIENT |= {f"{kind}max_pool{rank}d" for kind in ("", "adaptive_") for rank in (1, 2, 3)}
 BY_GRADIENT |= {f"{kind}max_pool{rank}d_with_indices" for kind in ("", "adaptive_") for rank in (1, 2, 3)}
 """Operations that only move values: the gradient moves relevance back the same way, and adds what was copied."""
@@ -177,6 +180,12 @@ class Propagation(Rules):
         name = operation_name(func)
         if name in BY_GRADIENT:
             return func(*args, **kwargs)
+        if func is unrolled_streams:
+            return recurrent.streams_of_relevance(*args, **kwargs)
+        if name in recurrent.MODES:
+            return recurrent.module_of_relevance(recurrent.MODES[name], args)
+        if name in recurrent.CELLS:
+            return recurrent.cell_of_relevance(recurrent.CELLS[name], args)
         if name in CONVOLUTIONS or name == "linear":
             return self._weighted(func, args, kwargs, given)
         if name in AVERAGES:

@@ -14,7 +14,7 @@ from torchlurk.errors import ModelError
 from torchlurk.models.taps.arguments import of_rows
 from torchlurk.models.taps.as_found import differentiable
 from torchlurk.models.taps.backward_rules import Rule, exempt
-from torchlurk.models.taps.reading import maps, reading
+from torchlurk.models.taps.reading import maps, reading, rows_of
 from torchlurk.records import Layer
 
 
@@ -31,16 +31,22 @@ class Readout(nn.Module):
     What follows the layer does not run. Open `ready` around its use.
     """
 
-    def __init__(self, module: nn.Module, layer: Layer) -> None:
+    def __init__(self, module: nn.Module, layer: Layer, averaged: tuple[int, int] | None = None) -> None:
+        """`averaged` are the positions that count in a mean over positions, half-open; all of them for None."""
         super().__init__()
         self.module = module
         self.layer = layer
+        self.averaged = slice(*averaged) if averaged is not None else slice(None)
         self._together = layer.together
         """Whether the layer sees all inputs of a pass at once, as far as known."""
 
     def ready(self) -> AbstractContextManager[None]:
         """See `models.taps.differentiable`."""
         return differentiable(self.module)
+
+    def neutral(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."] | None:
+        """Inputs of the same shape that say nothing; None where they are not known."""
+        return None
 
     def maps(
         self, inputs: Float[Tensor, "batch ..."], rule_at_unit: Callable[[Tensor], Rule] | None = None
@@ -54,7 +60,8 @@ class Readout(nn.Module):
         if len(inputs) > 1 and not self._together:
             return self._one_by_one(inputs, rule_at_unit)
         activation = self.activation(inputs)
-        if len(inputs) > 1 and len(activation) < len(inputs):
+        found = rows_of(self.layer, activation, len(inputs))
+        if len(inputs) > 1 and found is not None and found < len(inputs):
             self._together = False
             return self._one_by_one(inputs, rule_at_unit)
         if rule_at_unit is not None:
@@ -78,7 +85,7 @@ class Readout(nn.Module):
 
     def arranged(self, activation: Shaped[Tensor, ...], count: int) -> Float[Tensor, "batch channel position"]:
         """What `activation` gave for so many inputs, as `maps` has it."""
-        found = maps(self.layer, activation)
+        found = maps(self.layer, activation, count)
         if found.shape[:2] != (count, self.layer.channels):
             raise ModelError(
                 f"layer '{self.layer.name}' returned {tuple(found.shape)} for {count} inputs",
@@ -110,7 +117,7 @@ class Readout(nn.Module):
         if rows is None:
             rows = torch.arange(len(inputs), device=channels.device)
         own = self.maps(inputs, None if rule_at_unit is None else lambda _: rule_at_unit)[rows, channels]
-        return own.mean(1) if positions is None else own.gather(1, positions[:, None])[:, 0]
+        return own[:, self.averaged].mean(1) if positions is None else own.gather(1, positions[:, None])[:, 0]
 
     def strongest(self, inputs: Float[Tensor, "batch ..."], channels: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """Where each unit is strongest, the first of equals, without gradients."""

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import _VF, Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.overrides import handle_torch_function, has_torch_function
 
 from torchlurk.errors import ModelError
 
@@ -67,13 +68,14 @@ def width_of(module: nn.Module, stream: str) -> int:
 
 
 class Weights(NamedTuple):
-    """Those of one layer and direction; no biases and no projection where the module has none."""
+    """Those of one layer and direction; no biases and no projection where the module has none. `all` are in torch's order."""
 
     input: Float[Tensor, "gates feature"]
     state: Float[Tensor, "gates unit"]
     input_bias: Float[Tensor, " gates"] | None
     state_bias: Float[Tensor, " gates"] | None
     all: tuple[Tensor, ...]
+    projection: Float[Tensor, "state unit"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,15 @@ class Steps:
 
 
 def unrolled_streams(mode: str, weights: Weights, steps: Steps, wanted: Collection[str]) -> dict[str, Tensor]:
-    """The cells and gates among `wanted` at every step, time first, from the inputs and the states."""
-    found: dict[str, Tensor] = {}
+    """The cells and gates among `wanted` at every step, time first, from the inputs and the states.
+
+    A function mode of torch sees it as one operation.
+    """
+    given_tensors = (steps.inputs, steps.states)
+    if has_torch_function(given_tensors):
+        found: dict[str, Tensor] = handle_torch_function(unrolled_streams, given_tensors, mode, weights, steps, wanted)
+        return found
+    found = {}
     if not set(wanted) - {STATE}:
         return found
     hidden, cell = steps.before
@@ -225,7 +234,7 @@ class Unrolled:
         inputs = _reversed(given) if reverse else given
         output, *final = self._kernel(inputs, weights, before)
         if wanted := self.wanted.get(part, ()):
-            steps = _padded(inputs), _padded(inputs._replace(data=output))
+            steps = padded(inputs), padded(inputs._replace(data=output))
             told = unrolled_streams(self.mode, weights, Steps(*steps, before), wanted) | {STATE: steps[1]}
             for stream in wanted:
                 values = told[stream]
@@ -254,7 +263,7 @@ class Unrolled:
         each = (4 if module.bias else 2) + bool(module.proj_size)
         flat: tuple[Any, ...] = tuple(module._flat_weights[place * each : (place + 1) * each])
         biases = (flat[2], flat[3]) if module.bias else (None, None)
-        return Weights(flat[0], flat[1], biases[0], biases[1], flat)
+        return Weights(flat[0], flat[1], biases[0], biases[1], flat, flat[-1] if module.proj_size else None)
 
     def _kernel(self, given: Laid, weights: Weights, before: tuple[Tensor, Tensor | None]) -> tuple[Tensor, ...]:
         """Output, last state and, of an LSTM, last cell, by torch's own kernel for one layer and direction."""
@@ -271,35 +280,37 @@ def _reversed(given: Laid) -> Laid:
     """Each example's steps from its last to its first."""
     if given.sizes is None:
         return given._replace(data=given.data.flip(0))
-    return given._replace(data=_packed_again(_turned(_padded(given), _lengths(given.sizes)), given.sizes))
+    return given._replace(data=packed_again(turned(padded(given), lengths_of(given.sizes)), given.sizes))
 
 
 def _reversed_padded(values: Tensor, sizes: Tensor | None) -> Tensor:
     if sizes is None:
         return values.flip(0)
-    return _turned(values, _lengths(sizes))
+    return turned(values, lengths_of(sizes))
 
 
-def _turned(padded: Float[Tensor, "time batch unit"], lengths: Int64[Tensor, " batch"]) -> Tensor:
+def turned(steps: Float[Tensor, "time batch unit"], lengths: Int64[Tensor, " batch"]) -> Tensor:
     """Each example's own steps in reverse; what lies beyond its length stays."""
-    step = torch.arange(len(padded), device=padded.device)[:, None]
-    ends = lengths.to(padded.device)[None]
+    step = torch.arange(len(steps), device=steps.device)[:, None]
+    ends = lengths.to(steps.device)[None]
     places = torch.where(step < ends, ends - 1 - step, step)
-    return padded.gather(0, places[..., None].expand_as(padded))
+    return steps.gather(0, places[..., None].expand_as(steps))
 
 
-def _padded(given: Laid) -> Tensor:
+def padded(given: Laid) -> Tensor:
     """Time first, with zeros where an example has no step."""
     if given.sizes is None:
         return given.data
     return pad_packed_sequence(PackedSequence(given.data, given.sizes))[0]
 
 
-def _packed_again(padded: Tensor, sizes: Tensor) -> Tensor:
-    return torch.cat([padded[step, : int(size)] for step, size in enumerate(sizes)])
+def packed_again(steps: Float[Tensor, "time batch unit"], sizes: Int64[Tensor, " time"]) -> Tensor:
+    """Padded steps as the kernels take packed ones."""
+    return torch.cat([steps[step, : int(size)] for step, size in enumerate(sizes)])
 
 
-def _lengths(sizes: Tensor) -> Int64[Tensor, " batch"]:
+def lengths_of(sizes: Int64[Tensor, " time"]) -> Int64[Tensor, " batch"]:
+    """The steps of each example, longest first."""
     return (sizes[:, None] > torch.arange(int(sizes[0]))[None]).sum(0)
 
 
