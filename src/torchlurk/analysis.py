@@ -17,7 +17,7 @@ import torchlurk
 from torchlurk.engines.description import Named
 from torchlurk.engines.naming import engine_of
 from torchlurk.errors import MismatchError, StorageError, StudyError
-from torchlurk.input_words import added_kind
+from torchlurk.input_words import KINDS, added_kind
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.datasets import open_dataset
@@ -49,7 +49,7 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
     Raises `MismatchError` when the study was made with other weights, data or settings, before anything is computed.
     """
     check_stages(tuple(stages), task.source.kind.name)
-    task = with_burn_in(task)
+    task = _with_usual_methods(with_burn_in(task))
     wanted: list[Stage] = [declared.make(task) for name, declared in STAGES.items() if name in stages]
     check_share(task, [stage.name for stage in wanted])
     runs = {stage.name: _new_run(task, stage) for stage in wanted}
@@ -70,6 +70,13 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
         finish_share(task)
     if not written and left_open(task.out):
         _fold_in(task)
+
+
+def _with_usual_methods(task: Task) -> Task:
+    """The task with the methods of attribution that are usual for its kind of input, where none are named."""
+    attribute = task.settings.attribute
+    methods = attribute.methods or KINDS[task.source.kind.name].methods
+    return replace(task, settings=replace(task.settings, attribute=replace(attribute, methods=methods)))
 
 
 def _fold_in(task: Task) -> None:

@@ -16,26 +16,29 @@ class InputKind:
     """`like` is how its examples are stored, drawn and spoken of, and whose options and stages it has.
 
     `opens` makes a source (`torchlurk.inputs.source.Source`) of a path and the options of inputs, and `recognizes` says
-    whether a path is of this kind; the package's own kinds have neither. `attributed` is what an attribution explains, ''
-    where there are none; `one_model` says whether a model can be asked about single inputs beside its study (explain,
-    serve --model).
+    whether a path is of this kind; the package's own kinds have neither. `attributed` is what an attribution explains, and
+    `methods` are those that do it by default; `one_model` says whether a model can be asked about single inputs beside its
+    study (explain, serve --model).
     """
 
     like: KindName
     opens: Callable[[Path, Any], Any] | None = None
     recognizes: Callable[[Path], bool] = lambda path: False
     attributed: str = ""
+    methods: tuple[str, ...] = ()
     one_model: bool = False
 
 
+ON_STEPS = ("gradient", "input_x_gradient", "lrp")
+
 KINDS: dict[str, InputKind] = {
-    "pictures": InputKind("pictures", attributed="the images", one_model=True),
-    "text": InputKind("text"),
-    "series": InputKind("series"),
+    "pictures": InputKind("pictures", attributed="the images", methods=("deconv", "guided", "gradient"), one_model=True),
+    "text": InputKind("text", attributed="the texts", methods=ON_STEPS),
+    "series": InputKind("series", attributed="the series", methods=ON_STEPS),
 }
 """All kinds; a program may add to them: `KINDS["waves"] = InputKind("series", open_waves, is_wave)`."""
 
-AVAILABLE = "available for text and series: the scan, and show, serve and export of its study"
+AVAILABLE = "available for text and series: the stages scan and attribute, and show, serve and export of their study"
 
 
 def check_one_model(what: str, study: str, kind: KindName) -> None:

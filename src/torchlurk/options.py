@@ -150,8 +150,9 @@ class AttributeOptions:
     """Which attributions to compute. More can be added later; existing ones stay."""
 
     methods: tuple[str, ...] = option(
-        ("deconv", "guided", "gradient"),
-        "Attribution methods, comma-separated: {names} or captum:NAME.",
+        (),
+        "Attribution methods, comma-separated: {names} or captum:NAME; by default deconv,guided,gradient for pictures,"
+        " gradient,input_x_gradient,lrp for text and series.",
         metavar="METHOD,…",
         commas=True,
         names=METHODS,
@@ -159,7 +160,6 @@ class AttributeOptions:
     exemplars: int = option(3, "How many of the strongest exemplars, by max and by mean, get attributions.", metavar="N")
 
     def __post_init__(self) -> None:
-        _check(bool(self.methods), "methods", self.methods, "one name or several, comma-separated")
         _check(self.exemplars > 0, "exemplars", self.exemplars, "a positive number")
 
 

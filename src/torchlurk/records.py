@@ -287,7 +287,8 @@ class Exemplar:
     """One example among a unit's strongest; `position`, `box` and `recall` only where ranked by `max`.
 
     Of a text or series there is a `reach` instead of a box: the steps that the position can have seen, half-open; of a text
-    also the `token` at the position and what stands before and after it.
+    also the `token` at the position and what stands before and after it. `last_steps` has, for 1, 4, 16 and 64 steps, the share
+    of the activation that is left when only the steps closer to the position than that stay and all others say nothing.
     """
 
     rank: int
@@ -301,6 +302,7 @@ class Exemplar:
     reach: tuple[int, int] | None = None
     token: str | None = None
     context: tuple[str, str] | None = None
+    last_steps: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +322,22 @@ class Attribution:
     picture: str
     scale: float
     kept: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class StepAttribution:
+    """What in one exemplar that is a text or series excited a unit, by a method: a number a token, or a step and channel.
+
+    `kept` is the share of the activation that is left when only the tenth of the steps with the largest attribution is kept
+    and the others say nothing; `conserved` the share of it that lrp's numbers add up to. NaN: not measured.
+    """
+
+    ranking: Literal["max", "mean"]
+    rank: int
+    method: str
+    values: Float32[np.ndarray, "time channel"]
+    kept: float = math.nan
+    conserved: float = math.nan
 
 
 ALIKE = 0.15

@@ -63,7 +63,7 @@ class DeclaredStage:
         return {name: value for name, value in stored(options).items() if self.alike is None or name in self.alike}
 
 
-ATTRIBUTED = ("attribution", "method_check", "effective_field")
+ATTRIBUTED = ("attribution", "step_attribution", "last_steps", "method_check", "effective_field")
 
 STAGES: dict[str, DeclaredStage] = {
     "scan": DeclaredStage(
@@ -98,6 +98,7 @@ STAGES: dict[str, DeclaredStage] = {
         "what in the exemplars excited each unit",
         AttributeOptions,
         "torchlurk.stages.attribute:AttributeStage",
+        kinds=("pictures", "text", "series"),
         tables=ATTRIBUTED,
         pictures="attribution",
         alike=("methods", "exemplars"),

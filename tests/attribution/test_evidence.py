@@ -18,6 +18,7 @@ from torchlurk.inputs.demo.scenery import SCENERY
 from torchlurk.inputs.demo.world import DemoWorld
 from torchlurk.inputs.feeding import feed, inputs_of
 from torchlurk.models.loading.demo import demo_network
+from torchlurk.models.survey.axes import Axes
 from torchlurk.models.survey.layers import survey
 from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.models.taps.readout import Readout
@@ -79,13 +80,34 @@ def test_shuffling_keeps_the_numbers_and_leaves_the_rest_and_the_model_alone():
     before = {name: value.clone() for name, value in module.state_dict().items()}
     graph = survey(module, torch.zeros(1, 3, 8, 8))
     layer = graph.layer("2")
-    assert evidence.below(graph.graph, layer) == ("0", "1")
-    other = evidence.shuffled(module, ("0", "1"), torch.Generator().manual_seed(0))
+    assert evidence.weights_below(module, graph.graph, layer) == ("0.weight",)
+    other = evidence.shuffled(module, ("0.weight",), torch.Generator().manual_seed(0))
     assert all(torch.equal(module.state_dict()[name], value) for name, value in before.items())
     found = other.state_dict()
     assert not torch.equal(found["0.weight"], before["0.weight"])
     assert torch.equal(found["0.weight"].flatten().sort().values, before["0.weight"].flatten().sort().values)
     assert all(torch.equal(found[name], before[name]) for name in before if name != "0.weight")
+
+
+def test_below_a_recurrent_layer_are_the_layers_before_it_and_itself_one_step_earlier():
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.rnn, self.head = nn.Embedding(5, 3), nn.GRU(3, 4, 2, bidirectional=True), nn.Linear(8, 2)
+
+        def forward(self, ids):
+            return self.head(self.rnn(self.table(ids))[0])
+
+    module, ids = Reader(), torch.zeros(2, 6, dtype=torch.int64)
+    found = survey(module, ids, axes=Axes.of("tb"))
+    below = {
+        name: evidence.weights_below(module, found.graph, found.layer(name)) for name in ("rnn.l0.z", "rnn.l1_reverse", "head")
+    }
+    first = [f"rnn.weight_{kind}_l0{end}" for end in ("", "_reverse") for kind in ("ih", "hh")]
+    second = [one.replace("l0", "l1") for one in first]
+    assert below["rnn.l0.z"] == ("table.weight", *first[:2])
+    assert below["rnn.l1_reverse"] == ("table.weight", *first, *second[2:])
+    assert below["head"] == ("table.weight", *(one for part in (first, second) for one in part))
 
 
 def test_similarity_is_spearmans_correlation():

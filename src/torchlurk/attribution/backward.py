@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.attribution.steps import TextReadout, of_tokens
 from torchlurk.errors import OptionError, UnitError
+from torchlurk.input_records import InputAxes
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.axes import TENSORS, Axes
 from torchlurk.models.survey.input_axes import axes_of
 from torchlurk.models.survey.layers import survey
 from torchlurk.models.taps.arguments import Arguments, called_with
 from torchlurk.models.taps.readout import Readout
-from torchlurk.records import InputAxes, Layer, Tap
+from torchlurk.records import Layer, Tap
 from torchlurk.units import Unit
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,8 +20,9 @@ from torchlurk.attribution.views import Examples, View
 from torchlurk.attribution.window import WindowReadout
 from torchlurk.errors import MissingExtraError, ModelError, TorchlurkError
 from torchlurk.models.survey.receptive_field import ReceptiveField
+from torchlurk.models.taps.arguments import accompanied
 from torchlurk.models.taps.readout import Readout
-from torchlurk.records import Box, Exemplar, Layer
+from torchlurk.records import Attribution, Box, Exemplar, Layer, StepAttribution
 from torchlurk.rendering.encoding import MediaType, encode_levels
 from torchlurk.rendering.levels import levels
 
@@ -86,16 +87,56 @@ class Pictured:
     scale: float
     kept: float
 
+    def stored(self, write_picture: Callable[[str, bytes], str]) -> Attribution:
+        """Its record; `write_picture` stores the picture and gives its name."""
+        picture = write_picture(self.media, self.data)
+        return Attribution(self.ranking, self.exemplar.rank, self.method, self.box, picture, self.scale, self.kept)
+
+
+@runtime_checkable
+class Found(Protocol):
+    """An attribution of a pair, to be stored."""
+
+    @property
+    def ranking(self) -> Ranking: ...
+    @property
+    def channel(self) -> int: ...
+    @property
+    def exemplar(self) -> Exemplar: ...
+    @property
+    def method(self) -> str: ...
+    def stored(self, write_picture: Callable[[str, bytes], str]) -> Attribution | StepAttribution:
+        """Its record; `write_picture` stores a picture and gives its name."""
+
 
 @dataclass(slots=True)
 class Made:
     """What was found out about a piece."""
 
-    pictures: list[Pictured] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)
     recalls: list[tuple[int, int, float]] = field(default_factory=list)
     """Channel, rank, and the share of the activation that the box alone excites."""
+    last_steps: list[tuple[int, int, tuple[tuple[int, float], ...]]] = field(default_factory=list)
+    """Channel, rank, and how many last steps alone excite which share of the activation."""
     refused: dict[str, str] = field(default_factory=dict)
     """Methods that turned out not to be defined for the layer, and why."""
+
+
+@runtime_checkable
+class Attributes(Protocol):
+    """Attributes units of one layer, whatever the kind of their inputs, with a network of its own."""
+
+    def pieces(self, pairs: Pairs) -> Iterator[Pairs]:
+        """The pairs, those that are best run together in one piece."""
+
+    def __call__(self, piece: Piece) -> Made:
+        """What there is to know of the pairs; raises `StudyError` for an input that cannot be read any more."""
+
+    def spreads(self, method: str, pairs: Pairs) -> Iterator[Float[Tensor, "pair 2"]]:
+        """Where the mass of the attributions by a method that goes back by rules lies: see `evidence.spread_of`."""
+
+    def alike(self, method: str, shuffled: nn.Module, pairs: Pairs) -> list[float]:
+        """How alike the attributions are with those of another network: see `evidence.similarity`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +221,31 @@ class Attributor:
                     self._picture(name, run, which, made)
         return made
 
-    def attributions(self, method: str, pairs: Pairs) -> Iterator[Float[Tensor, "pair channel height width"]]:
-        """By a method that goes back by rules; of the pairs' windows where that serves, in an order of its own."""
+    def spreads(self, method: str, pairs: Pairs) -> Iterator[Float[Tensor, "pair 2"]]:
+        """See `Attributes`; of the pairs' windows where that serves, in an order of its own."""
         for some in self.pieces(pairs):
             for run in self._runs(some, [method], Made()):
                 if method in run.attributions:
-                    yield run.attributions[method]
+                    yield evidence.spread_of(run.attributions[method])
+
+    def alike(self, method: str, shuffled: nn.Module, pairs: Pairs) -> list[float]:
+        """See `Attributes`."""
+        readouts = [Readout(one, self._layer) for one in (self._readout.module, shuffled)]
+        rows = self._scene.examples.alike([one.example for one in pairs.exemplars])
+        return [share for some in rows for share in self._similarities(method, readouts, pairs.at(some))]
+
+    def _similarities(self, method: str, readouts: Sequence[Readout], pairs: Pairs) -> list[float]:
+        """How alike the pictures of each pair are by these two readouts."""
+        examples = [one.example for one in pairs.exemplars]
+        inputs, companions = self._scene.examples.inputs(examples), self._scene.examples.companions(examples)
+        pictures = []
+        for readout in readouts:
+            with readout.ready(), accompanied(readout.module, companions):
+                pictures.append(method_named(method)(readout, inputs, *self.places(pairs))[0].detach())
+        return [
+            float(evidence.similarity(*(one[[row], :, box[1] : box[3], box[0] : box[2]] for one in pictures)))
+            for row, box in enumerate(one.box or (0, 0, inputs.shape[3], inputs.shape[2]) for one in pairs.exemplars)
+        ]
 
     def _sharing(self, pairs: Pairs) -> Iterator[list[int]]:
         """Pairs of few inputs, which go forward once, and of each about as many: one of each goes back at a time."""
@@ -287,7 +347,7 @@ class Attributor:
             cut = pictures[row, box[1] - y : box[3] - y, box[0] - x : box[2] - x]
             picture, scale = levels(_shown(cut))
             stored = encode_levels(picture)
-            made.pictures.append(Pictured(pairs.ranking, channel, exemplar, name, box, *stored, scale, kept[row]))
+            made.found.append(Pictured(pairs.ranking, channel, exemplar, name, box, *stored, scale, kept[row]))
 
     def _kept(
         self,

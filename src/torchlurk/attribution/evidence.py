@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from torchlurk.models.taps.readout import Readout
+from torchlurk.models.taps.recurrent import parts_of
 from torchlurk.records import Graph, Layer
 
 KEPT_SHARE = 0.1
@@ -59,30 +60,47 @@ def left_of_activation(
     return torch.where(activations > 0, left / activations, torch.nan)
 
 
-def below(graph: Graph, layer: Layer) -> tuple[str, ...]:
-    """The modules that run before a layer, in order; without the layer itself."""
-    names: list[str] = []
+def weights_below(network: nn.Module, graph: Graph, layer: Layer) -> tuple[str, ...]:
+    """The weight matrices and kernels that a layer's inputs depend on, by name; without the layer's own.
+
+    A recurrent layer lies below itself, one step earlier, so its own weights are among them.
+    """
+    own = layer.module or layer.name
+    path, names = own.partition("#")[0], list[str]()
     for node in graph.nodes:
-        path = node.name.partition("#")[0]
-        if node.name == layer.name or node.module == layer.name:
+        if own in (node.name, node.module):
             break
-        if node.kind == "module" and path != layer.name.partition("#")[0]:
-            names.append(path)
-    return tuple(dict.fromkeys(names))
+        below = node.name.partition("#")[0]
+        if node.kind == "module" and below != path:
+            names += [f"{below}.{name}" for name, _ in network.get_submodule(below).named_parameters(recurse=False)]
+    if layer.module:
+        names += [f"{path}.{name}" for name in _carrying(network.get_submodule(path), layer.stream)]
+    matrices = {name for name, one in network.named_parameters(remove_duplicate=False) if one.ndim > 1}
+    return tuple(name for name in dict.fromkeys(names) if name in matrices)
 
 
-def shuffled(module: nn.Module, paths: Iterable[str], generator: torch.Generator) -> nn.Module:
-    """A copy in which each weight matrix or kernel of these modules has its numbers in random order.
+def _carrying(module: nn.Module, stream: str) -> list[str]:
+    """The parameters of a recurrent module, or a cell, that a stream of it depends on."""
+    names = [name for name, _ in module.named_parameters(recurse=False)]
+    if not isinstance(module, nn.RNNBase):
+        return names
+    parts, own = parts_of(module), stream.partition(".")[0]
+    directions = 2 if module.bidirectional else 1
+    needed = {*parts[: parts.index(own) // directions * directions], own}
+    return [name for name in names if f"l{name.partition('_l')[2]}" in needed]
+
+
+def shuffled(module: nn.Module, names: Iterable[str], generator: torch.Generator) -> nn.Module:
+    """A copy in which each of these weight matrices or kernels has its numbers in random order.
 
     Their scale and distribution stay, so that activations neither vanish nor explode; what was learned is gone.
     """
     copied = copy.deepcopy(module)
     with torch.no_grad():
-        for path in paths:
-            for weight in copied.get_submodule(path).parameters(recurse=False):
-                if weight.ndim > 1:
-                    order = torch.randperm(weight.numel(), generator=generator)
-                    weight.copy_(weight.flatten()[order.to(weight.device)].view_as(weight))
+        for name in names:
+            weight = copied.get_parameter(name)
+            order = torch.randperm(weight.numel(), generator=generator)
+            weight.copy_(weight.flatten()[order.to(weight.device)].view_as(weight))
     return copied
 
 

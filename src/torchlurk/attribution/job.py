@@ -1,4 +1,4 @@
-"""Attributions as a job: pairs of one layer in, their pictures and what speaks for them out."""
+"""Attributions as a job: pairs of one layer in, their attributions and what speaks for them out."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
+import torch
 from torch import nn
 
-from torchlurk.attribution.batches import Attributor, Context, Made, Piece
+from torchlurk.attribution.batches import Attributes, Attributor, Context, Made, Piece
 from torchlurk.engines.description import Recipe
 from torchlurk.models.survey.receptive_field import ReceptiveField
 from torchlurk.models.taps.twins import separable, twin
@@ -19,18 +21,46 @@ MOST_WORKERS = 8
 """Each holds the maps of what it is at."""
 
 
+@runtime_checkable
+class Scene(Protocol):
+    """What all pairs have in common, for one kind of input."""
+
+    @property
+    def device(self) -> torch.device:
+        """That of the network and its inputs."""
+
+    def attributor(self, network: nn.Module, layer: Layer, undefined: set[str]) -> Attributes:
+        """What attributes units of a layer with that network; `undefined` are the methods known not to be defined for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnPictures:
+    """See `Scene`; `fields` are the receptive fields of layers by name."""
+
+    context: Context
+    fields: Mapping[str, ReceptiveField]
+
+    @property
+    def device(self) -> torch.device:
+        """See `Scene`."""
+        return self.context.device
+
+    def attributor(self, network: nn.Module, layer: Layer, undefined: set[str]) -> Attributes:
+        """See `Scene`."""
+        return Attributor(self.context, network, layer, self.fields[layer.name], undefined)
+
+
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """Attributions of units of these layers, by name, with their receptive fields. See `torchlurk.jobs.Each`.
+    """Attributions of units of these layers, by name. See `torchlurk.jobs.Each`.
 
-    `network` is on the device of the `context` and is left as found; `recipe` says how it was made, and how it is called. A
+    `network` is on the device of the `scene` and is left as found; `recipe` says how it was made, and how it is called. A
     worker has a copy that shares the parameters, for reading a layer is done to module objects.
     """
 
     network: nn.Module
     layers: Mapping[str, Layer]
-    fields: Mapping[str, ReceptiveField]
-    context: Context
+    scene: Scene
     recipe: Recipe
 
     @property
@@ -41,16 +71,16 @@ class Attribute:
     @property
     def most_workers(self) -> int:
         """See `torchlurk.jobs.Each`. One on a GPU, where torch may use one core alone, and where copies cannot be made."""
-        return MOST_WORKERS if self.context.device.type == "cpu" and separable(self.network) else 1
+        return MOST_WORKERS if self.scene.device.type == "cpu" and separable(self.network) else 1
 
     @contextmanager
     def open(self, cores: Executor | None) -> Iterator[Callable[[Piece], Made]]:
         """See `torchlurk.jobs.Each`."""
         yield _Worker(self, self.network if self.most_workers == 1 else twin(self.network))
 
-    def attributor(self, layer: str, network: nn.Module, undefined: set[str]) -> Attributor:
-        """What makes the pictures of a layer with that network."""
-        return Attributor(self.context, network, self.layers[layer], self.fields[layer], undefined)
+    def attributor(self, layer: str, network: nn.Module, undefined: set[str]) -> Attributes:
+        """What attributes units of a layer with that network."""
+        return self.scene.attributor(network, self.layers[layer], undefined)
 
 
 class _Worker:
@@ -59,7 +89,7 @@ class _Worker:
     def __init__(self, job: Attribute, network: nn.Module) -> None:
         self._job, self._network = job, network
         self._layer = ""
-        self._attributor: Attributor | None = None
+        self._attributor: Attributes | None = None
 
     def __call__(self, piece: Piece) -> Made:
         if self._attributor is None or self._layer != piece.layer:

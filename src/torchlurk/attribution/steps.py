@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchlurk.attribution.methods import ByRule
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.errors import ModelError
+from torchlurk.models.taps.arguments import ALL, of_rows
 from torchlurk.models.taps.lookups import NO_TOKEN, Lookup, Lookups
 from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Layer
@@ -68,8 +69,11 @@ class TextReadout(Readout):
         self._dtype = ids.dtype
         self._plain = Readout(module, layer)
         rows = [ids] if layer.together else [ids[row : row + 1] for row in range(len(ids))]
+        recorded = []
         with self.ready(), torch.no_grad():
-            recorded = [self._lookups(one) for one in rows]
+            for row, one in enumerate(rows):
+                with of_rows(module, ALL if layer.together else slice(row, row + 1)):
+                    recorded.append(self._lookups(one))
         self._tables = _tables(recorded[0], rows[0])
         self.embedded: Steps = torch.cat([self._filled(one, own) for one, own in zip(recorded, rows, strict=True)])
         """The texts as inputs."""

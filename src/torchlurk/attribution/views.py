@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from torchlurk.attribution import evidence
@@ -18,7 +18,7 @@ from torchlurk.attribution.methods import ByRule, by_rules
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.attribution.window import WindowReadout
 from torchlurk.errors import StudyError
-from torchlurk.inputs.feeding import feed, inputs_of
+from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.source import Source
 from torchlurk.models.taps.arguments import NOTHING_BESIDE, Companions, accompanied, companions_of
 from torchlurk.models.taps.readout import Readout, UnreachedError
@@ -151,7 +151,7 @@ class View:
 
 
 class Examples:
-    """Inputs by example with their companions, the last used at hand; for several threads."""
+    """Inputs by example, of any kind, with their companions, the last used at hand; for several threads."""
 
     def __init__(self, source: Source, dtype: torch.dtype, device: torch.device, workers: int | None) -> None:
         self._source, self._dtype, self._device, self._workers = source, dtype, device, workers
@@ -162,8 +162,11 @@ class Examples:
         """Pickled without the inputs at hand."""
         return Examples, (self._source, self._dtype, self._device, self._workers)
 
-    def inputs(self, examples: Sequence[int]) -> Float[Tensor, "pair channel height width"]:
-        """The inputs in this order, on the device. Raises `StudyError` for one that cannot be read any more."""
+    def inputs(self, examples: Sequence[int]) -> Shaped[Tensor, "pair ..."]:
+        """The inputs in this order, on the device; texts and series must be equally long.
+
+        Raises `StudyError` for one that cannot be read any more.
+        """
         found = torch.stack([one for one, _ in self._found(examples)])
         return found.to(self._device)
 
@@ -194,7 +197,7 @@ class Examples:
     def _read(self, lacking: Sequence[int]) -> None:
         cpu = torch.device("cpu")
         for batch in feed(self._source, lacking, max(1, len(lacking)), self._workers):
-            made = inputs_of(batch, self._source.preprocessing, cpu, self._dtype)
+            made = self._source.kind.inputs(batch, cpu, self._dtype)
             beside = batch.companion_inputs(cpu, self._dtype)
             for row, (example, one) in enumerate(zip(batch.examples.tolist(), made, strict=True)):
                 self._known[example] = one, {name: companion[row] for name, companion in beside.items()}

@@ -25,7 +25,7 @@ def summary(path: Path) -> str:
         lines += [f"  torchlurk show {path} {unit} --out unit.png" for unit in most_selective(study)]
         lines += ["", "Look at all of them:", f"  torchlurk serve {path}"]
         words = KINDS[study.reader.inputs().kind]
-        if words.attributed and "attribute" not in study.runs:
+        if "attribute" not in study.runs:
             lines += ["", f"The same command with --stages attribute adds what in {words.attributed} excited each unit."]
     return "\n".join(lines)
 

@@ -8,26 +8,23 @@ from functools import cached_property, partial
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
-import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from torchlurk.attribution import evidence
-from torchlurk.attribution.batches import Context, Made, Pairs, Pictured, Piece, Ranking
+from torchlurk.attribution.batches import Found, Made, Pairs, Piece, Ranking
 from torchlurk.attribution.job import Attribute
 from torchlurk.attribution.methods import method as method_named
-from torchlurk.attribution.views import Examples
 from torchlurk.engines.description import Recipe
 from torchlurk.errors import ModelError, StudyError, UnitError
 from torchlurk.jobs import Hands, once
 from torchlurk.models.survey.layers import survey
-from torchlurk.models.survey.receptive_field import receptive_fields
-from torchlurk.records import Attribution, Exemplar, Layer, Run, StageCount
+from torchlurk.records import Exemplar, Layer, Run, StageCount
 from torchlurk.scanning.repeatability import COMPANY, Dependence, dependences, reaching
+from torchlurk.stages.attributing import SCENES
 from torchlurk.stages.conclusions import CHECKED_UNITS, NOTHING_NEW, Concluded, Conclusions, Rows, standing_for
+from torchlurk.stages.places import BY_KIND
 from torchlurk.stages.shares import units_of
-from torchlurk.stages.stage import Task, dtype_of, now, units_asked
+from torchlurk.stages.stage import Task, now, units_asked
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
@@ -137,24 +134,11 @@ class _Work:
         self, task: Task, network: nn.Module, recipe: Recipe, example: Tensor, scan: Run, reader: Reader, writer: Writer
     ) -> None:
         self.task, self.network, self.reader, self.writer, self.seed = task, network, reader, writer, scan.seed
-        self.found = survey(network, example, scan.options.get("tap", "activation"))
-        height, width = reader.input_shape()[-2:]
-        examples = Examples(task.source, dtype_of(network), task.device, task.settings.compute.workers)
+        kind = task.source.kind.name
+        self.found = survey(network, example, scan.options.get("tap", "activation"), BY_KIND[kind])
         tolerance = CHANGED[scan.options.get("precision") == "bf16"]
-        self.job = Attribute(
-            network,
-            {layer.name: layer for layer in self.found.layers},
-            receptive_fields(network, example, self.found.layers),
-            Context(examples, self._filling(), (height, width), tolerance, task.device),
-            recipe,
-        )
-
-    def _filling(self) -> Float[Tensor, " channel"]:
-        known = self.reader.input_statistics()
-        preprocessing = self.task.source.preprocessing
-        mean = np.zeros(len(preprocessing.mean)) if known is None else known.mean
-        normalized = (mean - np.array(preprocessing.mean)) / np.array(preprocessing.std)
-        return torch.tensor(normalized, dtype=torch.float32, device=self.task.device)
+        scene = SCENES[kind](task, network, self.found, example, reader, tolerance)
+        self.job = Attribute(network, {layer.name: layer for layer in self.found.layers}, scene, recipe)
 
     @cached_property
     def _dependences(self) -> tuple[Dependence, ...]:
@@ -208,9 +192,8 @@ class _Pictures:
             layer,
             self._own,
             work.network,
-            evidence.below(work.found.graph, layer),
+            evidence.weights_below(work.network, work.found.graph, layer),
             work.seed,
-            work.job.context.examples,
             partial(work.exemplars, layer),
         )
 
@@ -224,15 +207,18 @@ class _Pictures:
         """All pictures of a few units, by the methods that each lacks, written in one transaction with what follows for the
         layer.
         """
-        found: dict[int, list[Pictured]] = {channel: [] for channel in methods}
+        found: dict[int, list[Found]] = {channel: [] for channel in methods}
         recalls: dict[int, dict[int, float]] = {channel: {} for channel in methods}
+        last_steps: dict[int, dict[int, tuple[tuple[int, float], ...]]] = {channel: {} for channel in methods}
         refused: dict[str, str] = {}
         for _, made in sorted(once(hands(self._pieces(methods, most))), key=itemgetter(0)):
             refused |= made.refused
-            for one in made.pictures:
+            for one in made.found:
                 found[one.channel].append(one)
             for channel, rank, share in made.recalls:
                 recalls[channel][rank] = share
+            for channel, rank, shares in made.last_steps:
+                last_steps[channel][rank] = shares
         self._undefined |= set(refused)
         before, self._rows = self._rows, _added(self._rows, [one for pictures in found.values() for one in pictures])
         concluded = self._conclusions.drawn(before, self._rows) if self._concludes else NOTHING_NEW
@@ -246,8 +232,9 @@ class _Pictures:
                 writer.add_note("attribute", f"{undefined(self._layer, name)}: {reason}")
             for channel, pictures in found.items():
                 unit = Unit(self._layer.name, channel)
-                writer.write_attributions(unit, [self._stored(one) for one in pictures])
+                writer.write_attributions(unit, [one.stored(writer.write_picture) for one in pictures])
                 writer.write_recall(unit, recalls[channel])
+                writer.write_last_steps(unit, last_steps[channel])
             self._conclude(concluded)
             self._note_changed()
 
@@ -275,10 +262,6 @@ class _Pictures:
                     pieces += [Piece(self._layer.name, piece, wanted) for piece in self._own.pieces(pairs)]
         return pieces
 
-    def _stored(self, one: Pictured) -> Attribution:
-        picture = self._work.writer.write_picture(one.media, one.data)
-        return Attribution(one.ranking, one.exemplar.rank, one.method, one.box, picture, one.scale, one.kept)
-
     def _note_changed(self) -> None:
         """Says how many exemplars by max have no attribution although their unit was looked at."""
         changed = sum(self._expected.values()) - len(frozenset().union(*self._rows.values()))
@@ -298,7 +281,7 @@ def note_of_changed(layer: str) -> str:
     return f"layer {layer}: "
 
 
-def _added(rows: Rows, pictures: Iterable[Pictured]) -> Rows:
+def _added(rows: Rows, pictures: Iterable[Found]) -> Rows:
     added: dict[str, set[tuple[int, int]]] = {}
     for one in pictures:
         if one.ranking == "max":

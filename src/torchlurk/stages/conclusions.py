@@ -16,11 +16,7 @@ import torch
 from torch import nn
 
 from torchlurk.attribution import evidence
-from torchlurk.attribution.batches import Attributor, Pairs
-from torchlurk.attribution.methods import method as method_named
-from torchlurk.attribution.views import Examples
-from torchlurk.models.taps.arguments import accompanied
-from torchlurk.models.taps.readout import Readout
+from torchlurk.attribution.batches import Attributes, Pairs
 from torchlurk.records import ALIKE, Exemplar, Layer, MethodCheck
 
 CHECKED_UNITS = 6
@@ -62,20 +58,19 @@ NOTHING_NEW = Concluded({}, None, new_field=False)
 
 
 class Conclusions:
-    """Those of one layer. `paths` are the modules below it, `exemplars` gives those of a channel by max, by their rank."""
+    """Those of one layer. `weights` are those below it, `exemplars` gives those of a channel by max, by their rank."""
 
     def __init__(
         self,
         layer: Layer,
-        maker: Attributor,
+        maker: Attributes,
         network: nn.Module,
-        paths: Sequence[str],
+        weights: Sequence[str],
         seed: int,
-        examples: Examples,
         exemplars: Callable[[int], Mapping[int, Exemplar]],
     ) -> None:
-        self._layer, self._maker, self._network, self._paths = layer, maker, network, paths
-        self._seed, self._examples, self._exemplars = seed, examples, exemplars
+        self._layer, self._maker, self._network, self._weights = layer, maker, network, weights
+        self._seed, self._exemplars = seed, exemplars
 
     def drawn(self, before: Rows, after: Rows) -> Concluded:
         """What changes with the attributions stored: from those `before` to those `after`."""
@@ -96,7 +91,7 @@ class Conclusions:
         return Pairs("max", channels, tuple(self._exemplars(channel)[rank] for channel, rank in rows))
 
     def _field(self, rows: Sequence[tuple[int, int]]) -> tuple[float, float] | None:
-        spreads = [evidence.spread_of(one) for one in self._maker.attributions(FIELD_METHOD, self._pairs(rows))] if rows else []
+        spreads = list(self._maker.spreads(FIELD_METHOD, self._pairs(rows))) if rows else []
         if not spreads:
             return None
         height, width = torch.cat(spreads).nanmedian(0).values.tolist()
@@ -104,32 +99,15 @@ class Conclusions:
 
     def _checks(self, bases: Mapping[str, Sequence[tuple[int, int]]]) -> dict[str, MethodCheck | None]:
         """For each method, with the exemplars that its check rests on."""
-        if not bases or not self._paths:
+        if not bases or not self._weights:
             return {}
         generator = torch.Generator().manual_seed(self._seed)
-        shuffled = evidence.shuffled(self._network, self._paths, generator)
-        readouts = [Readout(one, self._layer) for one in (self._network, shuffled)]
-        return {name: self._check(name, readouts, self._pairs(rows)) if rows else None for name, rows in bases.items()}
+        shuffled = evidence.shuffled(self._network, self._weights, generator)
+        return {name: self._check(name, shuffled, self._pairs(rows)) if rows else None for name, rows in bases.items()}
 
-    def _check(self, name: str, readouts: Sequence[Readout], pairs: Pairs) -> MethodCheck | None:
-        every = [one.example for one in pairs.exemplars]
-        alike = [one for rows in self._examples.alike(every) for one in self._similarities(name, readouts, pairs.at(rows))]
-        finite = [one for one in alike if math.isfinite(one)]
+    def _check(self, name: str, shuffled: nn.Module, pairs: Pairs) -> MethodCheck | None:
+        finite = [one for one in self._maker.alike(name, shuffled, pairs) if math.isfinite(one)]
         if not finite:
             return None
         mean = sum(finite) / len(finite)
         return MethodCheck(name, mean, mean > ALIKE)
-
-    def _similarities(self, name: str, readouts: Sequence[Readout], pairs: Pairs) -> list[float]:
-        """How alike the pictures of each pair are by these two readouts."""
-        examples = [one.example for one in pairs.exemplars]
-        inputs, companions = self._examples.inputs(examples), self._examples.companions(examples)
-        where = self._maker.places(pairs)
-        pictures = []
-        for readout in readouts:
-            with readout.ready(), accompanied(readout.module, companions):
-                pictures.append(method_named(name)(readout, inputs, *where)[0].detach())
-        return [
-            float(evidence.similarity(*(one[[row], :, box[1] : box[3], box[0] : box[2]] for one in pictures)))
-            for row, box in enumerate(one.box or (0, 0, inputs.shape[3], inputs.shape[2]) for one in pairs.exemplars)
-        ]

@@ -32,6 +32,7 @@ from torchlurk.store.results import (
 )
 from torchlurk.store.sequence_checking import SEQUENCE_EXAMINATIONS
 from torchlurk.store.sequences import has_sequences
+from torchlurk.store.step_attributions import ATTRIBUTIONS, load_step_attributions, table_of
 
 MOST_LINES = 20
 """Problems told of one kind; damage rarely comes alone."""
@@ -215,13 +216,24 @@ def _places(db: sqlite3.Connection) -> Iterator[str]:
             yield f"unit {layer.name}:{channel}: exemplar {rank} by {ranking} lies outside"
 
 
+STEPPED = "step_attribution"
+FINDINGS: Mapping[str, Callable[[sqlite3.Connection, int, int], object]] = {
+    "attribution": load_attributions,
+    STEPPED: load_step_attributions,
+    "synthesis": load_syntheses,
+}
+"""What there is of units, by table."""
+
+
 def _findings(db: sqlite3.Connection) -> Iterator[str]:
     """Attributions, checks, fields and syntheses are as they must be."""
     for id, layer in _layers(db):
         load_checks(db, id)
         load_effective_field(db, id)
         load_kernels(db, id)
-        for table, load in (("attribution", load_attributions), ("synthesis", load_syntheses)):
+        for table, load in FINDINGS.items():
+            if table == STEPPED and not has_sequences(db):
+                continue
             for (channel,) in db.execute(f"SELECT DISTINCT channel FROM {table} WHERE layer = ?", (id,)):
                 try:
                     load(db, id, channel)
@@ -317,7 +329,7 @@ def _counts(db: sqlite3.Connection, problems: list[str]) -> Mapping[str, int]:
         "examples": "SELECT count(*) FROM example",
         "classes": "SELECT count(*) FROM class",
         "exemplars": "SELECT count(*) FROM exemplar",
-        "attributions": "SELECT count(*) FROM attribution",
+        "attributions": f"SELECT count(*) FROM {table_of(db, ATTRIBUTIONS)}",
         "syntheses": "SELECT count(*) FROM synthesis",
         "pictures": "SELECT count(*) FROM picture",
         **({"texts and series": "SELECT count(*) FROM sequence"} if sequences else {}),

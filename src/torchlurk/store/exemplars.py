@@ -14,6 +14,7 @@ from torchlurk.records import Exemplar, Layer, Ranking, step_at
 from torchlurk.store import columns
 from torchlurk.store.schema import RANKINGS
 from torchlurk.store.sequences import load_description, load_positions, load_sequence
+from torchlurk.store.step_attributions import load_last_steps
 
 CONTEXT = 16
 """Tokens before and after an exemplar's own that are told with it."""
@@ -36,7 +37,9 @@ def load_exemplars(db: sqlite3.Connection, where: tuple[int, int], layer: Layer)
     if description is None or description.kind == "pictures":
         return found
     positions = load_positions(db, *where)
-    return {name: tuple(_in_steps(db, one, positions.get(one.example)) for one in ranked) for name, ranked in found.items()}
+    placed = {name: tuple(_in_steps(db, one, positions.get(one.example)) for one in ranked) for name, ranked in found.items()}
+    last = load_last_steps(db, *where)
+    return placed | {"max": tuple(replace(one, last_steps=last.get(one.rank, ())) for one in placed["max"])}
 
 
 def _in_steps(db: sqlite3.Connection, exemplar: Exemplar, positions: int | None) -> Exemplar:

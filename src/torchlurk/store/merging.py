@@ -21,6 +21,7 @@ from torchlurk.store.locking import Lock
 from torchlurk.store.reading import Reader
 from torchlurk.store.results import store_picture
 from torchlurk.store.sequences import has_sequences
+from torchlurk.store.step_attributions import STEP_TABLES
 from torchlurk.store.writing import Writer
 
 AT_ONCE = 500
@@ -115,7 +116,7 @@ def take_traces(writer: Writer, reader: Reader) -> None:
 
 
 def take_attributions(writer: Writer, reader: Reader, stage: str) -> None:
-    """Adds the attributions that are lacking here, and what boxes alone excite."""
+    """Adds the attributions that are lacking here, and what boxes or the last steps alone excite."""
     columns = "layer, channel, ranking, rank, method, x0, y0, x1, y1, scale, kept, picture"
     _take_pictured(writer, reader, "attribution", columns)
     recalls = "SELECT recall, layer, channel, rank FROM exemplar WHERE ranking = 'max' AND recall IS NOT NULL"
@@ -124,6 +125,9 @@ def take_attributions(writer: Writer, reader: Reader, stage: str) -> None:
             "UPDATE exemplar SET recall = ? WHERE layer = ? AND channel = ? AND ranking = 'max' AND rank = ?",
             db.execute(recalls),
         )
+        for table, width in STEP_TABLES.items():
+            statement = rows.insert(table, width).replace("INSERT", "INSERT OR IGNORE")
+            own.executemany(statement, db.execute(f"SELECT * FROM {table}"))
 
 
 def take_syntheses(writer: Writer, reader: Reader, stage: str) -> None:

@@ -12,6 +12,7 @@ from torchlurk.store.reading import Reader
 from torchlurk.store.results import SYNTHESIS_COLUMNS, synthesis_of
 from torchlurk.store.schema import MEDIA_TYPES
 from torchlurk.store.sequences import has_sequences, load_description
+from torchlurk.store.step_attributions import ATTRIBUTIONS, table_of
 
 ENDINGS = dict(zip(MEDIA_TYPES, ("jpg", "png", "webp"), strict=True))
 """Of file names, by media type."""
@@ -167,10 +168,11 @@ def pictured(reader: Reader, stage: str) -> tuple[int, int]:
     """How many layers and how many units that are not dead a stage after the scan has made something of."""
     declared = STAGES.get(stage)
     table, of = (declared.pictures, "") if declared and declared.pictures else ("finding", " AND made.stage = ?")
-    made = f"EXISTS (SELECT 1 FROM {table} AS made WHERE made.layer = unit.layer AND made.channel = unit.channel{of})"
     with reader.reading() as db:
         if of and not has_sequences(db):  # a study of the first format
             return 0, 0
+        rows = table_of(db, table)
+        made = f"EXISTS (SELECT 1 FROM {rows} AS made WHERE made.layer = unit.layer AND made.channel = unit.channel{of})"
         query = f"SELECT count(DISTINCT layer), count(*) FROM unit WHERE ({DEAD}) IS NOT 1 AND {made}"
         layers, units = db.execute(query, (stage,) if of else ()).fetchone()
         return layers, units
@@ -178,7 +180,7 @@ def pictured(reader: Reader, stage: str) -> tuple[int, int]:
 
 def methods(reader: Reader, layer: int | None = None) -> list[str]:
     """The methods of the attributions that there are, in all or of one layer."""
-    return _distinct(reader, "attribution", "method", layer)
+    return _distinct(reader, ATTRIBUTIONS, "method", layer)
 
 
 def presets(reader: Reader, layer: int | None = None) -> list[str]:
@@ -189,15 +191,16 @@ def presets(reader: Reader, layer: int | None = None) -> list[str]:
 def _distinct(reader: Reader, table: str, column: str, layer: int | None) -> list[str]:
     where, values = ("", ()) if layer is None else (" WHERE layer = ?", (layer,))
     with reader.reading() as db:
-        found = db.execute(f"SELECT DISTINCT {column} FROM {table}{where} ORDER BY {column}", values)
-        return [columns.text(one, f"{table}.{column}") for (one,) in found]
+        found = db.execute(f"SELECT DISTINCT {column} FROM {table_of(db, table)}{where} ORDER BY {column}", values)
+        return [columns.text(one, column) for (one,) in found]
 
 
 def attributed(reader: Reader, layer: int) -> dict[tuple[int, str], int]:
     """By channel of a layer and method, of how many exemplars there are attributions."""
     with reader.reading() as db:
         found = db.execute(
-            "SELECT channel, method, MAX(rank) + 1 FROM attribution WHERE layer = ? GROUP BY channel, method", (layer,)
+            f"SELECT channel, method, MAX(rank) + 1 FROM {table_of(db, ATTRIBUTIONS)} WHERE layer = ? GROUP BY channel, method",
+            (layer,),
         )
         return {(channel, method): ranks for channel, method, ranks in found}
 
@@ -207,7 +210,7 @@ def attributed_ranks(reader: Reader, layer: str) -> dict[str, frozenset[tuple[in
     found: dict[str, set[tuple[int, int]]] = {}
     with reader.reading() as db:
         query = (
-            "SELECT method, channel, rank FROM attribution"
+            f"SELECT method, channel, rank FROM {table_of(db, ATTRIBUTIONS)}"
             " WHERE layer = (SELECT id FROM layer WHERE name = ?) AND ranking = 'max'"
         )
         for method, channel, rank in db.execute(query, (layer,)):

@@ -27,6 +27,7 @@ from torchlurk.records import (
     Run,
     Skip,
     StageCount,
+    StepAttribution,
     Synthesis,
     UnitRecord,
     UnitStatistics,
@@ -58,6 +59,7 @@ from torchlurk.store.sequences import (
 )
 from torchlurk.store.snapshots import Snapshots
 from torchlurk.store.statistics import SELECTED, of_layer, of_unit
+from torchlurk.store.step_attributions import load_step_attributions
 from torchlurk.store.token_rankings import load_frequent, load_rankings
 from torchlurk.time_records import TokenMeasure, TokenRanking
 from torchlurk.units import Unit
@@ -351,6 +353,11 @@ class Reader(Snapshots):
         """What stages from outside the package found of a unit, by stage."""
         with self.reading() as db:
             return load_findings(db, self._layer(db, unit.layer)[0], unit.channel)
+
+    def step_attributions(self, unit: Unit) -> tuple[StepAttribution, ...]:
+        """Those of a unit on texts or series, by ranking, rank and method; raises `UnitError` where there is no such layer."""
+        with self.reading() as db:
+            return load_step_attributions(db, self._layer(db, unit.layer)[0], unit.channel)
 
     def checks(self, layer: str) -> tuple[MethodCheck, ...]:
         """How the methods did on a layer, by name."""

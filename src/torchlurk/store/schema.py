@@ -301,6 +301,29 @@ VERSION_2 = (
     written TEXT NOT NULL,
     PRIMARY KEY (layer, channel)
 ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE step_attribution (
+    layer INTEGER NOT NULL,
+    channel INTEGER NOT NULL,
+    ranking TEXT NOT NULL CHECK (ranking = 'max' OR ranking = 'mean'),
+    rank INTEGER NOT NULL CHECK (rank >= 0),
+    method TEXT NOT NULL,
+    steps INTEGER NOT NULL CHECK (steps > 0),
+    width INTEGER NOT NULL CHECK (width > 0),
+    kept REAL,
+    conserved REAL,
+    numbers BLOB NOT NULL,
+    PRIMARY KEY (layer, channel, ranking, rank, method),
+    FOREIGN KEY (layer, channel, ranking, rank) REFERENCES exemplar (layer, channel, ranking, rank)
+) STRICT""",
+    """CREATE TABLE last_steps (
+    layer INTEGER NOT NULL,
+    channel INTEGER NOT NULL,
+    rank INTEGER NOT NULL CHECK (rank >= 0),
+    steps INTEGER NOT NULL CHECK (steps > 0),
+    share REAL NOT NULL,
+    PRIMARY KEY (layer, channel, rank, steps),
+    FOREIGN KEY (layer, channel) REFERENCES unit (layer, channel)
+) STRICT, WITHOUT ROWID""",
 )
 
 STEPS = (VERSION_1, VERSION_2)

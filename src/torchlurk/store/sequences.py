@@ -136,7 +136,7 @@ def _example(row: tuple[Any, ...], description: InputDescription) -> TextExample
     first = columns.whole(row[1], "sequence.first", least=0, below=steps + 1)
     last = columns.whole(row[2], "sequence.last", least=first, below=steps + 1)
     a_step = MOST_BYTES_OF_TOKEN if description.kind == "text" else MOST_BYTES_OF_STEP
-    content = _unpacked(row[3], min(LARGEST, (steps + 1) * a_step))
+    content = unpacked(row[3], min(LARGEST, (steps + 1) * a_step))
     if description.kind == "text":
         return _text(content, steps, (first, last))
     width = len(content) // (columns.NARROW.itemsize * max(1, steps))
@@ -145,16 +145,17 @@ def _example(row: tuple[Any, ...], description: InputDescription) -> TextExample
     return SeriesExample(values, names, (first, last))
 
 
-def _unpacked(cell: object, most: int) -> bytes:
+def unpacked(cell: object, most: int, what: str = "sequence.content") -> bytes:
+    """What a compressed cell holds, of at most so many bytes."""
     if not isinstance(cell, bytes):
-        raise DamageError("sequence.content is not a blob")
+        raise DamageError(f"{what} is not a blob")
     unpacker = zlib.decompressobj()
     try:
         content = unpacker.decompress(cell, most)
     except zlib.error:
-        raise DamageError("sequence.content cannot be unpacked") from None
+        raise DamageError(f"{what} cannot be unpacked") from None
     if unpacker.unconsumed_tail or not unpacker.eof:
-        raise DamageError("sequence.content is cut short or too large")
+        raise DamageError(f"{what} is cut short or too large")
     return content
 
 

@@ -25,6 +25,7 @@ from torchlurk.records import (
     Run,
     Skip,
     StageCount,
+    StepAttribution,
     Synthesis,
 )
 from torchlurk.stage_table import STAGES
@@ -37,6 +38,7 @@ from torchlurk.store.progress import forget_progress, load_progress, store_progr
 from torchlurk.store.results import store_attributions, store_check, store_count, store_picture, store_synthesis
 from torchlurk.store.scans import store_scan
 from torchlurk.store.sequences import store_description, store_sequences, store_streams, store_traces
+from torchlurk.store.step_attributions import store_last_steps, store_step_attributions
 from torchlurk.store.transactions import Transactions
 from torchlurk.units import Unit
 
@@ -287,10 +289,17 @@ class Writer(Transactions):
         with self.transaction():
             return store_picture(self._db, media_type, data).hex()
 
-    def write_attributions(self, unit: Unit, found: Iterable[Attribution]) -> None:
+    def write_attributions(self, unit: Unit, found: Sequence[Attribution | StepAttribution]) -> None:
         """Adds attributions of a unit; one of the same exemplar and method is replaced."""
         with self.transaction():
-            store_attributions(self._db, self._layer_id(unit.layer), unit.channel, found)
+            where = self._layer_id(unit.layer), unit.channel
+            store_attributions(self._db, *where, (one for one in found if isinstance(one, Attribution)))
+            store_step_attributions(self._db, *where, (one for one in found if isinstance(one, StepAttribution)))
+
+    def write_last_steps(self, unit: Unit, shares: Mapping[int, Iterable[tuple[int, float]]]) -> None:
+        """Records, by the rank of exemplars by max, how many last steps alone give which share of the activation."""
+        with self.transaction():
+            store_last_steps(self._db, self._layer_id(unit.layer), unit.channel, shares)
 
     def write_recall(self, unit: Unit, recalls: Mapping[int, float]) -> None:
         """Records, by the rank of exemplars by max, the share of the activation that their boxes alone give."""
