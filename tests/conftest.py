@@ -198,14 +198,14 @@ PASSAGES = (
 @pytest.fixture(scope="session")
 def sequences(tmp_path_factory) -> Mapping[str, Path]:
     """Finished studies of a tiny random LSTM: "text", on the characters of short passages, one of them with burn-in, and
-    "series", on series of three channels and of differing lengths. Copy one before changing it.
+    "series", on series of three channels and of differing lengths. One state has attributions. Copy one before changing it.
     """
     import torch
 
     from torchlurk.analysis import run_stages
     from torchlurk.input_records import SeriesExample, TextExample
     from torchlurk.jobs import Silence
-    from torchlurk.options import ComputeOptions
+    from torchlurk.options import AttributeOptions, ComputeOptions, UnitOptions
     from torchlurk.stage_table import Settings
     from torchlurk.stages.stage import Task
 
@@ -221,14 +221,21 @@ def sequences(tmp_path_factory) -> Mapping[str, Path]:
     drawn = [torch.randn(length, 3).cumsum(0) for length in lengths]
     channels = ("heart rate", "speed", "")
     series = [SeriesExample(one.numpy(), channels, (0, len(one))) for one in drawn]
-    folder, settings = tmp_path_factory.mktemp("sequences"), Settings(compute=ComputeOptions(batch_size=2, workers=1))
+    folder, settings = (
+        tmp_path_factory.mktemp("sequences"),
+        Settings(
+            units=UnitOptions(("rnn.l0:1",)),
+            attribute=AttributeOptions(exemplars=1),
+            compute=ComputeOptions(batch_size=2, workers=1),
+        ),
+    )
     for kind, source in {
         "text": _Sequences("text", words, texts, "int64", letters=letters),
         "series": _Sequences("series", drawn, series, "float32", channels=channels),
     }.items():
         network = _reader_of(len(letters)) if kind == "text" else _reader_of(None)
         task = Task(network, "Tiny", source, folder / f"{kind}.lurk", settings, torch.device("cpu"), Silence())
-        run_stages(task, ("scan",))
+        run_stages(task, ("scan", "attribute"))
     return {kind: folder / f"{kind}.lurk" for kind in ("text", "series")}
 
 

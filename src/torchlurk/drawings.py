@@ -19,6 +19,7 @@ from torchlurk.rendering.contact_sheet import contact_sheet
 from torchlurk.rendering.encoding import decode
 from torchlurk.rendering.sequences import SERIES, TEXTS, Rows, sequence_example, sequence_layer_sheet, sequence_sheet
 from torchlurk.rendering.sprites import layer_sheet
+from torchlurk.rendering.step_attributions import AttributedSteps
 from torchlurk.rendering.syntheses import Synthesized, synthesis_row
 from torchlurk.rendering.text import Steps
 from torchlurk.resources.sheets import input_size
@@ -137,7 +138,8 @@ class Sequences:
         """See `Drawings`."""
         examples = {one.example for ranked in record.exemplars.values() for one in ranked}
         contents = {example: content for example in examples if (content := reader.sequence(example)) is not None}
-        return Steps(contents, reader.traces(Unit(record.layer.name, record.channel)), tokens_of(reader, record))
+        unit = Unit(record.layer.name, record.channel)
+        return Steps(contents, reader.traces(unit), tokens_of(reader, record), reader.step_attributions(unit))
 
     def input_size(self, reader: Reader) -> tuple[int, int]:
         """See `Drawings`."""
@@ -167,6 +169,17 @@ def attributed(reader: Reader, record: UnitRecord, by: str, method: str | None =
             levelled = stored[0] == "image/webp"
             found.append(Attributed(one, exemplar, picture, whole, drawings.input_size(reader), check, levelled))
     return tuple(found)
+
+
+def attributed_steps(reader: Reader, record: UnitRecord, by: str, method: str | None = None) -> tuple[AttributedSteps, ...]:
+    """The same of a unit on texts or series."""
+    unit = Unit(record.layer.name, record.channel)
+    checks, exemplars = {one.method: one for one in reader.checks(unit.layer)}, {one.rank: one for one in record.exemplars[by]}
+    return tuple(
+        AttributedSteps(one, exemplars[one.rank], reader.sequence(exemplars[one.rank].example), checks.get(one.method))
+        for one in reader.step_attributions(unit)
+        if one.ranking == by and method in (None, one.method) and one.rank in exemplars
+    )
 
 
 def synthesized(reader: Reader, record: UnitRecord, preset: str | None = None) -> tuple[Synthesized, ...]:

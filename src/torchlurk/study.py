@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from PIL import Image
 
-from torchlurk.drawings import attributed, drawings_of, synthesized
+from torchlurk.drawings import attributed, attributed_steps, drawings_of, synthesized
 from torchlurk.errors import UnitError, nearest, telling_keywords
 from torchlurk.input_records import InputStatistics
 from torchlurk.jobs import Progress, Share, Silence
@@ -24,9 +24,10 @@ from torchlurk.records import Class, Exemplar, Graph, Layer, Remark, Run, Skip, 
 from torchlurk.rendering.attributions import Attributed, Rendering
 from torchlurk.rendering.encoding import png
 from torchlurk.rendering.labels import top_classes
+from torchlurk.rendering.step_attributions import AttributedSteps
 from torchlurk.rendering.syntheses import Synthesized
 from torchlurk.rendering.text import Steps
-from torchlurk.resources.documents import unit_document
+from torchlurk.resources.documents import unit_document, with_values
 from torchlurk.resources.token_documents import UnitTokens, tokens_document, tokens_of
 from torchlurk.stage_table import USUAL_STAGES, Settings, option_classes
 from torchlurk.store.reading import Reader
@@ -253,15 +254,18 @@ class UnitView:
         reader, unit = self._study.reader, Unit(self.record.layer.name, self.record.channel)
         made = reader.attributions(unit), reader.syntheses(unit), reader.findings(unit)
         document = unit_document(self.record, self._study.classes, *made, self.remark)
-        return document | tokens_document(reader, self.record)
+        stepped = [with_values(one) for one in reader.step_attributions(unit)]
+        return document | tokens_document(reader, self.record) | ({"attributions": stepped} if stepped else {})
 
-    def attributions(self, by: str = "max", method: str | None = None) -> tuple[Attributed, ...]:
+    def attributions(self, by: str = "max", method: str | None = None) -> tuple[Attributed | AttributedSteps, ...]:
         """What in the exemplars `by` "max" or "mean" excited the unit, strongest first, by one method or all there are.
 
-        None where the stage attribute has not run. A notebook draws each beside its image and box.
+        None where the stage attribute has not run. A notebook draws each: a picture beside its image and box, a text or series
+        coloured by its numbers.
         """
         self.exemplars(by)  # refuses a kind that there is not
-        return attributed(self._study.reader, self.record, by, method)
+        given = self._study.reader, self.record, by, method
+        return attributed(*given) if self._study.reader.inputs().kind == "pictures" else attributed_steps(*given)
 
     def syntheses(self, preset: str | None = None) -> tuple[Synthesized, ...]:
         """Pictures made to excite the unit, by one preset or all there are; none where the stage synthesize has not run."""

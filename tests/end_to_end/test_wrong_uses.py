@@ -275,7 +275,11 @@ TEXT = ["text.txt", "--vocabulary", "letters.json", "--lines"]
         ("Listener", ["two.npy", "--input-axes", "bt"], ["--input-axes is 'bt'", "btc, tbc, bct"]),
         ("Listener", ["two.npy", "--input-axes", "bct"], ["cannot run", "--input-axes"]),
         ("Demanding", TEXT, ["the forward of Demanding needs weights, other"]),
-        ("Reader", [*TEXT, "--stages", "scan,attribute"], ["--stages attribute is for pictures; DATA is text", "the scan"]),
+        (
+            "Reader",
+            [*TEXT, "--stages", "scan,synthesize"],
+            ["--stages synthesize is for pictures; DATA is text", "scan, attribute"],
+        ),
         ("Listener", ["two.npy", "--stages", "synthesize"], ["--stages synthesize is for pictures; DATA is series"]),
         ("Reader", ["text.txt", "--vocabulary", "letters.json", "--window", "8", "--burn-in", "8"], ["--burn-in"]),
     ],
@@ -292,14 +296,14 @@ def test_a_study_of_text_or_series_says_what_there_is_for_it(torchlurk, here, se
     study = tmp_path / "s.lurk"
     done = torchlurk("analyze", "nets.py:Reader", *TEXT, "--out", study, cwd=sequences)
     assert done.status == 0, done.err
-    assert "--stages attribute" not in done.out
+    assert "--stages attribute adds what in the texts excited each unit" in done.out
     assert "images" not in done.out
     before = study.read_bytes()
-    available = "available for text and series: the scan, and show, serve and export of its study"
+    available = "available for text and series: the stages scan and attribute, and show, serve and export of their study"
     (sequences / "a.png").write_bytes(b"")
     refused(here("explain", study, "a.png", "--model", "nets.py:Reader"), "is a study of text", available)
     refused(here("serve", study, "--model", "nets.py:Reader"), "is a study of text", available)
-    refused(here("analyze", "nets.py:Reader", *TEXT, "--out", study, "--stages", "attribute"), "is for pictures", available)
+    refused(here("analyze", "nets.py:Reader", *TEXT, "--out", study, "--stages", "synthesize"), "is for pictures", "attribute")
     refused(here("analyze", "nets.py:Reader", *TEXT, "--out", study, "--streams", "output"), "--streams")
     assert study.read_bytes() == before
 

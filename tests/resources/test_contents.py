@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_t
 import pytest
 
 from torchlurk.resources import contents
-from torchlurk.resources.tree import CLASS, EXAMPLE, LAYER, UNIT, Forest
+from torchlurk.resources.tree import ATTRIBUTIONS, CLASS, EXAMPLE, LAYER, UNIT, Forest
 from torchlurk.store.reading import Reader
 from web import document_types
 
@@ -59,7 +59,13 @@ def declared(path):
         return contents.Studies
     if below == "study.json":
         return contents.Study
-    kinds = ((LAYER, contents.Layer), (UNIT, contents.Unit), (CLASS, contents.ClassPage), (EXAMPLE, contents.Example))
+    kinds = (
+        (LAYER, contents.Layer),
+        (UNIT, contents.Unit),
+        (ATTRIBUTIONS, contents.UnitAttributions),
+        (CLASS, contents.ClassPage),
+        (EXAMPLE, contents.Example),
+    )
     return next((kind for pattern, kind in kinds if pattern.fullmatch(below)), None)
 
 

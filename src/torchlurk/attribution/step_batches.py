@@ -114,7 +114,7 @@ class _Given:
                 return torch.full_like(activations, torch.nan)
         return torch.where(activations > 0, left / activations, torch.nan)
 
-    def shown(self, method: str, found: Steps) -> Float[Tensor, "pair time channel"]:
+    def shown(self, method: str, found: Steps) -> Float[Tensor, "pair time number"]:
         """Attributions as people see them: of a text a number a token."""
         return of_tokens(method, found)[..., None] if self.text else found
 

@@ -113,7 +113,7 @@ def _flag(name: str, hint: Any, default: Any, metadata: Any) -> tuple[list[str],
         "default": ",".join(default) if commas else default,
         "multiple": repeated,
         "metavar": metadata["metavar"],
-        "show_default": default is not None and not repeated,
+        "show_default": default not in (None, ()) and not repeated,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from io import BytesIO
 from pathlib import Path
 from typing import get_args
@@ -69,7 +70,8 @@ def command(study: Path, unit: str, as_json: bool, out: Path | None, rendering: 
         if as_json:
             click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
         elif not out:
-            click.echo(describe(found.record, opened.classes, found.steps(), found.remark))
+            coloured = sys.stdout.isatty()
+            click.echo(describe(found.record, opened.classes, found.steps(), found.remark, coloured=coloured))
 
 
 def _draw(picture: Image.Image, out: Path, *, quiet: bool = False) -> None:

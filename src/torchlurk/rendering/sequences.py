@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float32
 from PIL import Image, ImageDraw
 
 from torchlurk.input_records import SeriesExample, TextExample
-from torchlurk.records import Class, Exemplar, Layer, Ranking, UnitRecord
+from torchlurk.records import Class, Exemplar, Layer, Ranking, StepAttribution, UnitRecord
 from torchlurk.rendering import labels
 from torchlurk.rendering.colour import LIGHT, Theme, diverging
 from torchlurk.rendering.contact_sheet import (
@@ -35,6 +36,8 @@ from torchlurk.rendering.contact_sheet import (
 from torchlurk.rendering.marked_text import OUTLINE, cell_width, draw_lines, excerpt
 from torchlurk.rendering.marks import Content, Marks, marks_of, scale_of
 from torchlurk.rendering.series_lines import MOST_CHANNELS, draw_series, names_width, ranges_of
+from torchlurk.rendering.step_attributions import attributed_marks, scale_of_numbers
+from torchlurk.rendering.step_words import evidence_of, last_steps_words
 from torchlurk.rendering.steps import separator
 from torchlurk.rendering.text import Steps
 from torchlurk.rendering.token_lists import token_lists
@@ -66,11 +69,14 @@ LEGEND_LINE = 22
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An exemplar with what the study holds of it; `marks` are None where it does not hold the example."""
+    """An exemplar with what the study holds of it; `marks` are None where it does not hold the example. `tints` are numbers by
+    which a series' lines are coloured.
+    """
 
     exemplar: Exemplar
     content: Content | None
     marks: Marks | None
+    tints: Float32[np.ndarray, "time channel"] | None = None
 
     @property
     def step(self) -> str:
@@ -104,11 +110,34 @@ def sequence_sheet(
     for kind, title in EXEMPLAR_ROWS.items():
         if exemplars := record.exemplars.get(kind, ()):
             shown = shown_of(exemplars[:COLUMNS], steps)
-            note = row_note(record, kind, COLUMNS, rows.left_out(shown))
+            told = [row_note(record, kind, COLUMNS, rows.left_out(shown)), last_steps_words(exemplars[0])]
+            note = "  ·  ".join(one for one in told if one)
             parts.append(titled(title, note, rows.exemplars(shown, scale, theme), theme))
+            parts += _attributed(record, kind, shown, steps, rows, theme)
     parts += token_lists(steps.tokens, theme)
     parts += charts(record, classes, theme, examples=rows.noun)
     return framed(stacked(parts, SECTION_GAP, theme), MARGIN, theme)
+
+
+def _attributed(
+    record: UnitRecord, kind: str, shown: Sequence[Shown], steps: Steps, rows: Rows, theme: Theme
+) -> list[Image.Image]:
+    """For each method, what excited the unit in its exemplars, on one scale of colours."""
+    own = [one for one in steps.attributions if one.ranking == kind]
+    parts = []
+    for method in dict.fromkeys(one.method for one in own):
+        by_rank = {one.rank: one for one in own if one.method == method}
+        drawn = [_with_numbers(one, by_rank[one.exemplar.rank]) for one in shown if one.exemplar.rank in by_rank]
+        scale = scale_of_numbers([by_rank[one.exemplar.rank] for one in drawn])
+        told = "  ·  ".join(evidence_of(by_rank[0])) if 0 in by_rank else ""
+        parts.append(titled(f"What excited it, by {method}", told, rows.exemplars(drawn, scale, theme), theme))
+    return parts
+
+
+def _with_numbers(one: Shown, attribution: StepAttribution) -> Shown:
+    if one.content is None:
+        return one
+    return replace(one, marks=attributed_marks(one.exemplar, one.content, attribution), tints=attribution.values)
 
 
 def sequence_layer_sheet(
@@ -271,7 +300,7 @@ def _series(
     each = min(max(height // max(1, len(ranges)), bounds[0]), bounds[1])
     left = names_width(known, across) if named else 0
     return [
-        draw_series(one.content, one.marks, ranges, scale, across, each, left=left, theme=theme)
+        draw_series(one.content, one.marks, ranges, scale, across, each, left=left, theme=theme, tints=one.tints)
         if isinstance(one.content, SeriesExample) and one.marks is not None
         else _absent("no series", across, each * max(1, len(ranges)), theme)
         for one in shown

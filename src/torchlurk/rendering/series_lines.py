@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float32
 from PIL import Image, ImageDraw
 
 from torchlurk.input_records import SeriesExample
-from torchlurk.rendering.colour import LIGHT, Colour, Theme
+from torchlurk.rendering.colour import LIGHT, Colour, Theme, diverging
 from torchlurk.rendering.marks import Marks, look
 from torchlurk.rendering.typography import Style, fitted, width, write
 
@@ -25,7 +26,12 @@ PADDING = 0.1
 FINENESS = 3
 """How many times finer than asked for lines are drawn before they are averaged down, which smooths them."""
 
+TINTED = 0.05
+"""The least share of the scale whose colour is drawn."""
+TINT_WIDTH = 3 * FINENESS
+
 Range = tuple[float, float]
+Points = list[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +77,13 @@ def draw_series(
     *,
     left: int = 0,
     theme: Theme = LIGHT,
+    tints: Float32[np.ndarray, "time channel"] | None = None,
 ) -> Image.Image:
     """The first `MOST_CHANNELS` channels, each `height` pixels high, names in the `left` pixels, and the band where values are
     known.
 
-    What the unit can have seen is shaded, its strongest step a bar in the accent's colour, burn-in darker.
+    What the unit can have seen is shaded, its strongest step a bar in the accent's colour, burn-in darker. With `tints` each
+    step of a line has the colour of its number there, on the same scale.
     """
     channels = min(series.values.shape[1], len(ranges))
     frame = Frame(left, across, len(series.values))
@@ -85,7 +93,10 @@ def draw_series(
     draw = ImageDraw.Draw(fine)
     _shade(draw, frame, marks, channels * height, theme)
     for channel in range(channels):
-        _line(draw, series.values[:, channel], ranges[channel], frame, channel * height, height, theme.ink)
+        ink = theme.ink if tints is None else theme.muted
+        points = _line(draw, series.values[:, channel], ranges[channel], frame, channel * height, height, ink)
+        if tints is not None:
+            _tint(draw, points, tints[:, channel] / scale, frame, theme)
     if banded:
         _band(draw, frame, marks, scale, channels * height + BAND_GAP, theme)
     image = fine.resize(size, Image.Resampling.BOX)
@@ -134,13 +145,16 @@ def _line(
     top: int,
     height: int,
     colour: Colour,
-) -> None:
-    """A line through the values of one channel, broken where they are not finite; a single value is a dash."""
+) -> list[Points]:
+    """A line through the values of one channel, broken where they are not finite; a single value is a dash. What it goes
+    through.
+    """
     low, high = range_
     span = (high - low) or 1.0
     room = height * (1 - 2 * PADDING)
     middle = 0.0 if high > low else room / 2
     shares = (values.astype(np.float64) - low) / span
+    drawn = []
     for run in _known_runs(values):
         points = [
             ((frame.x(step + 0.5)) * FINENESS, (top + height * (1 - PADDING) - middle - share * room) * FINENESS)
@@ -150,6 +164,19 @@ def _line(
             (x, y), half = points[0], (frame.x(1) - frame.x(0)) / 2 * FINENESS
             points = [(x - half, y), (x + half, y)]
         draw.line(points, fill=colour, width=FINENESS + 1, joint="curve")
+        drawn.append(points)
+    return drawn
+
+
+def _tint(draw: ImageDraw.ImageDraw, drawn: Sequence[Points], shares: np.ndarray, frame: Frame, theme: Theme) -> None:
+    """Over the lines, each piece in the colour of its step."""
+    across = (frame.across - frame.left) / max(1, frame.steps)
+    for points in drawn:
+        for before, after in pairwise(points):
+            middle = ((before[0] + after[0]) / 2 / FINENESS - frame.left) / across
+            share = float(shares[min(len(shares) - 1, max(0, int(middle)))])
+            if abs(share) >= TINTED:
+                draw.line([before, after], fill=diverging(share, theme), width=TINT_WIDTH, joint="curve")
 
 
 def _known_runs(values: Float32[np.ndarray, " time"]) -> list[tuple[int, int]]:

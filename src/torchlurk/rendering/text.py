@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.input_records import SeriesExample, TextExample
-from torchlurk.records import Class, Exemplar, Remark, UnitRecord, step_at
+from torchlurk.records import Class, Exemplar, Remark, StepAttribution, UnitRecord, step_at
 from torchlurk.rendering import labels
 from torchlurk.rendering.remarks import mark, paragraphs
+from torchlurk.rendering.step_words import Painted, in_terminal, last_steps_words
 from torchlurk.rendering.steps import marked, separator, sparkline
 from torchlurk.rendering.tokens import token_lines
 from torchlurk.rendering.typography import ELLIPSIS, clean
@@ -31,13 +32,14 @@ EIGHTHS = "▏▎▍▌▋▊▉█"
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What a description of a unit on texts or series needs beside its record: the examples, the unit's values there, and, of
-    texts, its tokens by each measure that it has.
+    """What a description of a unit on texts or series needs beside its record: the examples, the unit's values there, of texts
+    its tokens by each measure that it has, and its attributions.
     """
 
     examples: Mapping[int, TextExample | SeriesExample]
     traces: Mapping[int, Float32[np.ndarray, " time"]]
     tokens: Mapping[TokenMeasure, NamedRanking] = field(default_factory=dict)
+    attributions: Sequence[StepAttribution] = ()
 
 
 def describe(
@@ -48,8 +50,10 @@ def describe(
     *,
     columns: int = COLUMNS,
     most_classes: int = MOST_CLASSES,
+    coloured: bool = False,
 ) -> str:
-    """The unit's layer, statistics, exemplars and strongest classes, no line wider than `columns`; no control codes.
+    """The unit's layer, statistics, exemplars and strongest classes, no line wider than `columns`; no control codes unless
+    `coloured`, which draws attributions in two colours by their sign.
 
     With `steps` each exemplar has its text, the strongest token marked, or the line of its values. A `remark` is what people
     noted of the unit: name and star stand beside the address, the note below.
@@ -63,7 +67,7 @@ def describe(
     for kind, title in (("max", "Strongest by maximum"), ("mean", "Strongest by mean")):
         exemplars = record.exemplars.get(kind, ())
         if exemplars:
-            shown = _exemplars(exemplars, columns) if steps is None else _in_steps(exemplars, steps, columns)
+            shown = _exemplars(exemplars, columns) if steps is None else _in_steps(kind, exemplars, steps, columns, coloured)
             blocks.append([title, *shown])
     for measure, ranking in (steps.tokens if steps else {}).items():
         blocks.append(token_lines(measure, ranking, columns, display_columns))
@@ -73,7 +77,11 @@ def describe(
             of = f" ({len(top)} of {len(classes):,})" if len(top) < len(classes) else ""
             bars = _bars([(one.label, value) for one, value in top], columns)
             blocks.append([f"Classes by mean of the {name}{of}", *bars])
-    return "\n\n".join("\n".join(shortened(line.rstrip(), columns) for line in block) for block in blocks)
+    return "\n\n".join("\n".join(_fitting(line, columns) for line in block) for block in blocks)
+
+
+def _fitting(line: str, columns: int) -> str:
+    return line if isinstance(line, Painted) else shortened(line.rstrip(), columns)
 
 
 def display_columns(text: str) -> int:
@@ -144,8 +152,8 @@ def _exemplars(exemplars: Sequence[Exemplar], columns: int) -> list[str]:
     return [line + shortened(name, room) for line, name in zip(lines, (title if any(names) else "", *names), strict=True)]
 
 
-def _in_steps(exemplars: Sequence[Exemplar], steps: Steps, columns: int) -> list[str]:
-    """Two lines an exemplar: score, step, reach and path; then its text around the step, or its values."""
+def _in_steps(kind: str, exemplars: Sequence[Exemplar], steps: Steps, columns: int, coloured: bool) -> list[str]:
+    """An exemplar's score, step, reach and path; its text around the step, or its values; and what excited the unit there."""
     found = [trace for one in exemplars if (trace := steps.traces.get(one.example)) is not None and len(trace)]
     low, high = min((float(one.min()) for one in found), default=0.0), max((float(one.max()) for one in found), default=0.0)
     texts = [one for one in steps.examples.values() if isinstance(one, TextExample)]
@@ -166,6 +174,12 @@ def _in_steps(exemplars: Sequence[Exemplar], steps: Steps, columns: int) -> list
             lines.append(indent + marked(content, step, columns - len(indent), apart=apart))
         elif trace is not None:
             lines.append(indent + sparkline(trace, low, high, columns - len(indent)))
+        if kind == "max" and (words := last_steps_words(one)):
+            lines.append(indent + words)
+        for made in steps.attributions:
+            if content is not None and (made.ranking, made.rank) == (kind, one.rank):
+                at = content.counted[0] if step is None else step
+                lines += in_terminal(made, content, at, columns - len(indent), coloured=coloured, indent=indent)
     return lines
 
 

@@ -332,6 +332,8 @@ class Exemplar(Shown):
     """Of a text: the token at the position."""
     context: NotRequired[tuple[str, str]]
     """Of a text: what stands before and after the token."""
+    last_steps: NotRequired[dict[str, float]]
+    """Of a text or series, by how many last steps: the share of the activation that these alone excite."""
 
 
 class Exemplars(TypedDict):
@@ -352,6 +354,31 @@ class Attribution(TypedDict):
     picture: str | None
     scale: Value
     kept: Value
+
+
+class StepAttribution(TypedDict):
+    """What excited a unit in one of its exemplars that are texts or series; its numbers are in `UnitAttributions`."""
+
+    exemplars: Literal["max", "mean"]
+    rank: int
+    method: str
+    kept: Value
+    conserved: Value
+    """Of lrp: the share of the activation that arrived at the input."""
+
+
+class StepNumbers(StepAttribution):
+    """The same with its numbers, by channel (one of a text) and step."""
+
+    values: list[Column]
+
+
+class UnitAttributions(TypedDict):
+    """`layers/{l}/units/{u}-attributions.json`, of texts and series."""
+
+    layer: str
+    channel: int
+    attributions: list[StepNumbers]
 
 
 class Synthesis(TypedDict):
@@ -486,6 +513,8 @@ class Unit(TypedDict):
     remark: Remark | None
     findings: NotRequired[dict[str, Any]]
     """What stages that a program has added found of it, by stage."""
+    attributions: NotRequired[list[StepAttribution]]
+    """Of texts and series: what excited it in its exemplars."""
     traces: NotRequired[dict[str, Column]]
     """Of texts and series, by example: the unit's value at each step."""
     tokens: NotRequired[UnitTokens]

@@ -19,6 +19,7 @@ from torchlurk.records import (
     Graph,
     Layer,
     Remark,
+    StepAttribution,
     Synthesis,
     UnitRecord,
 )
@@ -103,7 +104,8 @@ def _reach(exemplar: Exemplar) -> dict[str, Any]:
     """Where an exemplar looked in a text or series, and in a text the token there and what stands around it."""
     assert exemplar.reach is not None
     token = {} if exemplar.token is None else {"token": exemplar.token, "context": list(exemplar.context or ("", ""))}
-    return {"reach": list(exemplar.reach), **token}
+    last = {"last_steps": {str(steps): share for steps, share in exemplar.last_steps}} if exemplar.last_steps else {}
+    return {"reach": list(exemplar.reach), **token, **last}
 
 
 def example_document(index: int, example: Example, label: str | None, content: TextExample | SeriesExample) -> dict[str, Any]:
@@ -125,6 +127,23 @@ def _attribution(one: Attribution) -> dict[str, Any]:
         "scale": number(one.scale),
         "kept": number(one.kept),
     }
+
+
+def step_attribution(one: StepAttribution) -> dict[str, Any]:
+    """What excited a unit in a text or series; without its numbers."""
+    return {
+        "exemplars": one.ranking,
+        "rank": one.rank,
+        "method": one.method,
+        "kept": number(one.kept),
+        "conserved": number(one.conserved),
+    }
+
+
+def with_values(one: StepAttribution) -> dict[str, Any]:
+    """The same with its numbers, by channel (one of a text) and step."""
+    values = [[number(float(f"{value:.{DIGITS}g}")) for value in channel] for channel in one.values.T.tolist()]
+    return step_attribution(one) | {"values": values}
 
 
 def _synthesis(one: Synthesis) -> dict[str, Any]:

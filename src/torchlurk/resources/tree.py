@@ -21,7 +21,7 @@ from torchlurk.resources.class_page import class_document
 from torchlurk.resources.documents import example_document
 from torchlurk.resources.layer_page import layer_document, views
 from torchlurk.resources.study_page import card, study_document, troubled
-from torchlurk.resources.unit_page import Surroundings, unit_page
+from torchlurk.resources.unit_page import Surroundings, step_attributions, unit_page
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
@@ -32,6 +32,7 @@ NUMBER = "(0|[1-9][0-9]{0,8})"
 SHEET = re.compile(rf"sheets/{NUMBER}-([A-Za-z0-9_:.\-]{{1,80}})-{NUMBER}\.jpg")
 LAYER = re.compile(rf"layers/{NUMBER}\.json")
 UNIT = re.compile(rf"layers/{NUMBER}/units/{NUMBER}\.json")
+ATTRIBUTIONS = re.compile(rf"layers/{NUMBER}/units/{NUMBER}-attributions\.json")
 CLASS = re.compile(rf"classes/{NUMBER}\.json")
 EXAMPLE = re.compile(rf"examples/{NUMBER}\.json")
 
@@ -48,8 +49,8 @@ class Resource:
 
 
 class StudyTree:
-    """The paths of one study: `study.json`, `layers/3.json`, `layers/3/units/7.json`, `classes/0.json`, `examples/5.json` for
-    texts and series, pictures, sheets.
+    """The paths of one study: `study.json`, `layers/3.json`, `layers/3/units/7.json`, `classes/0.json`, for texts and series
+    `examples/5.json` and `layers/3/units/7-attributions.json`, pictures, sheets.
 
     `slug` is its name in addresses. Nothing but the study itself decides what is answered.
     """
@@ -74,6 +75,7 @@ class StudyTree:
             (SHEET, self._sheet),
             (LAYER, self._layer),
             (UNIT, self._unit),
+            (ATTRIBUTIONS, self._attributions),
             (CLASS, self._class),
             (EXAMPLE, self._example),
         )
@@ -92,6 +94,8 @@ class StudyTree:
                 yield from (f"layers/{number}/units/{channel}.json" for channel in range(scanned[number][0]))
                 for view in views(self.reader, number):
                     yield from (f"sheets/{number}-{view}-{n}.jpg" for n in range(sheets.sheets_of(scanned[number][0])))
+        for number, channel in queries.units_with_step_attributions(self.reader):
+            yield f"layers/{number}/units/{channel}-attributions.json"
         yield from (f"classes/{one.index}.json" for one in self.reader.classes())
         yield from (f"examples/{index}.json" for index in queries.sequence_examples(self.reader))
         yield from (f"pictures/{name}" for name in queries.all_picture_files(self.reader))
@@ -157,6 +161,11 @@ class StudyTree:
             return None
         around = Surroundings(self.reader, self.layers(), self._remembered)
         return _json(unit_page(self.reader, Unit(one.name, int(channel)), index, around))
+
+    def _attributions(self, layer: str, channel: str) -> Resource | None:
+        one = self._scanned(int(layer))
+        found = None if one is None else step_attributions(self.reader, Unit(one.name, int(channel)))
+        return None if found is None else _json(found)
 
     def _class(self, index: str) -> Resource | None:
         classes = self.reader.classes()

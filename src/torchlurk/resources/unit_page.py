@@ -13,7 +13,7 @@ from torchlurk.records import Class, Layer, UnitRecord
 from torchlurk.rendering.charts import bins
 from torchlurk.rendering.labels import top_classes
 from torchlurk.resources.cache import Remembered
-from torchlurk.resources.documents import number, unit_document
+from torchlurk.resources.documents import number, step_attribution, unit_document, with_values
 from torchlurk.resources.layer_page import checks_of
 from torchlurk.resources.outputs import named_output
 from torchlurk.resources.relations import Standardized, most_alike, neighbours, standardized
@@ -87,12 +87,23 @@ def unit_page(reader: Reader, unit: Unit, index: int, around: Surroundings) -> d
     }
 
 
+def step_attributions(reader: Reader, unit: Unit) -> dict[str, Any] | None:
+    """The numbers of a unit's attributions on texts or series; None where there are none."""
+    found = reader.step_attributions(unit)
+    known = {"layer": unit.layer, "channel": unit.channel}
+    return known | {"attributions": [with_values(one) for one in found]} if found else None
+
+
 def _traces(reader: Reader, unit: Unit) -> dict[str, Any]:
-    """Of a text or series, what the unit did at each step of its exemplars, by example."""
+    """Of a text or series, what the unit did at each step of its exemplars, by example, and its attributions."""
     if reader.inputs().kind == "pictures":
         return {}
     found = reader.traces(unit)
-    return {"traces": {str(example): [_written(value) for value in values.tolist()] for example, values in found.items()}}
+    attributed = [step_attribution(one) for one in reader.step_attributions(unit)]
+    return {
+        "attributions": attributed,
+        "traces": {str(example): [_written(value) for value in values.tolist()] for example, values in found.items()},
+    }
 
 
 def _written(value: float) -> float:

@@ -225,6 +225,15 @@ def exemplars_kept(reader: Reader, layer: int) -> int:
         return int(most or 0)
 
 
+def units_with_step_attributions(reader: Reader) -> list[tuple[int, int]]:
+    """The units that have attributions on texts or series, as (layer's number, channel)."""
+    with reader.reading() as db:
+        if not has_sequences(db):
+            return []
+        found = db.execute("SELECT DISTINCT layer, channel FROM step_attribution ORDER BY layer, channel")
+        return [(columns.whole(layer, "layer"), columns.whole(channel, "channel")) for layer, channel in found]
+
+
 def best_attributions(reader: Reader, layer: int, method: str) -> dict[int, str]:
     """By channel, the picture (SHA-256 in hexadecimal) of the best exemplar's attribution."""
     with reader.reading() as db:

@@ -303,6 +303,8 @@ export interface Exemplar extends Shown {
   token?: string;
   /** Of a text: what stands before and after the token. */
   context?: [string, string];
+  /** Of a text or series, by how many last steps: the share of the activation that these alone excite. */
+  last_steps?: Record<string, number>;
 }
 
 /** By ranking, the strongest first; quantiles from weak to strong. */
@@ -321,6 +323,28 @@ export interface Attribution {
   picture: string | null;
   scale: Value;
   kept: Value;
+}
+
+/** What excited a unit in one of its exemplars that are texts or series; its numbers are in `UnitAttributions`. */
+export interface StepAttribution {
+  exemplars: "max" | "mean";
+  rank: number;
+  method: string;
+  kept: Value;
+  /** Of lrp: the share of the activation that arrived at the input. */
+  conserved: Value;
+}
+
+/** The same with its numbers, by channel (one of a text) and step. */
+export interface StepNumbers extends StepAttribution {
+  values: Column[];
+}
+
+/** `layers/{l}/units/{u}-attributions.json`, of texts and series. */
+export interface UnitAttributions {
+  layer: string;
+  channel: number;
+  attributions: StepNumbers[];
 }
 
 /** An input that was optimized to excite a unit. */
@@ -442,6 +466,8 @@ export interface Unit {
   remark: Remark | null;
   /** What stages that a program has added found of it, by stage. */
   findings?: Record<string, unknown>;
+  /** Of texts and series: what excited it in its exemplars. */
+  attributions?: StepAttribution[];
   /** Of texts and series, by example: the unit's value at each step. */
   traces?: Record<string, Column>;
   /** Of texts. */

@@ -49,7 +49,7 @@ class Readout(nn.Module):
         return None
 
     def maps(
-        self, inputs: Float[Tensor, "batch ..."], rule_at_unit: Callable[[Tensor], Rule] | None = None
+        self, inputs: Shaped[Tensor, "batch ..."], rule_at_unit: Callable[[Tensor], Rule] | None = None
     ) -> Float[Tensor, "batch channel position"]:
         """The maps of all units, positions in row-major order; one position where a layer has none.
 
@@ -69,7 +69,7 @@ class Readout(nn.Module):
         return self.arranged(activation, len(inputs))
 
     def _one_by_one(
-        self, inputs: Float[Tensor, "batch ..."], rule_at_unit: Callable[[Tensor], Rule] | None
+        self, inputs: Shaped[Tensor, "batch ..."], rule_at_unit: Callable[[Tensor], Rule] | None
     ) -> Float[Tensor, "batch channel position"]:
         found: list[Tensor | None] = []
         for row in (slice(number, number + 1) for number in range(len(inputs))):
@@ -93,7 +93,7 @@ class Readout(nn.Module):
             )
         return found.flatten(2) if found.ndim > 2 else found.unsqueeze(2)
 
-    def activation(self, inputs: Float[Tensor, "batch ..."]) -> Shaped[Tensor, ...]:
+    def activation(self, inputs: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, ...]:
         """The tensor that holds the layer's units, as the model has it."""
         found: list[Tensor] = []
         with reading(self.module, [self.layer], lambda _, tensor: found.append(tensor), stop_after_last=True):
