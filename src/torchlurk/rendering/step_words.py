@@ -49,7 +49,7 @@ def in_terminal(
     """The steps with the largest numbers, and with colours all of it around a step, one colour for each sign."""
     by_step = one.values.sum(axis=1)
     evidence = f" ({', '.join(said)})" if (said := evidence_of(one)) else ""
-    lines = [f"{indent}{one.method}{evidence}: {'  '.join(_told(content, at, by_step[at]) for at in _largest(by_step))}"]
+    lines = [f"{indent}{one.method}{evidence}: {'  '.join(_told(content, at, float(by_step[at])) for at in _largest(by_step))}"]
     if coloured:
         drawn = _coloured(content, by_step, step, columns) if isinstance(content, TextExample) else _blocks(by_step, columns)
         lines.append(Painted(indent + drawn))
@@ -66,7 +66,7 @@ def _told(content: Content, at: int, value: float) -> str:
     name = (
         f"'{visible(content.tokens[at])[:TOKEN]}'" if isinstance(content, TextExample) and at < content.steps else f"step {at}"
     )
-    return f"{'+' if value > 0 else ''}{labels.number(float(value))} {name}"
+    return f"{'+' if value > 0 else ''}{labels.number(value)} {name}"
 
 
 def _coloured(text: TextExample, by_step: Float32[np.ndarray, " time"], step: int, columns: int) -> str:
