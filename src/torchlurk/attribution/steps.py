@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from torchlurk.attribution.lookups import NO_TOKEN, Lookup, Lookups
 from torchlurk.attribution.methods import ByRule
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.errors import ModelError
 from torchlurk.models.taps.arguments import ALL, of_rows
-from torchlurk.models.taps.lookups import NO_TOKEN, Lookup, Lookups
 from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Layer
 
