@@ -15,7 +15,9 @@ import pytest
 from torchlurk.errors import OptionError, StorageError, StudyError, UnitError
 from torchlurk.records import Remark
 from torchlurk.store import schema
+from torchlurk.store.changing import small_change
 from torchlurk.store.checking import check
+from torchlurk.store.folding import change_journal, settle
 from torchlurk.store.reading import Reader
 from torchlurk.store.remarks import LONGEST_NAME, LONGEST_TEXT, Change, write_remarks
 from torchlurk.store.writing import Writer
@@ -243,6 +245,31 @@ def test_many_write_at_once_and_nothing_is_lost_and_no_analysis_is_refused(study
         assert set(reader.remarks()) == {Unit(layer, channel) for layer in layers for channel in range(each)}
         assert len(reader.notes()) == 1 + notes
     assert check(study).problems == ()
+    assert is_one_plain_file(study)
+
+
+@pytest.mark.parametrize("opening", ["analysis", "note"])
+def test_a_file_that_is_folded_while_it_is_opened_to_write_is_written_through_the_log_all_the_same(
+    study, unit, monkeypatch, opening
+):
+    folded = 0
+
+    def change_and_fold(db, mode):
+        nonlocal folded
+        change_journal(db, mode)
+        if mode == "WAL" and not folded:
+            folded += 1
+            settle(study)
+
+    monkeypatch.setattr("torchlurk.store.folding.change_journal", change_and_fold)
+    if opening == "analysis":
+        with Writer(study) as writer:
+            writer.add_note("test", "a note")
+            assert study.with_name(f"{study.name}-wal").stat().st_size
+    else:
+        with small_change(study) as db:
+            assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert folded == 1
     assert is_one_plain_file(study)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from torchlurk.errors import StudyError
 from torchlurk.store.connections import check_is_file, not_a_study, open_changing, translated, version_of
-from torchlurk.store.folding import change_journal, in_wal, settle
+from torchlurk.store.folding import enter_wal, settle
 from torchlurk.store.schema import VERSION
 
 
@@ -47,9 +47,7 @@ def small_change(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    if not in_wal(db):
-        # Not with a rollback journal: of a writer that is killed, readers would have to roll it back, and they change nothing.
-        change_journal(db, "WAL")
+    enter_wal(db)  # a rollback journal of a writer that was killed would be for readers to roll back, who change nothing
     db.execute("BEGIN IMMEDIATE")
     try:
         yield

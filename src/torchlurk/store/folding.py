@@ -57,9 +57,18 @@ def settle(home: Path) -> None:
         time.sleep(RETRY_AFTER * random.uniform(0.5, 1.5))  # not in step with another
 
 
+def enter_wal(db: sqlite3.Connection) -> None:
+    """Puts the file into the mode of one that is being written, and keeps it there for as long as the connection is open.
+
+    It is kept from the first read on, and not yet by the change itself: between them another writer may have folded the file.
+    """
+    while not in_wal(db):
+        change_journal(db, "WAL")
+
+
 def in_wal(db: sqlite3.Connection) -> bool:
     """Whether the file is in the journal mode of one that is being written."""
-    db.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # only reading tells a new connection
+    db.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # a connection knows only what it has read
     return bool(db.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
 
 

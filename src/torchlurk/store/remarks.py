@@ -73,10 +73,10 @@ def write_remarks(path: Path, changes: Mapping[Unit, Change]) -> dict[Unit, Rema
 
 
 def _changed(db: sqlite3.Connection, unit: Unit, change: Change, path: Path) -> tuple[Unit, Remark | None]:
-    known = load_remarks(db, unit.layer).get(unit)
+    known = _load_remark(db, unit)
     if known is None:
         unit = Unit(find_unit(db, unit, path)[1].name, unit.channel)
-        known = load_remarks(db, unit.layer).get(unit)
+        known = _load_remark(db, unit)
     after = change.of(known or Remark())
     if after is None:
         db.execute("DELETE FROM remark WHERE layer = ? AND channel = ?", (unit.layer, unit.channel))
@@ -98,6 +98,12 @@ def load_remarks(db: sqlite3.Connection, layer: str | None = None) -> dict[Unit,
         values,
     )
     return dict(map(to_remark, found))
+
+
+def _load_remark(db: sqlite3.Connection, unit: Unit) -> Remark | None:
+    where = (unit.layer, unit.channel)
+    found = db.execute(f"SELECT {REMARK_COLUMNS} FROM remark WHERE layer = ? AND channel = ?", where).fetchone()
+    return None if found is None else to_remark(found)[1]
 
 
 def stray_remarks(db: sqlite3.Connection) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from torchlurk.errors import StorageError, StudyError, TorchlurkError
 from torchlurk.store.connections import check_is_file, open_reading, open_writing, translated, version_of
-from torchlurk.store.folding import change_journal, fold, settle
+from torchlurk.store.folding import enter_wal, fold, settle
 from torchlurk.store.locking import Lock
 from torchlurk.store.schema import VERSION, upgrade
 
@@ -48,7 +48,7 @@ class Transactions:
 
     def _prepare(self) -> None:
         version = version_of(self._db, self.path)
-        change_journal(self._db, "WAL")
+        enter_wal(self._db)
         if version == 0:
             with self.transaction():
                 upgrade(self._db, version)
