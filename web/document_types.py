@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "torchlurk"
 TYPES = ROOT / "web" / "src" / "types"
 
-DECLARED = {"resources/contents.py": "documents"}
+DECLARED = {"resources/contents.py": "documents", "server/live/contents.py": "answers"}
 """By file of declarations, the file of types that is made from it."""
 
 PLAIN = {"str": "string", "int": "number", "float": "number", "bool": "boolean", "Any": "unknown", "None": "null"}

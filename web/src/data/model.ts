@@ -4,104 +4,7 @@
  * opened once more and the question asked again.
  */
 import { ask as askServer, DataError, isUnreachable } from "./source";
-import type { Box } from "../types/documents";
-
-export interface GalleryExample {
-  example: number;
-  path: string;
-  class: number | null;
-  picture: string;
-}
-
-export interface About {
-  model: string;
-  input: number[];
-  methods: string[];
-  /** Numbers of examples whose pictures the study holds. */
-  examples: number[];
-  gallery: GalleryExample[];
-}
-
-/** One of several classes, whose probabilities add up to 1; a label with a probability of its own; no probability. */
-export type OutputKind = "class" | "label" | "number";
-
-export interface Prediction {
-  index: number;
-  label: string;
-  output: number;
-  /** Null for a number. */
-  probability: number | null;
-  kind: OutputKind;
-}
-
-export interface NamedPrediction extends Prediction {
-  /** The unit of the last layer that is this output. */
-  unit: string | null;
-}
-
-/** A unit in the image, where it is strongest. */
-export interface Response {
-  unit: string;
-  activation: number;
-  position: number[];
-  box: Box | null;
-  percentile: number | null;
-  standing: number | null;
-}
-
-export interface Overview {
-  image: string;
-  size: [number, number];
-  /** How many images it is the mean of. */
-  images?: number;
-  predictions: NamedPrediction[];
-  layers: { layer: string; strongest: Response[] }[];
-}
-
-/** A way down from a unit: the root first. */
-export interface Branch {
-  units: string[];
-  position: number[] | null;
-}
-
-export interface Child {
-  unit: string;
-  contribution: number;
-  share: number;
-  bypasses: boolean;
-  activation: number;
-  position: number[] | null;
-  box: Box | null;
-}
-
-export interface Feed {
-  layer: string;
-  units: number;
-  contribution: number;
-  share: number;
-  bypasses: boolean;
-}
-
-export interface Makeup extends Branch {
-  value: number;
-  rest: number;
-  children: Child[];
-  feeds: Feed[];
-}
-
-export interface PathPicture extends Branch {
-  box: Box;
-  focus: Box;
-  picture: string;
-}
-
-export interface Use {
-  unit: string;
-  contribution: number;
-  activation: number;
-  position: number[];
-  box: Box | null;
-}
+import type { About, Branch, Effect, Effects, Makeup, Makeups, Overview, PathPicture, PathPictures, Response, Use, Uses } from "../types/answers";
 
 export interface Change {
   unit: string;
@@ -112,12 +15,6 @@ export interface Change {
 export interface Watched {
   unit: string;
   position: number[];
-}
-
-export interface Effect {
-  before: number[];
-  after: number[];
-  predictions: { before: Prediction[]; after: Prediction[] };
 }
 
 export interface Maps {
@@ -174,19 +71,19 @@ export class OpenImage {
   }
 
   async makeups(branches: Branch[], most: number): Promise<Makeup[]> {
-    return (await this.post<{ makeups: Makeup[] }>("makeups", { branches, most })).makeups;
+    return (await this.post<Makeups>("makeups", { branches, most })).makeups;
   }
 
   async pictures(branches: Branch[], method: string): Promise<PathPicture[]> {
-    return (await this.post<{ pictures: PathPicture[] }>("pictures", { branches, method })).pictures;
+    return (await this.post<PathPictures>("pictures", { branches, method })).pictures;
   }
 
   async uses(unit: string, position: number[] | null, most: number): Promise<Record<string, Use[]>> {
-    return (await this.post<{ uses: Record<string, Use[]> }>("uses", { unit, position, most })).uses;
+    return (await this.post<Uses>("uses", { unit, position, most })).uses;
   }
 
   async effects(cases: Change[][], watched: Watched[]): Promise<Effect[]> {
-    return (await this.post<{ effects: Effect[] }>("effects", { cases, watched })).effects;
+    return (await this.post<Effects>("effects", { cases, watched })).effects;
   }
 
   async response(unit: string): Promise<Response> {

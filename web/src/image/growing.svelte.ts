@@ -1,7 +1,8 @@
 /** What is known of the tree beneath one unit of one image. What is missing is asked for in as few requests as can be. */
 import { branch } from "./hierarchy";
 import type { Layers } from "./tree_state";
-import { MOST_AT_ONCE, type Makeup, type OpenImage, type PathPicture } from "../data/model";
+import { MOST_AT_ONCE, type OpenImage } from "../data/model";
+import type { Makeup, PathPicture } from "../types/answers";
 
 /** Of how many children a node is asked, so that showing more asks for nothing. */
 const LISTED = 64;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Makeup } from "../data/model";
+import type { Makeup } from "../types/answers";
 import { all, grown, nearest, off, place } from "./hierarchy";
 import { child, closed, counted, Layers, opened, parseTree, removed, ROOT, treeText } from "./tree_state";
 

@@ -1,5 +1,5 @@
 /** The tree beneath a unit: which nodes are shown, what is not listed, and where all of it goes. */
-import type { Branch, Child, Makeup } from "../data/model";
+import type { Branch, Child, Makeup } from "../types/answers";
 import { child as childPath, layerOf, parent, ROOT, type Layers, type TreeState } from "./tree_state";
 
 /** What the network's input is called among what feeds a layer. */

@@ -1,6 +1,7 @@
 /** The image that a page is about: opened in the model by its name in the address, or dropped by hand. */
 import { load, type Loaded } from "../data/loading.svelte";
-import { about, OpenImage, type About, type Overview, type Shown } from "../data/model";
+import { about, OpenImage, type Shown } from "../data/model";
+import type { About, Overview } from "../types/answers";
 import { DataError, source } from "../data/source";
 import { keep, kept } from "./own_images";
 

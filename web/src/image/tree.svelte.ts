@@ -1,7 +1,8 @@
 /** The tree beneath one unit of one image: what of it is shown, as the address says, and how that is changed. */
 import { checksOf } from "../data/checks";
 import { load, type Loaded } from "../data/loading.svelte";
-import type { OpenImage, Overview, PathPicture, Response, Use, Watched } from "../data/model";
+import type { OpenImage, Watched } from "../data/model";
+import type { Overview, PathPicture, Response, Use } from "../types/answers";
 import type { Check, Study } from "../types/documents";
 import { emptied, usualMethod } from "../drawing/methods";
 import { link, router, type Route } from "../router.svelte";

@@ -2,7 +2,8 @@
 import { untrack } from "svelte";
 import { checksOf } from "../data/checks";
 import { load, type Loaded } from "../data/loading.svelte";
-import { about, type About } from "../data/model";
+import { about } from "../data/model";
+import type { About } from "../types/answers";
 import { source } from "../data/source";
 import type { Check, Layer, Study } from "../types/documents";
 import { usualMethod } from "../drawing/methods";
@@ -10,7 +11,8 @@ import { router, type Route } from "../router.svelte";
 import { Session } from "./session.svelte";
 import { columnsFor, moved } from "./sheet";
 import { after, channelOf, GAMMAS, layerOf, liveState, SHOWN, withChange, type Shown } from "./state";
-import type { StreamLayer, View } from "./stream";
+import type { View } from "./stream";
+import type { StreamLayer } from "../types/answers";
 
 export const PREDICTIONS = 5;
 /** Pixels of a map's longer side in the sheet, at most. */

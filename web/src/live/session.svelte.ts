@@ -1,7 +1,8 @@
 /** What the Live page holds: the stream, where frames come from, and the canvases on which answers are drawn. */
 import { framing, type Size } from "./framing";
 import { openCamera } from "./camera";
-import { Stream, type Answer, type Greeting, type Header, type Pace, type Told, type View } from "./stream";
+import { Stream, type Answer, type Pace, type Told, type View } from "./stream";
+import type { Greeting, Header } from "../types/answers";
 
 export type Part = "input" | "sheet" | "map" | "projection" | "predictions";
 

@@ -3,23 +3,7 @@
  * Nothing is queued on either side. At most `MOST_IN_FLIGHT` frames are on their way, so that one travels while another is
  * computed; the page is asked for the next one when there is room. A server that goes away is asked again until it is back.
  */
-import type { OutputKind } from "../data/model";
-import type { Box } from "../types/documents";
-
-export interface StreamLayer {
-  name: string;
-  channels: number;
-  shape: number[];
-  layout: "spatial" | "vector" | "tokens" | "sequence";
-}
-
-export interface Greeting {
-  model: string;
-  layers: StreamLayer[];
-  methods: string[];
-  /** Numbers of examples whose pictures the study holds. */
-  examples: number[];
-}
+import type { Greeting, Header } from "../types/answers";
 
 export type Range = "layer" | "map" | "study";
 
@@ -46,37 +30,6 @@ export interface View {
   prepared: boolean;
   /** Whether the server is to send what the network sees of a file or an example. */
   input: boolean;
-}
-
-export interface Prediction {
-  index: number;
-  label: string;
-  output: number | null;
-  probability: number | null;
-  kind: OutputKind;
-}
-
-export interface SheetPart {
-  columns: number;
-  tile: [height: number, width: number];
-  units: number;
-  signed: boolean;
-  reach: number | null;
-  /** Of each unit the largest magnitude. */
-  peaks: (number | null)[];
-}
-
-export interface Header {
-  frame: number;
-  dropped: number;
-  seconds: { decode: number; model: number; draw: number };
-  layer?: string;
-  predictions: Prediction[];
-  parts: { name: "sheet" | "map" | "projection" | "input"; type: string; bytes: number }[];
-  sheet?: SheetPart;
-  map?: { unit: string; size: [height: number, width: number]; signed: boolean; reach: number | null };
-  projection?: { unit: string; method: string; position: number[] | null; box: Box | null; activation: number | null };
-  example?: number;
 }
 
 export interface Answer {

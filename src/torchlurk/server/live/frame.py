@@ -49,7 +49,7 @@ class Seen:
     that is switched off can still be seen.
     """
 
-    maps: Float[Tensor, " channel *position"] | None
+    maps: Float[Tensor, " unit *position"] | None
     predictions: tuple[Prediction, ...]
     projection: Float[Tensor, "channel height width"] | None
     at: tuple[int, ...] | None
