@@ -1,5 +1,5 @@
 /** The one door to the data: the same documents, served or lying beside the app as files. */
-import type { Card, Changed, ClassPage, Example, Layer, Progress, Studies, Study, Unit } from "../types/documents";
+import type { Card, Changed, ClassPage, Example, Layer, Progress, Studies, Study, Unit, UnitAttributions } from "../types/documents";
 
 export interface Watcher {
   progress(told: Progress): void;
@@ -49,6 +49,8 @@ export interface Source {
   study(slug: string, signal?: AbortSignal): Promise<Study>;
   layer(slug: string, layer: number, signal?: AbortSignal): Promise<Layer>;
   unit(slug: string, layer: number, channel: number, signal?: AbortSignal): Promise<Unit>;
+  /** What excited a unit in its exemplars that are texts or series. */
+  attributions(slug: string, layer: number, channel: number, signal?: AbortSignal): Promise<UnitAttributions>;
   classPage(slug: string, index: number, signal?: AbortSignal): Promise<ClassPage>;
   /** An example that is a text or a series. */
   example(slug: string, index: number, signal?: AbortSignal): Promise<Example>;
@@ -140,6 +142,9 @@ class Documents implements Source {
   }
   unit(slug: string, layer: number, channel: number, signal?: AbortSignal): Promise<Unit> {
     return this.read(`${slug}/layers/${layer}/units/${channel}.json`, signal);
+  }
+  attributions(slug: string, layer: number, channel: number, signal?: AbortSignal): Promise<UnitAttributions> {
+    return this.read(`${slug}/layers/${layer}/units/${channel}-attributions.json`, signal);
   }
   classPage(slug: string, index: number, signal?: AbortSignal): Promise<ClassPage> {
     return this.read(`${slug}/classes/${index}.json`, signal);

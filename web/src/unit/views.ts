@@ -5,12 +5,13 @@ import { stepDrawingOf } from "../examples/kinds";
 
 export function viewsOf(study: Study, unit: Unit): [key: string, words: string][] {
   const steps = stepDrawingOf(study);
-  if (steps) return steps.views(study);
+  if (steps) {
+    const excited = [...new Set((unit.attributions ?? []).map((one) => one.method))].map((method): [string, string] => [`attribution-${method}`, viewName(`attribution-${method}`)]);
+    const whole = steps.views(study);
+    return [...(whole.length > 0 || excited.length === 0 ? whole : [["values", "values"] satisfies [string, string]]), ...excited];
+  }
   const methods = new Set(unit.images.attributions.map((one) => one.method));
   return [["whole", "whole image"], ["box", "box only"], ...[...methods].map((method): [string, string] => [`attribution-${method}`, viewName(method)])];
 }
 
-/** The method of a view that is an attribution; empty for others. */
-export function methodOf(view: string): string {
-  return view.startsWith("attribution-") ? view.slice("attribution-".length) : "";
-}
+export { methodOf } from "../examples/attributions";
