@@ -37,10 +37,13 @@ class InputDescription:
 
 @dataclass(frozen=True, slots=True)
 class ReadsText:
-    """How a published model reads text: its tokenizer.json, and the most tokens that it takes; None where unknown."""
+    """How a published model reads text: its tokenizer.json, the most tokens that it takes, and its vocabulary where there is no
+    tokenizer.json; None where unknown.
+    """
 
     tokenizer: str | None = None
     longest: int | None = None
+    vocabulary: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

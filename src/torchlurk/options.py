@@ -83,6 +83,11 @@ class InputOptions:
         "Tokens that a window reads but does not count where it continues a text; by default a quarter of it, at most 64.",
         metavar="N",
     )
+    tracks: str | None = option(
+        None,
+        "Labels of tokens that units are measured against: a .tsv or .npz with one column per track, one row per token.",
+        metavar="FILE",
+    )
 
     def __post_init__(self) -> None:
         for name in ("resize", "crop"):

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from torchlurk.errors import DataError, OptionError
-from torchlurk.input_records import ReadsText
+from torchlurk.input_records import KindName, ReadsText
 from torchlurk.input_words import KINDS, added_kind, like
 from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.series.source import open_series
-from torchlurk.inputs.source import DEMO, Source
+from torchlurk.inputs.source import DEMO, DEMO_TEXT, Source
 from torchlurk.inputs.sources.class_files import Labelling
 from torchlurk.inputs.sources.file_lists import is_list, read_list
 from torchlurk.inputs.sources.folder import ImageFolder
@@ -29,26 +29,29 @@ def open_source(
     vocabulary: Mapping[str, int] | Sequence[str] | None = None,
     reads_text: ReadsText | None = None,
 ) -> Source:
-    """The source that DATA names: a folder or list of images, text or series, a file of text or series, or `demo`.
+    """The source that DATA names: a folder or list of images, text or series, a file of text or series, `demo` or `demo-text`.
 
     `default` is the model's own preprocessing, `reads_text` how it reads text by itself, `vocabulary` one that a program
-    gives. Of the demo, `limit` is how many
-    pictures are drawn. Raises `DataError` where there is nothing to read, or where the pictures differ in size and nothing
-    says how to make them alike; `OptionError` for options that do not go together or not with this kind of data.
+    gives. Of the demo, `limit` is how many pictures are drawn. Raises `DataError` where there is nothing to read, or where
+    the pictures differ in size and nothing says how to make them alike; `OptionError` for options that do not go together or
+    not with this kind of data.
     """
     path = Path(data).expanduser()
-    if data != DEMO and (called := added_kind(data, options.kind)):
+    if data not in DEMO_KINDS and (called := added_kind(data, options.kind)):
         return _added(called, path, options)
-    kind = "pictures" if data == DEMO else recognized(path, like(options.kind))
+    kind: KindName = DEMO_KINDS[data] if data in DEMO_KINDS else recognized(path, like(options.kind))
     check_options(options, kind)
     if vocabulary is not None and kind != "text":
         raise OptionError(f"--vocabulary is for text; DATA is {kind}", "leave it out")
     if data == DEMO:
         return _demo(options, default)
+    if data == DEMO_TEXT:
+        return _demo_text(options, vocabulary)
     listed = read_list(path) if path.suffix.lower() == ".csv" and is_list(path) else None
     root = path.parent if listed else path
     if kind == "text":
-        return open_text(root, _as_the_model_reads(options, reads_text, vocabulary), vocabulary, data, listed)
+        known = _own_vocabulary(options, reads_text) if vocabulary is None else vocabulary
+        return open_text(root, _as_the_model_reads(options, reads_text, vocabulary), known, data, listed)
     if kind == "series":
         return open_series(root, options, data, listed)
     return _images(root, options, default, data, listed)
@@ -78,12 +81,34 @@ def _as_the_model_reads(
     return options
 
 
+DEMO_KINDS: Mapping[str, KindName] = {DEMO: "pictures", DEMO_TEXT: "text"}
+
+
+def _own_vocabulary(options: InputOptions, known: ReadsText | None) -> tuple[str, ...] | None:
+    """The model's own, where no other way to read text is given."""
+    return known.vocabulary if known and options.tokenizer in (None, "char") and options.vocabulary is None else None
+
+
+def _refuse(data: str, given: Mapping[str, object]) -> None:
+    """Raises `OptionError` for an option that a demo's data has no use for."""
+    for flag, value in given.items():
+        if value:
+            raise OptionError(f"--{flag} applies to your own data, not to {data}", "leave it out")
+
+
+def _demo_text(options: InputOptions, vocabulary: Mapping[str, int] | Sequence[str] | None) -> Source:
+    from torchlurk.inputs.demo.text_world import text_world
+
+    own = {name: getattr(options, name) for name in ("classes", "tokenizer", "lowercase", "lines")}
+    other = {"kind": options.kind not in (None, "text"), "vocabulary": options.vocabulary or vocabulary}
+    _refuse(DEMO_TEXT, own | other)
+    return text_world(options)
+
+
 def _demo(options: InputOptions, default: Preprocessing | None) -> Source:
     from torchlurk.inputs.demo.world import IMAGES, PREPROCESSING, DemoWorld
 
-    for given, flag in ((options.classes, "--classes"), (options.kind not in (None, "pictures"), "--kind")):
-        if given:
-            raise OptionError(f"{flag} applies to your own data, not to {DEMO}", "leave it out")
+    _refuse(DEMO, {"classes": options.classes, "kind": options.kind not in (None, "pictures")})
     return DemoWorld(options.limit or IMAGES, preprocessing=resolve(options, default or PREPROCESSING))
 
 

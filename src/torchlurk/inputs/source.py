@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 
 from torchlurk.inputs.items import Item
 from torchlurk.inputs.kinds import Kind
 from torchlurk.inputs.pictures.kind import Pictures
 from torchlurk.records import Class, Example, Preprocessing, Skip
+from torchlurk.track_records import Measure
 
 DEMO = "demo"
 """The DATA that names the drawn world instead of a folder."""
+DEMO_TEXT = "demo-text"
+"""The DATA that names the text world."""
 
 
 @runtime_checkable
@@ -76,6 +79,22 @@ class Windowed(Protocol):
 
         A network that reads forward needs it on the left, one that reads backward on the right, a two-sided one on both.
         """
+
+
+@runtime_checkable
+class Tracked(Protocol):
+    """A source whose steps have labels."""
+
+    @property
+    def tracks(self) -> Mapping[str, Measure]:
+        """The tracks there are, and how units are measured against each."""
+
+    @property
+    def given_tracks(self) -> str | None:
+        """64 hexadecimal digits that tell tracks from a file apart; None without one."""
+
+    def labels(self, index: int) -> Mapping[str, Float32[np.ndarray, " time"]]:
+        """By track, the label of each step of an example; NaN where a step has none."""
 
 
 class PictureSource:

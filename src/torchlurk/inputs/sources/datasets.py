@@ -9,7 +9,8 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, Int64
+import torch
+from jaxtyping import Float32, Int32, Int64
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
@@ -36,11 +37,14 @@ from torchlurk.inputs.sources.dataset_items import (
 from torchlurk.inputs.sources.item_layout import ALONE, Layout, layout_of
 from torchlurk.inputs.sources.labels import item_paths, listed_classes, own_class_names
 from torchlurk.inputs.sources.recognition import check_options
+from torchlurk.inputs.text.given_tracks import GivenTracks, read_tracks
 from torchlurk.inputs.text.kind import Text
 from torchlurk.inputs.text.source import chosen_vocabulary
+from torchlurk.inputs.text.tracks import MADE, told_by_text
 from torchlurk.inputs.text.vocabulary import Vocabulary
 from torchlurk.options import InputOptions
 from torchlurk.records import Class, Example, Preprocessing, Skip
+from torchlurk.track_records import Measure
 
 PROBED_EXAMPLES = 8
 """How many examples, spread over the data, enter the fingerprint."""
@@ -98,6 +102,8 @@ class DatasetSource:
         if steps:
             self._lengths = np.full(len(self._chosen), steps)
             self._counted = np.stack([np.zeros_like(self._lengths), self._lengths], 1)
+        self._given: GivenTracks | None = None
+        self._firsts = np.zeros(1, np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickled without its lock."""
@@ -145,6 +151,34 @@ class DatasetSource:
         known = self._vocabulary
         tokens = tuple((known.tokens[one] if known else "") or str(one) for one in ids.tolist())
         return TextExample(tokens, (), (0, len(tokens)))
+
+    @property
+    def tracks(self) -> Mapping[str, Measure]:
+        """See `Tracked`: of a text those of a file, and where every token is a character those that the text tells."""
+        made = MADE if self._kind == "text" and _of_characters(self._vocabulary) else {}
+        return {**made, **(self._given.measures if self._given else {})}
+
+    @property
+    def given_tracks(self) -> str | None:
+        """See `Tracked`."""
+        return self._given.digest if self._given else None
+
+    def track_by(self, file: Path) -> None:
+        """Takes the tracks in a file: a row for each token of all examples, in their order."""
+        lengths = self.lengths
+        assert lengths is not None
+        self._firsts = np.cumsum([0, *lengths.tolist()])
+        self._given = read_tracks(file, int(self._firsts[-1]))
+
+    def labels(self, index: int) -> Mapping[str, Float32[np.ndarray, " time"]]:
+        """See `Tracked`."""
+        found: dict[str, Float32[np.ndarray, " time"]] = {}
+        if _of_characters(self._vocabulary):
+            tokens = self._shown(index, torch.as_tensor(self.read(index).values)).tokens
+            starts = np.cumsum([0, *map(len, tokens)])[:-1]
+            found |= told_by_text("".join(tokens), starts, tokens)
+        given = self._given.labels if self._given else {}
+        return found | {name: one[self._firsts[index] : self._firsts[index + 1]] for name, one in given.items()}
 
     @property
     def classes(self) -> Sequence[Class]:
@@ -258,6 +292,8 @@ def open_dataset(
         masks=takes.masks,
     )
     _check_probed(source)
+    if options.tracks:
+        source.track_by(Path(options.tracks))
     return _with_channels(source, options) if kind == "pictures" else source
 
 
@@ -334,6 +370,12 @@ def _channels(source: DatasetSource) -> int | None:
             continue
         return int(pixels.shape[2 if isinstance(pixels, np.ndarray) else 0])
     return None
+
+
+def _of_characters(vocabulary: Vocabulary | None) -> bool:
+    """Whether tokens are single characters, but for a few that stand for the beginning, the end or the unknown."""
+    tokens = [token for token in vocabulary.tokens if token] if vocabulary is not None else []
+    return sum(len(token) == 1 for token in tokens) > 0.9 * len(tokens) > 0
 
 
 def _reason(error: Exception) -> DataError:

@@ -17,7 +17,7 @@ from torchlurk.options import InputOptions
 
 OPTIONS_OF: dict[str, tuple[tuple[KindName, ...], tuple[str, ...]]] = {
     "pictures": (("pictures",), ("resize", "crop", "interpolation", "mean", "std")),
-    "text": (("text",), ("tokenizer", "lowercase", "vocabulary", "lines", "window", "burn_in")),
+    "text": (("text",), ("tokenizer", "lowercase", "vocabulary", "lines", "window", "burn_in", "tracks")),
     "text and series": (("text", "series"), ("input_axes",)),
 }
 """Options that not every kind has: in words whose they are, the kinds, the options."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -26,6 +27,21 @@ class TextFile:
     name: str
     digest: str
 
+    def text(self) -> str:
+        """What is in it; raises `DataError` where that is not what was there when it was opened."""
+        return _text(self)
+
+
+@runtime_checkable
+class Original(Protocol):
+    """Where documents stand: a `TextFile`, or what is like one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    def text(self) -> str: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
@@ -35,7 +51,7 @@ class Corpus:
     character is a token. `labels` are the classes that the files themselves tell.
     """
 
-    files: tuple[TextFile, ...]
+    files: tuple[Original, ...]
     tokenizer: Tokenizer
     file_of: Int64[np.ndarray, " document"]
     begins: Int64[np.ndarray, " document"]
@@ -58,7 +74,7 @@ class Corpus:
         within = token if self.starts is None else int(self.starts[self.firsts[document] + token])
         return int(self.begins[document]) + within
 
-    def file(self, document: int) -> TextFile:
+    def file(self, document: int) -> Original:
         """The file that the document is in."""
         return self.files[int(self.file_of[document])]
 
@@ -66,9 +82,13 @@ class Corpus:
         """`file@offset` of a token."""
         return f"{self.file(document).name}@{self.offset(document, token)}"
 
+    def text(self, document: int) -> str:
+        """The document; raises `DataError` where the file is not what it was."""
+        return self.file(document).text()[int(self.begins[document]) : int(self.ends[document])]
+
     def tokens(self, document: int, start: int, stop: int) -> tuple[str, ...]:
         """Tokens of the document as they stand there; raises `DataError` where the file is not what it was."""
-        text, begin, end = _text(self.file(document)), int(self.begins[document]), int(self.ends[document])
+        text, begin, end = self.file(document).text(), int(self.begins[document]), int(self.ends[document])
         if not self.tokenizer.local:
             return tuple(self.tokenizer.tokens(text[begin:end])[start:stop])
         after = self.offset(document, stop) if stop < self.length(document) else end
@@ -100,7 +120,7 @@ class _Growing:
     """A corpus while its files are read."""
 
     tokenizer: Tokenizer
-    files: list[TextFile] = field(default_factory=list)
+    files: list[Original] = field(default_factory=list)
     places: list[tuple[int, int, int]] = field(default_factory=list)
     ids: list[np.ndarray] = field(default_factory=list)
     starts: list[np.ndarray] = field(default_factory=list)
@@ -110,15 +130,19 @@ class _Growing:
     def add(self, path: Path, name: str, layout: Layout) -> None:
         """Takes the documents of one file; raises `DataError`, with the reason alone, where it cannot be read."""
         text = read_text(path)
+        self.take(TextFile(path, name, _digest(text)), text, layout)
+
+    def take(self, original: Original, text: str, layout: Layout) -> None:
+        """Takes the documents in a text; raises `DataError`, with the reason alone, where it has none."""
         before = len(self.places)
         for piece in pieces(text, layout):
             if isinstance(piece, str):
-                self.skipped.append(Skip(name, piece))
+                self.skipped.append(Skip(original.name, piece))
                 continue
             encoded = self.tokenizer.encode(text[piece.start : piece.stop])
             if not len(encoded.ids):
                 if layout != "whole":
-                    self.skipped.append(Skip(f"{name}@{piece.start}", "has no token"))
+                    self.skipped.append(Skip(f"{original.name}@{piece.start}", "has no token"))
                 continue
             self.places.append((len(self.files), piece.start, piece.stop))
             self.ids.append(encoded.ids.astype(np.min_scalar_type(len(self.tokenizer.vocabulary))))
@@ -127,7 +151,7 @@ class _Growing:
                 self.starts.append(encoded.starts.astype(np.min_scalar_type(len(text))))
         if len(self.places) == before:
             raise DataError("has no token" if text else "is empty")
-        self.files.append(TextFile(path, name, _digest(text)))
+        self.files.append(original)
 
     def finish(self) -> Corpus:
         """The corpus of all that was added."""
@@ -161,4 +185,12 @@ def read_corpus(root: Path, names: Iterable[str], tokenizer: Tokenizer, layout: 
     if not growing.places:
         first = growing.skipped[0]
         raise DataError(f"{first.path} {first.reason}", "give text files with something in them, in UTF-8")
+    return growing.finish()
+
+
+def corpus_of(originals: Sequence[Original], tokenizer: Tokenizer) -> Corpus:
+    """The corpus of texts that are in no files, one document each; raises `DataError` for one without a token."""
+    growing = _Growing(tokenizer)
+    for one in originals:
+        growing.take(one, one.text(), "whole")
     return growing.finish()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from torchlurk.errors import DataError, OptionError
@@ -19,12 +19,15 @@ from torchlurk.inputs.sources.class_files import Labelling, by_folder, classes_o
 from torchlurk.inputs.sources.listing import IMAGE_SUFFIXES, Listing, Wanted, list_files
 from torchlurk.inputs.text.corpus import Corpus, read_corpus
 from torchlurk.inputs.text.files import Layout
+from torchlurk.inputs.text.given_tracks import GivenTracks, read_tracks
 from torchlurk.inputs.text.kind import Text
 from torchlurk.inputs.text.tokenizing import Characters, HuggingFace, Tokenizer, Words
+from torchlurk.inputs.text.tracks import MADE, told_by_text
 from torchlurk.inputs.text.vocabulary import Vocabulary, read_vocabulary, vocabulary_of
 from torchlurk.inputs.text.windows import Windowing
 from torchlurk.options import InputOptions
 from torchlurk.records import Class, Example, Preprocessing, Skip
+from torchlurk.track_records import Measure
 
 ROWS = ".tsv"
 TEXT_SUFFIXES = frozenset({".txt", ".text"})
@@ -48,12 +51,16 @@ class TextSource:
         name: str,
         options: InputOptions,
         skipped: tuple[Skip, ...] = (),
+        given: GivenTracks | None = None,
     ) -> None:
         self.name = name
         self.classes = classes
         self.skipped = skipped + corpus.skipped
         self._corpus, self._windowing, self._labels, self._options = corpus, windowing, labels, options
         self._passed_over = skipped
+        if options.tracks and given is None:
+            given = read_tracks(Path(options.tracks), len(corpus.ids))
+        self._given = given
         cuts = [(document, *cut) for document in range(len(corpus)) for cut in windowing.cut(corpus.length(document))]
         chosen = spread(len(cuts), options.limit)
         self._cuts = np.array(cuts, np.int64).reshape(-1, 5)[chosen]
@@ -80,7 +87,8 @@ class TextSource:
         """See `Windowed`."""
         known = self._windowing
         windowing = Windowing(known.size, known.burn_in, left, right)
-        return TextSource(self._corpus, windowing, self._labels, self.classes, self.name, self._options, self._passed_over)
+        kept = self._labels, self.classes, self.name, self._options, self._passed_over, self._given
+        return TextSource(self._corpus, windowing, *kept)
 
     def read(self, index: int) -> Item:
         """See `Source`."""
@@ -108,6 +116,27 @@ class TextSource:
         digest.update(self._cuts.tobytes())
         digest.update(repr(self._labels.names).encode() + self._labels.indices.tobytes())
         return digest.hexdigest()
+
+    @property
+    def tracks(self) -> dict[str, Measure]:
+        """See `Tracked`: those that the text tells, and those of the file in place of others of their name."""
+        return {**MADE, **(self._given.measures if self._given else {})}
+
+    @property
+    def given_tracks(self) -> str | None:
+        """See `Tracked`."""
+        return self._given.digest if self._given else None
+
+    def labels(self, index: int) -> dict[str, Float32[np.ndarray, " time"]]:
+        """See `Tracked`."""
+        document, start, stop, *_ = self._cuts[index].tolist()
+        corpus = self._corpus
+        starts = np.array([corpus.offset(document, token) for token in range(start, stop)], np.int64)
+        text, begin = corpus.text(document), int(corpus.begins[document])
+        found = told_by_text(text, starts - begin, corpus.tokens(document, start, stop))
+        first = int(corpus.firsts[document])
+        given = self._given.labels if self._given else {}
+        return found | {name: labels[first + start : first + stop] for name, labels in given.items()}
 
     def _shown(self, index: int, ids: Int64[Tensor, " time"]) -> TextExample:
         document, start, stop, *_ = self._cuts[index].tolist()

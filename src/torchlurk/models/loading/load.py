@@ -26,10 +26,10 @@ _SOURCES: dict[str, Callable[[str, Weights, object], Network]] = {
     "timm": timm_network,
     "hf": hf_network,
 }
-_DEMO = "demo"
+_DEMO, _DEMO_TEXT = "demo", "demo-text"
 _RANDOM = "random"
 _SEED = 0
-_KINDS = "torchvision:NAME, timm:NAME, hf:NAME, FILE.py:CALLABLE, package.module:CALLABLE or demo"
+_KINDS = "torchvision:NAME, timm:NAME, hf:NAME, FILE.py:CALLABLE, package.module:CALLABLE, demo or demo-text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,10 @@ def _built(spec: str) -> Network:
         from torchlurk.models.loading.demo import PREPROCESSING, demo_network
 
         return demo_network(), PREPROCESSING
+    if spec == _DEMO_TEXT:
+        from torchlurk.models.loading.demo_text import TOKENS, demo_text_network
+
+        return demo_text_network(), ReadsText(vocabulary=TOKENS)
     place, _, name = spec.rpartition(":")
     if not place or not name.isidentifier():
         raise ModelError(f"'{spec}' is not a model", f"write {_KINDS}")
