@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help browser demo test test-quick check bench format clean
 
 help:
-	@echo 'make demo    analyze the demo model and open the app on it'
+	@echo 'make demo    analyze the demo models, for pictures and for text, and open the app on both'
 	@echo 'make test    all tests; make test-quick those that are not marked slow'
 	@echo 'make check   style, types, and which package may import which'
 	@echo 'make bench   benchmarks, each against its limit and its peers'
@@ -30,7 +30,8 @@ $(APP): $(READY) $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/n
 	@touch $@
 
 demo: $(READY) $(APP)
-	$(BIN)/torchlurk demo --out demo.lurk
+	$(BIN)/torchlurk demo --text --no-serve --out demo-text.lurk
+	$(BIN)/torchlurk demo --out demo.lurk --with demo-text.lurk
 
 # The browser of the end-to-end tests: installed where that is possible without asking; without one they are skipped.
 BROWSER := $(or $(TORCHLURK_CHROMIUM),$(shell command -v chromium chromium-browser google-chrome 2>/dev/null | head -n 1))
@@ -61,4 +62,4 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build dist demo.lurk
+	rm -rf .venv build dist demo.lurk demo-text.lurk

@@ -168,11 +168,19 @@ def serve(
 
 @contextmanager
 def serving_meanwhile(
-    study: Path, port: int, say: Callable[[str], None], *, open_browser: bool = False, model: ModelChoice | None = None
+    study: Path,
+    port: int,
+    say: Callable[[str], None],
+    *,
+    open_browser: bool = False,
+    model: ModelChoice | None = None,
+    others: Sequence[Path] = (),
 ) -> Iterator[None]:
     """Within it, the study is served from the moment when it knows its layers; after it, until Ctrl-C. A `model` is opened
-    beside it.
+    beside it, and `others` are finished studies that are served too; raises `StudyError` for what is none.
     """
+    for other in others:
+        Reader(other).close()
     stop = threading.Event()
 
     def later() -> None:
@@ -184,7 +192,7 @@ def serving_meanwhile(
             if stop.is_set():
                 return
             try:
-                serve([study], "127.0.0.1", port, say, open_browser=open_browser, until=stop, model=beside)
+                serve([study, *others], "127.0.0.1", port, say, open_browser=open_browser, until=stop, model=beside)
             except TorchlurkError as error:
                 say(str(error))
             else:
