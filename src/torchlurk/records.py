@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
+from torchlurk.track_records import Known
 from torchlurk.units import PART
 
 Layout = Literal["spatial", "vector", "tokens", "sequence"]
@@ -405,7 +406,8 @@ class StageCount:
 class UnitRecord:
     """Everything a study knows of one unit.
 
-    `classes` maps "max" and "mean" to a value for each class, NaN where it has none.
+    `classes` maps "max" and "mean" to a value for each class, NaN where it has none. `knows` is how well the unit tells each
+    track of a text.
     """
 
     layer: Layer
@@ -414,6 +416,7 @@ class UnitRecord:
     exemplars: Mapping[str, tuple[Exemplar, ...]]
     classes: Mapping[str, Float32[np.ndarray, " class"]]
     sample: Float32[np.ndarray, " example"] = field(default_factory=lambda: np.zeros(0, np.float32))
+    knows: tuple[Known, ...] = ()
 
     @property
     def dead(self) -> bool:

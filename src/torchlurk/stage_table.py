@@ -80,6 +80,8 @@ STAGES: dict[str, DeclaredStage] = {
             "prediction",
             "token_ranking",
             "token",
+            "track_score",
+            "track",
             "picture",
             "trace",
             "exemplar",

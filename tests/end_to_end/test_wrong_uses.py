@@ -233,6 +233,8 @@ def sequences(tmp_path_factory):
     (folder / "empty.txt").write_text("")
     (folder / "labels.csv").write_text("0,one\n1,two\n")
     (folder / "nothing.json").write_text("{}")
+    (folder / "short.tsv").write_text("noun\n1\n0\n1\n")
+    (folder / "same.tsv").write_text("noun\n" + "1\n" * 16)
     np.save(folder / "two.npy", np.random.default_rng(0).random((6, 5, 2)).astype(np.float32))
     np.save(folder / "three.npy", np.random.default_rng(0).random((6, 5, 3)).astype(np.float32))
     cut = "@problemName x\n@univariate true\n@classLabel true a b\n@data\n1,2,3:a\n1,2"
@@ -282,6 +284,14 @@ TEXT = ["text.txt", "--vocabulary", "letters.json", "--lines"]
         ),
         ("Listener", ["two.npy", "--stages", "synthesize"], ["--stages synthesize is for pictures; DATA is series"]),
         ("Reader", ["text.txt", "--vocabulary", "letters.json", "--window", "8", "--burn-in", "8"], ["--burn-in"]),
+        (
+            "Reader",
+            [*TEXT, "--tracks", "short.tsv"],
+            ["short.tsv has 3 rows in 'noun', the data 16 tokens", "one row for each"],
+        ),
+        ("Reader", [*TEXT, "--tracks", "same.tsv"], ["same.tsv: the track 'noun' never changes, it is 1 at every token"]),
+        ("Reader", [*TEXT, "--tracks", "letters.json"], ["--tracks letters.json is neither .tsv nor .npz"]),
+        ("Listener", ["two.npy", "--tracks", "short.tsv"], ["--tracks is for text; DATA is series"]),
     ],
 )
 def test_sequences_that_do_not_fit(net, given, words, here, sequences, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from PIL import Image
 from torchlurk.records import Class, Exemplar, Layer, UnitRecord
 from torchlurk.rendering import boxes
 from torchlurk.rendering.colour import DARK, LIGHT, Theme
-from torchlurk.rendering.contact_sheet import CONTENT, GAP, MARGIN, STATISTIC_HEIGHT, TILE, contact_sheet
+from torchlurk.rendering.contact_sheet import CONTENT, GAP, MARGIN, TILE, contact_sheet
 
 Make = Callable[..., Any]
 
@@ -106,10 +106,3 @@ def test_names_in_any_writing_are_drawn(make_record: Make) -> None:
     names = ["キツネ 赤狐", "ثعلب", "Ελληνικός", "Сибирский", "e\u0301cole", "\ud800", "a\nb", "🦊", "", "$x^2$", "<b>", "%s"]
     classes = [Class(i, name, name) for i, name in enumerate(names)]
     contact_sheet(make_record(), classes, lambda i: None, (64, 64))
-
-
-def test_statistics_that_only_some_units_have_are_in_a_band_of_their_own(make_record: Make, make_classes: Make) -> None:
-    record = make_record()
-    more = replace(record, statistics={**record.statistics, "shut": 0.25, "open": 0.5, "half_life": 3.0})
-    sheets = [contact_sheet(one, make_classes(12), lambda i: None, (64, 64)) for one in (record, more)]
-    assert sheets[1].height == sheets[0].height + STATISTIC_HEIGHT

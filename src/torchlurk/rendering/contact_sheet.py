@@ -315,17 +315,13 @@ def _responses(record: UnitRecord, height: int, theme: Theme, examples: str) -> 
 
 
 def _statistics(record: UnitRecord, theme: Theme) -> Image.Image:
-    """The statistics in bands between lines: name above, value below."""
-    found = labels.statistics(record.statistics)
-    bands = max(1, -(-len(found) // STATISTIC_COLUMNS))
-    image = Image.new("RGB", (CONTENT, bands * STATISTIC_HEIGHT), theme.ground)
+    """The statistics in one band between two lines: name above, value below."""
+    image = Image.new("RGB", (CONTENT, STATISTIC_HEIGHT), theme.ground)
     draw = ImageDraw.Draw(image)
-    for line in range(bands + 1):
-        top = min(line * STATISTIC_HEIGHT, image.height - 1)
-        draw.line((0, top, CONTENT, top), fill=theme.line)
-    for number, (name, value) in enumerate(found):
-        band, column = divmod(number, STATISTIC_COLUMNS)
-        left, top = column * CONTENT // STATISTIC_COLUMNS, band * STATISTIC_HEIGHT
-        write(draw, (left, top + STATISTIC_NAME_BASELINE), name, NOTE, theme.muted)
-        write(draw, (left, top + STATISTIC_VALUE_BASELINE), value, STATISTIC, theme.ink)
+    for line in (0, STATISTIC_HEIGHT - 1):
+        draw.line((0, line, CONTENT, line), fill=theme.line)
+    for column, (name, value) in enumerate(labels.statistics(record.statistics)):
+        left = column * CONTENT // STATISTIC_COLUMNS
+        write(draw, (left, STATISTIC_NAME_BASELINE), name, NOTE, theme.muted)
+        write(draw, (left, STATISTIC_VALUE_BASELINE), value, STATISTIC, theme.ink)
     return image

@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.records import Class, Exemplar, Remark, StepAttribution, UnitRecord, step_at
 from torchlurk.rendering import labels
+from torchlurk.rendering.known_tracks import known_lines
 from torchlurk.rendering.remarks import mark, paragraphs
 from torchlurk.rendering.step_words import Painted, in_terminal, last_steps_words
 from torchlurk.rendering.steps import marked, separator, sparkline
@@ -64,6 +65,8 @@ def describe(
     facts = textwrap.wrap(" · ".join(labels.layer_facts(record.layer)), columns)
     noted = [paragraphs(remark, columns)] if remark is not None and remark.text else []
     blocks = [[address, *facts], *noted, _statistics(record, columns)]
+    if known := known_lines(record.knows):
+        blocks.append(known)
     for kind, title in (("max", "Strongest by maximum"), ("mean", "Strongest by mean")):
         exemplars = record.exemplars.get(kind, ())
         if exemplars:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from torchlurk.input_records import KindName
 from torchlurk.records import Layout
+from torchlurk.track_records import Measure
 
 Value = float | None
 """Null where it is undefined, as NaN is in a study."""
@@ -286,6 +287,34 @@ class Output(TypedDict):
     name: str
 
 
+class Track(TypedDict):
+    """A label at each step of a text, and how units are measured against it."""
+
+    track: str
+    words: str
+    """What it is a label of."""
+    measure: Measure
+    told: bool
+    """Whether the last three tokens give it away, so that it was measured at all steps."""
+    steps: int
+    """At how many steps it was measured."""
+    untrained: Value
+    """How well the best unit of the layer tells it in the same network untrained."""
+
+
+class LayerTrack(Track):
+    """How well each unit of a layer tells a track."""
+
+    score: Column
+
+
+class KnownTrack(Track):
+    """How well one unit tells a track; `strength` is the score whichever way round."""
+
+    score: Value
+    strength: Value
+
+
 class Layer(TypedDict):
     """`layers/{l}.json`: columns with an entry a channel."""
 
@@ -306,6 +335,8 @@ class Layer(TypedDict):
     remarks: dict[str, Mark]
     """By channel."""
     sheets: dict[str, Sheets]
+    knows: NotRequired[list[LayerTrack]]
+    """Of texts: how well the units tell each track."""
 
 
 class Shown(_OfClass):
@@ -519,6 +550,8 @@ class Unit(TypedDict):
     """Of texts and series, by example: the unit's value at each step."""
     tokens: NotRequired[UnitTokens]
     """Of texts."""
+    knows: NotRequired[list[KnownTrack]]
+    """Of texts: how well it tells each track."""
 
 
 class _Sequence(_OfClass):

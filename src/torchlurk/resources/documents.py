@@ -25,6 +25,7 @@ from torchlurk.records import (
 )
 from torchlurk.rendering.labels import top_classes
 from torchlurk.resources.remarks import remark_document
+from torchlurk.track_records import Known, Track
 
 DIGITS = 6
 """Significant digits of numbers in columns."""
@@ -61,6 +62,35 @@ def unit_document(
         },
         **({"findings": dict(findings)} if findings else {}),
         "remark": remark_document(remark),
+        **({"knows": [_known(one) for one in record.knows]} if record.knows else {}),
+    }
+
+
+def track_document(track: Track) -> dict[str, Any]:
+    """What a track is, and how it was measured."""
+    return {
+        "track": track.name,
+        "words": track.words,
+        "measure": track.measure,
+        "told": track.told,
+        "steps": track.steps,
+    }
+
+
+def rounded(value: float) -> float | None:
+    """A score, which is of a sample of steps: more digits would say no more."""
+    return number(round(value, SCORE_DIGITS))
+
+
+SCORE_DIGITS = 4
+"""Decimals of an AUC or a correlation."""
+
+
+def _known(one: Known) -> dict[str, Any]:
+    return track_document(one.track) | {
+        "score": rounded(one.score),
+        "strength": rounded(one.strength),
+        "untrained": rounded(one.untrained),
     }
 
 

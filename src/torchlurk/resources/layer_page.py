@@ -10,12 +10,13 @@ import numpy as np
 from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.records import ALIKE, Layer, Ranking, step_at
 from torchlurk.resources import sheets
-from torchlurk.resources.documents import DIGITS, number
+from torchlurk.resources.documents import DIGITS, number, rounded, track_document
 from torchlurk.resources.outputs import named_outputs
 from torchlurk.resources.remarks import layer_marks
 from torchlurk.store import queries
 from torchlurk.store.exemplars import CONTEXT
 from torchlurk.store.reading import Reader
+from torchlurk.track_records import best_strength
 from torchlurk.unit_statistics import listed
 
 
@@ -48,6 +49,7 @@ def layer_document(reader: Reader, layers: Sequence[Layer], index: int) -> dict[
         "checks": checks_of(reader, layer.name),
         "syntheses": _syntheses(reader, index, layer.channels),
         "remarks": layer_marks(reader, layer.name),
+        **_knows(reader, layer),
         "sheets": {
             view: {
                 "tile": sheets.TILE,
@@ -71,6 +73,23 @@ def _best(reader: Reader, layer: Layer, best: Ranking) -> dict[str, Any]:
     steps = _steps(reader, layer, best, held)
     texts = [_excerpt(held.get(example), step) for example, step in zip(known["example"], steps, strict=True)]
     return known | {"box": None, "step": steps, "reach": boxes and [[box[0], box[2]] for box in boxes], "texts": texts}
+
+
+def _knows(reader: Reader, layer: Layer) -> dict[str, Any]:
+    """Of a text, how well each unit tells each track, and how well the best one does untrained."""
+    found = reader.track_scores(layer.name)
+    if not found:
+        return {}
+    return {
+        "knows": [
+            track_document(one.track)
+            | {
+                "score": [rounded(score) for score in one.trained.tolist()],
+                "untrained": rounded(best_strength(one.track.measure, one.untrained)),
+            }
+            for one in found
+        ]
+    }
 
 
 Held = Mapping[int, TextExample | SeriesExample | None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from torchlurk.jobs import Progress, joined
 from torchlurk.records import Layer
 from torchlurk.scanning.job import ScanPart
 from torchlurk.scanning.part import Places
+from torchlurk.stages.knowledge import PROBED, keep_merged
 from torchlurk.stages.merge_pictures import merge_pictures
 from torchlurk.stages.parts import Part, opened
 from torchlurk.stages.scan_results import Scanned, keep_results
@@ -44,8 +45,11 @@ def merge(paths: Sequence[Path], out: Path, progress: Progress) -> None:
 def _merge_scans(writer: Writer, parts: Sequence[Part], progress: Progress) -> None:
     progress.begin("merge", len(parts))
     merged: ScanPart | None = None
+    known: list[Mapping[str, np.ndarray]] = []
     for part in parts:
-        found = _state(part)
+        arrays = _state(part)
+        known.append({name: array for name, array in arrays.items() if name.startswith(PROBED)})
+        found = ScanPart.from_arrays(arrays)
         merged = found if merged is None else merged.merge(found)
         for kind, text in part.reader.notes():
             writer.add_note(kind, text)
@@ -61,17 +65,18 @@ def _merge_scans(writer: Writer, parts: Sequence[Part], progress: Progress) -> N
     for part in parts:
         take_examples(writer, part.reader)
         take_traces(writer, part.reader)
+    keep_merged(writer, reader.layers(), known)
     writer.delete_other_pictures()
     writer.write_portion(None)
     writer.finish(SCAN, now())
 
 
-def _state(part: Part) -> ScanPart:
+def _state(part: Part) -> Mapping[str, np.ndarray]:
     """The running state that a part ended with; raises `StudyError` where it does not cover one run of examples."""
     saved = part.reader.progress(SCAN)
     if saved is None or len(joined(saved[0])) != 1:
         raise StudyError(f"'{part.path}' is damaged: its scan is not of one run of examples", "make the part anew")
-    return ScanPart.from_arrays(saved[1])
+    return saved[1]
 
 
 def _places(layer: Layer, parts: Sequence[Part]) -> Places:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -13,6 +14,7 @@ from torchlurk.errors import MismatchError, OptionError, StudyError
 from torchlurk.input_records import KindName
 from torchlurk.inputs.feeding import check_repeatable, feed
 from torchlurk.inputs.output_order import called_by_numbers
+from torchlurk.inputs.source import Tracked
 from torchlurk.inputs.text.frequencies import frequent_tokens
 from torchlurk.jobs import Clock, Shard, joined
 from torchlurk.models.survey.input_filters import input_kernels
@@ -23,8 +25,10 @@ from torchlurk.records import Layer, Portion, Run, StageCount
 from torchlurk.scanning.batch_size import choose_batch_size, settled_batch_size
 from torchlurk.scanning.failures import tried
 from torchlurk.scanning.job import SHARD_EXAMPLES, Scan, ScanPart
+from torchlurk.scanning.probed_steps import probed_steps
 from torchlurk.scanning.repeatability import COMPANY, LINE, dependences, mixed
 from torchlurk.scanning.statistics import draw_sample
+from torchlurk.stages.knowledge import keep_knowledge, knowledge_of_share
 from torchlurk.stages.places import BY_KIND, PlacesOfLayers
 from torchlurk.stages.previews import Previews, keep_examples
 from torchlurk.stages.scan_results import Scanned, keep_results, some_of
@@ -38,6 +42,9 @@ from torchlurk.unit_statistics import added
 SECONDS_BETWEEN_SAVES = 2.0
 SAVE_SHARE = 0.02
 """Saving the running state takes at most this share of the time, however large it is."""
+
+TRACK_DIGITS = 16
+"""Hexadecimal digits by which the options of a run tell tracks from others."""
 
 EXAMPLES_AT_ONCE = 64
 """How many examples go into one transaction."""
@@ -54,7 +61,9 @@ class ScanStage:
 
     def options(self) -> Mapping[str, Any]:
         """What decides the results of the pass."""
-        return stored(self._task.settings.scan) | self._task.data_options() | {"statistics": added() or None}
+        tracks = self._source.given_tracks if isinstance(self._source, Tracked) else None
+        others = {"statistics": added() or None, "tracks": tracks and tracks[:TRACK_DIGITS]}
+        return stored(self._task.settings.scan) | self._task.data_options() | others
 
     def lacking(self, earlier: Run) -> bool:
         """A finished scan has everything."""
@@ -117,7 +126,23 @@ class ScanStage:
         self._keep_examples(writer, writer.examples_without_picture())
         if source.kind.name != "pictures":
             keep_traces(writer, scan)
+        self._keep_knowledge(writer, scan)
         writer.finish(self.name, now())
+
+    def _keep_knowledge(self, writer: Writer, scan: Scan) -> None:
+        """Stores how well units tell the tracks of a text."""
+        probed = probed_steps(self._source, scan.sample, self._seed)
+        if probed is not None:
+            keep_knowledge(writer, scan, probed, self._seed)
+
+    def _knowledge_of_share(self, scan: Scan, within: Shard) -> dict[str, np.ndarray]:
+        """What merging needs to tell what units know."""
+        probed = probed_steps(self._source, scan.sample, self._seed)
+        return knowledge_of_share(scan, probed, within, self._seed) if probed is not None else {}
+
+    @property
+    def _seed(self) -> int:
+        return self._task.settings.scan.seed
 
     def _finish_share(self, writer: Writer, scan: Scan, part: ScanPart, within: Shard, previews: Previews) -> None:
         """Leaves the run unfinished, its state saved, and beside it what merging cannot make without the network and the data:
@@ -131,6 +156,8 @@ class ScanStage:
         self._keep_examples(writer, writer.examples_without_picture(also=sample))
         if source.kind.name != "pictures":
             keep_traces(writer, scan, of_all_units=sample)
+        if known := self._knowledge_of_share(scan, within):
+            writer.save_progress(self.name, [within], part.arrays() | known)
         writer.write_portion(Portion(share.number, share.of, (self.name,), finished=True))
 
     def _begin(

@@ -61,7 +61,9 @@ from torchlurk.store.snapshots import Snapshots
 from torchlurk.store.statistics import SELECTED, of_layer, of_unit
 from torchlurk.store.step_attributions import load_step_attributions
 from torchlurk.store.token_rankings import load_frequent, load_rankings
+from torchlurk.store.tracks import known_by, load_track_scores, load_tracks
 from torchlurk.time_records import TokenMeasure, TokenRanking
+from torchlurk.track_records import Track, TrackScores
 from torchlurk.units import Unit
 
 
@@ -161,6 +163,17 @@ class Reader(Snapshots):
         with self.reading() as db:
             return load_rankings(db, self._layer(db, unit.layer)[0], unit.channel)
 
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks that units were measured against."""
+        with self.reading() as db:
+            return tuple(load_tracks(db).values())
+
+    def track_scores(self, layer: str) -> tuple[TrackScores, ...]:
+        """How well each unit of a layer tells each track; none where that was not measured."""
+        with self.reading() as db:
+            id, found = self._layer(db, layer)
+            return load_track_scores(db, id, found.channels)
+
     def best_traces(self, layer: str) -> dict[int, tuple[int, Float32[np.ndarray, " time"]]]:
         """By channel, the strongest example of each unit of a layer, and what the unit did at each of its steps."""
         with self.reading() as db:
@@ -258,6 +271,7 @@ class Reader(Snapshots):
                     "mean": columns.narrow(mean, classes, "class_profile.mean"),
                 },
                 sample=columns.narrow(response and response[0], sample, "response.sample"),
+                knows=known_by(load_track_scores(db, id, layer.channels), unit.channel),
             )
 
     def _layer(self, db: sqlite3.Connection, name: str) -> tuple[int, Layer]:

@@ -292,6 +292,20 @@ VERSION_2 = (
     lowest_values BLOB NOT NULL,
     PRIMARY KEY (layer, channel, measure)
 ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE track (
+    id INTEGER PRIMARY KEY CHECK (id >= 0),
+    name TEXT NOT NULL UNIQUE,
+    measure TEXT NOT NULL CHECK (measure IN ('auc', 'r')),
+    told INTEGER NOT NULL CHECK (told IN (0, 1)),
+    steps INTEGER NOT NULL CHECK (steps >= 0)
+) STRICT""",
+    """CREATE TABLE track_score (
+    layer INTEGER NOT NULL REFERENCES layer (id),
+    track INTEGER NOT NULL REFERENCES track (id),
+    trained BLOB NOT NULL,
+    untrained BLOB NOT NULL,
+    PRIMARY KEY (layer, track)
+) STRICT, WITHOUT ROWID""",
     """CREATE TABLE remark (
     layer TEXT NOT NULL,
     channel INTEGER NOT NULL CHECK (channel >= 0),

@@ -21,6 +21,7 @@ from torchlurk.store.sequences import (
     to_trace,
 )
 from torchlurk.store.token_rankings import examine_tokens
+from torchlurk.store.tracks import check_tracks
 
 INDICES, SCORES = np.dtype("<i4"), np.dtype("<f4")
 """Of the outputs that a prediction names, and of what they reached."""
@@ -122,6 +123,11 @@ def _predictions(db: sqlite3.Connection) -> Iterator[str]:
             yield f"the prediction of example {example} is not in the order of its scores"
 
 
+def _tracks(db: sqlite3.Connection) -> Iterator[str]:
+    """What units know is of tracks and of layers that are there."""
+    yield from check_tracks(db, dict(map(rows.layer_of, db.execute(f"SELECT {rows.LAYER_COLUMNS} FROM layer"))))
+
+
 def _remarks(db: sqlite3.Connection) -> Iterator[str]:
     if not has_sequences(db):
         return
@@ -143,6 +149,7 @@ SEQUENCE_EXAMINATIONS: Mapping[str, Examine] = {
     "traces": _traces,
     "predictions": _predictions,
     "tokens": examine_tokens,
+    "tracks": _tracks,
     "remarks": _remarks,
 }
 

@@ -39,7 +39,9 @@ from torchlurk.store.results import store_attributions, store_check, store_count
 from torchlurk.store.scans import store_scan
 from torchlurk.store.sequences import store_description, store_sequences, store_streams, store_traces
 from torchlurk.store.step_attributions import store_last_steps, store_step_attributions
+from torchlurk.store.tracks import store_track_scores, store_tracks
 from torchlurk.store.transactions import Transactions
+from torchlurk.track_records import Track, TrackScores
 from torchlurk.units import Unit
 
 
@@ -274,6 +276,16 @@ class Writer(Transactions):
         """Stores what units of a layer did at each step of an example."""
         with self.transaction():
             store_traces(self._db, self._layer_id(layer), example, channels, values)
+
+    def write_tracks(self, tracks: Sequence[Track]) -> None:
+        """Replaces the tracks that units are measured against, and what is known of others."""
+        with self.transaction():
+            store_tracks(self._db, tracks)
+
+    def write_track_scores(self, layer: str, found: Sequence[TrackScores]) -> None:
+        """Replaces how well the units of a layer tell tracks, which must have been written before."""
+        with self.transaction():
+            store_track_scores(self._db, self._layer_id(layer), found)
 
     def exemplar_units(self, layer: str) -> dict[int, list[int]]:
         """For each example that is an exemplar of units of a layer, those units."""

@@ -1,7 +1,6 @@
 /** Which units of a layer are shown, and in which order. */
 import { named } from "../examples/text";
 import type { Column, Exemplar, Layer, Outputs, Study, Unit } from "../types/documents";
-import { columnOf, OVER_TIME } from "./over_time";
 
 export const SORTS = {
   index: "number",
@@ -9,13 +8,7 @@ export const SORTS = {
   max: "maximum",
   fraction_active: "share active",
 } as const;
-export type Sort = keyof typeof SORTS | keyof typeof OVER_TIME;
-
-/** By what the units of a layer can be sorted, with its words. */
-export function sortsOf(layer: Pick<Layer, "statistics">): [Sort, string][] {
-  const further = Object.entries(OVER_TIME).filter(([name]) => columnOf(layer.statistics, name));
-  return [...(Object.entries(SORTS) as [Sort, string][]), ...further.map(([name, words]): [Sort, string] => [name, words.name])];
-}
+export type Sort = keyof typeof SORTS;
 
 export interface Choice {
   sort: Sort;
@@ -31,7 +24,7 @@ export function chosen(layer: Layer, { sort, ofClass, hideDead }: Choice): numbe
     channels = channels.filter((channel) => layer.best_class[channel] === ofClass || layer.second_class[channel] === ofClass);
   }
   if (sort === "index") return channels;
-  const values: Column = columnOf(layer.statistics, sort) ?? [];
+  const values: Column = layer.statistics[sort];
   const value = (channel: number): number => values[channel] ?? Number.NEGATIVE_INFINITY;
   return channels.sort((a, b) => value(b) - value(a) || a - b);
 }

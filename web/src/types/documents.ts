@@ -4,6 +4,9 @@ export type KindName = "pictures" | "text" | "series";
 
 export type Layout = "spatial" | "vector" | "tokens" | "sequence";
 
+/** How a unit is measured against a track: by the area under the ROC curve where it has two values, by Pearson's r otherwise. */
+export type Measure = "auc" | "r";
+
 /** Null where it is undefined, as NaN is in a study. */
 export type Value = number | null;
 
@@ -260,6 +263,31 @@ export interface Output {
   name: string;
 }
 
+/** A label at each step of a text, and how units are measured against it. */
+export interface Track {
+  track: string;
+  /** What it is a label of. */
+  words: string;
+  measure: Measure;
+  /** Whether the last three tokens give it away, so that it was measured at all steps. */
+  told: boolean;
+  /** At how many steps it was measured. */
+  steps: number;
+  /** How well the best unit of the layer tells it in the same network untrained. */
+  untrained: Value;
+}
+
+/** How well each unit of a layer tells a track. */
+export interface LayerTrack extends Track {
+  score: Column;
+}
+
+/** How well one unit tells a track; `strength` is the score whichever way round. */
+export interface KnownTrack extends Track {
+  score: Value;
+  strength: Value;
+}
+
 /** `layers/{l}.json`: columns with an entry a channel. */
 export interface Layer {
   id: number;
@@ -279,6 +307,8 @@ export interface Layer {
   /** By channel. */
   remarks: Record<string, Mark>;
   sheets: Record<string, Sheets>;
+  /** Of texts: how well the units tell each track. */
+  knows?: LayerTrack[];
 }
 
 /** An example of a unit, with its picture where it has one. */
@@ -472,6 +502,8 @@ export interface Unit {
   traces?: Record<string, Column>;
   /** Of texts. */
   tokens?: UnitTokens;
+  /** Of texts: how well it tells each track. */
+  knows?: KnownTrack[];
 }
 
 interface Sequence extends OfClass {
