@@ -25,12 +25,13 @@ LIBRARIES = ("torch", "torchvision", "timm", "transformers", "captum", "numpy", 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one case."""
+    """What came of one case; `found` is what it measured."""
 
     case: str
     passed: bool
     cpu_seconds: float
     said: str = ""
+    found: dict[str, object] | str = ""
 
 
 def run(name: str, about: str, seed: int, cases: Mapping[str, Callable[[], object]]) -> None:
@@ -59,15 +60,24 @@ def run(name: str, about: str, seed: int, cases: Mapping[str, Callable[[], objec
 
 def tried(case: str, check: Callable[[], object]) -> Outcome:
     """Runs one case and prints a line about it; of one that fails, the traceback too."""
-    before, said = cpu_seconds(), ""
+    before, said, found = cpu_seconds(), "", None
     try:
-        check()
+        found = check()
     except Exception as error:
         traceback.print_exc()
         said = f"{type(error).__name__}: {error}".splitlines()[0]
-    outcome = Outcome(case, not said, round(cpu_seconds() - before, 1), said)
-    print(f"{'passed' if outcome.passed else 'FAILED'}  {outcome.cpu_seconds:6.1f} s  {case}", flush=True)
+    measured = found if isinstance(found, dict) else ""
+    outcome = Outcome(case, not said, round(cpu_seconds() - before, 1), said, measured)
+    print(
+        f"{'passed' if outcome.passed else 'FAILED'}  {outcome.cpu_seconds:6.1f} s  {case}  {told(outcome)}".rstrip(),
+        flush=True,
+    )
     return outcome
+
+
+def told(outcome: Outcome) -> str:
+    """What a case measured, in a line."""
+    return ", ".join(f"{name} {value}" for name, value in outcome.found.items()) if isinstance(outcome.found, dict) else ""
 
 
 def cpu_seconds() -> float:
