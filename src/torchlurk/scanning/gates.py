@@ -48,8 +48,7 @@ class GateSums:
             return
         self.steps += values.shape[0] * values.shape[1]
         if kernels := step_kernels():
-            counts, logarithm = self.counts.numpy(), self.logarithm.numpy()
-            kernels.add_gates(values.numpy(), np.array(BOUNDS, np.float32), LEAST, counts, logarithm, layer.keeps)
+            kernels.add_gates(values, BOUNDS, LEAST, self.counts, self.logarithm, layer.keeps)
         else:
             self._count(values, layer.keeps)
 

@@ -72,7 +72,7 @@ class TokenSums:
         self, at: Int64[Tensor, "batch time"], next: Int64[Tensor, "batch time"], values: Float32[Tensor, "batch time unit"]
     ) -> None:
         if kernels := step_kernels():
-            kernels.add_tokens(values.numpy(), at.numpy(), next.numpy(), self.sums.numpy())
+            kernels.add_tokens(values, at, next, self.sums)
         else:
             wide = values.double().flatten(0, 1)
             self.sums[AT].index_add_(0, at.flatten(), wide)
