@@ -133,7 +133,7 @@ def test_a_method_is_known_wherever_methods_are(tmp_path: Path) -> None:
     shown = json.loads(printed("show", tmp_path / "s.lurk", "0:1", "--json"))
     assert {one["method"] for one in shown["images"]["attributions"]} == {"squared"}
     assert document(tmp_path / "s.lurk", "study.json")["methods"] == ["squared"]
-    assert "lrp, squared or captum:NAME." in " ".join(printed("analyze", "--help").split())
+    assert "lrp, squared or captum:NAME;" in " ".join(printed("analyze", "--help").split())
     picture = torch.stack([PICTURES[0][0]])
     squared, usual = (tl.attribute(network(), picture, "3:0", method=name) for name in ("squared", "gradient"))
     assert torch.equal(squared, usual)  # ReLU's slope is 0 or 1, as is its square
@@ -313,8 +313,8 @@ def test_a_kind_of_input_has_the_options_of_the_one_that_it_is_like(tmp_path: Pa
     (tmp_path / "d.waves").write_text("1 2\n")
     with pytest.raises(OptionError, match="crop is for pictures; DATA is waves"):
         tl.analyze(Summing(), str(tmp_path / "d.waves"), tmp_path / "s.lurk", crop=4)
-    with pytest.raises(OptionError, match="attribute is for pictures; DATA is series"):
-        tl.analyze(Summing(), str(tmp_path / "d.waves"), tmp_path / "s.lurk", stages=["attribute"])
+    with pytest.raises(OptionError, match="synthesize is for pictures; DATA is series"):
+        tl.analyze(Summing(), str(tmp_path / "d.waves"), tmp_path / "s.lurk", stages="synthesize")
     with pytest.raises(OptionError, match=r"kind is 'wave'; nearest: waves"):
         tl.analyze(Summing(), str(tmp_path / "d.waves"), tmp_path / "s.lurk", kind="wave")
 

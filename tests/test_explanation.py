@@ -169,7 +169,7 @@ def test_the_command_explains_a_class(study: Path, picture: Path) -> None:
 def test_what_cannot_be_explained_is_refused_in_words(study: Path, tmp_path: Path) -> None:
     with pytest.raises(UnitError, match="no layer 'block9'"):
         torchlurk.explain(demo_network(), tensor(), "block9:1")
-    with pytest.raises(OptionError, match="--depth"):
+    with pytest.raises(OptionError, match="depth is -1"):
         torchlurk.explain(demo_network(), tensor(), depth=-1)
     (tmp_path / "no.png").write_text("not a picture")
     with pytest.raises(DataError, match="is not an image"):

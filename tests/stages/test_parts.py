@@ -157,9 +157,8 @@ def test_parts_that_do_not_fit_together_are_refused(folder, parts, tmp_path):
     refused("not a part", one, two, folder / "whole.lurk")
     for name, given in {"top": 5, "batch_size": 8}.items():
         (tmp_path / name).mkdir()
-        flag = name.replace("_", "-")
         refused(
-            rf"parts differ in --{flag} \('.*1.lurk': \d+, '.*3.lurk': {given}\)",
+            rf"parts differ in {name} \('.*1.lurk': \d+, '.*3.lurk': {given}\)",
             one,
             two,
             part(tmp_path / name, 3, **{name: given}),
@@ -313,9 +312,9 @@ def test_a_merge_of_later_parts_that_was_interrupted_goes_on(later, tmp_path, in
 def test_parts_of_later_stages_that_do_not_fit_are_refused(later, folder, tmp_path):
     shutil.copy(later / "merged.lurk", tmp_path / "merged.lurk")
     first = later / "later-1.lurk"
-    with pytest.raises(MismatchError, match="parts differ in --methods"):
+    with pytest.raises(MismatchError, match="parts differ in methods"):
         tl.merge([first, later_part(tmp_path, 2, methods=["gradient"])], out=tmp_path / "m.lurk")
-    with pytest.raises(MismatchError, match=r"was made otherwise: --methods \(made with \[.gradient.\], now"):
+    with pytest.raises(MismatchError, match=r"was made otherwise: methods \(made with \[.gradient.\], now"):
         later_part(tmp_path, 2)
     with pytest.raises(MismatchError, match="does not hold the scan"):
         tl.merge([first, later / "later-2.lurk"], out=folder / "whole.lurk")
@@ -323,7 +322,7 @@ def test_parts_of_later_stages_that_do_not_fit_are_refused(later, folder, tmp_pa
         later_part(tmp_path, 1, merged=folder / "1.lurk")
     with pytest.raises(OptionError, match="needs the whole scan"):
         later_part(tmp_path, 1, merged=None)
-    with pytest.raises(OptionError, match="--from is given without --part"):
+    with pytest.raises(OptionError, match="merged is given without part"):
         tl.analyze(network(), Pictures(), tmp_path / "a.lurk", merged=first, **OPTIONS)
     options = OPTIONS | LATER | {"merged": later / "merged.lurk"}
     with pytest.raises(MismatchError, match="was made otherwise: the model's weights"):

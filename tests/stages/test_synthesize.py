@@ -234,7 +234,7 @@ def test_a_batch_of_units_is_stored_as_a_whole_or_not_at_all(made, tmp_path, int
 )
 def test_other_settings_are_refused_by_name(made, given, named) -> None:
     made(units=["3:1"]).close()
-    with pytest.raises(MismatchError, match=f"--{named}"):
+    with pytest.raises(MismatchError, match=rf"{named} \(made with"):
         made(units=["3:2"], **given)
 
 

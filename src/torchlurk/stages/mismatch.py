@@ -27,10 +27,17 @@ def _named(what: str, left: str, right: str, words: tuple[str, str]) -> str:
 def differing_options(left: Mapping[str, Any], right: Mapping[str, Any], words: tuple[str, str]) -> list[str]:
     """The options of `right` that are others in `left`."""
     return [
-        f"--{name.replace('_', '-')} ({words[0]} {_shown(left.get(name))}, {words[1]} {_shown(value)})"
+        f"{_called(name)} ({words[0]} {_shown(left.get(name))}, {words[1]} {_shown(value)})"
         for name, value in right.items()
         if left.get(name) != value
     ]
+
+
+NOT_FLAGS = {"preprocessing": "the preprocessing", "constants": "the constants", "statistics": "the added statistics"}
+
+
+def _called(name: str) -> str:
+    return NOT_FLAGS.get(name, f"--{name.replace('_', '-')}")
 
 
 def _shown(value: Any) -> str:
