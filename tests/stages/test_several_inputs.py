@@ -315,3 +315,35 @@ def test_constants_are_given_in_all_stages(tmp_path):
     picture = torch.from_numpy(np.array(one.image)).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
         assert (net(3.0, picture)[0, 1] - one.record.activation).abs().min() < 0.01
+
+
+class Translating(nn.Module):
+    """An encoder and a decoder, both time first: the second sequence has lengths of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source, self.target = nn.Embedding(9, 6), nn.Embedding(9, 6)
+        self.encoder, self.decoder, self.head = nn.GRU(6, 5), nn.GRU(6, 5), nn.Linear(5, 9)
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        _, state = self.encoder(self.source(source))
+        return self.head(self.decoder(self.target(target), state)[0])
+
+
+def test_a_second_sequence_has_steps_of_its_own(tmp_path):
+    torch.manual_seed(1)
+    net = made(Translating)
+    data = Items([(torch.randint(9, (4 + index % 3,)), torch.randint(9, (3 + index % 2,)), index % 3) for index in range(12)])
+    study = tl.analyze(net, data, tmp_path / "a.lurk", streams=["output"], tap="output", top=3, batch_size=5)
+    assert [layer.name for layer in study.layers] == ["encoder.l0", "decoder.l0", "head"]
+    assert study.reader.inputs().axes == "tb"
+    loop = []
+    for source, target, _ in data.items:
+        with torch.no_grad():
+            before, state = net.encoder(net.source(source[:, None]))
+            after, _ = net.decoder(net.target(target[:, None]), state)
+            found = {"encoder": before, "decoder": after, "head": net.head(after)}
+        loop.append({name: one[:, 0].T.numpy() for name, one in found.items()})
+    check(study, loop)
+    for one in study.unit("decoder.l0:1").exemplars("max"):
+        assert one.reach == (0, len(data.items[one.example][0]))

@@ -13,7 +13,7 @@ from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.source import Source
 from torchlurk.models.survey.axes import PICTURES, Axes
 from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
-from torchlurk.models.taps.arguments import accompanied
+from torchlurk.models.taps.arguments import accompanied, companions_of
 from torchlurk.records import Layer
 from torchlurk.scanning.part import Places
 from torchlurk.scanning.steps import Counted, counted_positions
@@ -23,10 +23,15 @@ BY_KIND = {"pictures": PICTURES, "text": Axes.of("bt"), "series": Axes.of("btc")
 """The axes of the inputs that a kind makes."""
 
 
+Shapes = tuple[tuple[int, ...], ...]
+"""Of an example: its steps, and the shapes of its further inputs."""
+
+
 class PlacesOfLayers:
     """By layer, from units, positions and examples to positions in the whole map, and boxes or reaches (of height one).
 
-    The network is traced once for pictures, and once for each length of text or series that is asked for.
+    The network is traced once for pictures, and once for each length of text or series that is asked for, with each shape of
+    further inputs.
     """
 
     def __init__(
@@ -35,7 +40,9 @@ class PlacesOfLayers:
         self._network, self._source, self._layers, self._device = network, source, layers, device
         self._dtype = dtype_of(network)
         self._axes = BY_KIND[source.kind.name]
-        self._by_length: dict[int, Mapping[str, ReceptiveField]] = {}
+        self._accompanied = bool(companions_of(network))
+        self._known_shapes: dict[int, Shapes] = {}
+        self._by_shapes: dict[Shapes, Mapping[str, ReceptiveField]] = {}
         if source.kind.name == "pictures":
             self._whole = receptive_fields(network, example, layers)
 
@@ -55,29 +62,37 @@ class PlacesOfLayers:
     ) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, "n 4"]]:
         placed, boxes = positions.copy(), np.full((len(positions), 4), -1, np.int32)
         distinct, inverse = np.unique(examples, return_inverse=True)
-        lengths = np.array([self._length(int(example)) for example in distinct], np.int64)
+        kinds: dict[Shapes, list[int]] = {}
+        for at, example in enumerate(distinct.tolist()):
+            kinds.setdefault(self._shapes(example), []).append(at)
         first = np.zeros(len(distinct), np.int32)
-        for length in np.unique(lengths):
-            field = self._fields(int(length), int(distinct[lengths == length][0])).get(layer.name)
+        for shapes, those in kinds.items():
+            field = self._fields(shapes, int(distinct[those[0]])).get(layer.name)
             if field is None:
                 continue
             if layer.layout == "sequence":
-                for at in np.flatnonzero(lengths == length):
-                    counted = Counted(*self._source.counted(int(distinct[at])), int(length))
+                for at in those:
+                    counted = Counted(*self._source.counted(int(distinct[at])), shapes[0][0])
                     first[at] = counted_positions(counted, field.shape[0])[0]
-            chosen = lengths[inverse] == length
+            chosen = np.isin(inverse, those)
             placed[chosen] = positions[chosen] + first[inverse[chosen]]
             boxes[chosen] = field.boxes(units[chosen], placed[chosen])
         return placed, boxes
 
-    def _length(self, example: int) -> int:
-        known = self._source.lengths
-        return len(self._source.read(example).values) if known is None else int(known[example])
+    def _shapes(self, example: int) -> Shapes:
+        """The steps of an example, and the shapes of its further inputs, which only reading tells."""
+        lengths = self._source.lengths
+        if lengths is not None and not self._accompanied:
+            return ((int(lengths[example]),),)
+        if example not in self._known_shapes:
+            item = self._source.read(example)
+            self._known_shapes[example] = ((len(item.values),), *(tuple(one.shape) for one in item.companions.values()))
+        return self._known_shapes[example]
 
-    def _fields(self, length: int, example: int) -> Mapping[str, ReceptiveField]:
-        if length not in self._by_length:
+    def _fields(self, shapes: Shapes, example: int) -> Mapping[str, ReceptiveField]:
+        if shapes not in self._by_shapes:
             (batch,) = feed(self._source, [example], 1, 1)
             inputs = self._source.kind.inputs(batch, self._device, self._dtype)
             with accompanied(self._network, batch.companion_inputs(self._device, self._dtype)):
-                self._by_length[length] = receptive_fields(self._network, inputs, self._layers, self._axes, unreached=True)
-        return self._by_length[length]
+                self._by_shapes[shapes] = receptive_fields(self._network, inputs, self._layers, self._axes, unreached=True)
+        return self._by_shapes[shapes]
