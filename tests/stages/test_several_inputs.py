@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import torchlurk as tl
 from torchlurk.errors import MismatchError, ModelError
+from torchlurk.store.checking import check as checked
 from torchlurk.study import Study
 
 TOLERANCE = 1e-5
@@ -123,6 +124,7 @@ def maps_of(net: nn.Module, names: list[str], *given: Tensor, **named: Tensor) -
 
 def check(study: Study, loop: list[dict[str, np.ndarray]], counted: list[tuple[int, int]] | None = None) -> None:
     """Every unit of the study's layers against the maps of each example; of sequences only the steps that count."""
+    assert checked(study.path).problems == ()
     for layer in study.layers:
         name = layer.name.removesuffix(".l0")
         maps = [one[name] for one in loop]

@@ -72,13 +72,14 @@ def _sequences(db: sqlite3.Connection) -> Iterator[str]:
 
 def _traces(db: sqlite3.Connection) -> Iterator[str]:
     """Each has as many positions as its layer has on its example, the exemplar's own among them; a cell that the model calls in
-    a loop has one for each call, which may end early.
+    a loop has one for each call, which may end early. Where the network takes several inputs, a layer may run over another.
     """
     if not _of_sequences(db):
         return
     longest = _longest(db)
     steps = dict(db.execute("SELECT example, steps FROM sequence"))
     layers = dict(map(rows.layer_of, db.execute(f"SELECT {rows.LAYER_COLUMNS} FROM layer")))
+    several = db.execute("SELECT count(*) FROM node WHERE kind = 'input'").fetchone()[0] > 1
     calls = {layer for layer, (_, stream) in load_streams(db).items() if not OF_A_MODULE.match(stream)}
     query = f"SELECT layer, channel, example, {TRACE_COLUMNS} FROM trace ORDER BY layer, channel, example"
     for id, channel, example, *cells in db.execute(query):
@@ -91,7 +92,7 @@ def _traces(db: sqlite3.Connection) -> Iterator[str]:
             continue
         if layer is None or layer.layout != "sequence" or example not in steps:
             yield f"{where} is of a layer without steps, or of an example that is not stored"
-        elif id not in calls and positions not in _possible(layer, steps[example], longest):
+        elif id not in calls and not several and positions not in _possible(layer, steps[example], longest):
             yield f"{where} has {positions} positions, its example {steps[example]} steps"
     beyond = (
         "SELECT name, exemplar.channel, ranking, rank FROM exemplar JOIN trace USING (layer, channel, example)"
