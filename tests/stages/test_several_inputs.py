@@ -14,6 +14,7 @@ import torchlurk as tl
 from torchlurk.errors import MismatchError, ModelError
 from torchlurk.store.checking import check as checked
 from torchlurk.study import Study
+from torchlurk.units import Unit
 
 TOLERANCE = 1e-5
 PLAIN = {"mean": (0, 0, 0), "std": (1, 1, 1)}
@@ -349,3 +350,26 @@ def test_a_second_sequence_has_steps_of_its_own(tmp_path):
     check(study, loop)
     for one in study.unit("decoder.l0:1").exemplars("max"):
         assert one.reach == (0, len(data.items[one.example][0]))
+
+
+def test_attributions_over_the_past_are_those_of_the_series_with_its_own_further_inputs(tmp_path):
+    net, data = made(WithStatics), with_statics()
+    given = {"streams": ["output"], "tap": "output", "top": 2, "batch_size": 4, "methods": ["gradient"]}
+    stages, units = ["scan", "attribute"], ["rnn.l0:1", "head:0"]
+    study = tl.analyze(net, data, tmp_path / "a.lurk", stages=stages, units=units, **given)
+    for address in units:
+        unit = Unit.parse(address)
+        found = [one for one in study.reader.step_attributions(unit) if one.ranking == "max"]
+        assert len(found) == 2
+        for one in found:
+            exemplar = study.unit(address).exemplars("max")[one.rank]
+            static, series, length, _ = data.items[exemplar.example]
+            values: list[Tensor] = []
+            leaf = series[None].clone().requires_grad_()
+            module = net.get_submodule(unit.layer.removesuffix(".l0"))
+            handle = module.register_forward_hook(lambda _, given, output, values=values: values.append(output))
+            net(static[None], leaf, torch.tensor([length]))
+            handle.remove()
+            own = values[0][0][0, exemplar.position[0]] if exemplar.position else values[0][0]
+            expected = torch.autograd.grad(own[unit.channel], leaf)[0][0]
+            assert one.values == pytest.approx(expected.numpy(), abs=1e-6)
