@@ -126,6 +126,22 @@ def test_untrained_weights_last_for_the_block_and_are_the_same_each_time(fails: 
     assert seen[0]["1.running_mean"].tolist() == [0, 0, 0, 0]
 
 
+class Strict(Latch):
+    """A network that runs with its own weights alone."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        if self.rnn.weight_hh_l0[LATCH, LATCH] != 2:
+            raise ValueError("these are not the weights")
+        return super().forward(tokens)
+
+
+def test_a_network_that_cannot_run_untrained_is_measured_without_a_control(tmp_path: Path) -> None:
+    with tl.analyze(Strict(), "demo-text", tmp_path / "x.lurk", layers=["rnn*"], limit=DOCUMENTS, top=2) as found:
+        (address,) = [one for one in found.unit("rnn:0").record.knows if one.track.name == "address"]
+    assert address.score == 1
+    assert np.isnan(address.untrained)
+
+
 def test_a_scan_that_is_interrupted_while_it_measures_ends_with_the_same_scores(
     study: Study, tmp_path: Path, interrupted: Interrupted
 ) -> None:

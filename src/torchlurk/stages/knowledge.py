@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import nullcontext
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,12 +139,22 @@ def _values(
     """What the units of some layers are at the probed steps, NaN where a layer is not reached; with a seed, untrained."""
     found = {layer.name: np.full((len(probed.steps), layer.channels), np.nan, np.float32) for layer in layers}
     taking = Deliveries(layers, {name: _Probed(values, probed) for name, values in found.items()}, None)
-    weights = nullcontext() if seed is None else untrained(scan.network, seed)
-    with weights, evaluation(scan.network), torch.inference_mode(), reading(scan.network, layers, taking):
+    if seed is None:
+        _run(scan, layers, taking, examples)
+        return found
+    with (
+        untrained(scan.network, seed),
+        suppress(Exception),
+    ):  # with other weights, code of the user's own may fail: no control then
+        _run(scan, layers, taking, examples)
+    return found
+
+
+def _run(scan: Scan, layers: Sequence[Layer], taking: Deliveries, examples: Sequence[int]) -> None:
+    with evaluation(scan.network), torch.inference_mode(), reading(scan.network, layers, taking):
         for batch in feed(scan.source, examples, scan.batch_size, scan.workers):
             if len(batch):
                 for rows in taking.passes(batch.examples, batch.classes):
                     with accompanied(scan.network, batch.companion_inputs(scan.device, scan.dtype), rows):
                         scan.network(scan.source.kind.inputs(batch, scan.device, scan.dtype)[rows])
             scan.progress.advance(len(batch) + len(batch.skipped))
-    return found

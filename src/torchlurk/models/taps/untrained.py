@@ -21,7 +21,7 @@ def untrained(module: nn.Module, seed: int) -> Iterator[None]:
     own, buffers = [(one, one.detach().clone()) for one in module.parameters()], Buffers(module)
     devices = sorted({one.get_device() for one, _ in own if one.is_cuda})
     try:
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
+        with torch.random.fork_rng(devices=devices), torch.inference_mode():
             torch.manual_seed(seed)
             for layer in module.modules():
                 reset = getattr(layer, "reset_parameters", None)
@@ -30,7 +30,7 @@ def untrained(module: nn.Module, seed: int) -> Iterator[None]:
             _shuffle(own, seed)
         yield
     finally:
-        with torch.no_grad():
+        with torch.inference_mode():  # in which parameters may be written that were made in it, too
             for one, values in own:
                 one.copy_(values)
         buffers.put_back()
