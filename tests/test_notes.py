@@ -9,9 +9,7 @@ from click.testing import CliRunner
 import torchlurk
 from torchlurk.cli import torchlurk_command
 from torchlurk.errors import OptionError, TorchlurkError, UnitError
-from torchlurk.resources.tree import Forest, Resource
 from torchlurk.store.checking import check
-from torchlurk.store.reading import Reader
 
 
 @pytest.fixture
@@ -137,16 +135,3 @@ def test_notes_in_python(study):
         assert opened.note(unit, name="", text="", starred=False) == unit.remark
         assert opened.remarks == {}
     assert check(study).problems == ()
-
-
-def test_an_export_holds_notes_unless_told_otherwise(study, tmp_path, monkeypatch):
-    monkeypatch.setattr("torchlurk.export.app_files", lambda: {"index.html": Resource("text/html", b"<!doctype html>")})
-    with torchlurk.open(study) as opened:
-        opened.note("block1:3", name="SECRET-NAME", text="SECRET-TEXT", starred=True)
-        opened.export(tmp_path / "site", notes=False)
-    written = {path.relative_to(tmp_path / "site" / "data").as_posix(): path for path in (tmp_path / "site").rglob("*.json")}
-    assert not any(b"SECRET" in path.read_bytes() for path in written.values())
-    with Reader(study) as reader:
-        forest = Forest([reader])
-        found = {path for path in written if b"SECRET" in forest.find(path).body}
-    assert found == {"demo/layers/4.json", "demo/layers/4/units/3.json", "demo/study.json"}

@@ -13,7 +13,9 @@ from dataclasses import replace
 import pytest
 
 from torchlurk.errors import OptionError, StorageError, StudyError, UnitError
+from torchlurk.export import export
 from torchlurk.records import Remark
+from torchlurk.resources.tree import Resource
 from torchlurk.store import schema
 from torchlurk.store.changing import small_change
 from torchlurk.store.checking import check
@@ -303,3 +305,15 @@ def full(file):
                 to.write(bytes(4096))
         except OSError:
             return
+
+
+def test_an_export_holds_notes_unless_told_otherwise(study, unit, tmp_path, monkeypatch):
+    monkeypatch.setattr("torchlurk.export.app_files", lambda: {"index.html": Resource("text/html", b"<!doctype html>")})
+    write_remarks(study, {unit: Change(name="SECRET-NAME", text="SECRET-TEXT", starred=True)})
+    told = {}
+    for notes in (True, False):
+        export([study], tmp_path / f"{notes}", notes=notes)
+        data = tmp_path / f"{notes}" / "data" / "small"
+        documents = [path for path in data.rglob("*.json") if b"SECRET" in path.read_bytes()]
+        told[notes] = {path.relative_to(data).as_posix() for path in documents}
+    assert told == {True: {"study.json", "layers/0.json", "layers/0/units/1.json"}, False: set()}
