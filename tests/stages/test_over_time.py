@@ -16,6 +16,7 @@ from torchlurk.inputs.text.frequencies import frequent_tokens
 from torchlurk.inputs.text.source import open_text
 from torchlurk.options import InputOptions
 from torchlurk.rendering.text import describe
+from torchlurk.stages.token_results import outputs_of_tokens
 from torchlurk.store.checking import check
 from torchlurk.study import Study
 
@@ -130,6 +131,22 @@ def test_the_frequent_tokens_are_those_that_count_most_often(text):
     limited = open_text(text, InputOptions(window=WINDOW, burn_in=BURN_IN, limit=3), list(LETTERS))
     steps = sum(last - first for first, last in map(limited.counted, range(3)))
     assert frequent_tokens(limited).counts.sum() == steps < len(text.read_text())
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "vocabulary", "outputs"),
+    [
+        ((29, 74), 29, {29}),  # letters in, phonemes out
+        ((50, 16), 50, {50}),  # tokens and positions
+        ((56,), 50, {50, 56}),  # more rows than tokens
+        ((), 50, {50}),
+        ((50,), None, {50}),
+        ((29, 74), None, set()),
+    ],
+)
+def test_outputs_are_tokens_only_of_the_vocabulary_that_is_read(embeddings, vocabulary, outputs):
+    network = nn.ModuleList(nn.Embedding(size, 2) for size in embeddings)
+    assert outputs_of_tokens(network, vocabulary) == outputs
 
 
 def test_a_head_that_is_not_linear_is_told_of(text, tmp_path):

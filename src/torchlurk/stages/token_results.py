@@ -35,7 +35,7 @@ def keep_next_tokens(
     """Writes which tokens the units before a linear head make likelier and less likely as the next one; where the network gives
     a score for each token, but not in that way, a note says so.
     """
-    sizes = {one.num_embeddings for one in network.modules() if isinstance(one, nn.Embedding)} | {inputs.vocabulary_size}
+    sizes = outputs_of_tokens(network, inputs.vocabulary_size)
     weights = {name: one for name, one in found.head.items() if one.shape[0] in sizes}
     if not weights and sizes.intersection(found.graph.nodes[-1].shape):
         writer.add_note("next", NOT_LINEAR)
@@ -44,6 +44,18 @@ def keep_next_tokens(
             of_units = weights[layer.name].float().cpu().numpy().T
             with writer.writing() as db:
                 store_rankings(db, id, "next", rank_tokens(of_units, np.arange(of_units.shape[1])))
+
+
+def outputs_of_tokens(network: nn.Module, vocabulary: int | None) -> set[int]:
+    """How many outputs stand for the tokens of a vocabulary of that size, None where it is not known.
+
+    A network may have more rows than its tokenizer has tokens. One that reads letters and writes phonemes has a vocabulary of
+    each, and its outputs are not of the first: embeddings of another size count only where none is of the vocabulary's.
+    """
+    embeddings = {one.num_embeddings for one in network.modules() if isinstance(one, nn.Embedding)}
+    if vocabulary is None:
+        return embeddings if len(embeddings) == 1 else set()
+    return {vocabulary} | (set() if vocabulary in embeddings else {one for one in embeddings if one > vocabulary})
 
 
 def keep_responses(writer: Writer, over_time: Mapping[str, Mapping[str, OverTime]], layers: Sequence[Layer]) -> None:
