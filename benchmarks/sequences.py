@@ -21,7 +21,7 @@ from torch.utils.data import TensorDataset
 
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.items import Batch
-from torchlurk.inputs.sources.datasets import open_dataset
+from torchlurk.inputs.sources.dataset_opening import open_dataset
 from torchlurk.inputs.text.frequencies import frequent_tokens
 from torchlurk.jobs import Silence
 from torchlurk.models.survey.axes import Axes

@@ -20,7 +20,7 @@ from torchlurk.errors import MismatchError, StorageError, StudyError
 from torchlurk.input_words import KINDS, added_kind
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.source import Source
-from torchlurk.inputs.sources.datasets import open_dataset
+from torchlurk.inputs.sources.dataset_opening import open_dataset
 from torchlurk.jobs import Engine, Progress, Share
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import LoadedModel, load

@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 
 from torchlurk.inputs.demo.documents import write
 from torchlurk.inputs.demo.text_world import LENGTH, text_world
-from torchlurk.inputs.sources.datasets import open_dataset
+from torchlurk.inputs.sources.dataset_opening import open_dataset
 from torchlurk.inputs.text.source import TextSource
 from torchlurk.options import InputOptions
 from torchlurk.scanning.probed_steps import EACH, ProbedSteps, left_open, probed_steps

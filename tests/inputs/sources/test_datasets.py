@@ -15,7 +15,8 @@ from torchlurk.input_records import TextExample
 from torchlurk.inputs.feeding import check_repeatable, feed
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.dataset_items import to_class
-from torchlurk.inputs.sources.datasets import DatasetSource, open_dataset
+from torchlurk.inputs.sources.dataset_opening import open_dataset
+from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.options import InputOptions
 from torchlurk.records import Preprocessing
 

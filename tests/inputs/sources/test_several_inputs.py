@@ -11,7 +11,7 @@ from torch.utils.data import Subset, TensorDataset
 
 from torchlurk.errors import DataError
 from torchlurk.inputs.feeding import feed
-from torchlurk.inputs.sources.datasets import open_dataset
+from torchlurk.inputs.sources.dataset_opening import open_dataset
 from torchlurk.inputs.sources.item_layout import layout_of
 from torchlurk.models.taps.arguments import forward_parameters
 from torchlurk.options import InputOptions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,19 +14,15 @@ from jaxtyping import Float32, Int32, Int64
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from torchlurk.errors import DataError, OptionError
-from torchlurk.input_records import ForwardParameters, InputAxes, KindName, TextExample
-from torchlurk.input_words import like
+from torchlurk.errors import DataError
+from torchlurk.input_records import InputAxes, KindName, TextExample
 from torchlurk.inputs.items import Item, Values, same
 from torchlurk.inputs.kinds import Kind
 from torchlurk.inputs.pictures.kind import Pictures
-from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.series.kind import Series
 from torchlurk.inputs.source import ExampleList, spread
-from torchlurk.inputs.sources.class_files import Labelling, read_classes
+from torchlurk.inputs.sources.class_files import Labelling
 from torchlurk.inputs.sources.dataset_items import (
-    UnknownTokenError,
-    kind_of,
     to_class,
     to_companion,
     to_ids,
@@ -34,15 +30,12 @@ from torchlurk.inputs.sources.dataset_items import (
     to_series,
     unmasked,
 )
-from torchlurk.inputs.sources.item_layout import ALONE, Layout, layout_of
+from torchlurk.inputs.sources.item_layout import ALONE, Layout
 from torchlurk.inputs.sources.labels import item_paths, listed_classes, own_class_names
-from torchlurk.inputs.sources.recognition import check_options
 from torchlurk.inputs.text.given_tracks import GivenTracks, read_tracks
 from torchlurk.inputs.text.kind import Text
-from torchlurk.inputs.text.source import chosen_vocabulary
 from torchlurk.inputs.text.tracks import MADE, told_by_text
 from torchlurk.inputs.text.vocabulary import Vocabulary
-from torchlurk.options import InputOptions
 from torchlurk.records import Class, Example, Preprocessing, Skip
 from torchlurk.track_records import Measure
 
@@ -82,7 +75,7 @@ class DatasetSource:
         self.preprocessing = preprocessing
         self._dataset, self._kind, self._vocabulary, self._axes = dataset, kind, vocabulary, axes
         self._layout, self._masks = layout, masks & set(layout.companions)
-        size = _length(dataset)
+        size = length_of(dataset)
         self._chosen = spread(size, limit)
         own_names = labels.names if labels is not None else own_class_names(dataset)
         self._names = [str(one) for one in class_names or own_names or ()]
@@ -259,119 +252,6 @@ class DatasetSource:
         return content if same(first, second) else b"changing"
 
 
-def open_dataset(
-    dataset: Any,
-    options: InputOptions,
-    default: Preprocessing | None = None,
-    class_names: Sequence[str] | None = None,
-    vocabulary: Mapping[str, int] | Sequence[str] | None = None,
-    takes: ForwardParameters | None = None,
-) -> DatasetSource:
-    """The data set as a source, as `open_source` is for a folder; `default` is the model's own preprocessing.
-
-    What the first readable item is decides the kind, unless the options do, and which inputs it holds, given what the model's
-    forward `takes`. Pictures with other numbers of channels than
-    usual count as being in the 0..1 range unless mean and std are given. Raises `DataError` where the data set is not
-    map-style, empty, or unreadable throughout, `OptionError` for options that do not fit.
-    """
-    size = _length(dataset)
-    takes = takes or ForwardParameters()
-    layout, kind = _told(DatasetSource(dataset, Preprocessing(), limit=options.limit), takes, like(options.kind))
-    _check_options(options, kind, vocabulary)
-    preprocessing = resolve(options, default) if kind == "pictures" else Preprocessing()
-    source = DatasetSource(
-        dataset,
-        preprocessing,
-        class_names,
-        limit=options.limit,
-        kind=kind,
-        vocabulary=chosen_vocabulary(options, vocabulary),
-        axes=options.input_axes,
-        labels=read_classes(Path(options.classes), item_paths(dataset) or [""] * size) if options.classes else None,
-        layout=layout,
-        masks=takes.masks,
-    )
-    _check_probed(source)
-    if options.tracks:
-        source.track_by(Path(options.tracks))
-    return _with_channels(source, options) if kind == "pictures" else source
-
-
-def _check_options(options: InputOptions, kind: KindName, vocabulary: Mapping[str, int] | Sequence[str] | None) -> None:
-    check_options(options, kind, "the data set")
-    if vocabulary is not None and kind != "text":
-        raise OptionError(f"--vocabulary is for text; the data set is {kind}", "leave it out")
-    usual = InputOptions()
-    for name in ("tokenizer", "lowercase", "lines", "window", "burn_in"):
-        if getattr(options, name) != getattr(usual, name):
-            raise OptionError(
-                f"--{name.replace('_', '-')} is for text files; the data set has token ids already", "leave it out"
-            )
-
-
-def _with_channels(source: DatasetSource, options: InputOptions) -> DatasetSource:
-    """The source of pictures with a preprocessing for as many channels as they have."""
-    channels, known = _channels(source), source.preprocessing
-    if channels in (None, known.channels):
-        return source
-    if options.mean or options.std:
-        raise DataError(
-            f"the data set's inputs have {channels} channel(s), --mean and --std {known.channels} value(s)",
-            f"give {channels} value(s) each",
-        )
-    source.preprocessing = resolve(InputOptions(mean=(0.0,) * channels, std=(1.0,) * channels), known)
-    return source
-
-
-def _told(source: DatasetSource, takes: ForwardParameters, wanted: KindName | None) -> tuple[Layout, KindName]:
-    """The layout of the items and the kind of the input shown, by the first item that can be read."""
-
-    def told(index: int) -> tuple[Layout, KindName]:
-        item = source.raw(index)
-        layout = layout_of(item, takes, wanted)
-        return layout, wanted or kind_of(layout.parts(item)[0])
-
-    found: tuple[Layout, KindName] = _first_readable(source, told)
-    return found
-
-
-def _first_readable(source: DatasetSource, read: Callable[[int], Any]) -> Any:
-    """What `read` gives for the first example that it can, of a few spread ones and then of all.
-
-    Raises `DataError` with the reason for the first where it can none.
-    """
-    first = ""
-    for index in (*spread(len(source.examples), PROBED_EXAMPLES), *range(len(source.examples))):
-        try:
-            return read(index)
-        except DataError as error:
-            first = first or f"example {index}: {error.message}"
-    raise DataError(f"none of the {len(source.examples)} examples in {source.name} can be read ({first})")
-
-
-def _check_probed(source: DatasetSource) -> None:
-    """Raises `DataError` where no example is fit for the kind, or a probed one has a token that the vocabulary has not."""
-    _first_readable(source, source.read)
-    for index in spread(len(source.examples), PROBED_EXAMPLES) if source.kind.name == "text" else ():
-        try:
-            source.read(index)
-        except UnknownTokenError as error:
-            raise DataError(f"example {index} of {source.name} {error.message}", "ids count from 0") from error
-        except DataError:
-            continue  # it will be skipped, with this reason, when its turn comes
-
-
-def _channels(source: DatasetSource) -> int | None:
-    """How many channels the first readable of a few examples has; None where none can be read."""
-    for index in spread(len(source.examples), PROBED_EXAMPLES):
-        try:
-            pixels = source.read(index).values
-        except DataError:
-            continue
-        return int(pixels.shape[2 if isinstance(pixels, np.ndarray) else 0])
-    return None
-
-
 def _of_characters(vocabulary: Vocabulary | None) -> bool:
     """Whether tokens are single characters, but for a few that stand for the beginning, the end or the unknown."""
     tokens = [token for token in vocabulary.tokens if token] if vocabulary is not None else []
@@ -395,7 +275,8 @@ def _listed(dataset: Any, layout: Layout) -> Int64[np.ndarray, " example"] | Non
     return listed_classes(dataset, part) if isinstance(part, int) else listed_classes(dataset)
 
 
-def _length(dataset: Any) -> int:
+def length_of(dataset: Any) -> int:
+    """How many items a map-style data set has; raises `DataError` where it is not one, or empty."""
     hint = "give any object with len() and [index]; of a DataLoader, its .dataset"
     if not hasattr(dataset, "__getitem__"):
         raise DataError(f"{type(dataset).__name__} is not a map-style data set: it has no [index]", hint)

@@ -1,0 +1,137 @@
+"""Opening a Python data set: which kind its items are, which inputs they hold, and whether any can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from torchlurk.errors import DataError, OptionError
+from torchlurk.input_records import ForwardParameters, KindName
+from torchlurk.input_words import like
+from torchlurk.inputs.pictures.preprocessing import resolve
+from torchlurk.inputs.source import spread
+from torchlurk.inputs.sources.class_files import read_classes
+from torchlurk.inputs.sources.dataset_items import UnknownTokenError, kind_of
+from torchlurk.inputs.sources.datasets import PROBED_EXAMPLES, DatasetSource, length_of
+from torchlurk.inputs.sources.item_layout import Layout, layout_of
+from torchlurk.inputs.sources.labels import item_paths
+from torchlurk.inputs.sources.recognition import check_options
+from torchlurk.inputs.text.source import chosen_vocabulary
+from torchlurk.options import InputOptions
+from torchlurk.records import Preprocessing
+
+
+def open_dataset(
+    dataset: Any,
+    options: InputOptions,
+    default: Preprocessing | None = None,
+    class_names: Sequence[str] | None = None,
+    vocabulary: Mapping[str, int] | Sequence[str] | None = None,
+    takes: ForwardParameters | None = None,
+) -> DatasetSource:
+    """The data set as a source, as `open_source` is for a folder; `default` is the model's own preprocessing.
+
+    What the first readable item is decides the kind, unless the options do, and which inputs it holds, given what the model's
+    forward `takes`. Pictures with other numbers of channels than
+    usual count as being in the 0..1 range unless mean and std are given. Raises `DataError` where the data set is not
+    map-style, empty, or unreadable throughout, `OptionError` for options that do not fit.
+    """
+    size = length_of(dataset)
+    takes = takes or ForwardParameters()
+    layout, kind = _told(DatasetSource(dataset, Preprocessing(), limit=options.limit), takes, like(options.kind))
+    _check_options(options, kind, vocabulary)
+    preprocessing = resolve(options, default) if kind == "pictures" else Preprocessing()
+    source = DatasetSource(
+        dataset,
+        preprocessing,
+        class_names,
+        limit=options.limit,
+        kind=kind,
+        vocabulary=chosen_vocabulary(options, vocabulary),
+        axes=options.input_axes,
+        labels=read_classes(Path(options.classes), item_paths(dataset) or [""] * size) if options.classes else None,
+        layout=layout,
+        masks=takes.masks,
+    )
+    _check_probed(source)
+    if options.tracks:
+        source.track_by(Path(options.tracks))
+    return _with_channels(source, options) if kind == "pictures" else source
+
+
+def _check_options(options: InputOptions, kind: KindName, vocabulary: Mapping[str, int] | Sequence[str] | None) -> None:
+    check_options(options, kind, "the data set")
+    if vocabulary is not None and kind != "text":
+        raise OptionError(f"--vocabulary is for text; the data set is {kind}", "leave it out")
+    usual = InputOptions()
+    for name in ("tokenizer", "lowercase", "lines", "window", "burn_in"):
+        if getattr(options, name) != getattr(usual, name):
+            raise OptionError(
+                f"--{name.replace('_', '-')} is for text files; the data set has token ids already", "leave it out"
+            )
+
+
+def _with_channels(source: DatasetSource, options: InputOptions) -> DatasetSource:
+    """The source of pictures with a preprocessing for as many channels as they have."""
+    channels, known = _channels(source), source.preprocessing
+    if channels in (None, known.channels):
+        return source
+    if options.mean or options.std:
+        raise DataError(
+            f"the data set's inputs have {channels} channel(s), --mean and --std {known.channels} value(s)",
+            f"give {channels} value(s) each",
+        )
+    source.preprocessing = resolve(InputOptions(mean=(0.0,) * channels, std=(1.0,) * channels), known)
+    return source
+
+
+def _told(source: DatasetSource, takes: ForwardParameters, wanted: KindName | None) -> tuple[Layout, KindName]:
+    """The layout of the items and the kind of the input shown, by the first item that can be read."""
+
+    def told(index: int) -> tuple[Layout, KindName]:
+        item = source.raw(index)
+        layout = layout_of(item, takes, wanted)
+        return layout, wanted or kind_of(layout.parts(item)[0])
+
+    found: tuple[Layout, KindName] = _first_readable(source, told)
+    return found
+
+
+def _first_readable(source: DatasetSource, read: Callable[[int], Any]) -> Any:
+    """What `read` gives for the first example that it can, of a few spread ones and then of all.
+
+    Raises `DataError` with the reason for the first where it can none.
+    """
+    first = ""
+    for index in (*spread(len(source.examples), PROBED_EXAMPLES), *range(len(source.examples))):
+        try:
+            return read(index)
+        except DataError as error:
+            first = first or f"example {index}: {error.message}"
+    raise DataError(f"none of the {len(source.examples)} examples in {source.name} can be read ({first})")
+
+
+def _check_probed(source: DatasetSource) -> None:
+    """Raises `DataError` where no example is fit for the kind, or a probed one has a token that the vocabulary has not."""
+    _first_readable(source, source.read)
+    for index in spread(len(source.examples), PROBED_EXAMPLES) if source.kind.name == "text" else ():
+        try:
+            source.read(index)
+        except UnknownTokenError as error:
+            raise DataError(f"example {index} of {source.name} {error.message}", "ids count from 0") from error
+        except DataError:
+            continue  # it will be skipped, with this reason, when its turn comes
+
+
+def _channels(source: DatasetSource) -> int | None:
+    """How many channels the first readable of a few examples has; None where none can be read."""
+    for index in spread(len(source.examples), PROBED_EXAMPLES):
+        try:
+            pixels = source.read(index).values
+        except DataError:
+            continue
+        return int(pixels.shape[2 if isinstance(pixels, np.ndarray) else 0])
+    return None
