@@ -84,7 +84,7 @@ def _coloured(text: TextExample, by_step: Float32[np.ndarray, " time"], step: in
             break
         last, taken = last + 1, taken + after
     largest = float(np.abs(by_step).max(initial=0.0)) or 1.0
-    tokens = zip(text.tokens[first : last + 1], by_step[first : last + 1], strict=True)
+    tokens = zip(text.tokens[first : last + 1], by_step[first : last + 1], strict=False)
     return apart.join(_painted(visible(token), float(value) / largest) for token, value in tokens)
 
 

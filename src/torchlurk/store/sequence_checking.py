@@ -110,6 +110,20 @@ def _possible(layer: Layer, steps: int, longest: int | None) -> range | tuple[in
     return (steps, most) if most == longest else range(1, most + 1)
 
 
+def _attributions(db: sqlite3.Connection) -> Iterator[str]:
+    """Each has as many steps as its example, and only a study of texts or series has some."""
+    if not has_sequences(db):
+        return
+    query = (
+        "SELECT name, made.channel, made.ranking, made.rank, method, made.steps, sequence.steps FROM step_attribution AS made"
+        " JOIN layer ON layer.id = made.layer JOIN exemplar USING (layer, channel, ranking, rank)"
+        " LEFT JOIN sequence USING (example) WHERE made.steps IS NOT sequence.steps"
+    )
+    for name, channel, ranking, rank, method, steps, expected in db.execute(query):
+        where = f"unit {name}:{channel}: the attribution by {method} of exemplar {rank} by {ranking}"
+        yield f"{where} has {steps} steps, its example {'none' if expected is None else expected}"
+
+
 def _predictions(db: sqlite3.Connection) -> Iterator[str]:
     if not has_sequences(db):
         return
@@ -148,6 +162,7 @@ SEQUENCE_EXAMINATIONS: Mapping[str, Examine] = {
     "streams": _streams,
     "texts and series": _sequences,
     "traces": _traces,
+    "attributions on steps": _attributions,
     "predictions": _predictions,
     "tokens": examine_tokens,
     "tracks": _tracks,

@@ -1,0 +1,80 @@
+"""Attributions on texts and series in words, in a terminal's colours, and on a contact sheet."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from torchlurk.input_records import SeriesExample, TextExample
+from torchlurk.records import Exemplar, StepAttribution
+from torchlurk.rendering.colour import LIGHT
+from torchlurk.rendering.series_lines import draw_series, ranges_of
+from torchlurk.rendering.step_attributions import AttributedSteps, attributed_marks
+from torchlurk.rendering.step_words import AGAINST, FOR, PLAIN, STRONG, Painted, in_terminal, last_steps_words
+
+TEXT = TextExample(tuple("ab\x1b[31mc\nd"), (), (2, 9))
+EXEMPLAR = Exemplar(0, 3, "a.txt", None, 0.5, (6,), reach=(0, 7), last_steps=((1, 0.25), (4, 1.1)))
+
+
+def attribution(numbers: list[float], **given) -> StepAttribution:
+    return StepAttribution("max", 0, "lrp", np.array(numbers, np.float32)[:, None], **given)
+
+
+def test_the_largest_steps_are_told_with_the_evidence_for_them():
+    found = attribution([0, 0.2, 0, 0, 0, 0, -0.4, 0.1, 0, 0], kept=0.5, conserved=-0.25)
+    (line,) = in_terminal(found, TEXT, 6, 60, coloured=False)
+    assert line == "lrp (top tenth keeps 50 %, −25 % arrived at the input): −0.4000 'm'  +0.2000 'b'  +0.1000 'c'"
+    assert last_steps_words(EXEMPLAR) == "the last steps alone keep 25 % (1), 110 % (4)"
+
+
+def test_colours_tell_the_sign_and_nothing_of_the_text_gets_to_the_terminal_as_a_code():
+    found = attribution([0, 0.2, 0, 0, 0, 0, -0.4, 0.01, 0, 0])
+    line = in_terminal(found, TEXT, 6, 60, coloured=True)[1]
+    assert isinstance(line, Painted)
+    assert f"{STRONG}{FOR}b{PLAIN}" in line
+    assert f"{STRONG}{AGAINST}m{PLAIN}" in line
+    codes = (STRONG, FOR, AGAINST, PLAIN)
+    bare = line
+    for code in codes:
+        bare = bare.replace(code, "")
+    assert "\x1b" not in bare
+    assert "[31mc" in bare  # as they stand in the text, without what would make them a code
+
+
+def test_a_series_is_told_by_the_sum_over_its_channels():
+    series = SeriesExample(np.zeros((3, 2), np.float32), ("", ""), (0, 3))
+    found = StepAttribution("max", 0, "gradient", np.array([[1, -1], [2, 1], [0, -1.5]], np.float32))
+    words, blocks = in_terminal(found, series, 0, 60, coloured=True)
+    assert words == "gradient: +3.000 step 1  −1.500 step 2"
+    assert blocks.endswith(f"▁{STRONG}{FOR}█{PLAIN}{STRONG}{AGAINST}▅{PLAIN}")
+
+
+def test_burn_in_is_coloured_by_what_excited_the_unit():
+    marks = attributed_marks(EXEMPLAR, TEXT, attribution([1] * 10))
+    assert marks.counts(0)
+    assert marks.values.tolist() == [1] * 10
+
+
+def test_the_lines_of_a_series_have_the_colours_of_its_numbers():
+    series = SeriesExample(np.array([[0, 0], [1, 1], [0, 0]], np.float32), ("", ""), (0, 3))
+    marks = attributed_marks(
+        Exemplar(0, 0, "", None, 1.0), series, StepAttribution("max", 0, "lrp", np.zeros((3, 2), np.float32))
+    )
+    tints = np.array([[1, -1]] * 3, np.float32)
+    image = np.asarray(draw_series(series, marks, ranges_of([series]), 1.0, 60, 30, tints=tints), int)
+    distance = [
+        np.abs(image[rows] - colour).sum(-1).min()
+        for rows, colour in ((slice(30), LIGHT.accent), (slice(30, 60), LIGHT.opposite))
+    ]
+    assert max(distance) < 40
+
+
+@pytest.mark.parametrize("kind", ["text", "series"])
+def test_a_notebook_draws_one_with_its_evidence(kind):
+    content = TEXT if kind == "text" else SeriesExample(np.zeros((10, 1), np.float32), ("",), (0, 10))
+    one = AttributedSteps(attribution([0, 1, 0, 0, 0, 0, -1, 0, 0, 0], kept=0.4), EXEMPLAR, content)
+    assert one._repr_png_().startswith(b"\x89PNG")
+    assert one.evidence() == ["activation 0.5000", "top tenth keeps 40 %", "the last steps alone keep 25 % (1), 110 % (4)"]
+    assert math.isnan(one.record.conserved)
