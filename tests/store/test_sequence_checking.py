@@ -132,7 +132,7 @@ DAMAGE = [
     ),
     ("text", "INSERT INTO remark VALUES ('rnn.l0', 0, '', ?, 0, '')", ("x" * 10001,), "remark.text is longer than 10,000 char"),
     ("text", "INSERT INTO remark VALUES ('rnn.l0', 0, '', '', 7, '')", (), "the remark on rnn.l0:0: remark.starred"),
-    ("text", "UPDATE step_attribution SET numbers = ?", (b"x",), "step_attribution.numbers cannot be unpacked"),
+    ("text", "UPDATE step_attribution SET numbers = ?", (b"not packed",), "step_attribution.numbers cannot be unpacked"),
     ("series", "UPDATE step_attribution SET width = 2", (), "step_attribution.numbers"),
     ("series", "UPDATE step_attribution SET steps = 0", (), "step_attribution.steps is not a whole number"),
     (
@@ -141,7 +141,7 @@ DAMAGE = [
         (),
         "the attribution by lrp of exemplar 0 by max has 99",
     ),
-    ("text", "UPDATE last_steps SET steps = 0", (), "last_steps.steps is not a whole number"),
+    ("text", "UPDATE last_steps SET steps = -steps", (), "last_steps.steps is not a whole number"),
 ]
 
 

@@ -32,7 +32,7 @@ from torchlurk.store.results import (
 )
 from torchlurk.store.sequence_checking import SEQUENCE_EXAMINATIONS
 from torchlurk.store.sequences import has_sequences
-from torchlurk.store.step_attributions import ATTRIBUTIONS, load_step_attributions, table_of
+from torchlurk.store.step_attributions import ATTRIBUTIONS, load_last_steps, load_step_attributions, table_of
 
 MOST_LINES = 20
 """Problems told of one kind; damage rarely comes alone."""
@@ -216,10 +216,12 @@ def _places(db: sqlite3.Connection) -> Iterator[str]:
             yield f"unit {layer.name}:{channel}: exemplar {rank} by {ranking} lies outside"
 
 
-STEPPED = "step_attribution"
+STEPPED = ("step_attribution", "last_steps")
+"""Of studies that can hold texts and series."""
 FINDINGS: Mapping[str, Callable[[sqlite3.Connection, int, int], object]] = {
     "attribution": load_attributions,
-    STEPPED: load_step_attributions,
+    "step_attribution": load_step_attributions,
+    "last_steps": load_last_steps,
     "synthesis": load_syntheses,
 }
 """What there is of units, by table."""
@@ -232,7 +234,7 @@ def _findings(db: sqlite3.Connection) -> Iterator[str]:
         load_effective_field(db, id)
         load_kernels(db, id)
         for table, load in FINDINGS.items():
-            if table == STEPPED and not has_sequences(db):
+            if table in STEPPED and not has_sequences(db):
                 continue
             for (channel,) in db.execute(f"SELECT DISTINCT channel FROM {table} WHERE layer = ?", (id,)):
                 try:
