@@ -1,6 +1,9 @@
 """Trains the demo's network for text on the text world and writes the weights that come with the package.
 
 python training/train_demo_text.py
+
+Under two minutes of one core. Measured on 200 fresh documents (seed 2): 2.47, 2.41, 2.37 and 2.36 bits a character after each
+epoch. The demo's study uses seed 0, which is fresh too. What single units know then is measured by campaigns/text_world.py.
 """
 
 from __future__ import annotations
