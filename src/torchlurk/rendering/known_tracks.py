@@ -12,7 +12,7 @@ CLEARLY = 0.05
 
 TITLE = "What it knows (best unit of the layer untrained)"
 MARK = "*"
-TOLD = "  * the last three tokens tell it: measured at every step, and nothing need be remembered"
+TOLD = "  * told by the last three tokens, so measured at every step"
 MEASURES = {"auc": "AUC", "r": "|r|"}
 
 
@@ -46,5 +46,5 @@ def written(value: float) -> str:
 def _way(one: Known) -> str:
     """Says where the unit is the other way round."""
     if one.track.measure == "auc":
-        return "lower " if one.score < 0.5 else ""
-    return "falls with " if one.score < 0 else ""
+        return "lower: " if one.score < 0.5 else ""
+    return "falls with: " if one.score < 0 else ""
