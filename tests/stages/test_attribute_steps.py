@@ -152,3 +152,27 @@ def test_interrupted_or_made_in_parts_it_ends_with_the_same(tmp_path, interrupte
                 assert all(np.array_equal(one.values, two.values) for one, two in zip(wanted, found, strict=True))
                 assert np.array_equal([one.kept for one in wanted], [one.kept for one in found], equal_nan=True)
                 assert other.unit(unit.address).exemplars() == unit.exemplars()
+
+
+def test_the_last_steps_of_a_layer_with_fewer_positions_are_those_around_its_step(tmp_path):
+    torch.manual_seed(0)
+
+    class Strided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv1d(CHANNELS, UNITS, 3, stride=2, padding=1), nn.Linear(UNITS, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.conv(x.transpose(1, 2)).mean(2))
+
+    net, items = Strided(), Items(False)
+    study = tl.analyze(
+        net, items, tmp_path / "a.lurk", stages=("scan", "attribute"), methods=["gradient"], units=["conv:1"], top=3
+    )
+    for one in study.unit("conv:1").exemplars("max"):
+        assert one.position
+        inputs, at = items[one.example][0], 2 * one.position[0]
+        alone = torch.zeros_like(inputs)
+        alone[at] = inputs[at]
+        expected = float(net.conv(alone.t()[None])[0, 1, one.position[0]].detach()) / one.score
+        assert dict(one.last_steps)[1] == pytest.approx(expected, rel=1e-4)

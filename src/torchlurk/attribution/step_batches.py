@@ -23,7 +23,7 @@ from torchlurk.errors import MissingExtraError, ModelError, TorchlurkError
 from torchlurk.inputs.source import Source
 from torchlurk.models.taps.arguments import Companions, accompanied, of_rows
 from torchlurk.models.taps.readout import Readout, UnreachedError
-from torchlurk.records import Exemplar, Layer, StepAttribution
+from torchlurk.records import Exemplar, Layer, StepAttribution, step_at
 from torchlurk.scanning.steps import Counted, counted_positions
 
 STEPS_AT_ONCE = 8192
@@ -219,10 +219,10 @@ class StepAttributor:
 
     def _last_steps(self, given: _Given, rows: Sequence[int], activations: Tensor, made: Made) -> None:
         """What the steps nearest to the position alone excite, where there are others that it has seen."""
-        steps = given.inputs.shape[1]
+        steps, positions = given.inputs.shape[1], self._positions(given)
         found: dict[int, list[tuple[int, float]]] = {}
         for most in LAST_STEPS:
-            near = [self._near(given.pairs.exemplars[row], steps, most) for row in rows]
+            near = [self._near(given.pairs.exemplars[row], steps, positions, most) for row in rows]
             which = [(row, seen) for row, seen in zip(rows, near, strict=True) if seen is not None]
             if not which:
                 continue
@@ -234,12 +234,17 @@ class StepAttributor:
         for row, shares in found.items():
             made.last_steps.append((given.pairs.channels[row], given.pairs.exemplars[row].rank, tuple(shares)))
 
-    def _near(self, exemplar: Exemplar, steps: int, most: int) -> Bool[Tensor, " time"] | None:
+    def _positions(self, given: _Given) -> int:
+        """How many the layer has on these examples: as many as there are steps, or fewer."""
+        with given.ready(), torch.no_grad(), of_rows(given.readout.module, slice(1)):
+            return given.readout.maps(given.inputs[:1]).shape[2]
+
+    def _near(self, exemplar: Exemplar, steps: int, positions: int, most: int) -> Bool[Tensor, " time"] | None:
         """The steps less than `most` from the one of the exemplar; None where these are all that it has seen."""
         if not exemplar.position or exemplar.reach is None or self._layer.layout != "sequence":
             return None
         first, last = exemplar.reach
-        at = exemplar.position[0]
+        at = step_at(exemplar.position[0], positions, steps)
         if first > at - most and last <= at + most:
             return None
         places = torch.arange(steps)
