@@ -174,10 +174,10 @@ def test_what_cannot_be_sent_is_named_with_the_way_to_it(tmp_path):
     said = refused(nn.Conv2d(3, 2, 3), Prepared(lambda picture: picture))
     assert said.startswith("the data cannot be sent to another process: source.dataset.parts.how: ")
     assert "<lambda>" in said
-    assert said.endswith("(define what it is made of in a module, or use an engine of this process: threads, local)")
+    assert said.endswith("(define what it is made of in a module, or use an engine of this process: engine threads)")
     said = refused(Odd(lambda picture: picture), pictures(4))
     assert said.startswith("the model cannot be sent to another process: model.inner.0.how: ")
-    assert said.endswith("(give MODEL by name, or use an engine of this process: threads, local)")
+    assert said.endswith("(give MODEL by name, or use an engine of this process: engine threads)")
 
 
 def test_a_class_of_the_program_itself_is_refused_for_another_process_has_no_such_program(tmp_path, monkeypatch):

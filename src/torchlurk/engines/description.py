@@ -192,7 +192,7 @@ def _pickled(value: Any, known: Mapping[int, tuple[str, int]], pickler: type[pic
         called = ".".join(where[1:] if isinstance(value, tuple) else where)
         raise OptionError(
             f"{what} cannot be sent to another process: {f'{called}: ' if called else ''}{' '.join(str(reason).split())}",
-            f"{hint}, or use an engine of this process: threads, local",
+            f"{hint}, or use an engine of this process: --engine threads",
         ) from error
 
 

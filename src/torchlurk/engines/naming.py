@@ -17,4 +17,4 @@ def engine_of(engine: Engine | str) -> Engine:
         return LocalEngine()
     if name == "threads" and (not colon or (count.isdecimal() and int(count) > 0)):
         return ThreadsEngine(int(count) if colon else None)
-    raise OptionError(f"there is no engine '{engine}'", "available: local, threads, threads:N with N from 1")
+    raise OptionError(f"--engine is '{engine}'", "available: local, threads, threads:N with N from 1")
