@@ -108,6 +108,11 @@ class Caught(LocalEngine):
             assert not {id(one) for one in other.network.parameters()} & {id(one) for one in job.network.parameters()}
             return super().fold(other, shards, onto, kept)
 
+    @contextmanager
+    def each(self, job):
+        with Description.of(job).opened() as other, super().each(other) as hands:
+            yield hands
+
 
 class Series:
     def __len__(self) -> int:
@@ -133,6 +138,7 @@ class Recurrent(nn.Module):
 def test_a_model_that_is_an_object_is_sent_as_it_was_given(tmp_path, same_scan):
     """It has another forward for as long as the scan lasts."""
     options = {"batch_size": 4, "top": 2, "sample": 4, "input_axes": "tbc"}
+    options |= {"stages": ["scan", "attribute"], "methods": ["gradient"], "exemplars": 1, "layers": ["rnn.l0"]}
     with (
         tl.analyze(Recurrent(), Series(), tmp_path / "a.lurk", engine=Caught(), **options) as study,
         tl.analyze(Recurrent(), Series(), tmp_path / "b.lurk", engine="local", **options) as usual,

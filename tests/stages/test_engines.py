@@ -198,8 +198,9 @@ class Recurrent(nn.Module):
         return self.out(self.rnn(x)[0][:, -1])
 
 
-def test_series_are_scanned_the_same_by_any_engine(tmp_path, same_scan):
+def test_series_are_scanned_and_attributed_the_same_by_any_engine(tmp_path, same_scan):
     options = {"kind": "series", "batch_size": 16, "top": 2, "sample": 32}
+    options |= {"stages": ["scan", "attribute"], "methods": ["gradient"], "exemplars": 1}
     with tl.analyze(Recurrent(), Series(), tmp_path / "usual.lurk", engine="local", **options) as expected:
         for number, engine in enumerate(["threads:2", Unruly(1)]):
             with tl.analyze(Recurrent(), Series(), tmp_path / f"{number}.lurk", engine=engine, **options) as study:
@@ -208,6 +209,10 @@ def test_series_are_scanned_the_same_by_any_engine(tmp_path, same_scan):
                     for unit in (one for one in layer if layer.record.layout == "sequence"):
                         traces, usual = (one.steps().traces for one in (unit, expected.unit(unit.address)))
                         assert all(np.array_equal(values, usual[example]) for example, values in traces.items())
+                        found, known = (one.attributions("max") for one in (unit, expected.unit(unit.address)))
+                        assert [(one.method, one.exemplar) for one in found] == [(one.method, one.exemplar) for one in known]
+                        assert found
+                        assert all(np.array_equal(a.values, b.values) for a, b in zip(found, known, strict=True))
 
 
 class Forgetful(LocalEngine):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -62,6 +62,12 @@ class Attribute:
     layers: Mapping[str, Layer]
     scene: Scene
     recipe: Recipe
+    several: bool = field(init=False)
+    """Whether workers have copies; not on a GPU, where torch may use one core alone, nor where copies cannot be made."""
+
+    def __post_init__(self) -> None:
+        """Tries once to copy the network."""
+        object.__setattr__(self, "several", self.scene.device.type == "cpu" and separable(self.network))
 
     @property
     def networks(self) -> Sequence[tuple[nn.Module, Recipe]]:
@@ -70,13 +76,13 @@ class Attribute:
 
     @property
     def most_workers(self) -> int:
-        """See `torchlurk.jobs.Each`. One on a GPU, where torch may use one core alone, and where copies cannot be made."""
-        return MOST_WORKERS if self.scene.device.type == "cpu" and separable(self.network) else 1
+        """See `torchlurk.jobs.Each`."""
+        return MOST_WORKERS if self.several else 1
 
     @contextmanager
     def open(self, cores: Executor | None) -> Iterator[Callable[[Piece], Made]]:
         """See `torchlurk.jobs.Each`."""
-        yield _Worker(self, self.network if self.most_workers == 1 else twin(self.network))
+        yield _Worker(self, twin(self.network) if self.several else self.network)
 
     def attributor(self, layer: str, network: nn.Module, undefined: set[str]) -> Attributes:
         """What attributes units of a layer with that network."""
