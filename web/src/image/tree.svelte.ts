@@ -14,6 +14,7 @@ export const USUAL_CHILDREN = 4;
 const DEEPEST = 64;
 const MOST_OPENED = 24;
 
+/** What a tree is of. Read key by key, so that another choice in the address does not begin all anew. */
 export interface Rooted {
   study: Study;
   route: Route;
@@ -23,22 +24,22 @@ export interface Rooted {
 }
 
 export class Tree {
-  readonly layers = $derived.by(() => new Layers(this.given().study.layers));
-  readonly root = $derived.by(() => this.given().route.query["unit"] ?? "");
+  readonly layers = $derived.by(() => new Layers(this.given.study.layers));
+  readonly root = $derived.by(() => this.given.route.query["unit"] ?? "");
   /** The root in this image. */
   readonly response: Loaded<Response>;
   readonly checks: Loaded<Readonly<Record<string, Check>>>;
-  readonly usualOne = $derived.by(() => (this.checks.value === undefined ? null : usualMethod(this.given().methods, this.checks.value)));
+  readonly usualOne = $derived.by(() => (this.checks.value === undefined ? null : usualMethod(this.given.methods, this.checks.value)));
   /** Null until it is known which is usual for the root's layer. */
-  readonly drawnBy = $derived.by(() => this.given().methods.find((one) => one === this.given().route.query["method"]) ?? this.usualOne);
-  readonly method = $derived.by(() => this.drawnBy ?? this.given().methods[0] ?? "");
+  readonly drawnBy = $derived.by(() => this.given.methods.find((one) => one === this.given.route.query["method"]) ?? this.usualOne);
+  readonly method = $derived.by(() => this.drawnBy ?? this.given.methods[0] ?? "");
   /** How many children a node shows where nothing else was chosen. */
-  readonly usual = $derived.by(() => Math.min(MOST_CHILDREN, Math.max(1, Number(this.given().route.query["children"] ?? USUAL_CHILDREN) || USUAL_CHILDREN)));
-  readonly state = $derived.by(() => parseTree(this.given().route.query["tree"]));
+  readonly usual = $derived.by(() => Math.min(MOST_CHILDREN, Math.max(1, Number(this.given.route.query["children"] ?? USUAL_CHILDREN) || USUAL_CHILDREN)));
+  readonly state = $derived.by(() => parseTree(this.given.route.query["tree"]));
   /** Whether it is the mean over several images. */
-  readonly several = $derived.by(() => (this.given().overview.images ?? 1) > 1);
+  readonly several = $derived.by(() => (this.given.overview.images ?? 1) > 1);
   readonly at = $derived.by(() => {
-    const given = this.given().route.query["at"];
+    const given = this.given.route.query["at"];
     if (given !== undefined) return given === "" ? [] : given.split(",").map(Number);
     return this.response.value?.position ?? null;
   });
@@ -46,12 +47,12 @@ export class Tree {
   readonly growing = $derived.by(() => {
     if (this.place === null) return null;
     const at = this.place === "" ? [] : this.place.split(",").map(Number);
-    return new Growing(this.given().image, this.root, this.several ? null : at, this.layers);
+    return new Growing(this.given.image, this.root, this.several ? null : at, this.layers);
   });
   readonly pictures = $derived<ReadonlyMap<string, PathPicture>>(this.growing?.pictures.get(this.method) ?? new Map());
   readonly node = $derived(grown(this.root, this.state, this.usual, this.growing?.makeups ?? new Map(), this.layers));
   readonly nodes = $derived(all(this.node));
-  readonly selected = $derived(this.nodes.find((one) => one.path === this.given().route.query["node"])?.path ?? ROOT);
+  readonly selected = $derived(this.nodes.find((one) => one.path === this.given.route.query["node"])?.path ?? ROOT);
   readonly chosen = $derived(this.nodes.find((one) => one.path === this.selected) ?? this.node);
   readonly activation = $derived.by(() => this.response.value?.activation ?? 0);
   /** By path, how much of its activation the parent of a node keeps without it, where that was measured. */
@@ -61,23 +62,23 @@ export class Tree {
 
   /** `focus` is told of the node at which a change ends. */
   constructor(
-    private readonly given: () => Rooted,
+    private readonly given: Rooted,
     private readonly focus: (path: string) => void,
   ) {
-    this.response = load(() => given().image.response(this.root), { of: () => this.root, steady: true });
-    this.checks = load(() => checksOf(given().study, layerOf(this.root)), { of: () => layerOf(this.root), steady: true });
+    this.response = load(() => given.image.response(this.root), { of: () => this.root, steady: true });
+    this.checks = load(() => checksOf(given.study, layerOf(this.root)), { of: () => layerOf(this.root), steady: true });
     $effect(() => {
       this.growing?.want(this.nodes.filter((one) => one.open).map((one) => one.path));
       if (this.drawnBy !== null) this.growing?.wantPictures(this.nodes.map((one) => one.path), this.drawnBy);
     });
     $effect(() => {
-      void [this.root, this.place, given().image];
+      void [this.root, this.place, given.image];
       this.kept = new Map();
     });
   }
 
   /** Whether only the image feeds a layer. */
-  isFirst = (layer: string): boolean => layer === this.given().study.layers[0]?.name;
+  isFirst = (layer: string): boolean => layer === this.given.study.layers[0]?.name;
 
   siblings(one: TreeNode): TreeNode[] {
     return this.nodes.filter((other) => other.path !== ROOT && parent(other.path) === parent(one.path));
@@ -131,7 +132,7 @@ export class Tree {
 
   /** The address of the tree with this state. */
   private address(query: Record<string, string | undefined>): string {
-    const { study, route } = this.given();
+    const { study, route } = this.given;
     return link("image", study.slug, route.name, { ...route.query, ...query });
   }
   /** A step that the back button takes back. */
@@ -188,7 +189,7 @@ export class Tree {
     if (children.length === 0 || this.several || places.length !== parents.length) return;
     this.busy = true;
     try {
-      const found = await this.given().image.effects(children.map((one) => [{ unit: one.unit, factor: 0 }]), places);
+      const found = await this.given.image.effects(children.map((one) => [{ unit: one.unit, factor: 0 }]), places);
       const measured = new Map<string, number>();
       for (const [index, one] of children.entries()) {
         const row = parents.findIndex((other) => other.path === parent(one.path));
