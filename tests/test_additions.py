@@ -27,8 +27,8 @@ from torchlurk.inputs.series.recordings import Recordings
 from torchlurk.inputs.series.source import SeriesSource
 from torchlurk.inputs.sources.class_files import Labelling
 from torchlurk.options import InputOptions, option
-from torchlurk.records import Run
 from torchlurk.resources.tree import StudyTree
+from torchlurk.run_records import Run
 from torchlurk.stage_table import STAGES, DeclaredStage
 from torchlurk.stages.stage import Task, now
 from torchlurk.store.checking import check

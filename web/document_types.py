@@ -13,8 +13,12 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "torchlurk"
 TYPES = ROOT / "web" / "src" / "types"
 
-DECLARED = {"resources/contents.py": "documents", "server/live/contents.py": "answers"}
-"""By file of declarations, the file of types that is made from it."""
+DECLARED = {
+    "resources/contents.py": "documents",
+    "resources/unit_contents.py": "documents",
+    "server/live/contents.py": "answers",
+}
+"""By file of declarations, the file of types that is made from it, and from others."""
 
 PLAIN = {"str": "string", "int": "number", "float": "number", "bool": "boolean", "Any": "unknown", "None": "null"}
 WIDTH = 140
@@ -29,18 +33,20 @@ def main() -> None:
 
 def written() -> dict[Path, str]:
     """What each file of types holds."""
-    return {TYPES / f"{name}.ts": _types(PACKAGE / source) for source, name in DECLARED.items()}
+    return {TYPES / f"{name}.ts": _types(name) for name in dict.fromkeys(DECLARED.values())}
 
 
-def _types(source: Path) -> str:
-    body = ast.parse(source.read_text()).body
-    head = f"/** Made by web/document_types.py from {source.relative_to(ROOT).as_posix()}: change that, then run it. */"
-    imports, borrowed = _imported(body)
+def _types(name: str) -> str:
+    sources = [PACKAGE / source for source, made in DECLARED.items() if made == name]
+    body = [statement for source in sources for statement in ast.parse(source.read_text()).body]
+    told = " and ".join(source.relative_to(ROOT).as_posix() for source in sources)
+    head = f"/** Made by web/document_types.py from {told}: change that, then run it. */"
+    imports, borrowed = _imported(name, body)
     own = [text for statement, comment in _commented(body) if (text := _declaration(statement, comment))]
-    return "\n\n".join(["\n".join([head, *imports]), *borrowed, *own]) + "\n"
+    return "\n\n".join(["\n".join([head, *imports]), *dict.fromkeys(borrowed), *own]) + "\n"
 
 
-def _imported(body: list[ast.stmt]) -> tuple[list[str], list[str]]:
+def _imported(name: str, body: list[ast.stmt]) -> tuple[list[str], list[str]]:
     """What comes from another file of types, and types that other modules of the package name."""
     imports, borrowed = [], []
     for statement in body:
@@ -48,6 +54,8 @@ def _imported(body: list[ast.stmt]) -> tuple[list[str], list[str]]:
             continue
         names = [one.name for one in statement.names]
         source = "/".join(statement.module.split(".")[1:]) + ".py"
+        if DECLARED.get(source) == name:
+            continue
         if source in DECLARED:
             imports.append(f'import type {{ {", ".join(names)} }} from "./{DECLARED[source]}";')
             continue

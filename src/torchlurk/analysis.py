@@ -27,7 +27,7 @@ from torchlurk.models.loading.load import LoadedModel, load
 from torchlurk.models.loading.placement import choose_device
 from torchlurk.models.taps.arguments import forward_parameters
 from torchlurk.options import InputOptions
-from torchlurk.records import Run
+from torchlurk.run_records import Run
 from torchlurk.stage_table import STAGES, Settings, check_stages
 from torchlurk.stages.burn_in import with_burn_in
 from torchlurk.stages.mismatch import differences

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
@@ -254,36 +254,6 @@ class LayerScan:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One stage on one model and data set: everything that decides its result."""
-
-    stage: str
-    model: str
-    model_fingerprint: str
-    data: str
-    data_fingerprint: str
-    options: Mapping[str, Any]
-    seed: int = 0
-    version: str = ""
-    started: str = ""
-    finished: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Portion:
-    """What a study holds that is one part of several: part `number` of `of`, of the work of these stages.
-
-    `asked` is what beyond the options of the runs must be the same in all parts, by the name of its option.
-    """
-
-    number: int
-    of: int
-    stages: tuple[str, ...]
-    asked: Mapping[str, Any] = field(default_factory=dict)
-    finished: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Exemplar:
     """One example among a unit's strongest; `position`, `box` and `recall` only where ranked by `max`.
 
@@ -392,14 +362,6 @@ class Remark:
     text: str = ""
     starred: bool = False
     written: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class StageCount:
-    """How far a stage that is not finished has come, in its own items (examples, units)."""
-
-    done: int
-    total: int
 
 
 @dataclass(frozen=True, slots=True)

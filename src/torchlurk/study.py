@@ -20,7 +20,7 @@ from torchlurk.drawings import attributed, attributed_steps, drawings_of, synthe
 from torchlurk.errors import UnitError, nearest, telling_keywords
 from torchlurk.input_records import InputStatistics
 from torchlurk.jobs import Progress, Share, Silence
-from torchlurk.records import Class, Exemplar, Graph, Layer, Remark, Run, Skip, UnitRecord
+from torchlurk.records import Class, Exemplar, Graph, Layer, Remark, Skip, UnitRecord
 from torchlurk.rendering.attributions import Attributed, Rendering
 from torchlurk.rendering.encoding import png
 from torchlurk.rendering.labels import top_classes
@@ -29,6 +29,7 @@ from torchlurk.rendering.syntheses import Synthesized
 from torchlurk.rendering.text import Steps
 from torchlurk.resources.documents import unit_document, with_values
 from torchlurk.resources.token_documents import UnitTokens, tokens_document, tokens_of
+from torchlurk.run_records import Run
 from torchlurk.stage_table import USUAL_STAGES, Settings, option_classes
 from torchlurk.store.reading import Reader
 from torchlurk.store.remarks import Change, write_remarks

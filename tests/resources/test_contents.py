@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.declared import faults
-from torchlurk.resources import contents
+from torchlurk.resources import contents, unit_contents
 from torchlurk.resources.tree import ATTRIBUTIONS, CLASS, EXAMPLE, LAYER, UNIT, Forest
 from torchlurk.store.reading import Reader
 from web import document_types
@@ -22,10 +22,10 @@ def declared(path):
         return contents.Study
     kinds = (
         (LAYER, contents.Layer),
-        (UNIT, contents.Unit),
-        (ATTRIBUTIONS, contents.UnitAttributions),
-        (CLASS, contents.ClassPage),
-        (EXAMPLE, contents.Example),
+        (UNIT, unit_contents.Unit),
+        (ATTRIBUTIONS, unit_contents.UnitAttributions),
+        (CLASS, unit_contents.ClassPage),
+        (EXAMPLE, unit_contents.Example),
     )
     return next((kind for pattern, kind in kinds if pattern.fullmatch(below)), None)
 

@@ -11,8 +11,8 @@ from queue import Queue
 
 import pytest
 
-from torchlurk.records import StageCount
 from torchlurk.resources.tree import StudyTree
+from torchlurk.run_records import StageCount
 from torchlurk.server.events import Watch
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer

@@ -24,10 +24,10 @@ from torchlurk.records import (
     Node,
     Preprocessing,
     Ranking,
-    Run,
     Skip,
     UnitStatistics,
 )
+from torchlurk.run_records import Run
 from torchlurk.store.writing import Writer
 
 EXAMPLES = 40

@@ -18,7 +18,16 @@ import pytest
 
 from torchlurk.errors import StorageError, StudyError
 from torchlurk.jobs import Shard
-from torchlurk.records import Example, Graph, Layer, LayerScan, Preprocessing, Ranking, Run, UnitStatistics
+from torchlurk.records import (
+    Example,
+    Graph,
+    Layer,
+    LayerScan,
+    Preprocessing,
+    Ranking,
+    UnitStatistics,
+)
+from torchlurk.run_records import Run
 from torchlurk.store.checking import check
 from torchlurk.store.folding import left_open
 from torchlurk.store.reading import Reader
@@ -98,7 +107,7 @@ def test_a_writer_killed_at_any_moment_loses_nothing_that_was_finished(tmp_path)
 FINISH = """
 import os, signal, sys
 from pathlib import Path
-from torchlurk.records import Run
+from torchlurk.run_records import Run
 from torchlurk.store.writing import Writer
 
 finished = False

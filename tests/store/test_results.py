@@ -10,7 +10,8 @@ from hashlib import sha256
 import pytest
 
 from torchlurk.errors import UnitError
-from torchlurk.records import Attribution, MethodCheck, StageCount, Synthesis
+from torchlurk.records import Attribution, MethodCheck, Synthesis
+from torchlurk.run_records import StageCount
 from torchlurk.store.checking import check
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from torchlurk.errors import StudyError
-from torchlurk.records import Portion
+from torchlurk.run_records import Portion
 from torchlurk.store.checking import StageState, check
 from torchlurk.study import Study
 

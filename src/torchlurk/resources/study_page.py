@@ -9,9 +9,10 @@ import numpy as np
 
 from torchlurk.errors import StudyError
 from torchlurk.input_records import InputDescription
-from torchlurk.records import Graph, Layer, Run, StageCount
+from torchlurk.records import Graph, Layer
 from torchlurk.resources.relations import layer_nodes
 from torchlurk.resources.remarks import study_marks
+from torchlurk.run_records import Run, StageCount
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 

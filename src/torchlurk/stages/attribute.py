@@ -18,7 +18,8 @@ from torchlurk.engines.description import Recipe
 from torchlurk.errors import ModelError, StudyError, UnitError
 from torchlurk.jobs import Hands, once
 from torchlurk.models.survey.layers import survey
-from torchlurk.records import Exemplar, Layer, Run, StageCount
+from torchlurk.records import Exemplar, Layer
+from torchlurk.run_records import Run, StageCount
 from torchlurk.scanning.repeatability import COMPANY, Dependence, dependences, reaching
 from torchlurk.stages.attributing import SCENES
 from torchlurk.stages.conclusions import CHECKED_UNITS, NOTHING_NEW, Concluded, Conclusions, Rows, standing_for

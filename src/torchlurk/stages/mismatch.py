@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from torchlurk.records import Run
+from torchlurk.run_records import Run
 
 
 def differences(left: Run, right: Run, words: tuple[str, str]) -> list[str]:

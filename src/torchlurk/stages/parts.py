@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchlurk.errors import MismatchError, OptionError, StudyError
-from torchlurk.records import Portion
+from torchlurk.run_records import Portion
 from torchlurk.stages.mismatch import differences, differing_options
 from torchlurk.stages.shares import told
 from torchlurk.store.reading import Reader

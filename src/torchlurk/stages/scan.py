@@ -21,7 +21,8 @@ from torchlurk.models.survey.input_filters import input_kernels
 from torchlurk.models.survey.layers import Survey, choose, survey
 from torchlurk.models.taps.arguments import Arguments
 from torchlurk.options import stored
-from torchlurk.records import Layer, Portion, Run, StageCount
+from torchlurk.records import Layer
+from torchlurk.run_records import Portion, Run, StageCount
 from torchlurk.scanning.batch_size import choose_batch_size, settled_batch_size
 from torchlurk.scanning.failures import tried
 from torchlurk.scanning.job import SHARD_EXAMPLES, Scan, ScanPart

@@ -10,7 +10,7 @@ from typing import Any
 from torchlurk.errors import MismatchError, OptionError, StudyError
 from torchlurk.jobs import Share
 from torchlurk.options import stored
-from torchlurk.records import Portion, Run
+from torchlurk.run_records import Portion, Run
 from torchlurk.stage_table import STAGES
 from torchlurk.stages.mismatch import differences, differing_options
 from torchlurk.stages.stage import Task

@@ -29,7 +29,8 @@ from torchlurk.models.survey.input_axes import CANDIDATES, axes_of
 from torchlurk.models.survey.layers import choose
 from torchlurk.models.taps.arguments import Arguments, accompanied, called_with, companions_of
 from torchlurk.options import Precision
-from torchlurk.records import Layer, Run
+from torchlurk.records import Layer
+from torchlurk.run_records import Run
 from torchlurk.stage_table import Settings
 from torchlurk.store.writing import Writer
 from torchlurk.units import Unit

@@ -14,9 +14,10 @@ from torchlurk.errors import StudyError
 from torchlurk.jobs import once
 from torchlurk.models.survey.layers import Survey
 from torchlurk.models.taps.arguments import Arguments
-from torchlurk.records import Layer, Run, StageCount, Tap
+from torchlurk.records import Layer, Tap
 from torchlurk.records import Synthesis as Record
 from torchlurk.rendering.encoding import encode, encode_transparent
+from torchlurk.run_records import Run, StageCount
 from torchlurk.stages.shares import units_of
 from torchlurk.stages.stage import Task, now, units_asked
 from torchlurk.store import queries

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from torchlurk.records import Layer, Portion
+from torchlurk.records import Layer
+from torchlurk.run_records import Portion
 from torchlurk.store import columns, findings, rows, statistics
 from torchlurk.store.columns import DamageError
 from torchlurk.store.portions import load_portion, to_batch_size, to_portion

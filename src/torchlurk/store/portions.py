@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import asdict, fields
 
-from torchlurk.records import Portion
+from torchlurk.run_records import Portion
 from torchlurk.store import columns
 from torchlurk.store.columns import DamageError
 

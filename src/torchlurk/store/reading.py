@@ -20,18 +20,16 @@ from torchlurk.records import (
     Graph,
     Layer,
     MethodCheck,
-    Portion,
     Preprocessing,
     Ranking,
     Remark,
-    Run,
     Skip,
-    StageCount,
     StepAttribution,
     Synthesis,
     UnitRecord,
     UnitStatistics,
 )
+from torchlurk.run_records import Portion, Run, StageCount
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
 from torchlurk.store.exemplars import load_best, load_exemplars
@@ -49,6 +47,7 @@ from torchlurk.store.results import (
     load_picture,
     load_syntheses,
 )
+from torchlurk.store.scans import load_matrices
 from torchlurk.store.schema import MEDIA_TYPES
 from torchlurk.store.sequences import (
     load_best_positions,
@@ -311,19 +310,8 @@ class Reader(Snapshots):
     def _matrices(
         self, db: sqlite3.Connection, layer: str, table: str, wanted: tuple[str, ...], width: int
     ) -> tuple[Float32[np.ndarray, "unit k"], ...]:
-        """Blob columns of all units of a layer, each a row of `width` numbers."""
         units = len(self._of_layer(db, layer, f"SELECT channel FROM {table}"))
-        if len(wanted) * units * width * columns.NARROW.itemsize > _size(db):  # before memory is taken for it
-            raise DamageError(f"{table} claims more than the file holds")
-        found = tuple(np.empty((units, width), np.float32) for _ in wanted)
-        query = (
-            f"SELECT channel, {', '.join(wanted)} FROM {table}"
-            " WHERE layer = (SELECT id FROM layer WHERE name = ?) ORDER BY channel"
-        )
-        for channel, *blobs in db.execute(query, (layer,)):
-            for matrix, blob, column in zip(found, blobs, wanted, strict=True):
-                matrix[channel] = columns.narrow(blob, width, f"{table}.{column}")
-        return found
+        return load_matrices(db, self._layer(db, layer)[0], table, wanted, (units, width))
 
     def _of_layer(self, db: sqlite3.Connection, name: str, query: str) -> list[tuple[Any, ...]]:
         id, layer = self._layer(db, name)
@@ -407,8 +395,3 @@ class Reader(Snapshots):
 
 def _count(db: sqlite3.Connection, table: str) -> int:
     return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-
-
-def _size(db: sqlite3.Connection) -> int:
-    """Bytes of the file, with its write-ahead log."""
-    return int(db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0])

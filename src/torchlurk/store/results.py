@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.records import Attribution, MethodCheck, StageCount, Synthesis
+from torchlurk.records import Attribution, MethodCheck, Synthesis
+from torchlurk.run_records import StageCount
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
 from torchlurk.store.schema import MEDIA_TYPES

@@ -11,16 +11,8 @@ from typing import Any, get_args
 import numpy as np
 
 from torchlurk.input_records import InputStatistics
-from torchlurk.records import (
-    Graph,
-    Layer,
-    LayerScan,
-    Layout,
-    Node,
-    Preprocessing,
-    Ranking,
-    Run,
-)
+from torchlurk.records import Graph, Layer, LayerScan, Layout, Node, Preprocessing, Ranking
+from torchlurk.run_records import Run
 from torchlurk.stage_table import STAGES
 from torchlurk.store import columns
 from torchlurk.store.columns import DamageError

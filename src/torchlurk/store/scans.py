@@ -1,12 +1,18 @@
-"""What the scan found of the units of a layer, as rows of tables."""
+"""What the scan found of the units of a layer, as rows of tables, and back."""
 
 from __future__ import annotations
 
+import math
 import sqlite3
+from collections.abc import Sequence
 from itertools import repeat
+
+import numpy as np
+from jaxtyping import Float32
 
 from torchlurk.records import LayerScan
 from torchlurk.store import columns, rows
+from torchlurk.store.columns import DamageError
 from torchlurk.store.statistics import of_units, store_more
 
 
@@ -37,3 +43,22 @@ def _check_axes(db: sqlite3.Connection, layer: str, scan: LayerScan, channels: i
             f"the scan of '{layer}' has shapes {given}; the study has {channels} units, {classes} classes and a"
             f" sample of {sample}"
         )
+
+
+def load_matrices(
+    db: sqlite3.Connection, layer: int, table: str, wanted: Sequence[str], shape: tuple[int, int]
+) -> tuple[Float32[np.ndarray, "unit k"], ...]:
+    """Blob columns of all units of the layer with this id, each a matrix of `shape`, a row a unit."""
+    if len(wanted) * math.prod(shape) * columns.NARROW.itemsize > _size(db):  # before memory is taken for it
+        raise DamageError(f"{table} claims more than the file holds")
+    found = tuple(np.empty(shape, np.float32) for _ in wanted)
+    query = f"SELECT channel, {', '.join(wanted)} FROM {table} WHERE layer = ? ORDER BY channel"
+    for channel, *blobs in db.execute(query, (layer,)):
+        for matrix, blob, column in zip(found, blobs, wanted, strict=True):
+            matrix[channel] = columns.narrow(blob, shape[1], f"{table}.{column}")
+    return found
+
+
+def _size(db: sqlite3.Connection) -> int:
+    """Bytes of the file, with its write-ahead log."""
+    return int(db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0])

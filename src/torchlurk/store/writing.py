@@ -20,14 +20,12 @@ from torchlurk.records import (
     Layer,
     LayerScan,
     MethodCheck,
-    Portion,
     Preprocessing,
-    Run,
     Skip,
-    StageCount,
     StepAttribution,
     Synthesis,
 )
+from torchlurk.run_records import Portion, Run, StageCount
 from torchlurk.stage_table import STAGES
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError

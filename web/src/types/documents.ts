@@ -1,4 +1,4 @@
-/** Made by web/document_types.py from src/torchlurk/resources/contents.py: change that, then run it. */
+/** Made by web/document_types.py from src/torchlurk/resources/contents.py and src/torchlurk/resources/unit_contents.py: change that, then run it. */
 
 export type KindName = "pictures" | "text" | "series";
 
@@ -22,11 +22,11 @@ export type Span = [number, number];
 /** What stands before a token, the token, and what stands after it. */
 export type Excerpt = [string, string, string];
 
-interface OfClass {
+export interface OfClass {
   class: string | null;
 }
 
-interface NamedClass {
+export interface NamedClass {
   class: string;
 }
 
