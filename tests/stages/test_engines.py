@@ -150,6 +150,7 @@ def test_an_engine_that_shuffles_and_repeats_and_whose_workers_die_gives_the_sam
     assert engine.again > 3
 
 
+@pytest.mark.slow
 def test_parts_by_different_engines_are_merged_to_the_same_study(usual, tmp_path, same_scan):
     engines = [Unruly(1), "threads:2", LocalEngine()]
     paths = [tmp_path / f"{number}.lurk" for number in (1, 2, 3)]
@@ -198,6 +199,7 @@ class Recurrent(nn.Module):
         return self.out(self.rnn(x)[0][:, -1])
 
 
+@pytest.mark.slow
 def test_series_are_scanned_and_attributed_the_same_by_any_engine(tmp_path, same_scan):
     options = {"kind": "series", "batch_size": 16, "top": 2, "sample": 32}
     options |= {"stages": ["scan", "attribute"], "methods": ["gradient"], "exemplars": 1}
