@@ -10,8 +10,8 @@ from torchlurk.input_records import InputDescription
 from torchlurk.records import UnitRecord
 from torchlurk.resources.documents import number
 from torchlurk.store.reading import Reader
+from torchlurk.store.token_rankings import load_frequent, load_rankings
 from torchlurk.time_records import TOKEN_MEASURES, NamedRanking, NamedToken, RankedTokens, TokenMeasure
-from torchlurk.units import Unit
 
 UnitTokens = Mapping[TokenMeasure, NamedRanking]
 
@@ -22,9 +22,9 @@ def tokens_of(reader: Reader, record: UnitRecord) -> UnitTokens:
     Scores of the next token are told at the unit's typical value, its root mean square: how much they rise, in logits, when
     the unit rises by that.
     """
-    with reader.reading():
-        rankings = reader.token_rankings(Unit(record.layer.name, record.channel))
-        inputs, counts = reader.inputs(), reader.frequent_tokens()
+    with reader.reading() as db:
+        rankings, counts = load_rankings(db, record.layer.name, record.channel), load_frequent(db)
+        inputs = reader.inputs()
     typical = math.hypot(record.statistics["mean"], record.statistics["std"])
     found = {}
     for measure, ranking in rankings.items():

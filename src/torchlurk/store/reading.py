@@ -59,9 +59,7 @@ from torchlurk.store.sequences import (
 from torchlurk.store.snapshots import Snapshots
 from torchlurk.store.statistics import SELECTED, of_layer, of_unit
 from torchlurk.store.step_attributions import load_step_attributions
-from torchlurk.store.token_rankings import load_frequent, load_rankings
 from torchlurk.store.tracks import known_by, load_track_scores, load_tracks
-from torchlurk.time_records import TokenMeasure, TokenRanking
 from torchlurk.track_records import Track, TrackScores
 from torchlurk.units import Unit
 
@@ -149,18 +147,6 @@ class Reader(Snapshots):
         """What a unit did at each step of its exemplars, by example; empty for pictures."""
         with self.reading() as db:
             return load_traces(db, self._layer(db, unit.layer)[0], unit.channel)
-
-    def frequent_tokens(self) -> dict[int, int]:
-        """How often each of the most frequent tokens stands at a step that counts, by its id, most frequent first; empty where
-        that is not known.
-        """
-        with self.reading() as db:
-            return load_frequent(db)
-
-    def token_rankings(self, unit: Unit) -> dict[TokenMeasure, TokenRanking]:
-        """The tokens at which a unit is highest and lowest, by each measure that it has."""
-        with self.reading() as db:
-            return load_rankings(db, self._layer(db, unit.layer)[0], unit.channel)
 
     def tracks(self) -> tuple[Track, ...]:
         """The tracks that units were measured against."""

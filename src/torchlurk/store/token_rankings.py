@@ -54,11 +54,12 @@ def _blobs(tokens: RankedTokens) -> tuple[bytes, bytes]:
     return np.array(tokens.ids, IDS).tobytes(), np.array(tokens.values, VALUES).tobytes()
 
 
-def load_rankings(db: sqlite3.Connection, layer: int, channel: int) -> dict[TokenMeasure, TokenRanking]:
-    """The tokens of a unit, by measure; those measures that it has."""
+def load_rankings(db: sqlite3.Connection, layer: str, channel: int) -> dict[TokenMeasure, TokenRanking]:
+    """The tokens of a unit of the layer of that name, by measure; those measures that it has."""
     if not has_sequences(db):
         return {}
-    found = db.execute(f"SELECT {COLUMNS} FROM token_ranking WHERE layer = ? AND channel = ?", (layer, channel))
+    of_unit = "layer = (SELECT id FROM layer WHERE name = ?) AND channel = ?"
+    found = db.execute(f"SELECT {COLUMNS} FROM token_ranking WHERE {of_unit}", (layer, channel))
     by_measure = dict(to_ranking(*cells) for cells in found)
     return {measure: by_measure[measure] for measure in TOKEN_MEASURES if measure in by_measure}
 
