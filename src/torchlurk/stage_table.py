@@ -80,6 +80,7 @@ STAGES: dict[str, DeclaredStage] = {
             "prediction",
             "token_ranking",
             "token",
+            "example_tokens",
             "track_score",
             "track",
             "picture",

@@ -141,6 +141,21 @@ DAMAGE = [
         (),
         "the attribution by lrp of exemplar 0 by max has 99",
     ),
+    ("text", "UPDATE example_tokens SET ids = x'', width = 3", (), "example 0: example_tokens.ids is not a blob of ids"),
+    (
+        "text",
+        "UPDATE example_tokens SET ids = x'000000', width = 2",
+        (),
+        "example_tokens.ids is not a blob of ids of the width",
+    ),
+    ("text", "UPDATE example_tokens SET ids = ?, width = 8", (b"\xff" * 8,), "has an id beyond all vocabularies"),
+    ("text", "UPDATE example_tokens SET ids = x'77' WHERE example = 1", (), "has 1 tokens in example_tokens,"),
+    ("text", "UPDATE example_tokens SET ids = x'77' WHERE example = 1", (), "example 1 has the token 119, the vocabulary 39"),
+    ("text", "UPDATE example_tokens SET repeated = -1", (), "example 0: example_tokens.repeated is not a whole number"),
+    ("text", "UPDATE example_tokens SET repeated = 1", (), "example 0: example_tokens repeats tokens of example -1"),
+    ("text", "UPDATE example_tokens SET repeated = 9999 WHERE example = 1", (), "repeats more tokens than example 0 has"),
+    ("text", "DELETE FROM example_tokens WHERE example = 3", (), "example 3 has no tokens, and was not passed over"),
+    ("text", DESCRIPTION, ("$.kind", '"series"'), "example_tokens has rows in a study of series"),
     ("text", "UPDATE last_steps SET steps = -steps", (), "last_steps.steps is not a whole number"),
 ]
 

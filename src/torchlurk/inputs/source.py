@@ -80,6 +80,9 @@ class Windowed(Protocol):
         A network that reads forward needs it on the left, one that reads backward on the right, a two-sided one on both.
         """
 
+    def repeated(self, index: int) -> int:
+        """How many of the first steps of example `index` are the last of the example before."""
+
 
 @runtime_checkable
 class Tracked(Protocol):

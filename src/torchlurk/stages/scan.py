@@ -86,13 +86,14 @@ class ScanStage:
             within = self._within(scan)
             with task.writer() as writer:
                 if not earlier:
-                    self._begin(writer, run, network, found, layers, arguments)
-                    if scan.tokens is not None:
-                        keep_tokens(writer, scan.tokens)
-                        keep_next_tokens(writer, network, found, layers, self._source.kind.description)
-                    self._note_boxes(writer, layers)
-                    if disordered is not None:
-                        writer.add_note("network", _of_order(disordered))
+                    with writer.transaction():  # so that a run which is continued has all of it
+                        self._begin(writer, run, network, found, layers, arguments)
+                        if scan.tokens is not None:
+                            keep_tokens(writer, self._source, scan.tokens)
+                            keep_next_tokens(writer, network, found, layers, self._source.kind.description)
+                        self._note_boxes(writer, layers)
+                        if disordered is not None:
+                            writer.add_note("network", _of_order(disordered))
                 self._tell_dependences(writer, scan)
                 writer.write_batch_size(scan.batch_size)
                 previews = Previews(writer, self._source, layers, places, scan.workers, task.clock)

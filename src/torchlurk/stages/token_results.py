@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Int64
 from torch import nn
 
+from torchlurk.errors import DataError
 from torchlurk.input_records import InputDescription
+from torchlurk.inputs.source import Source, Windowed
 from torchlurk.inputs.text.frequencies import FrequentTokens
 from torchlurk.models.survey.layers import Survey
 from torchlurk.records import Layer
 from torchlurk.scanning.over_time import OverTime
 from torchlurk.scanning.token_rankings import rank_tokens
 from torchlurk.scanning.token_responses import TokenSums
+from torchlurk.store.kept_tokens import store_tokens
 from torchlurk.store.token_rankings import load_frequent, store_frequent, store_rankings
 from torchlurk.store.writing import Writer
 
@@ -23,10 +27,23 @@ NOT_LINEAR = (
 )
 
 
-def keep_tokens(writer: Writer, tokens: FrequentTokens) -> None:
-    """Writes which tokens are frequent."""
+def keep_tokens(writer: Writer, source: Source, tokens: FrequentTokens) -> None:
+    """Writes all tokens of a text, and which are frequent."""
     with writer.writing() as db:
         store_frequent(db, tokens.ids.tolist(), tokens.counts.tolist())
+        store_tokens(db, _all_tokens(source))
+
+
+def _all_tokens(source: Source) -> Iterator[tuple[int, int, Int64[np.ndarray, " _"]]]:
+    """Of each example its index, how many of its tokens the one before ends with, and all of them; of an example that cannot
+    be read nothing.
+    """
+    for index in range(len(source.examples)):
+        try:
+            ids = np.asarray(source.read(index).values)
+        except DataError:
+            continue
+        yield index, source.repeated(index) if isinstance(source, Windowed) else 0, ids
 
 
 def keep_next_tokens(

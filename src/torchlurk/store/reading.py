@@ -34,6 +34,7 @@ from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
 from torchlurk.store.exemplars import load_best, load_exemplars
 from torchlurk.store.findings import load_findings
+from torchlurk.store.kept_tokens import load_tokens
 from torchlurk.store.lookups import find_layer, find_unit
 from torchlurk.store.portions import load_batch_size, load_portion
 from torchlurk.store.progress import load_progress
@@ -142,6 +143,11 @@ class Reader(Snapshots):
         """An example that is a text or a series; None where it is not stored."""
         with self.reading() as db:
             return load_sequence(db, example)
+
+    def tokens(self, example: int) -> Int64[np.ndarray, " time"] | None:
+        """The ids of all tokens of a text, burn-in included; None where they are not stored."""
+        with self.reading() as db:
+            return load_tokens(db, example)
 
     def traces(self, unit: Unit) -> dict[int, Float32[np.ndarray, " time"]]:
         """What a unit did at each step of its exemplars, by example; empty for pictures."""

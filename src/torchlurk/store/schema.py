@@ -277,6 +277,12 @@ VERSION_2 = (
     PRIMARY KEY (stage, layer, channel),
     FOREIGN KEY (layer, channel) REFERENCES unit (layer, channel)
 ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE example_tokens (
+    example INTEGER PRIMARY KEY REFERENCES example (id),
+    repeated INTEGER NOT NULL CHECK (repeated >= 0),
+    width INTEGER NOT NULL CHECK (width IN (1, 2, 4, 8)),
+    ids BLOB NOT NULL
+) STRICT""",
     """CREATE TABLE token (
     rank INTEGER PRIMARY KEY,
     id INTEGER NOT NULL UNIQUE CHECK (id >= 0),

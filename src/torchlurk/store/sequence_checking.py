@@ -11,6 +11,7 @@ import numpy as np
 from torchlurk.records import Layer
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
+from torchlurk.store.kept_tokens import examine_kept_tokens
 from torchlurk.store.remarks import REMARK_COLUMNS, to_remark
 from torchlurk.store.sequences import (
     TRACE_COLUMNS,
@@ -165,6 +166,7 @@ SEQUENCE_EXAMINATIONS: Mapping[str, Examine] = {
     "attributions on steps": _attributions,
     "predictions": _predictions,
     "tokens": examine_tokens,
+    "all tokens": examine_kept_tokens,
     "tracks": _tracks,
     "remarks": _remarks,
 }

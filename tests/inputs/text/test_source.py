@@ -56,6 +56,8 @@ def test_a_running_text_is_cut_into_windows_that_know_their_offset(tmp_path):
 def test_windows_can_be_cut_anew_for_networks_that_read_backward(tmp_path):
     source = opened(write(tmp_path / "a.txt", "abcdefghij" * 2), window=8, burn_in=2)
     both = source.burning(left=True, right=True)
+    assert [source.repeated(index) for index in range(len(source.examples))] == [0, 2, 2]
+    assert [both.repeated(index) for index in range(len(both.examples))] == [0, 4, 4, 4]
     assert [both.counted(index) for index in range(len(both.examples))] == [(0, 6), (2, 6), (2, 6), (2, 8)]
     assert both.fingerprint() != source.fingerprint()
     assert source.burning(left=True, right=False).fingerprint() == source.fingerprint()

@@ -90,6 +90,11 @@ class TextSource:
         kept = self._labels, self.classes, self.name, self._options, self._passed_over, self._given
         return TextSource(self._corpus, windowing, *kept)
 
+    def repeated(self, index: int) -> int:
+        """See `Windowed`."""
+        (document, start, stop, *_), (before, _, end, *_) = self._cuts[index].tolist(), self._cuts[index - 1].tolist()
+        return min(max(0, end - start), stop - start) if index > 0 and document == before else 0
+
     def read(self, index: int) -> Item:
         """See `Source`."""
         document, start, stop, *_ = self._cuts[index].tolist()
