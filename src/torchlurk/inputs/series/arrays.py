@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.errors import DataError, nearest
+from torchlurk.inputs.numpy_files import load_array, load_arrays
 from torchlurk.inputs.series.recordings import Recordings
 from torchlurk.inputs.sources.class_files import Labelling, labelling
 from torchlurk.inputs.sources.labels import MOST_CLASSES
@@ -37,8 +37,8 @@ class Rows(Sequence[Float32[np.ndarray, "time channel"]]):
 def read_npy(file: Path) -> Recordings:
     """The examples of an .npy file, read from it when they are asked for."""
     try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = load_array(file)
+    except (OSError, ValueError) as error:
         raise _unreadable(file, error) from error
     return _recordings(array, None, str(file))
 
@@ -46,9 +46,8 @@ def read_npy(file: Path) -> Recordings:
 def read_npz(file: Path, wanted: str | None = None) -> Recordings:
     """The examples in the array `wanted` of an .npz file, or in the only one that is not the classes."""
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        arrays = load_arrays(file)
+    except (OSError, ValueError) as error:
         raise _unreadable(file, error) from error
     name = _chosen(arrays, wanted, file)
     classes = next((one for one in CLASS_ARRAYS if one in arrays and one != name), None)

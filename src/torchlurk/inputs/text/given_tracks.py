@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.errors import OptionError
+from torchlurk.inputs.numpy_files import load_arrays
 from torchlurk.track_records import Measure
 
 FORM = "a .tsv with a header of names and one row for each token, or an .npz of arrays with one number for each token"
@@ -102,11 +102,14 @@ def _number(cell: str) -> float | None:
 
 def _of_arrays(file: Path, what: str) -> Iterator[tuple[str, Float32[np.ndarray, " token"]]]:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
+        found = load_arrays(file)
+    except (OSError, ValueError) as error:
         raise OptionError(f"{what} is not an .npz file of numbers: {error}", f"give {FORM}") from error
     for name, array in found.items():
+        if not name.strip():
+            raise OptionError(f"{what} has an array without a name", f"give {FORM}")
         if array.ndim != 1 or array.dtype.kind not in "biuf":
             raise OptionError(f"{what} has an array '{name}' of {array.dtype} {array.shape}", f"give {FORM}")
-        yield name, np.where(np.isfinite(array), array, np.nan).astype(np.float32)
+        with np.errstate(over="ignore"):  # beyond single precision is infinite, and no label
+            labels = array.astype(np.float32)
+        yield name, np.where(np.isfinite(labels), labels, np.float32(np.nan))
