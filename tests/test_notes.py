@@ -135,3 +135,13 @@ def test_notes_in_python(study):
         assert opened.note(unit, name="", text="", starred=False) == unit.remark
         assert opened.remarks == {}
     assert check(study).problems == ()
+
+
+def test_one_unit_under_two_names_in_a_file_is_refused_and_nothing_is_taken_over(sequences, tmp_path):
+    study, file = tmp_path / "text.lurk", tmp_path / "notes.json"
+    shutil.copy(sequences["text"], study)
+    file.write_text(json.dumps({"remarks": [{"unit": "rnn:1", "name": "one"}, {"unit": "rnn.l0:1", "name": "two"}]}))
+    with pytest.raises(OptionError, match=r"mean the same unit, rnn\.l0:1"):
+        call("note", study, "--import", file)
+    with torchlurk.open(study) as opened:
+        assert opened.remarks == {}

@@ -12,10 +12,29 @@ def test_a_unit_is_written_as_it_is_read():
     assert Unit.parse("odd:name:7") == Unit("odd:name", 7)
 
 
-@pytest.mark.parametrize("text", ["features.3", "features.3:", ":3", "features.3:-1", "features.3:x", "features.3:²", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "features.3",
+        "features.3:",
+        ":3",
+        "features.3:-1",
+        "features.3:x",
+        "features.3:²",
+        "",
+        "a:" + "9" * 19,
+        "a:" + "9" * 5000,
+    ],
+)
 def test_what_is_not_a_unit_is_refused(text):
     with pytest.raises(UnitError, match="write layer:channel"):
         Unit.parse(text)
+
+
+def test_an_address_that_is_no_text_is_refused_in_words_that_can_be_sent():
+    with pytest.raises(UnitError) as told:
+        Unit.parse("\ud800:1")
+    assert str(told.value).encode()
 
 
 def test_globs_choose_layers_in_the_order_of_the_model():

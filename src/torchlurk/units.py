@@ -24,8 +24,9 @@ class Unit:
     def parse(cls, address: str) -> Unit:
         """The unit written `layer:channel`; raises `UnitError` where the text is not of that form."""
         layer, colon, channel = address.rpartition(":")
-        if not (colon and layer and channel.isascii() and channel.isdigit()):
-            raise UnitError(f"'{address}' is not a unit", "write layer:channel, for example features.3:7")
+        shown = address.encode("utf-8", "backslashreplace").decode()  # halves of surrogates stand in no layer's name
+        if not (colon and layer and shown == address and NUMBER.fullmatch(channel)):
+            raise UnitError(f"'{shown}' is not a unit", "write layer:channel, for example features.3:7")
         return cls(layer, int(channel))
 
 
@@ -57,6 +58,9 @@ def aliased(name: str, names: Sequence[str]) -> str:
     only = f"{module}.l0.{stream}"
     return only if only in names and parts == [f"{module}.l0"] else name
 
+
+NUMBER = re.compile("[0-9]{1,18}")
+"""A channel: what SQLite and its readers take for a whole number."""
 
 LAST = re.compile(r".*\.l\d+")
 PART = re.compile(r"l\d+(_reverse)?")

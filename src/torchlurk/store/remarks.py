@@ -68,8 +68,14 @@ def write_remarks(path: Path, changes: Mapping[Unit, Change]) -> dict[Unit, Rema
     Raises `UnitError` for a unit that the study does not have (of which a remark may only be removed), `StudyError` where the
     file is no study or in use for too long, `StorageError` where it cannot be written.
     """
+    found: dict[Unit, Remark | None] = {}
     with small_change(path) as db:
-        return dict(_changed(db, unit, change, path) for unit, change in changes.items())
+        for unit, change in changes.items():
+            meant, remark = _changed(db, unit, change, path)
+            if meant in found:
+                raise OptionError(f"{unit} and another of the addresses mean the same unit, {meant}", "leave one of them out")
+            found[meant] = remark
+    return found
 
 
 def _changed(db: sqlite3.Connection, unit: Unit, change: Change, path: Path) -> tuple[Unit, Remark | None]:
