@@ -213,6 +213,17 @@ def test_a_vocabulary_of_very_many_tokens_and_of_half_characters_is_read_again(t
     assert not any("inputs" in line or "example 0" in line for line in check(tmp_path / "a.lurk").problems)
 
 
+def test_of_a_word_of_thousands_of_letters_the_beginning_is_stored(tmp_path, make) -> None:
+    with Writer(tmp_path / "a.lurk") as writer:
+        writer.begin(make.run())
+        writer.write_model(make.layers(), make.graph(), make.preprocessing(), (2,), InputDescription("text", "int64"))
+        writer.write_data([], [Example(0, "a.txt", None)], [])
+        writer.write_sequences([(0, TextExample(("ACGT" * 1000, "b"), (0, 4001), (0, 2)))])
+    with Reader(tmp_path / "a.lurk") as reader:
+        long, short = reader.sequence(0).tokens
+    assert (long, short) == (f"{('ACGT' * 256)[:-1]}…", "b")
+
+
 def test_the_token_of_a_layer_with_fewer_positions_is_the_one_at_its_strongest_step(tampered: Tamper) -> None:
     halved = tampered("text", "UPDATE trace SET levels = substr(levels, 1, (length(levels) + 1) / 2)")
     with sqlite3.connect(halved) as db:

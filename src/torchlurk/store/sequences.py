@@ -27,7 +27,7 @@ LONGEST = 1 << 24
 """Steps of one example."""
 
 LONGEST_TOKEN = 1 << 10
-"""Characters."""
+"""Characters; of a longer token, such as a word of thousands of letters, the beginning is stored."""
 
 LARGEST = 1 << 27
 """Bytes that one example may unpack to."""
@@ -115,7 +115,8 @@ def store_sequences(db: sqlite3.Connection, examples: Iterable[tuple[int, TextEx
 
 def _row(index: int, example: TextExample | SeriesExample) -> tuple[Any, ...]:
     if isinstance(example, TextExample):
-        content = _whole_characters(columns.to_json({"tokens": example.tokens, "offsets": example.offsets})).encode()
+        tokens = [one if len(one) <= LONGEST_TOKEN else f"{one[: LONGEST_TOKEN - 1]}…" for one in example.tokens]
+        content = _whole_characters(columns.to_json({"tokens": tokens, "offsets": example.offsets})).encode()
         steps = len(example.tokens)
     else:
         content, steps = np.ascontiguousarray(example.values, columns.NARROW).tobytes(), len(example.values)

@@ -341,6 +341,7 @@ def test_series_of_other_numbers_of_channels_are_refused():
         (["words"] * 3, r"can be read \(example 0: is a str"),
         ([torch.zeros(2, 3, dtype=torch.int64)], r"has values of type int64"),
         ([torch.tensor([1, -1]), IDS[0]], "example 0 of Unlisted has the token id -1"),
+        ([torch.tensor([1, 10**12])], "example 0: has the token id 1000000000000; no network has as many tokens"),
     ],
 )
 def test_a_data_set_that_cannot_be_read_says_the_first_reason(items, words):

@@ -85,3 +85,9 @@ def test_a_token_of_several_characters_has_the_state_after_its_last_and_the_capi
     assert found["brackets"].tolist() == [0, 0, 0, 1, 1, 0, 0]
     assert found["capital"].tolist() == [1, 0, 0, 0, 0, 0, 0]
     assert found["column"].tolist() == [2, 7, 12, 14, 16, 17, 18]
+
+
+def test_a_byte_that_is_shown_by_its_number_has_the_state_of_its_own_character() -> None:
+    starts = np.array([0, 0, 1, 2, 3, 6])
+    found = told_by_text('😀 "abc"', starts, ["<0xF0>", "<0x9F>", " ", '"', "abc", '"'])
+    assert found["quotes"].tolist() == [0, 0, 0, 1, 1, 0]

@@ -16,7 +16,7 @@ from torchlurk.input_records import KindName
 from torchlurk.inputs.items import Values
 from torchlurk.inputs.pictures.preprocessing import normalize, prepare
 from torchlurk.inputs.sources.labels import CLASS_KEYS, MOST_CLASSES
-from torchlurk.inputs.text.vocabulary import Vocabulary
+from torchlurk.inputs.text.vocabulary import MOST_TOKENS, Vocabulary
 from torchlurk.records import Preprocessing
 
 INPUT_KEYS = ("image", "pixel_values", "img", "input", "input_ids", "series", "values")
@@ -119,6 +119,8 @@ def to_ids(value: Any, vocabulary: Vocabulary | None) -> Int64[Tensor, " time"]:
     lowest, highest = int(ids.min()), int(ids.max())
     if lowest < 0:
         raise UnknownTokenError(f"has the token id {lowest}")
+    if highest >= MOST_TOKENS:
+        raise UnknownTokenError(f"has the token id {highest}; no network has as many tokens")
     if vocabulary is not None and highest >= len(vocabulary):
         raise UnknownTokenError(f"has the token id {highest}; the vocabulary ends at {len(vocabulary) - 1}")
     return ids

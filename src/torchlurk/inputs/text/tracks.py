@@ -35,6 +35,7 @@ def told_by_text(text: str, starts: Int64[np.ndarray, " token"], tokens: Sequenc
     if not len(starts):
         return {name: np.zeros(0, np.float32) for name in MADE}
     ends = starts + np.array([max(1, len(token)) for token in tokens]) - 1
+    ends[:-1] = np.minimum(ends[:-1], np.maximum(starts[1:] - 1, starts[:-1]))  # a byte may be shown as "<0xF0>"
     first, last = _beginning(text, int(starts[0])), min(len(text), int(ends.max()) + 1 + LONGEST_ADDRESS)
     piece = text[first:last]
     by_character = _characters(piece)
