@@ -92,14 +92,22 @@ def layer_facts(layer: Layer) -> list[str]:
     elif layer.shape:
         facts.append(f"{extent(layer.shape)} {'steps' if layer.layout == 'sequence' else 'tokens'}")
     if layer.receptive_field is not None:
-        facts.append(f"receptive field {extent(layer.receptive_field)} px")
+        facts.append(f"receptive field {_along(layer, layer.receptive_field)}")
     elif layer.layout == "spatial":
         facts.append("each position sees the whole input")
     if layer.stride is not None:
-        facts.append(f"stride {extent(sorted(set(layer.stride)) if layer.stride[0] == layer.stride[1] else layer.stride)} px")
+        square = layer.stride[0] == layer.stride[1] and layer.layout != "sequence"
+        facts.append(f"stride {_along(layer, layer.stride[:1] if square else layer.stride)}")
     if layer.read_after:
         facts.append(f"read after {', '.join(layer.read_after)}")
     return facts
+
+
+def _along(layer: Layer, sizes: Sequence[int]) -> str:
+    """Sizes in pixels; of a sequence in steps."""
+    if layer.layout != "sequence":
+        return f"{extent(sizes)} px"
+    return f"{sizes[-1]} step{'' if sizes[-1] == 1 else 's'}"
 
 
 def exemplar_name(exemplar: Exemplar) -> str:
