@@ -249,6 +249,24 @@ def test_a_tokenizer_json_without_its_library_says_what_to_install(tmp_path, mon
         opened(write(tmp_path / "a.txt", "a"), None, tokenizer="tokenizer.json")
 
 
+def test_a_header_of_a_table_is_no_example(tmp_path):
+    source = opened(write(tmp_path / "a.tsv", "Text\tLabel\nabc\tgood\ncab\tbad\n"))
+    assert [one.name for one in source.classes] == ["bad", "good"]
+    assert [(one.path, one.reason) for one in source.skipped] == [("a.tsv", "line 1 names the columns")]
+
+
+def test_a_table_whose_header_names_the_class_first_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"a.tsv has the columns 'label' and 'text' in this order") as caught:
+        opened(write(tmp_path / "a.tsv", "label\ttext\ngood\tabc\n"))
+    assert caught.value.hint == "write the example first, then a tab and its class"
+
+
+def test_a_table_without_a_known_token_is_told_the_order_of_its_columns(tmp_path):
+    with pytest.raises(DataError) as caught:
+        opened(write(tmp_path / "a.tsv", "XYZ\tabc\n"))
+    assert caught.value.hint.endswith("a row is the example, a tab, its class")
+
+
 def test_rows_are_examples_already(tmp_path):
     with pytest.raises(OptionError, match=r"--lines is for text files; a.tsv has one example per row"):
         opened(write(tmp_path / "a.tsv", "a\tb"), lines=True)

@@ -181,6 +181,8 @@ def read_corpus(root: Path, names: Iterable[str], tokenizer: Tokenizer, layout: 
         try:
             growing.add(root / name, printable(name), layout)
         except DataError as error:
+            if error.hint and len(names) == 1:
+                raise DataError(f"{printable(name)} {error.message}", error.hint) from error
             growing.skipped.append(Skip(printable(name), error.message))
     if not growing.places:
         first = growing.skipped[0]

@@ -14,6 +14,12 @@ from torchlurk.errors import DataError
 Layout = Literal["whole", "lines", "rows"]
 """One document a file; a line; or a line of a document and its class, with a tab between."""
 
+_EXAMPLE_COLUMNS = frozenset(
+    {"text", "sentence", "example", "review", "document", "content", "phrase", "tweet", "word", "input"}
+)
+_CLASS_COLUMNS = frozenset({"label", "labels", "class", "category", "target", "sentiment"})
+"""What the columns of a table are usually called in its first row."""
+
 _LINE = re.compile(r"[^\r\n]+")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _OTHER_MARKS = {
@@ -77,11 +83,27 @@ def pieces(text: str, layout: Layout) -> Iterator[Piece | str]:
 
 
 def _rows(text: str) -> Iterator[Piece | str]:
-    for line in _LINE.finditer(text):
+    for position, line in enumerate(_LINE.finditer(text)):
         columns = line[0].split("\t")
+        if position == 0 and (header := _header(columns)):
+            yield header
+            continue
         if len(columns) == 2 and all(column.strip() for column in columns):
             yield Piece(line.start(), line.start() + len(columns[0]), columns[1].strip())
         else:
             number = len(_LINE_END.findall(text, 0, line.start())) + 1
             filled = sum(bool(column.strip()) for column in columns)
             yield f"line {number} has {filled} filled column(s), not two: example, tab, class"
+
+
+def _header(columns: list[str]) -> str | None:
+    """Why a first row that names the columns is no example; raises `DataError` where it names the class first."""
+    names = [column.strip().lower() for column in columns]
+    if len(names) != 2:
+        return None
+    if names[0] in _CLASS_COLUMNS and names[1] in _EXAMPLE_COLUMNS:
+        raise DataError(
+            f"has the columns '{columns[0].strip()}' and '{columns[1].strip()}' in this order",
+            "write the example first, then a tab and its class",
+        )
+    return "line 1 names the columns" if names[0] in _EXAMPLE_COLUMNS and names[1] in _CLASS_COLUMNS else None

@@ -187,7 +187,7 @@ def open_text(
         corpus = read_corpus(path, listing.paths, tokenizer, layout)
     else:
         corpus = read_corpus(path.parent, [path.name], tokenizer, layout)
-    _check_known(corpus, name or str(path))
+    _check_known(corpus, name or str(path), layout)
     if options.classes:
         labels = read_classes(Path(options.classes), _document_paths(corpus, layout))
     elif labels is not None:
@@ -233,14 +233,15 @@ def _wanted(options: InputOptions) -> Wanted:
     return Wanted("text files", "a text file", accepts, hint)
 
 
-def _check_known(corpus: Corpus, name: str) -> None:
+def _check_known(corpus: Corpus, name: str, layout: Layout) -> None:
     """Raises `DataError` where the vocabulary has none of the tokens: the tokenizer is then another than the model's."""
     vocabulary = corpus.tokenizer.vocabulary
     stands_for_nothing = vocabulary.tokens[vocabulary.unknown] in ("", "<unk>", "<pad>")
     if stands_for_nothing and bool((corpus.ids == vocabulary.unknown).all()):
         raise DataError(
             f"none of the {len(corpus.ids)} tokens in {name} is in the vocabulary",
-            "give the --tokenizer and the --vocabulary that the model was trained with",
+            "give the --tokenizer and the --vocabulary that the model was trained with"
+            + ("; a row is the example, a tab, its class" if layout == "rows" else ""),
         )
 
 
