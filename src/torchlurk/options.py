@@ -124,6 +124,11 @@ class ScanOptions:
         commas=True,
         names=StreamNames(),
     )
+    keep_steps: tuple[str, ...] = option(
+        (),
+        "Keep every unit's value at every step of texts and series, in one byte, of layers that match GLOB; may be repeated.",
+        metavar="GLOB",
+    )
     precision: Precision = option("fp32", "Number format of the forward pass.")
     seed: int = option(0, "Seed of the random sample of examples and of every other random choice.", metavar="N")
     sample: int = option(

@@ -81,6 +81,8 @@ STAGES: dict[str, DeclaredStage] = {
             "token_ranking",
             "token",
             "example_tokens",
+            "kept_steps",
+            "kept_layer",
             "track_score",
             "track",
             "picture",

@@ -33,6 +33,7 @@ from torchlurk.run_records import Run
 from torchlurk.stage_table import USUAL_STAGES, Settings, option_classes
 from torchlurk.store.reading import Reader
 from torchlurk.store.remarks import Change, write_remarks
+from torchlurk.time_records import KeptSteps
 from torchlurk.units import Unit, aliased
 
 if TYPE_CHECKING:
@@ -176,6 +177,12 @@ class LayerView(Sequence["UnitView"]):
 
     def __iter__(self) -> Iterator[UnitView]:
         return (self[channel] for channel in range(len(self)))
+
+    def steps(self, example: int) -> KeptSteps | None:
+        """What the units did at each step of an example that counts: `values` (time, unit), of which the first is of position
+        `first`, and the `levels` that they are kept in; None where `keep_steps` did not name the layer.
+        """
+        return self._study.reader.steps(self.name, example)
 
     @property
     def statistics(self) -> dict[str, Float64[np.ndarray, " unit"]]:

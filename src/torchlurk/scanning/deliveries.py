@@ -18,8 +18,9 @@ from torch import Tensor
 from torchlurk.errors import ModelError
 from torchlurk.models.taps.reading import maps, rows_of
 from torchlurk.records import Layer
+from torchlurk.scanning.kept_steps import StepsOfLayer
 from torchlurk.scanning.over_time import OverTime
-from torchlurk.scanning.steps import Seen, counted_steps
+from torchlurk.scanning.steps import Seen, counted_steps, first_counted
 
 NOTHING_SAID = Seen(None)
 
@@ -41,7 +42,8 @@ class Takes(Protocol):
 class Deliveries:
     """Given to `reading` as both `deliver` and `rectify`; `passes` says of which examples each pass is.
 
-    `over_time` is what is counted, by layer, of all steps of texts and series beside the parts.
+    `over_time` is what is counted, by layer, of all steps of texts and series beside the parts, `kept` are the layers of which
+    steps are kept.
     """
 
     def __init__(
@@ -50,9 +52,10 @@ class Deliveries:
         parts: Mapping[str, Takes],
         pool: Executor | None,
         over_time: Mapping[str, Mapping[str, OverTime]] | None = None,
+        kept: Mapping[str, StepsOfLayer] | None = None,
     ) -> None:
         self._layers, self._parts, self._pool = layers, parts, pool
-        self._over_time = over_time or {}
+        self._over_time, self._kept = over_time or {}, kept or {}
         self._examples = self._classes = np.zeros(0, np.int64)
         self._seen = NOTHING_SAID
         self._awaited: set[str] = set()
@@ -91,6 +94,8 @@ class Deliveries:
             self._parts[layer.name].add(counted, self._examples, self._classes, self._pool, ceiling)
             for one in self._over_time.get(layer.name, {}).values():
                 one.add(layer, found, self._seen)
+            if layer.name in self._kept:
+                self._kept[layer.name].add(counted, self._examples, first_counted(found, self._seen.counted))
             self._awaited.discard(layer.name)
             return
         if ceiling is not None:

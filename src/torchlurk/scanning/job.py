@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -30,9 +30,11 @@ from torchlurk.records import Layer
 from torchlurk.scanning import over_time
 from torchlurk.scanning.deliveries import Deliveries
 from torchlurk.scanning.failures import named, naming_failures
+from torchlurk.scanning.kept_steps import StepsOfLayer
 from torchlurk.scanning.over_time import OverTime
 from torchlurk.scanning.part import LayerPart
 from torchlurk.scanning.steps import Seen, counted_of, extent_of
+from torchlurk.time_records import Levels
 from torchlurk.unit_statistics import statistics_of
 
 INPUT_SAMPLE = 128
@@ -48,7 +50,8 @@ class ScanPart:
     """What the scan knows after some shards.
 
     `classes` is the class of every example as far as known, `answers` the number of its highest output, both -1 otherwise;
-    `over_time` has by layer and kind what is counted of the steps of texts and series, `outputs` is how many there are,
+    `over_time` has by layer and kind what is counted of the steps of texts and series, `kept` the steps that wait to be written
+    to the study, by the layers of which they are kept, `outputs` is how many there are,
     `skipped` says why an example could not be read.
     """
 
@@ -58,6 +61,7 @@ class ScanPart:
     skipped: dict[int, str]
     answers: Int32[np.ndarray, " example"]
     over_time: dict[str, dict[str, OverTime]]
+    kept: dict[str, StepsOfLayer] = field(default_factory=dict)
     outputs: int = 0
     seen: int = 0
 
@@ -69,6 +73,7 @@ class ScanPart:
             for name, counts in self.over_time.items()
             for key, array in over_time.arrays_of(counts).items()
         }
+        arrays |= {f"kept/{name}/{key}": array for name, one in self.kept.items() for key, array in one.arrays().items()}
         arrays |= {f"inputs/{key}": array for key, array in self.inputs.arrays().items()}
         reasons = "\n".join(f"{index} {' '.join(reason.split())}" for index, reason in self.skipped.items())
         return arrays | {
@@ -90,6 +95,8 @@ class ScanPart:
                 part.merge(other.layers[name])
             for name, counts in self.over_time.items():
                 over_time.merge(counts, other.over_time[name])
+        for name, one in self.kept.items():
+            one.merge(other.kept[name])
         self.inputs = self.inputs.merge(other.inputs)
         np.maximum(self.classes, other.classes, out=self.classes)
         np.maximum(self.answers, other.answers, out=self.answers)
@@ -105,6 +112,7 @@ class ScanPart:
         return cls(
             layers={name: LayerPart.from_arrays(_under(arrays, f"layer/{name}/")) for name in _layer_names(arrays, "layer")},
             over_time={name: over_time.from_arrays(_under(arrays, f"time/{name}/")) for name in _layer_names(arrays, "time")},
+            kept={name: StepsOfLayer.from_arrays(_under(arrays, f"kept/{name}/")) for name in _layer_names(arrays, "kept")},
             inputs=InputSums.from_arrays(_under(arrays, "inputs/")),
             classes=arrays["classes"].copy(),
             skipped={int(index): reason for index, _, reason in reasons},
@@ -119,8 +127,8 @@ class Scan:
     """One forward pass over the examples of a shard, every layer's activations reduced as they appear.
 
     `network` is on `device` and is left as found, between two shards, too. `answers` says that its highest output for each
-    example is wanted; `tokens` are the frequent ones of a text. A shard has `about` so many examples. `recipe` is how another
-    process makes the network. See `torchlurk.jobs.Fold`.
+    example is wanted; `tokens` are the frequent ones of a text, `keeping` are the layers of which steps are kept, and how. A
+    shard has `about` so many examples. `recipe` is how another process makes the network. See `torchlurk.jobs.Fold`.
     """
 
     network: nn.Module
@@ -137,6 +145,7 @@ class Scan:
     tokens: FrequentTokens | None = None
     about: int = SHARD_EXAMPLES
     recipe: Recipe | None = None
+    keeping: Mapping[str, Levels] = field(default_factory=dict)
 
     @property
     def networks(self) -> Sequence[tuple[nn.Module, Recipe]]:
@@ -151,6 +160,7 @@ class Scan:
                 for layer in self.layers
             },
             over_time=over_time.begun(self.layers, self.tokens),
+            kept={name: StepsOfLayer(meaning) for name, meaning in self.keeping.items()},
             inputs=InputSums.empty(),
             classes=np.full(len(self.source.examples), -1, np.int32),
             skipped={},
@@ -197,7 +207,7 @@ class Scan:
         with ExitStack() as opened:
             opened.enter_context(as_found(self.network))
             opened.enter_context(torch.inference_mode())
-            taking = Deliveries(self.layers, onto.layers, cores, onto.over_time)
+            taking = Deliveries(self.layers, onto.layers, cores, onto.over_time, onto.kept)
             opened.enter_context(reading(self.network, self.layers, taking, rectify=taking))
             yield partial(self._take, onto, taking)
 

@@ -59,6 +59,11 @@ def counted_steps(
     return found[..., first:last]
 
 
+def first_counted(found: Float[Tensor, "batch channel *position"], counted: Counted | None) -> int:
+    """The first position of a map of a layer with steps that counts."""
+    return 0 if counted is None else counted_positions(counted, int(found.shape[2]))[0]
+
+
 def counted_positions(counted: Counted, positions: int) -> tuple[int, int]:
     """Those positions of a map that count, half-open, by the steps of its example that do: where a layer has fewer
     positions than steps (a stride), in proportion, and at least one.

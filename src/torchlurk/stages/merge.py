@@ -13,12 +13,21 @@ from torchlurk.jobs import Progress, joined
 from torchlurk.records import Layer
 from torchlurk.scanning.job import ScanPart
 from torchlurk.scanning.part import Places
+from torchlurk.stages.kept_steps import note_clipped
 from torchlurk.stages.knowledge import PROBED, keep_merged
 from torchlurk.stages.merge_pictures import merge_pictures
 from torchlurk.stages.parts import Part, opened
 from torchlurk.stages.scan_results import Scanned, keep_results
 from torchlurk.stages.stage import now
-from torchlurk.store.merging import all_examples, copy_study, new_study, placed_leaders, take_examples, take_traces
+from torchlurk.store.merging import (
+    all_examples,
+    copy_study,
+    new_study,
+    placed_leaders,
+    take_examples,
+    take_steps,
+    take_traces,
+)
 from torchlurk.store.writing import Writer
 
 SCAN = "scan"
@@ -65,6 +74,8 @@ def _merge_scans(writer: Writer, parts: Sequence[Part], progress: Progress) -> N
     for part in parts:
         take_examples(writer, part.reader)
         take_traces(writer, part.reader)
+        take_steps(writer, part.reader)
+    note_clipped(writer)
     keep_merged(writer, reader.layers(), known)
     writer.delete_other_pictures()
     writer.write_portion(None)

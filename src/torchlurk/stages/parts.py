@@ -11,6 +11,7 @@ from torchlurk.errors import MismatchError, OptionError, StudyError
 from torchlurk.run_records import Portion
 from torchlurk.stages.mismatch import differences, differing_options
 from torchlurk.stages.shares import told
+from torchlurk.store.kept_steps import check_alike, load_levels
 from torchlurk.store.reading import Reader
 
 AGAIN = "make all parts with the same model, data and options"
@@ -83,5 +84,12 @@ def _check_alike(first: Part, other: Part) -> None:
     found += differing_options(sizes[0], sizes[1], words)
     if not found and first.reader.layers() != other.reader.layers():
         found = ["their layers"]
+    if not found:
+        _check_steps(first, other)
     if found:
         raise MismatchError(f"parts differ in {'; '.join(found)}", AGAIN)
+
+
+def _check_steps(first: Part, other: Part) -> None:
+    with first.reader.reading() as left, other.reader.reading() as right:
+        check_alike(load_levels(left), load_levels(right), (f"'{first.path}'", f"'{other.path}'"))

@@ -29,6 +29,15 @@ from torchlurk.scanning.job import SHARD_EXAMPLES, Scan, ScanPart
 from torchlurk.scanning.probed_steps import probed_steps
 from torchlurk.scanning.repeatability import COMPANY, LINE, dependences, mixed
 from torchlurk.scanning.statistics import draw_sample
+from torchlurk.stages.kept_steps import (
+    layers_kept,
+    measured_levels,
+    note_clipped,
+    refuse_pictures,
+    tell_size,
+    write_levels,
+    write_waiting,
+)
 from torchlurk.stages.knowledge import keep_knowledge, knowledge_of_share
 from torchlurk.stages.places import BY_KIND, PlacesOfLayers
 from torchlurk.stages.previews import Previews, keep_examples
@@ -36,13 +45,18 @@ from torchlurk.stages.scan_results import Scanned, keep_results, some_of
 from torchlurk.stages.stage import Task, dtype_of, now
 from torchlurk.stages.token_results import keep_next_tokens, keep_tokens
 from torchlurk.stages.traces import keep_traces
+from torchlurk.store.kept_steps import load_levels
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
+from torchlurk.time_records import Levels
 from torchlurk.unit_statistics import added
 
 SECONDS_BETWEEN_SAVES = 2.0
 SAVE_SHARE = 0.02
 """Saving the running state takes at most this share of the time, however large it is."""
+
+MOST_WAITING = 1 << 26
+"""Bytes of steps that wait to be written: with more of them the running state is saved at once."""
 
 TRACK_DIGITS = 16
 """Hexadecimal digits by which the options of a run tell tracks from others."""
@@ -64,7 +78,9 @@ class ScanStage:
         """What decides the results of the pass."""
         tracks = self._source.given_tracks if isinstance(self._source, Tracked) else None
         others = {"statistics": added() or None, "tracks": tracks and tracks[:TRACK_DIGITS]}
-        return stored(self._task.settings.scan) | self._task.data_options() | others
+        options = stored(self._task.settings.scan)
+        kept = {"keep_steps": options["keep_steps"] or None}  # as in studies of before there was this option
+        return options | kept | self._task.data_options() | others
 
     def lacking(self, earlier: Run) -> bool:
         """A finished scan has everything."""
@@ -73,6 +89,7 @@ class ScanStage:
     def work(self, run: Run, earlier: Run | None) -> None:
         """Surveys the network, reads all examples that are left, writes the results and the exemplars' pictures."""
         task = self._task
+        refuse_pictures(task)
         network = task.network(task.settings.scan.precision)
         with task.called(network) as arguments:
             with task.first_input(network) as example:
@@ -84,10 +101,12 @@ class ScanStage:
                 batch_size = 1 if apart else self._batch_size(network, example, layers, earlier)
                 scan = self._job(network, layers, batch_size, arguments)
             within = self._within(scan)
+            scan = replace(scan, keeping=self._keeping(scan, within, earlier))
             with task.writer() as writer:
                 if not earlier:
                     with writer.transaction():  # so that a run which is continued has all of it
                         self._begin(writer, run, network, found, layers, arguments)
+                        write_levels(writer, scan.keeping)
                         if scan.tokens is not None:
                             keep_tokens(writer, self._source, scan.tokens)
                             keep_next_tokens(writer, network, found, layers, self._source.kind.description)
@@ -102,6 +121,17 @@ class ScanStage:
                     self._finish(writer, scan, part, places)
                 else:
                     self._finish_share(writer, scan, part, within, previews)
+
+    def _keeping(self, scan: Scan, within: Shard, earlier: Run | None) -> Mapping[str, Levels]:
+        """The layers of which steps are kept, and how: as the run which is continued has it."""
+        kept = layers_kept(scan.layers, self._task.settings.scan.keep_steps)
+        if not kept:
+            return {}
+        if earlier is not None:
+            with Reader(self._task.out) as reader, reader.reading() as db:
+                return load_levels(db)
+        tell_size(self._task, kept, within)
+        return measured_levels(scan, kept)
 
     def _within(self, scan: Scan) -> Shard:
         """The examples that are this run's: all, or its share of them, cut so that batches are those of the whole."""
@@ -128,6 +158,7 @@ class ScanStage:
         self._keep_examples(writer, writer.examples_without_picture())
         if source.kind.name != "pictures":
             keep_traces(writer, scan)
+        note_clipped(writer)
         self._keep_knowledge(writer, scan)
         writer.finish(self.name, now())
 
@@ -298,13 +329,15 @@ class _Saver:
     def kept(self, part: ScanPart, shards: Sequence[Shard]) -> None:
         """Takes note of finished shards."""
         self.done = joined([*self.done, *shards])
-        if self._clock() - self._last >= max(SECONDS_BETWEEN_SAVES, self._cost / SAVE_SHARE):
+        due = self._clock() - self._last >= max(SECONDS_BETWEEN_SAVES, self._cost / SAVE_SHARE)
+        if due or sum(one.size for one in part.kept.values()) >= MOST_WAITING:
             self.save(part)
 
     def save(self, part: ScanPart) -> None:
         """Saves now."""
         started = self._clock()
         with self._writer.transaction():
+            write_waiting(self._writer, part.kept)
             self._writer.save_progress(ScanStage.name, self.done, part.arrays())
             self._writer.count(ScanStage.name, StageCount(sum(map(len, self.done)), self._examples))
         self._last = self._clock()

@@ -115,6 +115,13 @@ def take_traces(writer: Writer, reader: Reader) -> None:
             own.executemany(rows.insert("trace", 6), found)
 
 
+def take_steps(writer: Writer, reader: Reader) -> None:
+    """Adds the steps that the other study keeps."""
+    with reader.reading() as db, writer.writing() as own:
+        if has_sequences(db):
+            own.executemany("INSERT OR IGNORE INTO kept_steps VALUES (?, ?, ?, ?, ?)", db.execute("SELECT * FROM kept_steps"))
+
+
 def take_attributions(writer: Writer, reader: Reader, stage: str) -> None:
     """Adds the attributions that are lacking here, and what boxes or the last steps alone excite."""
     columns = "layer, channel, ranking, rank, method, x0, y0, x1, y1, scale, kept, picture"

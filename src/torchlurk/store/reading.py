@@ -34,6 +34,7 @@ from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
 from torchlurk.store.exemplars import load_best, load_exemplars
 from torchlurk.store.findings import load_findings
+from torchlurk.store.kept_steps import load_steps
 from torchlurk.store.kept_tokens import load_tokens
 from torchlurk.store.lookups import find_layer, find_unit
 from torchlurk.store.portions import load_batch_size, load_portion
@@ -61,6 +62,7 @@ from torchlurk.store.snapshots import Snapshots
 from torchlurk.store.statistics import SELECTED, of_layer, of_unit
 from torchlurk.store.step_attributions import load_step_attributions
 from torchlurk.store.tracks import known_by, load_track_scores, load_tracks
+from torchlurk.time_records import KeptSteps
 from torchlurk.track_records import Track, TrackScores
 from torchlurk.units import Unit
 
@@ -148,6 +150,11 @@ class Reader(Snapshots):
         """The ids of all tokens of a text, burn-in included; None where they are not stored."""
         with self.reading() as db:
             return load_tokens(db, example)
+
+    def steps(self, layer: str, example: int) -> KeptSteps | None:
+        """What the units of a layer did at each step of an example that counts; None where that is not kept."""
+        with self.reading() as db:
+            return load_steps(db, self._layer(db, layer)[0], example)
 
     def traces(self, unit: Unit) -> dict[int, Float32[np.ndarray, " time"]]:
         """What a unit did at each step of its exemplars, by example; empty for pictures."""

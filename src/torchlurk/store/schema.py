@@ -283,6 +283,19 @@ VERSION_2 = (
     width INTEGER NOT NULL CHECK (width IN (1, 2, 4, 8)),
     ids BLOB NOT NULL
 ) STRICT""",
+    """CREATE TABLE kept_layer (
+    layer INTEGER PRIMARY KEY REFERENCES layer (id),
+    zero INTEGER NOT NULL CHECK (zero IN (0, 128)),
+    scales BLOB NOT NULL
+) STRICT""",
+    """CREATE TABLE kept_steps (
+    layer INTEGER NOT NULL REFERENCES layer (id),
+    example INTEGER NOT NULL REFERENCES example (id),
+    first INTEGER NOT NULL CHECK (first >= 0),
+    clipped INTEGER NOT NULL CHECK (clipped >= 0),
+    levels BLOB NOT NULL,
+    PRIMARY KEY (layer, example)
+) STRICT""",
     """CREATE TABLE token (
     rank INTEGER PRIMARY KEY,
     id INTEGER NOT NULL UNIQUE CHECK (id >= 0),

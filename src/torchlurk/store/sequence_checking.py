@@ -11,6 +11,7 @@ import numpy as np
 from torchlurk.records import Layer
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
+from torchlurk.store.kept_steps import examine_kept_steps
 from torchlurk.store.kept_tokens import examine_kept_tokens
 from torchlurk.store.remarks import REMARK_COLUMNS, to_remark
 from torchlurk.store.sequences import (
@@ -167,6 +168,7 @@ SEQUENCE_EXAMINATIONS: Mapping[str, Examine] = {
     "predictions": _predictions,
     "tokens": examine_tokens,
     "all tokens": examine_kept_tokens,
+    "kept steps": examine_kept_steps,
     "tracks": _tracks,
     "remarks": _remarks,
 }
