@@ -281,8 +281,8 @@ def test_nothing_is_cut_off_and_axe_finds_nothing_serious(tab_of, served, width,
 
 
 def test_a_running_analysis_fills_in(tab_of, serving, tmp_path):
-    few = ("--limit", 400, "--stages", "scan")
-    url = serving("analyze", "demo", "demo", "--out", tmp_path / "running.lurk", *few, "--serve")
+    slowly = ("--limit", 600, "--batch-size", 1)  # or the scan may be over before the page is there
+    url = serving("analyze", "demo", "demo", "--out", tmp_path / "running.lurk", *slowly, "--serve")
     page = tab_of(url).open("#/running")
     page.evaluate("window.neverReloaded = true")
     expect(page.get_by_role("progressbar", name="scan progress").first).to_be_visible(timeout=20_000)

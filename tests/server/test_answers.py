@@ -68,7 +68,7 @@ def test_the_routes_are_listed_without_a_script(served):
     assert b"/events" in page.body
     assert b"<script" not in page.body
     described = served.ask("/openapi.json").json
-    assert set(described["paths"]) == {"/data/{path}", "/events", "/image"}
+    assert set(described["paths"]) == {"/data/{path}", "/events", "/image", "/notes/{slug}/{unit}"}
 
 
 def test_it_starts_without_the_built_app_and_says_what_to_do(client_of, demo, monkeypatch):
