@@ -52,7 +52,7 @@ def follow(folder, torchlurk):
                 (folder / named.group(1)).write_text(text)
             elif language == "python":
                 exec(compile(text, page.name, "exec"), {})
-            else:
+            elif language != "text":  # what a command prints
                 for command in text.splitlines():
                     run(command)
 

@@ -42,6 +42,7 @@ from pathlib import Path
 import numpy as np
 from torchlurk.jobs import Shard
 from torchlurk.records import *
+from torchlurk.run_records import *
 from torchlurk.store.writing import Writer
 
 LAYERS, UNITS = 30, 40
@@ -167,13 +168,14 @@ SCAN = LayerScan(
 
 
 def write_layers(writer: Writer) -> None:
-    """Each with a picture of 300 kB that cannot be stored as less."""
+    """Those that are not written yet, each with a picture of 300 kB that cannot be stored as less."""
     writer.begin(Run("scan", "m", "m", "d", "d", {}))
     layers = [Layer(f"layer{i}", "Conv2d", "vector", UNITS, ()) for i in range(LAYERS)]
     writer.write_model(layers, Graph(), Preprocessing(), (3, 8, 8))
     writer.write_data([], (Example(i, str(i), None) for i in range(LAYERS)), [])
     writer.write_sample(np.arange(9))
-    for i, layer in enumerate(layers):
+    _, state = writer.progress("scan") or ([], {"done": np.array(0)})
+    for i, layer in list(enumerate(layers))[int(state["done"]) :]:
         with writer.transaction():
             writer.write_scan(layer.name, SCAN)
             writer.save_progress("scan", [Shard(0, i + 1)], {"done": np.array(i + 1)})

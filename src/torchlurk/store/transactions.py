@@ -78,9 +78,7 @@ class Transactions:
 
     def _let_go(self) -> None:
         self._db.close()
-        with suppress(
-            sqlite3.Error
-        ):  # on a full disk there was no room to fold with others, and readers would have none either
+        with suppress(sqlite3.Error):  # on a full disk there was no room to fold with others, nor would readers have any
             settle(self.path.resolve())
 
     @contextmanager
