@@ -30,8 +30,8 @@ def marked(text: TextExample, step: int, columns: int, *, apart: str = "") -> st
     """The token at a step between marks with as much around it as `columns` hold; `apart` stands between tokens."""
     token = f"{MARKS[0]}{visible(text.tokens[step])}{MARKS[1]}"
     room = max(0, columns - len(token))
-    before = visible(apart.join(text.tokens[:step]))
-    after = visible(apart.join(text.tokens[step + 1 :]))
+    before = visible("".join(one + apart for one in text.tokens[:step]))
+    after = visible("".join(apart + one for one in text.tokens[step + 1 :]))
     left = min(len(before), max(room // 2, room - len(after)))
     start = "" if left == 0 else before[-left:]
     return start + token + after[: room - left]
