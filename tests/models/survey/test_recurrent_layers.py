@@ -243,3 +243,18 @@ def test_the_order_is_found_of_a_network_whose_results_are_not_all_finite():
     torch.manual_seed(0)
     given = torch.randn(3, 7, 4)
     assert find_axes(Partly(), given, torch.randn(7, 4), {}) == "btc"
+
+
+def test_series_whose_axes_are_swapped_are_refused_where_a_convolution_tells():
+    class Swapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv1d(6, 4, 3), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.conv(x).mean(2))
+
+    given = torch.randn(3, 6, 20)  # read as six steps of twenty channels
+    with pytest.raises(ModelError, match=r"takes their 6 steps for channels.*examples are \(20, 6\)"):
+        find_axes(Swapped(), given, torch.randn(6, 20), {})
+    assert find_axes(Swapped(), given.mT, torch.randn(20, 6), {}) == "bct"

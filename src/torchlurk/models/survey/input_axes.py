@@ -76,9 +76,16 @@ def find_axes(
             continue
         if any(_one_changed(*pair) for pair in zip(before, after, strict=False)):
             fitting.append(axes)
+    name = type(module).__name__
+    if fitting == ["btc"] and _convolves_channels(module, inputs, by_axes["btc"], companions):
+        steps, channels = inputs.shape[1:]
+        raise ModelError(
+            f"{name} convolves the {channels} channels of these examples, and takes their {steps} steps for channels",
+            f"examples are (time, channel): give arrays whose examples are ({channels}, {steps}), or --input-axes btc if it is"
+            " meant so",
+        )
     if len(fitting) == 1:
         return fitting[0]
-    name = type(module).__name__
     if not fitting and len(failures) == len(candidates):
         reason, hint = misfit(module, inputs) or (failures[0], "check that the data is what the network expects")
         raise ModelError(f"{name} cannot run on these inputs: {reason}", hint)
@@ -87,6 +94,22 @@ def find_axes(
         f"the trial run cannot tell in which order {name} takes batch and time ({found})",
         f"give --input-axes: {', '.join(candidates)}",
     )
+
+
+def _convolves_channels(module: nn.Module, inputs: Tensor, arguments: Arguments, companions: Companions) -> bool:
+    """Whether a convolution over time gets the input as it is, whose last axis are channels: data with its axes swapped."""
+    found: list[bool] = []
+
+    def look(conv: nn.Module, given: tuple[Any, ...]) -> None:
+        found.extend(one.data_ptr() == inputs.data_ptr() and one.shape == inputs.shape for one in tensors_in(given))
+
+    hooks = [one.register_forward_pre_hook(look) for one in module.modules() if isinstance(one, nn.Conv1d)]
+    try:
+        _results(module, inputs, arguments, companions)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return any(found)
 
 
 def _results(module: nn.Module, inputs: Tensor, arguments: Arguments, companions: Companions) -> list[Tensor]:
