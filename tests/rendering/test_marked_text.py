@@ -60,6 +60,14 @@ def test_wide_characters_take_two_cells_and_combining_marks_none() -> None:
     assert [(piece.column, piece.columns) for piece in line] == [(0, 2), (2, 1), (3, 1)]
 
 
+def test_a_mark_that_is_a_token_of_its_own_stands_on_a_dotted_circle_and_is_drawn() -> None:
+    tokens = text("e", "\u0301", "\u05d0", "\u05b8\u05b0")
+    lines = excerpt(tokens, 0, 4, 2)
+    assert [piece.columns for line in lines for piece in line] == [1] * 4
+    assert [piece.text[0] for line in lines for piece in line] == ["e", "\u25cc", "\u05d0", "\u25cc"]
+    draw_lines(lines, 4, Marks(np.full(4, np.nan, np.float32), (0, 0)), 1.0)
+
+
 def test_a_token_longer_than_all_of_it_is_shown_from_its_beginning() -> None:
     assert written(excerpt(text("a", "b" * 99, "c"), 1, 5, 2)) == ["…bbbb", "bbbbb"]
 

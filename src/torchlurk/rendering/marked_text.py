@@ -27,6 +27,8 @@ OUTLINE = 2
 UNDERLINE = 2
 NOTHING = "∅"
 """Stands for a token without characters."""
+CARRIER = "\u25cc"
+"""The dotted circle that carries a combining mark where a token begins with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +166,9 @@ def _line(cells: Sequence[tuple[str, int | None]]) -> Line:
 
 
 def _shown(token: str) -> str:
-    """The token in one line, in characters that take a cell or two, or none as combining marks do."""
-    return unicodedata.normalize("NFC", visible(token)) or NOTHING
+    """The token in one line, in characters that take a cell or two, or none as combining marks do; never none at its start."""
+    shown = unicodedata.normalize("NFC", visible(token)) or NOTHING
+    return shown if display_columns(shown[0]) else CARRIER + shown
 
 
 def _clusters(token: str) -> Iterator[str]:
