@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +90,8 @@ def keep_merged(writer: Writer, layers: Sequence[Layer], parts: Sequence[Mapping
         _keep(writer, layer.name, probed, trained, random)
 
 
+NO_CONTROL = "what units know stands without a control: the network cannot run untrained"
+
 PROBED = "probed/"
 TRAINED, UNTRAINED = f"{PROBED}trained/", f"{PROBED}untrained/"
 
@@ -100,6 +101,8 @@ Values = Float32[np.ndarray, "row unit"]
 def _keep(writer: Writer, layer: str, probed: ProbedSteps, trained: Values, random: Values) -> None:
     pairs = zip(probed.tracks, scores(trained, probed), scores(random, probed), strict=True)
     writer.write_track_scores(layer, [TrackScores(*one) for one in pairs])
+    if np.isnan(random).all() and not np.isnan(trained).all():
+        writer.add_note("tracks", NO_CONTROL)
 
 
 def _read(
@@ -142,11 +145,11 @@ def _values(
     if seed is None:
         _run(scan, layers, taking, examples)
         return found
-    with (
-        untrained(scan.network, seed),
-        suppress(Exception),
-    ):  # with other weights, code of the user's own may fail: no control then
-        _run(scan, layers, taking, examples)
+    try:
+        with untrained(scan.network, seed):
+            _run(scan, layers, taking, examples)
+    except Exception as error:  # with other weights, code of the user's own may fail
+        scan.progress.say(f"note: {NO_CONTROL}: {type(error).__name__}: {' '.join(str(error).split())}")
     return found
 
 
