@@ -17,7 +17,7 @@ from torch import nn
 
 import torchlurk
 from torchlurk.anatomy import INPUT
-from torchlurk.cli.explain import command
+from torchlurk.cli import torchlurk_command
 from torchlurk.errors import DataError, MismatchError, OptionError, UnitError
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.hierarchy.tree_builder import most_children
@@ -115,10 +115,12 @@ def test_the_document_and_the_drawing_tell_the_same(study: Path, picture: Path) 
 @pytest.mark.slow
 def test_the_command_prints_draws_and_documents(study: Path, picture: Path, tmp_path: Path) -> None:
     given = [str(study), str(picture), "--model", "demo", "--depth", "1", "--children", "2"]
-    printed = CliRunner().invoke(command, given, catch_exceptions=False)
+    printed = CliRunner().invoke(torchlurk_command, ["explain", *given], catch_exceptions=False)
     assert printed.exit_code == 0
     assert "head:" in printed.output
-    drawn = CliRunner().invoke(command, [*given, "--out", str(tmp_path / "tree.svg"), "--json"], catch_exceptions=False)
+    drawn = CliRunner().invoke(
+        torchlurk_command, ["explain", *given, "--out", str(tmp_path / "tree.svg"), "--json"], catch_exceptions=False
+    )
     assert json.loads(drawn.output)["tree"]["children"]
     assert (tmp_path / "tree.svg").read_text().startswith("<svg")
 
@@ -155,7 +157,7 @@ def test_of_several_images_everything_is_the_mean(study: Path, picture: Path) ->
 @pytest.mark.slow
 def test_the_command_explains_a_class(study: Path, picture: Path) -> None:
     def call(*arguments: object) -> object:
-        return CliRunner().invoke(command, [str(study), *map(str, arguments), "--model", "demo", "--json"])
+        return CliRunner().invoke(torchlurk_command, ["explain", str(study), *map(str, arguments), "--model", "demo", "--json"])
 
     name = DemoWorld(IMAGES).classes[2].name
     document = json.loads(call("--class", name, "--depth", 1).output)

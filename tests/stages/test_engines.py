@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from torch import nn
 
 import torchlurk as tl
-from torchlurk.cli.analyze import command as analyze_command
+from torchlurk.cli import torchlurk_command
 from torchlurk.engines.local import LocalEngine
 from torchlurk.errors import OptionError, StudyError
 from torchlurk.jobs import Engine
@@ -234,7 +234,9 @@ def test_an_engine_that_leaves_something_out_is_found_out(tmp_path):
 def test_an_engine_that_there_is_not_is_refused_before_anything_is_read(tmp_path, usual):
     with pytest.raises(OptionError, match=r"^engine is 'rya'   \(available: local, threads, threads:N"):
         tl.analyze(ReadInRows(), Pictures(), tmp_path / "s.lurk", engine="rya", **SCAN)
-    said = CliRunner().invoke(analyze_command, ["nothing", "nowhere", "--out", str(tmp_path / "s.lurk"), "--engine", "rya"])
+    said = CliRunner().invoke(
+        torchlurk_command, ["analyze", "nothing", "nowhere", "--out", str(tmp_path / "s.lurk"), "--engine", "rya"]
+    )
     assert str(said.exception).startswith("--engine is 'rya'   (available: ")
     assert not list(tmp_path.iterdir())
 

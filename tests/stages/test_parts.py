@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from torch import nn
 
 import torchlurk as tl
-from torchlurk.cli.check import command as check_command
+from torchlurk.cli import torchlurk_command
 from torchlurk.errors import MismatchError, OptionError, StudyError
 from torchlurk.jobs import Share
 from torchlurk.stages.shares import units_of
@@ -116,7 +116,7 @@ def test_a_part_that_was_interrupted_goes_on_to_the_same_study(folder, parts, tm
 
 
 def test_check_tells_which_part_a_study_is(parts):
-    said = CliRunner().invoke(check_command, [str(parts[0])]).output
+    said = CliRunner().invoke(torchlurk_command, ["check", str(parts[0])]).output
     assert "part 1/3 of scan: done; merge puts all parts together\n" in said
     assert "stage scan: 16 of 45 examples, those of the part, done\n" in said
     assert "no problems found" in said
