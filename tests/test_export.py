@@ -33,6 +33,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_what_is_exported_is_what_is_served(demo, tmp_path):
     count = export([demo], tmp_path / "site")
     written = files(tmp_path / "site")

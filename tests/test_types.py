@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import jaxtyping
+import pytest
 
 SOURCES = sorted((Path(__file__).parents[1] / "src" / "torchlurk").rglob("*.py"))
 COMPILED = {"compiled", "inlined"}
@@ -18,6 +19,7 @@ def trees() -> list[tuple[str, ast.Module]]:
     return [(path.as_posix(), ast.parse(path.read_text("utf-8"))) for path in SOURCES]
 
 
+@pytest.mark.slow
 def test_axes_are_named_in_strings_and_so_are_checked() -> None:
     """A formatter takes the quotes off what happens to be an expression, such as time times channel."""
     for path, tree in trees():

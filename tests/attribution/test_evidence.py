@@ -147,6 +147,7 @@ def test_the_share_of_what_was_chosen_that_lies_on_a_mask_is_counted():
     assert found[2].isnan()
 
 
+@pytest.mark.slow
 def test_what_attributions_mark_lies_on_the_part_that_a_unit_of_the_demo_detects():
     """Chosen by its map's overlap with masks, judged by its pictures; by chance it is the part's share of the box."""
     world, network = DemoWorld(40, 5), demo_network()

@@ -137,6 +137,7 @@ def test_relevance_is_input_times_gradient_of_the_network_with_fixed_gates_and_c
     assert abs(float(found.sum() + absorbed.detach()) - total) <= 1e-4 * abs(total)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "layers", "both"), MODULES)
 def test_relevance_is_conserved_without_biases(kind, layers, both):
     net = OnSeries(kind, layers, both).to(REAL)
@@ -162,6 +163,7 @@ def reader(net: nn.Module, x: Tensor, unit: str, step: int) -> Callable[[Tensor]
     return read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "streams"), [(nn.LSTM, ("", ".c", ".i", ".f", ".g", ".o")), (nn.GRU, ("", ".r", ".z", ".n"))])
 def test_gradients_of_states_cells_and_gates_equal_finite_differences(kind, streams):
     net = OnSeries((kind, {}), 2, True).to(REAL)

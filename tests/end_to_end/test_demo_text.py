@@ -16,6 +16,7 @@ def few_documents(monkeypatch):
     monkeypatch.setattr(text_world, "DOCUMENTS", 6)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_documents")
 def test_the_demo_of_text_is_analyzed_and_tells_what_units_know(here, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

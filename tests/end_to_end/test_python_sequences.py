@@ -177,6 +177,7 @@ def compared(study: tl.Study, layer: str, values: list[np.ndarray], reach: str, 
             assert found == pytest.approx({str(one): means[one::3].mean() for one in range(3)}, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_network_of_ones_own_equals_a_loop_over_single_examples(name, tmp_path):
     kind, inputs, layer, loop, options = CASES[name]
@@ -188,6 +189,7 @@ def test_a_network_of_ones_own_equals_a_loop_over_single_examples(name, tmp_path
         compared(study, layer, values, reach)
 
 
+@pytest.mark.slow
 def test_token_ids_without_classes_and_stacked_tensors_are_data_sets_too(tmp_path):
     net, examples = made(Tokens), ids()
     with torch.no_grad():
@@ -205,6 +207,7 @@ def test_token_ids_without_classes_and_stacked_tensors_are_data_sets_too(tmp_pat
         compared(study, "rnn.l0", values, "before")
 
 
+@pytest.mark.slow
 def test_a_study_with_other_constants_is_not_continued(tmp_path):
     data = Listed(ids())
     tl.analyze(made(Scaled), data, tmp_path / "s.lurk", constants={"scale": 2.0}).close()

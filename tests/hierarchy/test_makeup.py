@@ -131,6 +131,7 @@ def test_through_the_concatenations_of_a_densenet_contributions_are_as_derived_b
     assert makeup.rest == pytest.approx(constant.item(), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_what_comes_over_a_skip_is_said_to_bypass() -> None:
     inspector = Inspector(network("resnet18"), image())
     both = inspector.strongest("layer1.0", 1)[0]

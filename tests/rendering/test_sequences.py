@@ -68,6 +68,7 @@ def test_the_same_unit_gives_the_same_bytes(kind: str, rows: Rows, theme: Theme)
     assert first.getpixel((0, 0)) == theme.ground
 
 
+@pytest.mark.slow
 def test_all_of_a_sheet_has_one_scale(kind: str, rows: Rows) -> None:
     record, steps = unit(kind, 2)
     bright, faint = steps.traces[0] * 0 + 1, steps.traces[1] * 0 + 0.5

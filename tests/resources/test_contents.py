@@ -30,6 +30,7 @@ def declared(path):
     return next((kind for pattern, kind in kinds if pattern.fullmatch(below)), None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pictures", "text", "series"])
 def test_every_document_holds_the_keys_that_are_declared_and_no_others(kind, demo, sequences):
     with Reader(demo if kind == "pictures" else sequences[kind]) as reader:

@@ -51,6 +51,7 @@ def test_a_forward_that_fails_in_a_later_batch_is_one_line_that_names_it(tmp_pat
     assert caught.value.exit_status == 2
 
 
+@pytest.mark.slow
 def test_what_was_scanned_before_a_failure_is_kept_and_continued(tmp_path):
     out, net = tmp_path / "s.lurk", Moody(259.5)
     with pytest.raises(ModelError):

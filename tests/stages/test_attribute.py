@@ -53,6 +53,7 @@ def made(net, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_stored_picture_is_the_attribution_on_its_box(made, net):
     study = made(stages=("scan", "attribute"))
     for address in ("0:1", "3:2"):
@@ -96,6 +97,7 @@ def test_methods_and_units_are_added_to_what_is_there(made):
     assert study.reader.attributions(Unit("0", 0)) == ()
 
 
+@pytest.mark.slow
 def test_what_earlier_runs_made_counts_as_done(made):
     class Told(Silence):
         begun: ClassVar[list[tuple[str, int, int]]] = []
@@ -158,6 +160,7 @@ def found_in(study) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 def test_what_is_said_of_a_layer_follows_from_the_pictures_there_are_not_from_how_they_came(made, tmp_path):
     def concluded(*requests):
         made(stages=("scan",)).close()

@@ -78,6 +78,7 @@ def made(request, tmp_path_factory):
     return request.param, analyzed(tmp_path_factory.mktemp("made") / "a.lurk", request.param)
 
 
+@pytest.mark.slow
 def test_what_is_stored_is_the_attribution_to_the_bit(made):
     text, study = made
     for address in ("rnn.l0:1", "head:1") if text else ("rnn.l0_reverse:1", "rnn.l0.z:2"):
@@ -131,6 +132,7 @@ def test_its_conclusions_are_drawn_and_the_study_is_whole(made):
     assert report.counts["attributions"] > 0
 
 
+@pytest.mark.slow
 def test_interrupted_or_made_in_parts_it_ends_with_the_same(tmp_path, interrupted):
     study = analyzed(tmp_path / "whole.lurk", True, exemplars=1)
     with interrupted("write_attributions", 5):
@@ -154,6 +156,7 @@ def test_interrupted_or_made_in_parts_it_ends_with_the_same(tmp_path, interrupte
                 assert other.unit(unit.address).exemplars() == unit.exemplars()
 
 
+@pytest.mark.slow
 def test_the_last_steps_of_a_layer_with_fewer_positions_are_those_around_its_step(tmp_path):
     torch.manual_seed(0)
 

@@ -91,6 +91,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "layers", "sides"), [one[1:] for one in CASES], ids=[one[0] for one in CASES])
 def test_windows_have_burn_in_where_the_layers_look(make, layers, sides, tmp_path):
     expected = windows(*sides)
@@ -100,6 +101,7 @@ def test_windows_have_burn_in_where_the_layers_look(make, layers, sides, tmp_pat
     assert paths == [f"text.txt@{first}" for _, _, first, _ in expected]
 
 
+@pytest.mark.slow
 def test_a_two_sided_network_is_scanned_as_a_literal_loop_over_windows_tells(tmp_path):
     net = seed(Recurrent(bidirectional=True))
     ids = torch.tensor([LETTERS[one] for one in TEXT])
@@ -124,6 +126,7 @@ def test_a_two_sided_network_is_scanned_as_a_literal_loop_over_windows_tells(tmp
                 assert view.statistics["mean"] == pytest.approx(float(np.mean(every.numpy(), dtype=np.float64)), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_study_with_burn_in_on_both_sides_is_continued(tmp_path):
     net = seed(Convolved(1, 1))
     analyzed(net, tmp_path).close()

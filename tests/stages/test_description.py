@@ -135,6 +135,7 @@ class Recurrent(nn.Module):
         return self.rnn(x)[0]
 
 
+@pytest.mark.slow
 def test_a_model_that_is_an_object_is_sent_as_it_was_given(tmp_path, same_scan):
     """It has another forward for as long as the scan lasts."""
     options = {"batch_size": 4, "top": 2, "sample": 4, "input_axes": "tbc"}

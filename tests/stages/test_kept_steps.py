@@ -144,6 +144,7 @@ def test_levels_are_exact_at_zero_and_say_what_is_beyond_them():
     assert beyond.tolist() == [2, 3]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_keeps_the_same_bytes(path, tmp_path, interrupted, monkeypatch):
     monkeypatch.setattr("torchlurk.stages.scan.SHARD_EXAMPLES", 2)
     monkeypatch.setattr("torchlurk.stages.scan.MOST_WAITING", 1)
@@ -169,6 +170,7 @@ class Apart(LocalEngine):
         return part
 
 
+@pytest.mark.slow
 def test_any_engine_and_parts_that_are_merged_keep_the_same_bytes(path, tmp_path, monkeypatch):
     monkeypatch.setattr("torchlurk.stages.scan.SHARD_EXAMPLES", 4)
     monkeypatch.setattr("torchlurk.stages.scan.MOST_WAITING", 200)

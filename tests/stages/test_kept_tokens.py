@@ -67,6 +67,7 @@ def test_every_example_has_its_tokens_and_none_is_stored_twice(folder, tmp_path,
     assert check(tmp_path / "s.lurk").problems == ()
 
 
+@pytest.mark.slow
 def test_parts_and_a_scan_that_was_interrupted_have_the_tokens_of_the_whole(folder, tmp_path, interrupted, monkeypatch):
     monkeypatch.setattr("torchlurk.stages.scan.SHARD_EXAMPLES", 4)
     tl.analyze(Reading().eval(), str(folder), tmp_path / "whole.lurk", **OPTIONS).close()

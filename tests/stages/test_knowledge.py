@@ -135,6 +135,7 @@ class Strict(Latch):
         return super().forward(tokens)
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_run_untrained_is_measured_without_a_control(tmp_path: Path) -> None:
     with tl.analyze(Strict(), "demo-text", tmp_path / "x.lurk", layers=["rnn*"], limit=DOCUMENTS, top=2) as found:
         (address,) = [one for one in found.unit("rnn:0").record.knows if one.track.name == "address"]
@@ -143,6 +144,7 @@ def test_a_network_that_cannot_run_untrained_is_measured_without_a_control(tmp_p
     assert np.isnan(address.untrained)
 
 
+@pytest.mark.slow
 def test_a_scan_that_is_interrupted_while_it_measures_ends_with_the_same_scores(
     study: Study, tmp_path: Path, interrupted: Interrupted
 ) -> None:
@@ -152,6 +154,7 @@ def test_a_scan_that_is_interrupted_while_it_measures_ends_with_the_same_scores(
         assert scored(continued) == scored(study)
 
 
+@pytest.mark.slow
 def test_parts_have_the_scores_of_the_whole(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchlurk.stages.scan.SHARD_EXAMPLES", 4)
     for number in (1, 2):

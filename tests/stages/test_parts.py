@@ -220,6 +220,7 @@ class Recurrent(nn.Module):
         return self.out(self.rnn(x)[0][:, -1])
 
 
+@pytest.mark.slow
 def test_parts_of_series_are_merged_with_what_units_did_at_each_step(tmp_path, same_scan):
     options = {"kind": "series", "batch_size": 16, "top": 2, "sample": 32}
     paths = [tmp_path / f"{number}.lurk" for number in (1, 2)]

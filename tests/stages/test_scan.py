@@ -50,6 +50,7 @@ def scanned(activation: nn.Module, path):
     return tl.analyze(net, Bright(), path / "a.lurk", mean=(0,), std=(1,), top=3)
 
 
+@pytest.mark.slow
 def test_a_note_says_where_the_strongest_examples_tie_at_a_ceiling(tmp_path):
     study = scanned(nn.ReLU6(), tmp_path)
     assert [one.example for one in study.unit("0:0").exemplars("max")] == [0, 1, 2]
@@ -75,6 +76,7 @@ class Saturated(nn.Module):
         return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("states", "notes"),
     [
@@ -89,6 +91,7 @@ def test_a_note_on_ties_says_what_saturates(states, notes, tmp_path):
     assert found[: len(notes)] == notes
 
 
+@pytest.mark.slow
 def test_units_that_are_told_apart_or_never_active_need_no_note(tmp_path):
     study = scanned(nn.ReLU(), tmp_path)
     assert [one.example for one in study.unit("0:0").exemplars("max")] == [11, 10, 9]
@@ -124,6 +127,7 @@ TURNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TURNS)
 def test_a_study_of_maps_that_are_turned_can_be_read(name, tmp_path):
     function, stride = TURNS[name]
@@ -195,6 +199,7 @@ def expected(layer, data, examples, k=3):
     return [[(example, round(-float(score), 4)) for score, example in row] for row in best]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [None, 4, 9])
 @pytest.mark.parametrize("many", [1, 4])
 def test_a_forward_that_splits_its_batch_gives_the_exemplars_of_one_that_does_not(many, batch_size, tmp_path):
@@ -297,6 +302,7 @@ def test_of_a_data_set_of_series_the_longest_decides_how_many_steps_a_layer_has(
         assert [scores[example] for example in range(3)] == pytest.approx([float(one) for one in states], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_complete_study_that_was_left_open_becomes_one_file_by_the_same_command(tmp_path):
     path = tmp_path / "a.lurk"
     scanned(nn.ReLU(), tmp_path).close()
@@ -388,6 +394,7 @@ def test_a_loop_that_ends_early_on_the_longest_series_leaves_a_whole_study(tmp_p
         assert any(len(values) > 5 for values in traces.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("given", "noted"), [({}, True), ({"mean": (0.5,) * 3, "std": (0.25,) * 3}, False)])
 def test_pixels_taken_as_they_are_because_nothing_says_otherwise_are_a_note(given, noted, tmp_path):
     (tmp_path / "pictures").mkdir()

@@ -222,6 +222,7 @@ def test_an_input_that_no_item_has_is_named(tmp_path):
     assert "a Python data set whose items hold them" in str(told.value)
 
 
+@pytest.mark.slow
 def test_items_that_lack_an_input_are_skipped_with_the_reason(tmp_path):
     data = two_towers()
     data.items[3] = (data.items[3][0][:1], 0)

@@ -204,6 +204,7 @@ def killed_at(statement, path, unit, monkeypatch):
     return os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_any_statement_leaves_the_remark_as_it_was_or_as_it_was_to_be(study, unit, monkeypatch):
     found = []
     for statement in range(1, STEPS):

@@ -167,6 +167,7 @@ def test_each_damage_has_its_line(tampered: Tamper, kind: str, sql: str, values:
     assert not any("\n" in line or len(line) > 300 for line in problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "sql", "values"), [damage[:3] for damage in DAMAGE if " INTO " not in damage[1]])
 def test_no_damage_ends_a_document_a_picture_or_a_print_in_a_traceback(
     tampered: Tamper, kind: str, sql: str, values: tuple[object, ...]

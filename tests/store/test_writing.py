@@ -181,6 +181,7 @@ def test_objects_are_no_progress(writer):
     assert writer.progress("scan") is None
 
 
+@pytest.mark.slow
 def test_the_room_of_dropped_progress_goes_back_to_the_disk(tmp_path, make):
     path = tmp_path / "a.lurk"
     with Writer(path) as writer:

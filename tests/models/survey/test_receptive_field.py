@@ -339,6 +339,7 @@ def networks(draw: Any) -> tuple[nn.Module, Tensor]:
     return Steps(*chain or [nn.Identity()]).eval(), image
 
 
+@pytest.mark.slow
 @given(networks())
 @settings(max_examples=80, deadline=None, derandomize=True, phases=[Phase.generate], print_blob=False)
 def test_the_boxes_of_random_networks_are_what_trying_finds(drawn: tuple[nn.Module, Tensor]) -> None:

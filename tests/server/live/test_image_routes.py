@@ -242,6 +242,7 @@ def test_a_page_elsewhere_may_not_ask(client: Any, thing: bytes) -> None:
     assert (status, error["kind"]) == (403, "Forbidden")
 
 
+@pytest.mark.slow
 def test_a_huge_claim_of_pixels_is_refused_before_memory_is_taken(client: Any) -> None:
     huge = Image.new("1", (30000, 30000))
     target = io.BytesIO()
