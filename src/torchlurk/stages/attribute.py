@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -151,10 +151,6 @@ class _Work:
         known = reaching(self._dependences, self.found.layers, layer.name)
         return known.told if known else "has the data changed, or does it change when read again?"
 
-    def exemplars(self, layer: Layer, channel: int) -> Mapping[int, Exemplar]:
-        """Those of a unit by max, by their rank."""
-        return {one.rank: one for one in self.reader.unit(Unit(layer.name, channel)).exemplars["max"]}
-
     def layer(self, wanted: _Wanted, most: int, hands: Hands[Piece, Made]) -> Iterator[int]:
         """Makes the pictures of these units; gives how many units were done, again and again."""
         layer, units = wanted.layer, wanted.lacking
@@ -184,6 +180,7 @@ class _Pictures:
     def __init__(self, work: _Work, layer: Layer, concludes: bool) -> None:
         self._work, self._layer, self._concludes = work, layer, concludes
         self._undefined: set[str] = set()
+        self._exemplars: dict[int, Mapping[str, tuple[Exemplar, ...]]] = {}
         self._own = work.job.attributor(layer.name, work.network, self._undefined)
         self._rows: Rows = queries.attributed_ranks(work.reader, layer.name)
         ranks = sorted(frozenset().union(*self._rows.values()))
@@ -195,7 +192,7 @@ class _Pictures:
             work.network,
             evidence.weights_below(work.network, work.found.graph, layer),
             work.seed,
-            partial(work.exemplars, layer),
+            self._by_max,
         )
 
     def ordered(self, units: Iterable[int]) -> list[int]:
@@ -225,7 +222,7 @@ class _Pictures:
         concluded = self._conclusions.drawn(before, self._rows) if self._concludes else NOTHING_NEW
         for channel, names in methods.items():
             if any(name not in self._undefined for name in names):
-                kept = sum(rank < most for rank in self._work.exemplars(self._layer, channel))
+                kept = sum(rank < most for rank in self._by_max(channel))
                 self._expected[channel] = max(kept, self._expected.get(channel, 0))
         writer = self._work.writer
         with writer.transaction():
@@ -239,6 +236,19 @@ class _Pictures:
             self._conclude(concluded)
             self._note_changed()
 
+    def _by_max(self, channel: int) -> Mapping[int, Exemplar]:
+        """The exemplars of a unit by max, by their rank."""
+        self._read([channel])
+        return {one.rank: one for one in self._exemplars[channel]["max"]}
+
+    def _read(self, channels: Iterable[int]) -> None:
+        """Reads the exemplars of these units, once each."""
+        reader = self._work.reader
+        with reader.reading():
+            for channel in channels:
+                if channel not in self._exemplars:
+                    self._exemplars[channel] = reader.unit(Unit(self._layer.name, channel)).exemplars
+
     def _conclude(self, concluded: Concluded) -> None:
         writer = self._work.writer
         for method, check in concluded.checks.items():
@@ -248,12 +258,12 @@ class _Pictures:
 
     def _pieces(self, methods: Mapping[int, tuple[str, ...]], most: int) -> list[Piece]:
         """What is to be done for the units; what is known of boxes is for all exemplars, pictures for the strongest `most`."""
-        records = {channel: self._work.reader.unit(Unit(self._layer.name, channel)) for channel in methods}
+        self._read(methods)
         methods = {channel: tuple(one for one in some if one not in self._undefined) for channel, some in methods.items()}
         rankings: tuple[Ranking, ...] = ("max", "mean") if self._layer.shape else ("max",)
         pieces = []
         for ranking in rankings:
-            every = [(channel, one) for channel in methods for one in records[channel].exemplars[ranking]]
+            every = [(channel, one) for channel in methods for one in self._exemplars[channel][ranking]]
             pictured = [pair for pair in every if pair[1].rank < most]
             others = [pair for pair in every if pair[1].rank >= most and ranking == "max"]
             for some, wanted in ((pictured, methods), (others, {})):
