@@ -6,38 +6,27 @@ Opening and reading need no torch; `analyze` imports it when called.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-from jaxtyping import Float32, Float64
 from PIL import Image
 
-from torchlurk.drawings import attributed, attributed_steps, drawings_of, synthesized
+from torchlurk.drawings import drawings_of
 from torchlurk.errors import UnitError, nearest, telling_keywords
 from torchlurk.input_records import InputStatistics
 from torchlurk.jobs import Progress, Share, Silence
-from torchlurk.records import Class, Exemplar, Graph, Layer, Remark, Skip, UnitRecord
-from torchlurk.rendering.attributions import Attributed, Rendering
-from torchlurk.rendering.encoding import png
-from torchlurk.rendering.labels import top_classes
-from torchlurk.rendering.step_attributions import AttributedSteps
-from torchlurk.rendering.syntheses import Synthesized
-from torchlurk.rendering.text import Steps
-from torchlurk.resources.documents import unit_document, with_values
-from torchlurk.resources.token_documents import UnitTokens, tokens_document, tokens_of
+from torchlurk.records import Class, Graph, Remark, Skip
 from torchlurk.run_records import Run
 from torchlurk.stage_table import USUAL_STAGES, Settings, option_classes
 from torchlurk.store.reading import Reader
 from torchlurk.store.remarks import Change, write_remarks
-from torchlurk.time_records import KeptSteps
 from torchlurk.units import Unit, aliased
+from torchlurk.views import LayerView, UnitView
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import nn
 
     from torchlurk.server.running import Server
@@ -90,7 +79,7 @@ class Study:
     @property
     def layers(self) -> tuple[LayerView, ...]:
         """The layers whose units were scanned, in order of execution."""
-        return tuple(LayerView(self, layer) for layer in self._reader.layers())
+        return tuple(LayerView(self._reader, layer) for layer in self._reader.layers())
 
     @property
     def graph(self) -> Graph:
@@ -138,11 +127,11 @@ class Study:
         name = aliased(layer, list(layers))
         if name not in layers:
             raise UnitError(f"no layer '{layer}' in {self.path}{nearest(layer, layers)}", "study.layers lists all")
-        return LayerView(self, layers[name])
+        return LayerView(self._reader, layers[name])
 
     def unit(self, address: str) -> UnitView:
         """The unit written `layer:channel`; raises `UnitError` if the study has none such."""
-        return UnitView(self, self._reader.unit(Unit.parse(address)))
+        return UnitView(self._reader, self._reader.unit(Unit.parse(address)))
 
     def picture(self, example: int) -> Image.Image | None:
         """An exemplar's example as the network saw it, a text or series drawn; None if the study does not hold it."""
@@ -156,144 +145,6 @@ class Study:
     def __repr__(self) -> str:
         layers = self._reader.layers()
         return f"<Study {self.path}: {len(layers)} layers, {sum(layer.channels for layer in layers)} units>"
-
-
-class LayerView(Sequence["UnitView"]):
-    """One layer of a study, as a sequence of its units."""
-
-    def __init__(self, study: Study, record: Layer) -> None:
-        self._study = study
-        self.record = record
-        self.name = record.name
-
-    def __len__(self) -> int:
-        return self.record.channels
-
-    def __getitem__(self, channel: Any) -> Any:
-        """The unit of that channel; a slice gives a list."""
-        if isinstance(channel, slice):
-            return [self[index] for index in range(*channel.indices(len(self)))]
-        return self._study.unit(f"{self.name}:{range(len(self))[channel]}")
-
-    def __iter__(self) -> Iterator[UnitView]:
-        return (self[channel] for channel in range(len(self)))
-
-    def steps(self, example: int) -> KeptSteps | None:
-        """What the units did at each step of an example that counts: `values` (time, unit), of which the first is of position
-        `first`, and the `levels` that they are kept in; None where `keep_steps` did not name the layer.
-        """
-        return self._study.reader.steps(self.name, example)
-
-    @property
-    def statistics(self) -> dict[str, Float64[np.ndarray, " unit"]]:
-        """Each statistic of every unit of the layer as an array, by name."""
-        return self._study.reader.statistics(self.name).by_name()
-
-    def picture(self) -> Image.Image:
-        """An overview of the layer: the box of each unit's strongest example, or its strongest step in its text or series."""
-        return drawings_of(self._study.reader).layer(self._study.reader, self.record)
-
-    def _repr_png_(self) -> bytes:
-        return png(self.picture())
-
-    def __repr__(self) -> str:
-        shape = "×".join(map(str, self.record.shape)) or "vector"
-        return f"<Layer {self.name}: {self.record.type}, {len(self)} units, {shape}>"
-
-
-class UnitView:
-    """One unit of a study: what it responds to, in numbers and pictures."""
-
-    def __init__(self, study: Study, record: UnitRecord) -> None:
-        self._study = study
-        self.record = record
-
-    @property
-    def address(self) -> str:
-        """The unit written `layer:channel`."""
-        return str(Unit(self.record.layer.name, self.record.channel))
-
-    @property
-    def statistics(self) -> dict[str, float]:
-        """Mean, std, max, min, fraction_active, selectivity and those that the layer has besides; NaN where undefined."""
-        return dict(self.record.statistics)
-
-    @property
-    def remark(self) -> Remark:
-        """What people have noted of the unit: `name`, `text`, `starred` and when it was `written`; empty where nothing is."""
-        unit = Unit(self.record.layer.name, self.record.channel)
-        return self._study.reader.remarks(unit.layer).get(unit, Remark())
-
-    @property
-    def dead(self) -> bool:
-        """Whether the unit was never above zero."""
-        return self.record.dead
-
-    @property
-    def sample(self) -> Float32[np.ndarray, " example"]:
-        """The unit's per-example max on the study's random sample of examples."""
-        return self.record.sample
-
-    def exemplars(self, by: str = "max") -> tuple[Exemplar, ...]:
-        """The strongest examples `by` "max" or "mean", strongest first; or by "quantile" of the max, lowest first."""
-        if by not in self.record.exemplars:
-            raise UnitError(f"no exemplars by '{by}'", f"available: {', '.join(self.record.exemplars)}")
-        return self.record.exemplars[by]
-
-    def classes(self, by: str = "max", top: int | None = None) -> list[tuple[str, float]]:
-        """Classes and the means over their examples of the per-example "max" or "mean", highest first."""
-        if by not in self.record.classes:
-            raise UnitError(f"no class means by '{by}'", f"available: {', '.join(self.record.classes)}")
-        values = self.record.classes[by]
-        return [(one.label, value) for one, value in top_classes(values, self._study.classes, most=top or len(values))]
-
-    def tokens(self) -> UnitTokens:
-        """The tokens at which the unit is highest and lowest, as far as it has them: by its mean where they stand ("state"), by
-        how much it changes there in the mean ("change"), by how much it raises their scores as the next one ("next").
-        """
-        return tokens_of(self._study.reader, self.record)
-
-    def steps(self) -> Steps | None:
-        """The texts or series of the unit's exemplars and its values at each of their steps; None for pictures."""
-        return drawings_of(self._study.reader).steps(self._study.reader, self.record)
-
-    def to_json(self) -> dict[str, Any]:
-        """The document that `torchlurk show STUDY UNIT --json` prints."""
-        reader, unit = self._study.reader, Unit(self.record.layer.name, self.record.channel)
-        made = reader.attributions(unit), reader.syntheses(unit), reader.findings(unit)
-        document = unit_document(self.record, self._study.classes, *made, self.remark)
-        stepped = [with_values(one) for one in reader.step_attributions(unit)]
-        return document | tokens_document(reader, self.record) | ({"attributions": stepped} if stepped else {})
-
-    def attributions(self, by: str = "max", method: str | None = None) -> tuple[Attributed | AttributedSteps, ...]:
-        """What in the exemplars `by` "max" or "mean" excited the unit, strongest first, by one method or all there are.
-
-        None where the stage attribute has not run. A notebook draws each: a picture beside its image and box, a text or series
-        coloured by its numbers.
-        """
-        self.exemplars(by)  # refuses a kind that there is not
-        given = self._study.reader, self.record, by, method
-        return attributed(*given) if self._study.reader.inputs().kind == "pictures" else attributed_steps(*given)
-
-    def syntheses(self, preset: str | None = None) -> tuple[Synthesized, ...]:
-        """Pictures made to excite the unit, by one preset or all there are; none where the stage synthesize has not run."""
-        return synthesized(self._study.reader, self.record, preset)
-
-    def picture(self, rendering: Rendering = "signed") -> Image.Image:
-        """The unit's contact sheet: exemplars with boxes and attributions, or with the unit's value at each step; syntheses,
-        class bars, responses, statistics.
-        """
-        return drawings_of(self._study.reader).unit(self._study.reader, self.record, rendering)
-
-    def plot(self) -> Figure:
-        """The same as a matplotlib figure; raises `MissingExtraError` without matplotlib."""
-        return drawings_of(self._study.reader).figure(self._study.reader, self.record)
-
-    def _repr_png_(self) -> bytes:
-        return png(self.picture())
-
-    def __repr__(self) -> str:
-        return f"<Unit {self.address}>"
 
 
 def open(path: str | Path) -> Study:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from torchlurk.input_words import KINDS
-from torchlurk.study import LayerView, Study
+from torchlurk.study import Study
+from torchlurk.views import LayerView
 
 SKIPS_SHOWN = 5
 """How many of the skipped files are named."""
