@@ -16,9 +16,11 @@ from PIL import Image
 
 from torchlurk.drawings import drawings_of
 from torchlurk.errors import UnitError, nearest, telling_keywords
+from torchlurk.frames import Table
 from torchlurk.input_records import InputStatistics
 from torchlurk.jobs import Progress, Share, Silence
 from torchlurk.records import Class, Graph, Remark, Skip
+from torchlurk.resources.unit_table import unit_table
 from torchlurk.run_records import Run
 from torchlurk.stage_table import USUAL_STAGES, Settings, option_classes
 from torchlurk.store.reading import Reader
@@ -120,6 +122,13 @@ class Study:
     def input_statistics(self) -> InputStatistics | None:
         """Colour and spectrum of the network's inputs."""
         return self._reader.input_statistics()
+
+    @telling_keywords()
+    def units(self, layers: str | Iterable[str] = ()) -> Table:
+        """All units as a table, a row a unit, in the order of execution, then by channel: `to_frame` gives it to pandas, polars
+        or Arrow. `layers` chooses them by their names or by globs.
+        """
+        return unit_table(self._reader, [layers] if isinstance(layers, str) else layers)
 
     def __getitem__(self, layer: str) -> LayerView:
         """The layer of that name, `rnn` for the last layer of a recurrent module; raises `UnitError` naming the nearest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,19 @@ from PIL import Image
 
 from torchlurk.drawings import attributed, attributed_steps, drawings_of, synthesized
 from torchlurk.errors import UnitError
-from torchlurk.records import Exemplar, Layer, Remark, UnitRecord
-from torchlurk.rendering.attributions import Attributed, Rendering
+from torchlurk.frames import Table
+from torchlurk.listings import Attributions, ClassMeans, Exemplars, Syntheses
+from torchlurk.records import Layer, Remark, UnitRecord
+from torchlurk.rendering.attributions import Rendering
 from torchlurk.rendering.encoding import png
 from torchlurk.rendering.labels import top_classes
-from torchlurk.rendering.step_attributions import AttributedSteps
-from torchlurk.rendering.syntheses import Synthesized
 from torchlurk.rendering.text import Steps
 from torchlurk.resources.documents import unit_document, with_values
 from torchlurk.resources.token_documents import UnitTokens, tokens_document, tokens_of
+from torchlurk.resources.unit_table import unit_table
 from torchlurk.store.reading import Reader
 from torchlurk.time_records import KeptSteps
+from torchlurk.track_records import Known
 from torchlurk.units import Unit
 
 if TYPE_CHECKING:
@@ -58,6 +61,10 @@ class LayerView(Sequence["UnitView"]):
     def statistics(self) -> dict[str, Float64[np.ndarray, " unit"]]:
         """Each statistic of every unit of the layer as an array, by name."""
         return self._reader.statistics(self.name).by_name()
+
+    def units(self) -> Table:
+        """The layer's units as a table, a row a unit, as `Study.units` has all."""
+        return unit_table(self._reader, [glob.escape(self.name)])
 
     def picture(self) -> Image.Image:
         """An overview of the layer: the box of each unit's strongest example, or its strongest step in its text or series."""
@@ -104,18 +111,26 @@ class UnitView:
         """The unit's per-example max on the study's random sample of examples."""
         return self.record.sample
 
-    def exemplars(self, by: str = "max") -> tuple[Exemplar, ...]:
+    @property
+    def knows(self) -> tuple[Known, ...]:
+        """How well the unit tells each track of a text: `track`, `score`, `strength`, and how well the best unit of its layer
+        tells it `untrained`; empty where that was not measured.
+        """
+        return self.record.knows
+
+    def exemplars(self, by: str = "max") -> Exemplars:
         """The strongest examples `by` "max" or "mean", strongest first; or by "quantile" of the max, lowest first."""
         if by not in self.record.exemplars:
             raise UnitError(f"no exemplars by '{by}'", f"available: {', '.join(self.record.exemplars)}")
-        return self.record.exemplars[by]
+        return Exemplars(self.record.exemplars[by])
 
-    def classes(self, by: str = "max", top: int | None = None) -> list[tuple[str, float]]:
+    def classes(self, by: str = "max", top: int | None = None) -> ClassMeans:
         """Classes and the means over their examples of the per-example "max" or "mean", highest first."""
         if by not in self.record.classes:
             raise UnitError(f"no class means by '{by}'", f"available: {', '.join(self.record.classes)}")
         values = self.record.classes[by]
-        return [(one.label, value) for one, value in top_classes(values, self._reader.classes(), most=top or len(values))]
+        found = top_classes(values, self._reader.classes(), most=top or len(values))
+        return ClassMeans((one.label, value) for one, value in found)
 
     def tokens(self) -> UnitTokens:
         """The tokens at which the unit is highest and lowest, as far as it has them: by its mean where they stand ("state"), by
@@ -135,7 +150,7 @@ class UnitView:
         stepped = [with_values(one) for one in reader.step_attributions(unit)]
         return document | tokens_document(reader, self.record) | ({"attributions": stepped} if stepped else {})
 
-    def attributions(self, by: str = "max", method: str | None = None) -> tuple[Attributed | AttributedSteps, ...]:
+    def attributions(self, by: str = "max", method: str | None = None) -> Attributions:
         """What in the exemplars `by` "max" or "mean" excited the unit, strongest first, by one method or all there are.
 
         None where the stage attribute has not run. A notebook draws each: a picture beside its image and box, a text or series
@@ -143,11 +158,12 @@ class UnitView:
         """
         self.exemplars(by)  # refuses a kind that there is not
         given = self._reader, self.record, by, method
-        return attributed(*given) if self._reader.inputs().kind == "pictures" else attributed_steps(*given)
+        pictures = self._reader.inputs().kind == "pictures"
+        return Attributions(attributed(*given) if pictures else attributed_steps(*given))
 
-    def syntheses(self, preset: str | None = None) -> tuple[Synthesized, ...]:
+    def syntheses(self, preset: str | None = None) -> Syntheses:
         """Pictures made to excite the unit, by one preset or all there are; none where the stage synthesize has not run."""
-        return synthesized(self._reader, self.record, preset)
+        return Syntheses(synthesized(self._reader, self.record, preset))
 
     def picture(self, rendering: Rendering = "signed") -> Image.Image:
         """The unit's contact sheet: exemplars with boxes and attributions, or with the unit's value at each step; syntheses,

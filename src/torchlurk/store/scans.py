@@ -53,9 +53,10 @@ def load_matrices(
         raise DamageError(f"{table} claims more than the file holds")
     found = tuple(np.empty(shape, np.float32) for _ in wanted)
     query = f"SELECT channel, {', '.join(wanted)} FROM {table} WHERE layer = ? ORDER BY channel"
+    length = shape[1] * columns.NARROW.itemsize
     for channel, *blobs in db.execute(query, (layer,)):
         for matrix, blob, column in zip(found, blobs, wanted, strict=True):
-            matrix[channel] = columns.narrow(blob, shape[1], f"{table}.{column}")
+            matrix[channel] = np.frombuffer(columns.raw(blob, length, f"{table}.{column}"), columns.NARROW)
     return found
 
 
