@@ -15,7 +15,7 @@ from torch import nn
 
 import torchlurk
 from torchlurk.engines.description import Named
-from torchlurk.engines.naming import engine_of
+from torchlurk.engines.naming import dismiss, engine_of
 from torchlurk.errors import MismatchError, StorageError, StudyError
 from torchlurk.input_words import KINDS, added_kind
 from torchlurk.inputs.opening import open_source
@@ -141,9 +141,13 @@ def analyze_model(
     model's forward that are the same for every example. `share` is which part of the work is done, and `merged` the study
     whose scan a part of a later stage continues from. `engine` is one that a program gives as an object, not by its name.
     """
-    chosen = engine_of(engine or settings.compute.engine)
+    chosen = engine_of(engine or settings.compute.engine, settings.compute, progress.say)
     task = task_of(model, data, out, weights, settings, progress, class_names, vocabulary, constants)
-    run_stages(replace(task, share=share, merged=merged, engine=chosen), stages)
+    try:
+        run_stages(replace(task, share=share, merged=merged, engine=chosen), stages)
+    finally:
+        if engine is None:
+            dismiss(chosen)
 
 
 def task_of(

@@ -100,7 +100,7 @@ class MissingExtraError(TorchlurkError):
 
 
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (\d[\d,.]*|[A-Z]/[A-Z]|\d+/\d+)(?![\w.]))?")
-COMMAND = re.compile(r"((?:torchlurk|pip) [a-z][^;()]*)")
+COMMAND = re.compile(r"((?:torchlurk|pip|ray) [a-z][^;()]*)")
 KEYWORDS = {"from": "merged"}
 """Of flags that are not the keyword with hyphens."""
 

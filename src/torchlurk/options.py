@@ -222,13 +222,23 @@ class ComputeOptions:
     workers: int | None = option(None, "Threads that read and decode; one per core by default.", metavar="N")
     engine: str = option(
         "threads",
-        "Where the work runs: threads (one per core), threads:N, or local (one piece after the other).",
+        "Where the work runs: threads (one per core), threads:N, local (one piece after the other), or a Ray cluster: ray "
+        "(started here), ray:auto (the one this machine belongs to), ray:HOST:PORT.",
         metavar="NAME",
+    )
+    actors: int | None = option(
+        None, "Actors of --engine ray; by default one per GPU, or one per machine without GPUs.", metavar="N"
+    )
+    gpus_per_actor: float | None = option(
+        None, "GPUs of each actor, or a part of one; by default 1 on --device cuda, otherwise 0.", metavar="F"
     )
 
     def __post_init__(self) -> None:
         _check(self.batch_size is None or self.batch_size > 0, "batch_size", self.batch_size, "a positive number")
         _check(self.workers is None or self.workers > 0, "workers", self.workers, "a positive number")
+        _check(self.actors is None or self.actors > 0, "actors", self.actors, "a positive number")
+        gpus = self.gpus_per_actor
+        _check(gpus is None or 0 <= gpus < 1e6, "gpus_per_actor", gpus, "0, a part of a GPU or a number of GPUs")
 
 
 def fitting(options: type, name: str, value: Any) -> Any:

@@ -125,7 +125,7 @@ def test_shards_are_taken_in_one_after_the_other_and_each_can_be_saved(name):
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize("name", ["thread", "threads:", "threads:0", "threads:two", "local:2", "", "ray:auto"])
+@pytest.mark.parametrize("name", ["thread", "threads:", "threads:0", "threads:two", "local:2", ""])
 def test_an_engine_that_there_is_not_is_refused_with_those_there_are(name):
     with pytest.raises(OptionError, match=rf"--engine is '{name}'   \(available: local, threads, threads:N"):
         engine_of(name)

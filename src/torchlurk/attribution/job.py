@@ -13,6 +13,7 @@ from torch import nn
 
 from torchlurk.attribution.batches import Attributes, Attributor, Context, Made, Piece
 from torchlurk.engines.description import Recipe
+from torchlurk.inputs.source import Source
 from torchlurk.models.survey.receptive_field import ReceptiveField
 from torchlurk.models.taps.twins import separable, twin
 from torchlurk.records import Layer
@@ -29,6 +30,10 @@ class Scene(Protocol):
     def device(self) -> torch.device:
         """That of the network and its inputs."""
 
+    @property
+    def source(self) -> Source:
+        """Where the inputs come from."""
+
     def attributor(self, network: nn.Module, layer: Layer, undefined: set[str]) -> Attributes:
         """What attributes units of a layer with that network; `undefined` are the methods known not to be defined for it."""
 
@@ -44,6 +49,11 @@ class OnPictures:
     def device(self) -> torch.device:
         """See `Scene`."""
         return self.context.device
+
+    @property
+    def source(self) -> Source:
+        """See `Scene`."""
+        return self.context.examples.source
 
     def attributor(self, network: nn.Module, layer: Layer, undefined: set[str]) -> Attributes:
         """See `Scene`."""
@@ -73,6 +83,11 @@ class Attribute:
     def networks(self) -> Sequence[tuple[nn.Module, Recipe]]:
         """See `torchlurk.engines.description.Describable`."""
         return [(self.network, self.recipe)]
+
+    @property
+    def source(self) -> Source:
+        """Where the inputs come from."""
+        return self.scene.source
 
     @property
     def most_workers(self) -> int:

@@ -154,13 +154,13 @@ class Examples:
     """Inputs by example, of any kind, with their companions, the last used at hand; for several threads."""
 
     def __init__(self, source: Source, dtype: torch.dtype, device: torch.device, workers: int | None) -> None:
-        self._source, self._dtype, self._device, self._workers = source, dtype, device, workers
+        self.source, self._dtype, self._device, self._workers = source, dtype, device, workers
         self._known: OrderedDict[int, tuple[Tensor, Companions]] = OrderedDict()
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled without the inputs at hand."""
-        return Examples, (self._source, self._dtype, self._device, self._workers)
+        return Examples, (self.source, self._dtype, self._device, self._workers)
 
     def inputs(self, examples: Sequence[int]) -> Shaped[Tensor, "pair ..."]:
         """The inputs in this order, on the device; texts and series must be equally long.
@@ -196,8 +196,8 @@ class Examples:
 
     def _read(self, lacking: Sequence[int]) -> None:
         cpu = torch.device("cpu")
-        for batch in feed(self._source, lacking, max(1, len(lacking)), self._workers):
-            made = self._source.kind.inputs(batch, cpu, self._dtype)
+        for batch in feed(self.source, lacking, max(1, len(lacking)), self._workers):
+            made = self.source.kind.inputs(batch, cpu, self._dtype)
             beside = batch.companion_inputs(cpu, self._dtype)
             for row, (example, one) in enumerate(zip(batch.examples.tolist(), made, strict=True)):
                 self._known[example] = one, {name: companion[row] for name, companion in beside.items()}

@@ -2,19 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
 from torchlurk.engines.local import LocalEngine
 from torchlurk.engines.threads import ThreadsEngine
-from torchlurk.errors import OptionError
+from torchlurk.errors import MissingExtraError, OptionError
 from torchlurk.jobs import Engine
+from torchlurk.options import ComputeOptions
 
 
-def engine_of(engine: Engine | str) -> Engine:
-    """The engine of that name, an engine itself; raises `OptionError` for a name that there is not."""
+def engine_of(
+    engine: Engine | str, compute: ComputeOptions | None = None, say: Callable[[str], None] = lambda text: None
+) -> Engine:
+    """The engine of that name, an engine itself; raises `OptionError` for a name that there is not.
+
+    `compute` says how much of a cluster is used, and `say` is told what a person should know of it.
+    """
     if not isinstance(engine, str):
         return engine
-    name, colon, count = engine.partition(":")
+    compute = compute or ComputeOptions()
+    name, colon, which = engine.partition(":")
+    if name == "ray" and (not colon or which):
+        return _ray(which if colon else "local", compute, say)
+    for option, value in (("--actors", compute.actors), ("--gpus-per-actor", compute.gpus_per_actor)):
+        if value is not None:
+            raise OptionError(
+                f"{option} is {value:g}, and --engine is '{engine}'", "only the actors of --engine ray can be counted"
+            )
     if name == "local" and not colon:
         return LocalEngine()
-    if name == "threads" and (not colon or (count.isdecimal() and int(count) > 0)):
-        return ThreadsEngine(int(count) if colon else None)
-    raise OptionError(f"--engine is '{engine}'", "available: local, threads, threads:N with N from 1")
+    if name == "threads" and (not colon or (which.isdecimal() and int(which) > 0)):
+        return ThreadsEngine(int(which) if colon else None)
+    raise OptionError(
+        f"--engine is '{engine}'", "available: local, threads, threads:N with N from 1, ray, ray:auto, ray:HOST:PORT"
+    )
+
+
+def dismiss(engine: Engine) -> None:
+    """Gives back what the engine holds outside this process, if anything."""
+    if isinstance(engine, Closeable):
+        engine.close()
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """An engine that holds something outside this process, such as actors."""
+
+    def close(self) -> None:
+        """Gives it back; the engine can be used again."""
+
+
+def _ray(address: str, compute: ComputeOptions, say: Callable[[str], None]) -> Engine:
+    try:
+        from torchlurk.engines.cluster import RayEngine
+    except ImportError as error:
+        raise MissingExtraError(f"--engine ray needs Ray ({error})", "pip install 'torchlurk[ray]'") from error
+    return RayEngine(address, compute.actors, compute.gpus_per_actor, say)

@@ -28,8 +28,8 @@ class ThreadsEngine:
 
     def fold(self, job: Fold[Part], shards: Sequence[Shard], onto: Part, kept: Kept[Part]) -> Part:
         """See `torchlurk.jobs.Engine`."""
-        with self._cores() as cores:
-            return folded(job, shards, onto, kept, cores)
+        with cores(self._count) as spread_over:
+            return folded(job, shards, onto, kept, spread_over)
 
     @contextmanager
     def each(self, job: Each[Piece, Result]) -> Iterator[Hands[Piece, Result]]:
@@ -41,20 +41,21 @@ class ThreadsEngine:
                 opened.enter_context(torch.random.fork_rng(devices=()))  # threads put the random state back in any order
                 yield _spread(workers, opened.enter_context(_threads(count, alone=True)))
             else:
-                work = opened.enter_context(job.open(opened.enter_context(self._cores())))
+                work = opened.enter_context(job.open(opened.enter_context(cores(self._count))))
                 yield lambda pieces: enumerate(map(work, pieces))
 
-    @contextmanager
-    def _cores(self) -> Iterator[Executor | None]:
-        """Threads for one worker, on as many cores as torch's own operations use within."""
-        before = torch.get_num_threads()
-        count = self._count or before
-        torch.set_num_threads(count)
-        try:
-            with _threads(count, alone=False) as cores:
-                yield cores
-        finally:
-            torch.set_num_threads(before)
+
+@contextmanager
+def cores(count: int | None) -> Iterator[Executor]:
+    """Threads for one worker, on as many cores as torch's own operations use within: `count`, or as many as they use now."""
+    before = torch.get_num_threads()
+    count = count or before
+    torch.set_num_threads(count)
+    try:
+        with _threads(count, alone=False) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

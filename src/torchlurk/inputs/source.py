@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
@@ -98,6 +99,15 @@ class Tracked(Protocol):
 
     def labels(self, index: int) -> Mapping[str, Float32[np.ndarray, " time"]]:
         """By track, the label of each step of an example; NaN where a step has none."""
+
+
+@runtime_checkable
+class OnDisk(Protocol):
+    """A source that reads its examples from files when they are asked for."""
+
+    @property
+    def root(self) -> Path:
+        """The folder they are in."""
 
 
 class PictureSource:

@@ -43,7 +43,7 @@ class ImageFolder(PictureSource):
         classes: str | Path | None = None,
         listed: tuple[Listing, Labelling] | None = None,
     ) -> None:
-        self.root = root.expanduser()
+        self.root = root.expanduser().absolute()
         self.name = name or str(root)
         self.preprocessing = preprocessing
         listing, labels = listed or _by_folder(list_images(self.root))

@@ -1,0 +1,172 @@
+"""The engine that runs a job on the actors of a Ray cluster, on this machine or on many.
+
+Each actor opens the job from its description and keeps a running part of its own, which comes here rarely; this program alone
+merges parts, each shard's once, and writes the study. So an actor may be killed at any time, and so may this program: the same
+command continues from the study.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+import ray.cloudpickle
+
+from torchlurk.engines.cluster_crew import Answer, Call, Crew, Loss, Member, Need, asked
+from torchlurk.engines.description import Describable, Description
+from torchlurk.errors import DeviceError, OptionError
+from torchlurk.jobs import Each, Fold, Hands, Kept, Part, Piece, Result, Shard
+
+SECONDS_BETWEEN_PARTS = 30.0
+"""How long an actor keeps its part to itself: so much is lost with it at most."""
+
+SECONDS_TO_ANSWER = 5.0
+
+
+class RayEngine:
+    """Actors in the cluster at an address: 'auto' for the one that this machine belongs to, 'local' for one that is started
+    here. `actors` of None are one for each GPU that the work can use, or one for each machine. See `torchlurk.jobs.Engine`.
+    """
+
+    def __init__(self, address: str, actors: int | None, gpus: float | None, say: Callable[[str], None]) -> None:
+        self._address, self._actors, self._gpus, self._say = address, actors, gpus, say
+        self._hired: Crew | None = None
+
+    def close(self) -> None:
+        """Sends the actors away; they are hired again when there is more to do."""
+        if self._hired:
+            self._hired.close()
+        self._hired = None
+
+    def fold(self, job: Fold[Part], shards: Sequence[Shard], onto: Part, kept: Kept[Part]) -> Part:
+        """See `torchlurk.jobs.Engine`."""
+        part, waiting, left, told = onto, deque(shards), set(shards), set[Shard]()
+        with self._crew(job) as crew:
+            while left:
+                _give(crew.members, waiting)
+                match crew.next():
+                    case Answer(member, Call("take", work)):
+                        member.held += work
+                        for shard in set(work) - told:
+                            told.add(shard)
+                            job.progress.advance(len(shard))
+                    case Answer(_, Call("hand_over", work), value):
+                        part = job.merge(part, value)
+                        left.difference_update(work)
+                        kept(part, work)
+                    case Loss(work):
+                        waiting.extendleft(reversed(work))
+        return part
+
+    @contextmanager
+    def each(self, job: Each[Piece, Result]) -> Iterator[Hands[Piece, Result]]:
+        """See `torchlurk.jobs.Engine`."""
+        with self._crew(job) as crew:
+            at_once = min(job.most_workers, crew.need.cores)
+
+            def hands(pieces: Iterable[Piece]) -> Iterator[tuple[int, Result]]:
+                waiting = deque(enumerate(pieces))
+                left = len(waiting)
+                while left:
+                    while waiting and (free := [one for one in crew.members if one.free]):
+                        some = [waiting.popleft() for _ in range(min(len(waiting), at_once))]
+                        member = min(free, key=lambda one: len(one.flights))
+                        member.ask("make", [piece for _, piece in some], work=some)
+                    match crew.next():
+                        case Answer(_, Call("make", work), values):
+                            left -= len(work)
+                            yield from zip((number for number, _ in work), values, strict=True)
+                        case Loss(work):
+                            waiting.extendleft(reversed(work))
+
+            yield hands
+
+    @contextmanager
+    def _crew(self, job: Fold[Any] | Each[Any, Any]) -> Iterator[Crew]:
+        """The actors, with the job open."""
+        if not isinstance(job, Describable):
+            raise OptionError("this work cannot be sent to another process", "use an engine of this process: --engine threads")
+        description = Description.of(job, ray.cloudpickle.CloudPickler)
+        if self._hired is None:
+            self._connect()
+            gpus = self._gpus
+            if gpus is None:
+                gpus = 1.0 if any(recipe.device.type == "cuda" for _, recipe in job.networks) else 0.0
+            self._hired = Crew(*self._shared_out(gpus), self._say)
+        with self._hired.on(description):
+            yield self._hired
+
+    def _shared_out(self, gpus: float) -> tuple[int, Need]:
+        """How many actors, and what each is given; raises `OptionError` where the cluster has not so much."""
+        machines = [node["Resources"] for node in _nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        cores = [int(machine["CPU"]) for machine in machines]
+        has = [machine.get("GPU", 0.0) for machine in machines]
+        count = self._actors or max(1, int(sum(has) / gpus) if gpus else len(machines))
+        share = max(1, min(cores, default=1) // -(-count // max(1, len(machines))))
+        need = Need(share, gpus)
+        fit = sum(min(core // share, int(gpu / gpus) if gpus else core) for core, gpu in zip(cores, has, strict=True))
+        if count > fit:
+            raise OptionError(
+                f"--actors is {count}, and the cluster has room for {fit}: each needs {asked(need)}, and there are "
+                f"{sum(cores)} cores and {sum(has):g} GPUs",
+                f"give --actors {fit} or fewer" if fit else "start Ray on machines that have them, or give --gpus-per-actor 0",
+            )
+        return count, need
+
+    def _connect(self) -> None:
+        """Joins the cluster, once a process; raises `DeviceError` where none answers."""
+        if ray.is_initialized():
+            return
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        if self._address == "local":
+            ray.init("local", include_dashboard=False, **options)
+            return
+        _knock(self._address)
+        try:
+            ray.init(self._address, **options)
+        except Exception as error:  # Ray raises many kinds
+            reason = " ".join(str(error).split())[:300]
+            raise DeviceError(f"no Ray cluster answers at {self._address}: {reason}", "start one: ray start --head") from error
+
+
+def _nodes() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return found
+
+
+def _give(members: Sequence[Member[Shard]], waiting: deque[Shard]) -> None:
+    """Asks actors for the parts that are due, and gives shards to those that are free, in turn."""
+    now = time.monotonic()
+    due = [one for one in members if one.held and (not waiting or now - one.since > SECONDS_BETWEEN_PARTS)]
+    for member in due:
+        if not member.flights:
+            work, member.held, member.since = member.held, [], now
+            member.ask("hand_over", work=work)
+    able = [one for one in members if one not in due or not one.held]
+    while waiting and (free := [one for one in able if one.free]):
+        member = min(free, key=lambda one: len(one.flights))
+        member.since = member.since or now
+        shard = waiting.popleft()
+        member.ask("take", shard, work=[shard])
+
+
+def _knock(address: str) -> None:
+    """Raises `DeviceError` where nothing listens at HOST:PORT: Ray itself would try for a minute."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()):
+        if address != "auto":
+            raise OptionError(f"--engine is 'ray:{address}'", "write ray, ray:auto or ray:HOST:PORT")
+        return
+    try:
+        socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise DeviceError(f"no Ray cluster answers at {address}: {error}", "start one: ray start --head") from error
