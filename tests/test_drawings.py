@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import torchlurk
-from torchlurk.cli.show import command
+from torchlurk.cli import torchlurk_command
 from torchlurk.drawings import BY_KIND
 from torchlurk.errors import StudyError
 from torchlurk.rendering.contact_sheet import CONTENT, MARGIN
@@ -41,7 +41,7 @@ def test_a_unit_of_sequences_is_plotted(study: torchlurk.Study) -> None:
 @pytest.mark.parametrize("what", ["rnn.l0:1", "rnn", "head"])
 def test_show_draws_units_and_layers_of_sequences_into_a_file(study: torchlurk.Study, tmp_path: Path, what: str) -> None:
     out = tmp_path / "sheet.png"
-    command([str(study.path), what, "--out", str(out)], standalone_mode=False)
+    torchlurk_command(["show", str(study.path), what, "--out", str(out)], standalone_mode=False)
     with Image.open(out) as sheet:
         assert sheet.width == CONTENT + 2 * MARGIN
 
