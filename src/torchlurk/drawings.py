@@ -4,31 +4,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from glob import escape
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
 from torchlurk.errors import StudyError
-from torchlurk.input_records import KindName, SeriesExample, TextExample
-from torchlurk.records import Layer, UnitRecord
+from torchlurk.input_records import KindName
+from torchlurk.records import Exemplar, Layer, UnitRecord
 from torchlurk.rendering.attributions import Attributed, Rendering, attribution_rows
 from torchlurk.rendering.contact_sheet import contact_sheet
 from torchlurk.rendering.encoding import decode
-from torchlurk.rendering.sequences import SERIES, TEXTS, Rows, sequence_example, sequence_layer_sheet, sequence_sheet
-from torchlurk.rendering.sprites import layer_sheet
+from torchlurk.rendering.sequences import (
+    SERIES,
+    TEXTS,
+    Rows,
+    best_exemplar,
+    sequence_example,
+    sequence_layer_sheet,
+    sequence_sheet,
+)
+from torchlurk.rendering.sprites import best_box, layer_sheet
 from torchlurk.rendering.step_attributions import AttributedSteps
 from torchlurk.rendering.syntheses import Synthesized, synthesis_row
 from torchlurk.rendering.text import Steps
 from torchlurk.resources.sheets import input_size
 from torchlurk.resources.token_documents import tokens_of
+from torchlurk.resources.unit_table import unit_table
+from torchlurk.store.queries import unit_counts
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from torchlurk.plotting import LayerFacts
 
 
 @runtime_checkable
@@ -43,6 +56,9 @@ class Drawings(Protocol):
 
     def layer(self, reader: Reader, layer: Layer) -> Image.Image:
         """An overview of the layer by its units' strongest examples."""
+
+    def layer_figure(self, reader: Reader, layer: Layer) -> Figure:
+        """The units of the layer that stand out, and how all are spread; raises `MissingExtraError` without matplotlib."""
 
     def example(self, reader: Reader, index: int) -> Image.Image | None:
         """An exemplar's example as the network saw it; None where the study does not hold it."""
@@ -86,6 +102,17 @@ class Pictures:
         pictures = cache(lambda example: self.example(reader, example))
         return layer_sheet(layer, reader.best(layer.name), pictures, input_size(reader), dead=_dead(reader, layer))
 
+    def layer_figure(self, reader: Reader, layer: Layer) -> Figure:
+        """See `Drawings`."""
+        from torchlurk.plotting import plot_layer
+
+        best, size = reader.best(layer.name), input_size(reader)
+
+        def crop(channel: int) -> Image.Image | None:
+            return best_box(best, channel, lambda example: self.example(reader, example), size)
+
+        return plot_layer(_facts(reader, layer), crop)
+
     def example(self, reader: Reader, index: int) -> Image.Image | None:
         """See `Drawings`."""
         stored = reader.picture(index)
@@ -118,16 +145,32 @@ class Sequences:
 
     def layer(self, reader: Reader, layer: Layer) -> Image.Image:
         """See `Drawings`."""
-        best, traces = reader.best(layer.name), reader.best_traces(layer.name)
-        held: dict[int, TextExample | SeriesExample | None] = {
-            int(example): reader.sequence(int(example)) for example in np.unique(best.examples) if example >= 0
-        }
-        steps = {}
-        for channel, example in enumerate(best.examples[:, 0].tolist()):
-            content, trace = held.get(example), traces.get(channel)
-            known = {} if trace is None or trace[0] != example else {example: trace[1]}
-            steps[channel] = Steps({} if content is None else {example: content}, known)
+        best, of = reader.best(layer.name), self._best_steps(reader, layer)
+        steps = {channel: of(int(example), channel) for channel, example in enumerate(best.examples[:, 0])}
         return sequence_layer_sheet(layer, best, steps, self._rows, dead=_dead(reader, layer))
+
+    def layer_figure(self, reader: Reader, layer: Layer) -> Figure:
+        """See `Drawings`."""
+        from torchlurk.plotting import plot_layer_in_steps
+
+        best, of = reader.best(layer.name), self._best_steps(reader, layer)
+
+        def in_steps(channel: int) -> tuple[Exemplar, Steps]:
+            exemplar = best_exemplar(layer, best, channel)
+            return exemplar, of(exemplar.example, channel)
+
+        return plot_layer_in_steps(_facts(reader, layer), in_steps)
+
+    def _best_steps(self, reader: Reader, layer: Layer) -> Callable[[int, int], Steps]:
+        """From the example where a unit is strongest, and its channel, to the text or series with the unit's values."""
+        traces, sequence = reader.best_traces(layer.name), cache(reader.sequence)
+
+        def of(example: int, channel: int) -> Steps:
+            content, trace = sequence(example) if example >= 0 else None, traces.get(channel)
+            known = {} if trace is None or trace[0] != example else {example: trace[1]}
+            return Steps({} if content is None else {example: content}, known)
+
+        return of
 
     def example(self, reader: Reader, index: int) -> Image.Image | None:
         """See `Drawings`."""
@@ -190,6 +233,28 @@ def synthesized(reader: Reader, record: UnitRecord, preset: str | None = None) -
         if preset in (None, one.preset) and stored is not None:
             found.append(Synthesized(one, decode(stored[1], alpha=True)))
     return tuple(found)
+
+
+def study_figure(reader: Reader) -> Figure:
+    """The layers over depth; raises `MissingExtraError` without matplotlib."""
+    from torchlurk.plotting import plot_study
+
+    with reader.reading():
+        scanned = unit_counts(reader)
+        layers = [_facts(reader, layer) for index, layer in enumerate(reader.layers()) if index in scanned]
+        if not layers:
+            unit_table(reader)  # says why there are none
+        run, examples = reader.runs().get("scan"), reader.example_count()
+    units = sum(len(one.units) for one in layers)
+    of = [run.model, run.data] if run else []
+    words = [*of, f"{len(layers):,} layers", f"{units:,} units", f"{examples:,} examples"]
+    return plot_study(reader.path.name, "  ·  ".join(words), layers)
+
+
+def _facts(reader: Reader, layer: Layer) -> LayerFacts:
+    from torchlurk.plotting import LayerFacts
+
+    return LayerFacts(layer, unit_table(reader, [escape(layer.name)]), reader.track_scores(layer.name))
 
 
 def _dead(reader: Reader, layer: Layer) -> list[int]:

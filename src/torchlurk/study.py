@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from PIL import Image
 
-from torchlurk.drawings import drawings_of
+from torchlurk.drawings import drawings_of, study_figure
 from torchlurk.errors import UnitError, nearest, telling_keywords
 from torchlurk.frames import Table
 from torchlurk.input_records import InputStatistics
@@ -29,6 +29,7 @@ from torchlurk.units import Unit, aliased
 from torchlurk.views import LayerView, UnitView
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import nn
 
     from torchlurk.server.running import Server
@@ -122,6 +123,12 @@ class Study:
     def input_statistics(self) -> InputStatistics | None:
         """Colour and spectrum of the network's inputs."""
         return self._reader.input_statistics()
+
+    def plot(self) -> Figure:
+        """The layers over depth, as a matplotlib figure: selectivity, active positions, dead units, and of texts what the best
+        units know. Raises `MissingExtraError` without matplotlib.
+        """
+        return study_figure(self._reader)
 
     @telling_keywords()
     def units(self, layers: str | Iterable[str] = ()) -> Table:

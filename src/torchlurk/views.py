@@ -70,6 +70,12 @@ class LayerView(Sequence["UnitView"]):
         """An overview of the layer: the box of each unit's strongest example, or its strongest step in its text or series."""
         return drawings_of(self._reader).layer(self._reader, self.record)
 
+    def plot(self) -> Figure:
+        """The units that stand out, and how all of the layer's units are spread, as a matplotlib figure; raises
+        `MissingExtraError` without matplotlib.
+        """
+        return drawings_of(self._reader).layer_figure(self._reader, self.record)
+
     def _repr_png_(self) -> bytes:
         return png(self.picture())
 

@@ -44,19 +44,21 @@ def best_boxes(by_max: Ranking, picture: Picture, input_size: tuple[int, int]) -
 
     `input_size` is (height, width) of the network's input, whose pixels the boxes are in.
     """
+    return [best_box(by_max, unit, picture, input_size) for unit in range(by_max.examples.shape[0])]
+
+
+def best_box(by_max: Ranking, unit: int, picture: Picture, input_size: tuple[int, int]) -> Image.Image | None:
+    """The same of one unit."""
     size = (input_size[1], input_size[0])
-    found: list[Image.Image | None] = []
-    for unit in range(by_max.examples.shape[0]):
-        example = int(by_max.examples[unit, 0]) if by_max.examples.shape[1] else -1
-        image = picture(example) if example >= 0 else None
-        if image is not None and by_max.boxes is not None:
-            image = image.convert("RGB")
-            image = image if image.size == size else boxes.resized(image, size)
-            x0, y0, x1, y1 = (int(side) for side in by_max.boxes[unit, 0])
-            if boxes.is_part((x0, y0, x1, y1), size):
-                image = boxes.crop(image, _inside((x0, y0, x1, y1), size))
-        found.append(image)
-    return found
+    example = int(by_max.examples[unit, 0]) if by_max.examples.shape[1] else -1
+    image = picture(example) if example >= 0 else None
+    if image is not None and by_max.boxes is not None:
+        image = image.convert("RGB")
+        image = image if image.size == size else boxes.resized(image, size)
+        x0, y0, x1, y1 = (int(side) for side in by_max.boxes[unit, 0])
+        if boxes.is_part((x0, y0, x1, y1), size):
+            image = boxes.crop(image, _inside((x0, y0, x1, y1), size))
+    return image
 
 
 def layer_sheet(
