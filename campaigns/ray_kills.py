@@ -124,7 +124,7 @@ def actors_die(made: "Usual", stage: str, kills: int = ACTOR_KILLS) -> dict[str,
         study = made.copied(stage)
         process = start(command(made.model, study, stage, by_ray(made.cluster)))
         while process.poll() is None and killed < kills:
-            time.sleep(moments.uniform(0.5, 3.0))
+            time.sleep(moments.uniform(1.0, 5.0))
             if alive := actors():
                 moments.choice(alive).kill()
                 killed += 1

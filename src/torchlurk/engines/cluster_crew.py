@@ -25,8 +25,8 @@ Work = TypeVar("Work")
 IN_FLIGHT = 2
 """So many calls an actor has at a time: it finds the next one there when it is done with one."""
 
-MOST_LOSSES = 3
-"""So many actors may be lost over the same piece of work."""
+MOST_LOSSES = 4
+"""So many actors may be lost one after the other while no work is done: then there is none left but what they die of."""
 
 PATIENCE = 30.0
 """Seconds without any sign of an actor after which it is said that the cluster is waited for."""
@@ -93,7 +93,7 @@ class Crew:
         self.members: list[Member[Any]] = []
         """All of them, also those that are not ready yet."""
         self._description: Any = None
-        self._losses: Counter[str] = Counter()
+        self._losses = 0
         self._done: Counter[str] = Counter()
         self._heard = time.monotonic()
         for _ in range(count):
@@ -103,7 +103,7 @@ class Crew:
     def on(self, description: Description) -> Iterator[None]:
         """Within it the actors have this job open, or are about to."""
         self._description, self._heard = ray.put(description), time.monotonic()
-        self._losses.clear()
+        self._losses = 0
         self._done.clear()
         for member in self.members:
             member.held, member.since = [], 0.0
@@ -154,6 +154,7 @@ class Crew:
             elif call.method == "open":
                 member.ready = True
             elif call.method != "hand_over":
+                self._losses = 0
                 self._done[member.node] += len(call.work)
             return Answer(member, call, value)
 
@@ -177,11 +178,10 @@ class Crew:
         in_flight = [one for call in member.flights.values() for one in call.work]
         reason = " ".join(str(error).split())[:200]
         where = f"on {member.node}" if member.node else "before it was ready"
-        self._losses.update([str(one) for one in in_flight] or ["start"])
-        worst = max(self._losses.values())
-        if worst >= MOST_LOSSES:
+        self._losses += 1
+        if self._losses >= MOST_LOSSES:
             raise DeviceError(
-                f"{worst} actors were lost over the same piece of work, the last {where}: {reason}",
+                f"{self._losses} actors were lost one after the other while nothing got done, the last {where}: {reason}",
                 "give each more memory: fewer --actors, or a smaller --batch-size",
             )
         again = [*member.held, *in_flight]
