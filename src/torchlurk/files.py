@@ -1,4 +1,4 @@
-"""A file of the user's choosing, written whole or not at all."""
+"""Files of the user's choosing: where they are, and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from pathlib import Path
 from torchlurk.errors import OptionError, StorageError
 
 
+def real(path: Path) -> Path:
+    """Where the links end that lead to the file; of links in a loop the path itself, which nothing can then be read from."""
+    return Path(os.path.realpath(path))
+
+
 def write_whole(path: Path, body: bytes, endings: Collection[str]) -> None:
     """Puts `body` in place of what is at `path`, which stays as it was where that fails.
 
@@ -19,7 +24,7 @@ def write_whole(path: Path, body: bytes, endings: Collection[str]) -> None:
     `check_name` does, and `StorageError` where the file cannot be written.
     """
     check_name(path, endings)
-    place = Path(os.path.realpath(path))
+    place = real(path)
     try:
         if place.exists() and not place.is_file():
             path.write_bytes(body)
@@ -36,7 +41,7 @@ def check_name(path: Path, endings: Collection[str]) -> None:
         raise OptionError(f"'{path}' is a folder", "name a file in it")
     if path.exists() and not path.is_file():
         return
-    for name in (path, Path(os.path.realpath(path))):
+    for name in (path, real(path)):
         if name.suffix.lower() not in endings:
             leads = "" if name is path else f"leads to '{name}', which "
             raise OptionError(f"'{path}' {leads}does not end in {' or '.join(endings)}", "name another file")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from math import inf, isfinite, isqrt
 from pathlib import PurePath
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -21,6 +22,11 @@ from torchlurk.units import Unit
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Precision = Literal["fp32", "bf16"]
+
+MOST_PIXELS = 2**25
+"""Of one picture: larger ones are refused before memory is taken for them."""
+
+MOST_SEED = 2**63
 
 WINDOW = 256
 """Tokens of one example where a text is longer and --window is not given."""
@@ -94,7 +100,9 @@ class InputOptions:
             value = getattr(self, name)
             sides = (value,) if isinstance(value, int) else value or (1,)
             _check(all(side > 0 for side in sides), name, value, "one or two positive numbers of pixels")
-        _check(self.std is None or all(value > 0 for value in self.std), "std", self.std, "positive numbers")
+            _check(sides[0] * sides[-1] <= MOST_PIXELS, name, value, f"at most {MOST_PIXELS:,} pixels in all")
+        _check(self.std is None or all(0 < value < inf for value in self.std), "std", self.std, "positive numbers")
+        _check(self.mean is None or all(map(isfinite, self.mean)), "mean", self.mean, "finite numbers")
         both = self.mean is None or self.std is None or len(self.mean) == len(self.std)
         _check(both, "std", self.std, f"as many numbers as --mean has ({len(self.mean or ())})")
         _check(self.limit is None or self.limit > 0, "limit", self.limit, "a positive number")
@@ -138,7 +146,7 @@ class ScanOptions:
     def __post_init__(self) -> None:
         _check(bool(self.streams), "streams", self.streams, "one word or several, comma-separated")
         _check(0 < self.top <= 1000, "top", self.top, "a number from 1 to 1000")
-        _check(self.seed >= 0, "seed", self.seed, "a number from 0")
+        _check(0 <= self.seed < MOST_SEED, "seed", self.seed, f"a number from 0 to {MOST_SEED - 1}")
         _check(0 < self.sample <= 65536, "sample", self.sample, "a number from 1 to 65536")
 
 
@@ -193,6 +201,7 @@ class SynthesizeOptions:
         _check(bool(self.presets), "presets", self.presets, "one name or several, comma-separated")
         _check(self.steps is None or self.steps > 0, "steps", self.steps, "a positive number")
         _check(self.size is None or self.size > 0, "size", self.size, "a positive number of pixels")
+        _check(self.size is None or self.size**2 <= MOST_PIXELS, "size", self.size, f"at most {isqrt(MOST_PIXELS):,} pixels")
 
 
 @dataclass(frozen=True, slots=True)

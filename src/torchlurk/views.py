@@ -31,59 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class LayerView(Sequence["UnitView"]):
-    """One layer of a study, as a sequence of its units."""
-
-    def __init__(self, reader: Reader, record: Layer) -> None:
-        self._reader = reader
-        self.record = record
-        self.name = record.name
-
-    def __len__(self) -> int:
-        return self.record.channels
-
-    def __getitem__(self, channel: Any) -> Any:
-        """The unit of that channel; a slice gives a list."""
-        if isinstance(channel, slice):
-            return [self[index] for index in range(*channel.indices(len(self)))]
-        return UnitView(self._reader, self._reader.unit(Unit(self.name, range(len(self))[channel])))
-
-    def __iter__(self) -> Iterator[UnitView]:
-        return (self[channel] for channel in range(len(self)))
-
-    def steps(self, example: int) -> KeptSteps | None:
-        """What the units did at each step of an example that counts: `values` (time, unit), of which the first is of position
-        `first`, and the `levels` that they are kept in; None where `keep_steps` did not name the layer.
-        """
-        return self._reader.steps(self.name, example)
-
-    @property
-    def statistics(self) -> dict[str, Float64[np.ndarray, " unit"]]:
-        """Each statistic of every unit of the layer as an array, by name."""
-        return self._reader.statistics(self.name).by_name()
-
-    def units(self) -> Table:
-        """The layer's units as a table, a row a unit, as `Study.units` has all."""
-        return unit_table(self._reader, [glob.escape(self.name)])
-
-    def picture(self) -> Image.Image:
-        """An overview of the layer: the box of each unit's strongest example, or its strongest step in its text or series."""
-        return drawings_of(self._reader).layer(self._reader, self.record)
-
-    def plot(self) -> Figure:
-        """The units that stand out, and how all of the layer's units are spread, as a matplotlib figure; raises
-        `MissingExtraError` without matplotlib.
-        """
-        return drawings_of(self._reader).layer_figure(self._reader, self.record)
-
-    def _repr_png_(self) -> bytes:
-        return png(self.picture())
-
-    def __repr__(self) -> str:
-        shape = "×".join(map(str, self.record.shape)) or "vector"
-        return f"<Layer {self.name}: {self.record.type}, {len(self)} units, {shape}>"
-
-
 class UnitView:
     """One unit of a study: what it responds to, in numbers and pictures."""
 
@@ -186,3 +133,56 @@ class UnitView:
 
     def __repr__(self) -> str:
         return f"<Unit {self.address}>"
+
+
+class LayerView(Sequence[UnitView]):
+    """One layer of a study, as a sequence of its units."""
+
+    def __init__(self, reader: Reader, record: Layer) -> None:
+        self._reader = reader
+        self.record = record
+        self.name = record.name
+
+    def __len__(self) -> int:
+        return self.record.channels
+
+    def __getitem__(self, channel: Any) -> Any:
+        """The unit of that channel; a slice gives a list."""
+        if isinstance(channel, slice):
+            return [self[index] for index in range(*channel.indices(len(self)))]
+        return UnitView(self._reader, self._reader.unit(Unit(self.name, range(len(self))[channel])))
+
+    def __iter__(self) -> Iterator[UnitView]:
+        return (self[channel] for channel in range(len(self)))
+
+    def steps(self, example: int) -> KeptSteps | None:
+        """What the units did at each step of an example that counts: `values` (time, unit), of which the first is of position
+        `first`, and the `levels` that they are kept in; None where `keep_steps` did not name the layer.
+        """
+        return self._reader.steps(self.name, example)
+
+    @property
+    def statistics(self) -> dict[str, Float64[np.ndarray, " unit"]]:
+        """Each statistic of every unit of the layer as an array, by name."""
+        return self._reader.statistics(self.name).by_name()
+
+    def units(self) -> Table:
+        """The layer's units as a table, a row a unit, as `Study.units` has all."""
+        return unit_table(self._reader, [glob.escape(self.name)])
+
+    def picture(self) -> Image.Image:
+        """An overview of the layer: the box of each unit's strongest example, or its strongest step in its text or series."""
+        return drawings_of(self._reader).layer(self._reader, self.record)
+
+    def plot(self) -> Figure:
+        """The units that stand out, and how all of the layer's units are spread, as a matplotlib figure; raises
+        `MissingExtraError` without matplotlib.
+        """
+        return drawings_of(self._reader).layer_figure(self._reader, self.record)
+
+    def _repr_png_(self) -> bytes:
+        return png(self.picture())
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.record.shape)) or "vector"
+        return f"<Layer {self.name}: {self.record.type}, {len(self)} units, {shape}>"

@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import sys
+import traceback
 
 import click
 
@@ -28,6 +29,9 @@ COMMANDS = {
 }
 
 EXIT_INPUT, EXIT_OTHER, EXIT_INTERRUPTED = 2, 1, 130
+
+NOT_A_PLACE = (errno.ENAMETOOLONG, errno.ELOOP)
+"""Of paths that no file can have."""
 
 CONTINUED = (["analyze"], ["demo"])
 """The commands that continue where they were interrupted."""
@@ -85,10 +89,21 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader went away (`torchlurk show … | head`): not an error of ours, and nothing more can be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except SystemExit as error:
+        # Not of a command, which returns: a model or a data set that expects to be run as a program.
+        sys.exit(_fail(f"the model or the data ended the program: {_where(error)}", EXIT_INPUT))
     except OSError as error:
+        if error.errno in NOT_A_PLACE and error.filename is not None:
+            name = str(error.filename)
+            sys.exit(_fail(f"{name[:60]}{'…' * (len(name) > 60)}: {error.strerror}   (give another path)", EXIT_INPUT))
         if error.errno != errno.ENOSPC:
             raise
         sys.exit(_fail("no space left on the disk   (free some space and rerun the same command to continue)", EXIT_INPUT))
+
+
+def _where(error: SystemExit) -> str:
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return f"SystemExit({error.code!r}) in {frame.f_code.co_filename} line {line}"
 
 
 def _fail(message: str, status: int) -> int:

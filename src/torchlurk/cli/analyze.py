@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from torchlurk.cli.flags import Flag, added_flags, flags
+from torchlurk.cli.flags import PORT, Flag, added_flags, flags
 from torchlurk.cli.progress import watcher
 from torchlurk.cli.summary import summary
 from torchlurk.errors import OptionError
@@ -48,7 +48,7 @@ OPTIONS = option_classes()
     help="The merged study that --part continues from, for the stages after the scan.",
 )
 @click.option("--serve", is_flag=True, help="Serve the app during the analysis and afterwards, until Ctrl-C.")
-@click.option("--port", default=8000, show_default=True, help="The port of --serve; if it is taken, the next free one.")
+@click.option("--port", type=PORT, default=8000, show_default=True, help="The port of --serve, or the next free one.")
 @flags(*OPTIONS)
 def command(
     model: str,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from torchlurk.cli.flags import PORT
 from torchlurk.cli.progress import watcher
 from torchlurk.cli.summary import summary
 from torchlurk.errors import OptionError
@@ -30,7 +31,7 @@ SYNTHESIZED = ("block1", "block2", "block3", "block4", "head")
     metavar="STUDY",
     help="Serve this study beside the demo's; may be repeated.",
 )
-@click.option("--port", default=8000, show_default=True, help="The port of the app; if it is taken, the next free one.")
+@click.option("--port", type=PORT, default=8000, show_default=True, help="The port of the app, or the next free one.")
 @click.option("--no-serve", is_flag=True, help="Do not open the app.")
 def command(text: bool, out: Path | None, others: tuple[Path, ...], port: int, no_serve: bool) -> None:
     """Analyze the demo, a small network that classifies drawn objects, and open the app. Needs no download."""

@@ -17,6 +17,9 @@ Options = TypeVar("Options")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
+PORT = click.IntRange(0, 65535)
+
+
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
     """Comma-separated numbers, such as 0.485,0.456,0.406."""
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from torchlurk.cli.flags import PORT
+
 
 @click.command("serve")
 @click.argument("studies", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="STUDY...")
@@ -15,7 +17,7 @@ import click
     show_default=True,
     help="Address to listen on; other than this machine's own, access requires a token.",
 )
-@click.option("--port", default=8000, show_default=True, help="The port; if it is taken, the next free one.")
+@click.option("--port", type=PORT, default=8000, show_default=True, help="The port, or the next free one.")
 @click.option("--write", is_flag=True, help="Let people name, note and star units in the app; without it nothing is changed.")
 @click.option("--model", metavar="MODEL", help="The model of one of the studies, for the pages Image and Live.")
 @click.option("--weights", metavar="FILE", help="Its weights, as for `torchlurk analyze`.")

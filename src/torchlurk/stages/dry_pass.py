@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ USUAL_SIZES = ((224, 224), (32, 32), (28, 28), (64, 64), (96, 96), (128, 128), (
 
 USUAL_STEPS = (16, 64, 128, 256)
 """Steps of a text or series that are tried, in order."""
+
+MOST_NUMBERS = 2**27
+"""Of one input, which is made to look at the network."""
 
 SHAPES = "C,H,W for pictures, for example 3,224,224; T,C for series; T for text"
 
@@ -53,6 +57,8 @@ def _surveyed(module: nn.Module, example: Tensor) -> Survey:
 
 def _blank(shape: tuple[int, ...], expected: Expected | None) -> Tensor:
     """Zeros; of text, ids that differ, so that one step can be told from another."""
+    if prod(shape) > MOST_NUMBERS:
+        raise OptionError(f"--input has {prod(shape):,} numbers", f"use at most {MOST_NUMBERS:,}: a small input will do")
     if len(shape) > 1:
         return torch.zeros(1, *shape)
     tokens = expected.extent if expected is not None and expected.kind == "text" else 2

@@ -42,7 +42,7 @@ from torchlurk.stages.knowledge import keep_knowledge, knowledge_of_share
 from torchlurk.stages.places import BY_KIND, PlacesOfLayers
 from torchlurk.stages.previews import Previews, keep_examples
 from torchlurk.stages.scan_results import Scanned, keep_results, some_of
-from torchlurk.stages.stage import Task, dtype_of, now
+from torchlurk.stages.stage import Task, dtype_of, now, units_named
 from torchlurk.stages.token_results import keep_next_tokens, keep_tokens
 from torchlurk.stages.traces import keep_traces
 from torchlurk.store.kept_steps import load_levels
@@ -95,6 +95,7 @@ class ScanStage:
             with task.first_input(network) as example:
                 found = survey(network, example, task.settings.scan.tap, BY_KIND[self._source.kind.name])
                 layers = choose(found.layers, task.settings.scan.layers, task.settings.scan.streams)
+                units_named(task.settings, layers)  # stages after this one need them: better refused before the work
                 places = PlacesOfLayers(network, self._source, layers, example, task.device)
                 disordered = self._mixed(network, layers)
                 apart = disordered is not None or not all(layer.together for layer in layers)

@@ -199,8 +199,8 @@ def units_named(settings: Settings, layers: Sequence[Layer]) -> list[Unit]:
     for unit in found:
         if unit.layer not in channels:
             raise UnitError(
-                f"the study has no layer '{unit.layer}'{nearest(unit.layer, channels)}",
-                "name a layer that was scanned",
+                f"there is no layer '{unit.layer}' to take units of{nearest(unit.layer, channels)}",
+                "name a layer that is scanned",
             )
         if unit.channel >= channels[unit.layer]:
             raise UnitError(

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from torchlurk.errors import StudyError
+from torchlurk.files import real
 from torchlurk.store.connections import check_is_file, not_a_study, open_changing, translated, version_of
 from torchlurk.store.folding import enter_wal, settle
 from torchlurk.store.schema import VERSION
@@ -26,7 +27,7 @@ def small_change(path: Path) -> Iterator[sqlite3.Connection]:
     """
     check_is_file(path)
     with translated(path, writing=True):
-        home = path.resolve()
+        home = real(path)
         with closing(open_changing(home)) as db:
             version = version_of(db, path)
         if version == 0:

@@ -8,6 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from torchlurk.files import real
 from torchlurk.store.connections import PATIENCE, code_of, open_alone
 
 SIDE_FILES = ("-wal", "-shm", "-lock")
@@ -25,7 +26,7 @@ PAGES_GIVEN_BACK = 4096
 
 def left_open(path: Path) -> bool:
     """Whether files lie beside the study that its writer would have removed when it closed."""
-    home = path.resolve()
+    home = real(path)
     return any(home.with_name(home.name + ending).exists() for ending in SIDE_FILES)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32, Int64
 
+from torchlurk.files import real
 from torchlurk.records import Example
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
@@ -51,7 +52,7 @@ def copy_study(reader: Reader, to: Path) -> None:
 def new_study(out: Path) -> Iterator[Path]:
     """A place beside `out` for a study that is put there once it is complete; nobody else writes at `out` meanwhile."""
     with translated(out, writing=True):
-        lock = Lock(out.resolve(), out)
+        lock = Lock(real(out), out)
     place = out.with_name(f".torchlurk-{secrets.token_hex(8)}.lurk")
     try:
         yield place

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from torchlurk.files import real
 from torchlurk.records import Synthesis
 from torchlurk.stage_table import STAGES
 from torchlurk.store import columns
@@ -27,7 +28,7 @@ AT_ONCE = 500
 def state(path: Path) -> tuple[tuple[int, int], ...]:
     """Something that differs whenever the study has been written to."""
     found = []
-    home = path.resolve()  # the log lies beside the file itself, not beside a link to it
+    home = real(path)  # the log lies beside the file itself, not beside a link to it
     for name in (home, home.with_name(home.name + "-wal")):
         try:
             status = name.stat()

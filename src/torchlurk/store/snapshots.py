@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from torchlurk.errors import StudyError
+from torchlurk.files import real
 from torchlurk.store.connections import check_is_file, code_of, not_a_study, open_reading, translated, version_of
 
 IDLE_CONNECTIONS = 4
@@ -105,7 +106,7 @@ class Snapshots:
 
 def _left_alone(path: Path) -> bool:
     """Whether nothing beside the file belongs to it, so that the file alone is the whole study."""
-    home = path.resolve()
+    home = real(path)
     for ending in ("-wal", "-journal"):
         with suppress(FileNotFoundError):
             if home.with_name(home.name + ending).stat().st_size:

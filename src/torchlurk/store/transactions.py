@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from torchlurk.errors import StorageError, StudyError, TorchlurkError
+from torchlurk.files import real
 from torchlurk.store.connections import check_is_file, open_reading, open_writing, translated, version_of
 from torchlurk.store.folding import enter_wal, fold, settle
 from torchlurk.store.locking import Lock
@@ -32,7 +33,7 @@ class Transactions:
         self._turn = threading.RLock()
         self._failed = False
         with translated(path, writing=True):
-            home = path.resolve()
+            home = real(path)
             self._lock = Lock(home)
             try:
                 _refuse_older(home, path)
@@ -79,7 +80,7 @@ class Transactions:
     def _let_go(self) -> None:
         self._db.close()
         with suppress(sqlite3.Error):  # on a full disk there was no room to fold with others, nor would readers have any
-            settle(self.path.resolve())
+            settle(real(self.path))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

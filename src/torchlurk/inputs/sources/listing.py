@@ -59,9 +59,9 @@ def list_files(root: Path, wanted: Wanted) -> Listing:
     """
     listing = Listing()
     for entry, path in walk(root, listing):
-        if entry.is_dir():
+        if _leads_to_folder(entry):
             listing.skip(path, f"is not {wanted.singular}")
-        elif not entry.is_file():
+        elif not leads_to_file(entry):
             listing.skip(path, "is a broken link" if entry.is_symlink() else "is not a file")
         elif wanted.accepts(entry, os.path.splitext(entry.name)[1].lower()):
             listing.paths.append(path)
@@ -84,7 +84,7 @@ def walk(root: Path, listing: Listing) -> Iterator[tuple[os.DirEntry[str], str]]
         prefix, above = pending.pop()
         for entry in _entries(root, prefix, listing):
             path = prefix + entry.name
-            if not entry.is_dir() or entry.name == NO_CLASS:
+            if not _leads_to_folder(entry) or entry.name == NO_CLASS:
                 yield entry, path
             elif (identity := _identity(entry)) in above:
                 listing.skip(path, "links to a folder that it is in")
@@ -92,6 +92,22 @@ def walk(root: Path, listing: Listing) -> Iterator[tuple[os.DirEntry[str], str]]
                 pending.append((path + "/", above | {identity}))
                 if not prefix:
                     listing.folders.append(path)
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link to one; a link that leads back to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def leads_to_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file or a link to one; a link that leads back to itself is none."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def is_folder(path: Path) -> bool:
