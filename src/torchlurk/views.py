@@ -135,8 +135,11 @@ class UnitView:
         return f"<Unit {self.address}>"
 
 
-class LayerView(Sequence[UnitView]):
-    """One layer of a study, as a sequence of its units."""
+class LayerView(Sequence[Any]):
+    """One layer of a study, as a sequence of its units (`UnitView`).
+
+    Not declared as such: what checks types at run time would read a unit from the file to see.
+    """
 
     def __init__(self, reader: Reader, record: Layer) -> None:
         self._reader = reader
