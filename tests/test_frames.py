@@ -77,6 +77,11 @@ def expected_of(unit, depth):
         "note": unit.remark.text or None,
         "starred": unit.remark.starred,
     }
+    box, reach, context = (best and (best.box, best.reach, best.context)) or (None, None, None)
+    row |= {f"best_{side}": number for side, number in zip(("x0", "y0", "x1", "y1"), box or (), strict=False)}
+    row |= {f"best_reach_{end}": number for end, number in zip(("start", "stop"), reach or (), strict=False)}
+    if reach is not None and (one := unit.exemplars("max").table()["token"] if context else None) is not None:
+        row |= {"best_before": context[0], "best_token": one[0], "best_after": context[1]}
     for one in document["images"]["syntheses"]:
         row |= {
             f"synthesis_{one['preset']}_{name}": one[key]
@@ -88,6 +93,19 @@ def expected_of(unit, depth):
     for known in unit.knows:
         row |= {f"knows_{known.track.name}": known.score, f"knows_{known.track.name}_untrained": known.untrained}
     return row | {f"last_steps_{steps}": share for steps, share in (best.last_steps if best else ())}
+
+
+def assert_there(study, row):
+    """The step of a row is where the token stands, and of a series where the unit is strongest."""
+    unit = study.unit(row["unit"])
+    exemplar, content = unit.exemplars("max")[0], study.reader.sequence(row["best_example"])
+    if not unit.record.layer.shape:
+        assert row["best_step"] is None
+    elif exemplar.token is not None:
+        assert content.tokens[row["best_step"]] == row["best_token"]
+    trace = unit.steps().traces.get(row["best_example"], ())
+    if row["best_step"] is not None and len(trace) == content.steps:
+        assert trace[row["best_step"]] == trace[content.counted[0] :].max()
 
 
 def assert_as_recorded(study):
@@ -132,6 +150,8 @@ def test_so_do_units_of_texts_and_series(sequences, knowing, kind):
         gates = [row for row in table if row["layer"] == "rnn.l0.f"]
         assert all(0 <= row["shut"] <= 1 for row in gates)
         assert all(row["shut"] is None for row in table if row["layer"] == "rnn.l0")
+        for row in table:
+            assert_there(study, row)
         attributed = next(row for row in table if row["unit"] == "rnn.l0:1")
         assert attributed["last_steps_1"] is not None
         assert attributed["kept_gradient"] is not None
@@ -345,6 +365,7 @@ def test_the_command_names_what_a_unit_knows_better_than_untrained(knowing):
     for line, of_unit in zip(lines, known.values(), strict=True):
         better = [one for one in of_unit if one.strength > one.untrained]
         assert any(f" {one.track.name} {one.strength:.2f} " in line for one in better) == bool(better)
+    assert "⟦" in lines[0]
     assert sum("quotes" in line or " x " in line for line in lines) in range(1, 5)
 
 

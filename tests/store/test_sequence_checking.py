@@ -184,6 +184,7 @@ def test_no_damage_ends_a_document_a_picture_or_a_print_in_a_traceback(
         told(lambda: study.unit("head:0").to_json())
         told(lambda: describe((unit := study.unit("rnn.l0:0")).record, study.classes, unit.steps()))
         told(lambda: study.picture(7))
+        told(lambda: list(study.units()))
 
 
 def told(ask: Callable[[], object]) -> None:

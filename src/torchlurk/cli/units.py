@@ -21,6 +21,7 @@ from torchlurk.records import Remark
 from torchlurk.rendering import labels
 from torchlurk.rendering.known_tracks import gain, written
 from torchlurk.rendering.remarks import mark
+from torchlurk.rendering.steps import MARKS, visible
 from torchlurk.rendering.text import shortened
 from torchlurk.resources.unit_table import unit_table
 from torchlurk.store import queries
@@ -33,6 +34,8 @@ MOST_ROWS = 500
 """Units that are printed; files and JSON have them all."""
 LONGEST = 24
 """Columns of a name."""
+BESIDE = 16
+"""Characters before and after a token."""
 
 Row = dict[str, Any]
 Cell = Callable[[Row], str]
@@ -84,6 +87,7 @@ def _printed(table: Table, tracks: Sequence[Track]) -> Printed:
         "knows": (False, lambda row: _known(row, tracks)),
         **{f"{name} ratio": (True, _number(f"synthesis_{name}_ratio")) for name in _presets(table)},
         "strongest example": (False, _words("best_path")),
+        "there": (False, _excerpt),
     }
     rows = list(islice(table, MOST_ROWS))
     shown = Printed(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -103,6 +107,14 @@ def _presets(table: Table) -> list[str]:
 
 def _words(name: str) -> Cell:
     return lambda row: shortened(row.get(name) or "", LONGEST)
+
+
+def _excerpt(row: Row) -> str:
+    """Of a text, the token where the unit is strongest between what stands beside it."""
+    if row.get("best_token") is None:
+        return ""
+    before, token, after = (visible(row[f"best_{name}"]) for name in ("before", "token", "after"))
+    return f"{before[-BESIDE:]:>{BESIDE}}{MARKS[0]}{shortened(token, LONGEST)}{MARKS[1]}{after[:BESIDE]}"
 
 
 def _number(name: str) -> Cell:

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from torchlurk.input_records import SeriesExample, TextExample
-from torchlurk.records import ALIKE, Layer, Ranking, step_at
+from torchlurk.records import ALIKE, Layer, Ranking
 from torchlurk.resources import sheets
+from torchlurk.resources.best_steps import Content, excerpt, strongest_step
 from torchlurk.resources.documents import DIGITS, number, rounded, track_document
 from torchlurk.resources.outputs import named_outputs
 from torchlurk.resources.remarks import layer_marks
 from torchlurk.store import queries
-from torchlurk.store.exemplars import CONTEXT
 from torchlurk.store.reading import Reader
 from torchlurk.track_records import best_strength
 from torchlurk.unit_statistics import listed
@@ -71,7 +70,7 @@ def _best(reader: Reader, layer: Layer, best: Ranking) -> dict[str, Any]:
         return known | {"box": boxes}
     held = {example: reader.sequence(example) for example in set(known["example"]) if example >= 0}
     steps = _steps(reader, layer, best, held)
-    texts = [_excerpt(held.get(example), step) for example, step in zip(known["example"], steps, strict=True)]
+    texts = [excerpt(held.get(example), step) for example, step in zip(known["example"], steps, strict=True)]
     return known | {"box": None, "step": steps, "reach": boxes and [[box[0], box[2]] for box in boxes], "texts": texts}
 
 
@@ -92,30 +91,19 @@ def _knows(reader: Reader, layer: Layer) -> dict[str, Any]:
     }
 
 
-Held = Mapping[int, TextExample | SeriesExample | None]
+Held = Mapping[int, Content | None]
 
 
 def _steps(reader: Reader, layer: Layer, best: Ranking, held: Held) -> list[int]:
     """The step at which each unit is strongest; -1 where no step is."""
-    if best.positions is None or not layer.shape:
+    if best.positions is None:
         return [-1] * len(best.examples)
-    positions, found = reader.best_positions(layer.name), []
-    for channel, (example, position) in enumerate(
-        zip(best.examples[:, 0].tolist(), best.positions[:, 0].tolist(), strict=True)
-    ):
-        content, number = held.get(example), positions.get(channel)
-        if content is not None and number is not None and position >= 0:
-            position = step_at(position, number, content.steps)
-        found.append(position)
-    return found
-
-
-def _excerpt(content: TextExample | SeriesExample | None, step: int) -> list[str] | None:
-    """What stands before, at and after a step of a text; None where the example is no text, or not there."""
-    if not isinstance(content, TextExample) or not 0 <= step < len(content.tokens):
-        return None
-    before, after = content.around(step, CONTEXT)
-    return [before, content.tokens[step], after]
+    positions = reader.best_positions(layer.name)
+    places = zip(best.examples[:, 0].tolist(), best.positions[:, 0].tolist(), strict=True)
+    return [
+        strongest_step(layer, position, positions.get(channel), held.get(example))
+        for channel, (example, position) in enumerate(places)
+    ]
 
 
 def checks_of(reader: Reader, layer: str) -> dict[str, Any]:

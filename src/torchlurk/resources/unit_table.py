@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.frames import Column, Table, floats, texts
 from torchlurk.records import Class, Layer, Remark, Synthesis
+from torchlurk.resources.best_steps import excerpt, strongest_step
 from torchlurk.resources.outputs import named_outputs
 from torchlurk.store import queries, unit_rows
 from torchlurk.store.reading import Reader
+from torchlurk.store.unit_rows import Strongest
 from torchlurk.track_records import best_strength
 from torchlurk.unit_statistics import listed
 from torchlurk.units import Unit, matching
@@ -100,15 +103,47 @@ def _named(indices: np.ndarray, names: Sequence[str]) -> Column:
 
 
 def _strongest(reader: Reader, layer: Layer, index: int) -> Columns:
-    by_channel = unit_rows.strongest(reader, index)
-    found = [by_channel.get(channel) for channel in range(layer.channels)]
+    found = unit_rows.strongest(reader, index, layer.channels)
     return {
-        "best_example": Column("int", [one and one.example for one in found], nullable=True),
-        "best_path": texts(one and one.path for one in found),
-        "best_example_class": texts(one and one.class_label for one in found),
-        "best_score": floats(one and one.score for one in found),
-        "best_recall": floats(one and one.recall for one in found),
+        "best_example": _whole(found.example),
+        "best_path": texts(found.path),
+        "best_example_class": texts(found.class_label),
+        "best_score": floats(found.score),
+        "best_recall": floats(found.recall),
+        **(_boxes(found) if reader.inputs().kind == "pictures" else _steps(reader, layer, found)),
     }
+
+
+def _boxes(found: Strongest) -> Columns:
+    sides = {"x0": found.x0, "y0": found.y0, "x1": found.x1, "y1": found.y1}
+    return {f"best_{side}": _whole(values) for side, values in sides.items()}
+
+
+def _steps(reader: Reader, layer: Layer, found: Strongest) -> Columns:
+    """Of texts and series, where the unit is strongest and what it can have seen there; of texts what stands around that."""
+    positions, sequence = reader.best_positions(layer.name), cache(reader.sequence)
+    contents = [None if example is None else sequence(example) for example in found.example]
+    steps = [
+        strongest_step(layer, position, positions.get(channel), content)
+        for channel, (position, content) in enumerate(zip(found.position, contents, strict=True))
+    ]
+    known = {
+        "best_step": _whole([None if step < 0 else step for step in steps]),
+        "best_reach_start": _whole(found.x0),
+        "best_reach_stop": _whole(found.x1),
+    }
+    if reader.inputs().kind != "text":
+        return known
+    around = [excerpt(content, step) or NOTHING for content, step in zip(contents, steps, strict=True)]
+    before, token, after = zip(*around, strict=True) if around else ((), (), ())
+    return known | {"best_before": texts(before), "best_token": texts(token), "best_after": texts(after)}
+
+
+NOTHING = (None, None, None)
+
+
+def _whole(values: Sequence[int | None]) -> Column:
+    return Column("int", values, nullable=True)
 
 
 def _memory(reader: Reader, layer: Layer, index: int) -> Columns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,8 @@ def of_unit(db: sqlite3.Connection, layer: int, channel: int, units: int) -> dic
 
 def of_layer(db: sqlite3.Connection, layer: int, found: Sequence[Sequence[Any]]) -> UnitStatistics:
     """The statistics of all units of a layer; `found` are their rows of `SELECTED`, by channel."""
-    values = np.array([[columns.real(one, "unit's statistics") for one in row] for row in found], np.float64)
+    columns.all_of(list(chain.from_iterable(found)), columns.NUMBERS, "unit's statistics")
+    values = np.array(found, np.float64)  # NULL becomes NaN
     by_name = values.reshape(len(found), len(COLUMNS)).T
     own = {name: np.ascontiguousarray(column) for name, column in zip(COLUMNS, by_name, strict=True)}
     return UnitStatistics(**own, more=_more(db, layer, len(found)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torchlurk.store import columns
@@ -11,36 +12,44 @@ from torchlurk.store.sequences import has_sequences
 
 
 class Strongest(NamedTuple):
-    """The strongest example of a unit by max; `recall` is NaN where it was not measured."""
+    """The strongest examples of units by max, a column each: None for a unit that has none, and what was not measured.
 
-    example: int
-    path: str
-    class_label: str | None
-    score: float
-    recall: float
+    `position` is a row-major index into the unit's map, and the four sides its receptive field, None where the example counts
+    as a whole.
+    """
 
+    example: Sequence[int | None]
+    path: Sequence[str | None]
+    class_label: Sequence[str | None]
+    score: Sequence[float | None]
+    recall: Sequence[float | None]
+    position: Sequence[int | None]
+    x0: Sequence[int | None]
+    y0: Sequence[int | None]
+    x1: Sequence[int | None]
+    y1: Sequence[int | None]
+
+
+KINDS = (columns.WHOLE_NUMBERS, columns.TEXTS, columns.TEXTS, columns.NUMBERS, columns.NUMBERS, *[columns.WHOLE_NUMBERS] * 5)
+NO_EXAMPLE = (None,) * len(KINDS)
 
 STRONGEST = (
-    "SELECT e.channel, e.example, example.path, class.label, e.score, e.recall FROM exemplar AS e"
+    "SELECT e.channel, e.example, example.path, class.label, e.score, e.recall, e.position, e.x0, e.y0, e.x1, e.y1"
+    " FROM exemplar AS e"
     " LEFT JOIN example ON example.id = e.example LEFT JOIN class ON class.id = example.class"
     " WHERE e.layer = ? AND e.ranking = 'max' AND e.rank = 0"
 )
 KEPT = "SELECT channel, method, kept FROM {} WHERE layer = ? AND ranking = 'max' AND rank = 0 ORDER BY method"
 
 
-def strongest(reader: Reader, layer: int) -> dict[int, Strongest]:
-    """By channel, the strongest example of the units of the layer of that number; units that have none are left out."""
+def strongest(reader: Reader, layer: int, units: int) -> Strongest:
+    """Those of the layer of that number, which has so many units."""
     with reader.reading() as db:
-        return {
-            _channel(channel): Strongest(
-                columns.whole(example, "exemplar.example", least=0),
-                columns.text(path, "an exemplar's path"),
-                columns.optional_text(label, "an exemplar's class"),
-                columns.real(score, "exemplar.score"),
-                columns.real(recall, "exemplar.recall"),
-            )
-            for channel, example, path, label, score, recall in db.execute(STRONGEST, (layer,))
-        }
+        found = {channel: cells for channel, *cells in db.execute(STRONGEST, (layer,))}
+        by_unit = list(zip(*(found.get(channel, NO_EXAMPLE) for channel in range(units)), strict=True)) or [()] * len(KINDS)
+        return Strongest(
+            *(columns.all_of(cells, kind, "a cell of exemplar") for cells, kind in zip(by_unit, KINDS, strict=True))
+        )
 
 
 def kept(reader: Reader, layer: int) -> dict[str, dict[int, float]]:
