@@ -9,6 +9,8 @@ from pathlib import Path
 from torchlurk.errors import DataError, OptionError
 from torchlurk.input_records import KindName, ReadsText
 from torchlurk.input_words import KINDS, added_kind, like
+from torchlurk.inputs.archives.naming import is_archive
+from torchlurk.inputs.archives.source import open_archives
 from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.series.source import open_series
 from torchlurk.inputs.source import DEMO, DEMO_TEXT, Source
@@ -29,7 +31,8 @@ def open_source(
     vocabulary: Mapping[str, int] | Sequence[str] | None = None,
     reads_text: ReadsText | None = None,
 ) -> Source:
-    """The source that DATA names: a folder or list of images, text or series, a file of text or series, `demo` or `demo-text`.
+    """The source that DATA names: a folder or list of images, text or series, a file of text or series,
+    tar or zip files, `demo` or `demo-text`.
 
     `default` is the model's own preprocessing, `reads_text` how it reads text by itself, `vocabulary` one that a program
     gives. Of the demo, `limit` is how many pictures are drawn. Raises `DataError` where there is nothing to read, or where
@@ -39,6 +42,8 @@ def open_source(
     path = Path(data).expanduser()
     if data not in DEMO_KINDS and (called := added_kind(data, options.kind)):
         return _added(called, path, options)
+    if data not in DEMO_KINDS and is_archive(data):
+        return _archived(data, options, default, vocabulary)
     kind: KindName = DEMO_KINDS[data] if data in DEMO_KINDS else recognized(path, like(options.kind))
     check_options(options, kind)
     if vocabulary is not None and kind != "text":
@@ -66,6 +71,21 @@ def _added(called: str, path: Path, options: InputOptions) -> Source:
         raise DataError(f"there is no file or folder {path}", f"DATA of the kind {called} is one")
     source: Source = kind.opens(path, options)
     return source
+
+
+def _archived(
+    data: str,
+    options: InputOptions,
+    default: Preprocessing | None,
+    vocabulary: Mapping[str, int] | Sequence[str] | None,
+) -> Source:
+    """The pictures in tar or zip files."""
+    if like(options.kind) not in (None, "pictures"):
+        raise OptionError(f"--kind is '{options.kind}', {data} is read for pictures alone", "unpack it and give the folder")
+    check_options(options, "pictures")
+    if vocabulary is not None:
+        raise OptionError("--vocabulary is for text; DATA is pictures", "leave it out")
+    return open_archives(data, options, default)
 
 
 def _as_the_model_reads(

@@ -84,8 +84,19 @@ def decode_bytes(data: bytes, *, most_pixels: int = MOST_PIXELS) -> Image.Image:
 def size_of(path: Path) -> tuple[int, int]:
     """(height, width) of the upright picture in a file, from its header; raises `DataError` as `decode` does."""
     with _opened(path) as image:
-        sideways = orientation(image.info.get("exif", b"")) in _SIDEWAYS  # a TIFF's size is already that of the upright
-        return (image.width, image.height) if sideways else (image.height, image.width)
+        return _upright_size(image)
+
+
+def size_in(data: bytes) -> tuple[int, int]:
+    """As `size_of`, of a file's content."""
+    with _guarded(), _recognized(BytesIO(data), "") as image:
+        _check_size(image, MOST_PIXELS)
+        return _upright_size(image)
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    sideways = orientation(image.info.get("exif", b"")) in _SIDEWAYS  # a TIFF's size is already that of the upright
+    return (image.width, image.height) if sideways else (image.height, image.width)
 
 
 @contextmanager

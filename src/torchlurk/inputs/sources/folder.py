@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torchlurk.errors import DataError
 from torchlurk.inputs.items import Item
 from torchlurk.inputs.pictures.decoding import decode, size_of
 from torchlurk.inputs.pictures.preprocessing import prepare, prepared_size
-from torchlurk.inputs.source import ExampleList, PictureSource, printable, spread
+from torchlurk.inputs.source import ExampleList, PictureSource, Source, printable, spread
 from torchlurk.inputs.sources.class_files import Labelling, by_folder, classes_of, read_classes
 from torchlurk.inputs.sources.listing import Listing, list_images
 from torchlurk.records import Class, Example, Preprocessing, Skip
@@ -74,22 +74,27 @@ class ImageFolder(PictureSource):
 
     def check_sizes(self) -> None:
         """Raises `DataError` where a few spread images would become network inputs of different sizes."""
-        sizes: dict[tuple[int, int], str] = {}
-        for index in spread(len(self._paths), PROBED_FILES):
-            try:
-                size = prepared_size(size_of(self._file(index)), self.preprocessing)
-            except DataError:
-                continue  # it will be skipped, with this reason, when it is read
-            sizes.setdefault(size, self.examples[index].path)
-        if len(sizes) > 1:
-            (first, one), (second, other) = list(sizes.items())[:2]
-            raise DataError(
-                f"images differ in size: {one} is {first[1]}x{first[0]}, {other} {second[1]}x{second[0]}",
-                "give --resize and --crop, for example --resize 256 --crop 224",
-            )
+        check_sizes(self, lambda index: size_of(self._file(index)))
 
     def _file(self, index: int) -> Path:
         return self.root / self._paths[index]
+
+
+def check_sizes(source: Source, size_at: Callable[[int], tuple[int, int]]) -> None:
+    """Raises `DataError` where a few spread pictures, of (height, width) `size_at`, would become inputs of different sizes."""
+    sizes: dict[tuple[int, int], str] = {}
+    for index in spread(len(source.examples), PROBED_FILES):
+        try:
+            size = prepared_size(size_at(index), source.preprocessing)
+        except DataError:
+            continue  # it will be skipped, with this reason, when it is read
+        sizes.setdefault(size, source.examples[index].path)
+    if len(sizes) > 1:
+        (first, one), (second, other) = list(sizes.items())[:2]
+        raise DataError(
+            f"images differ in size: {one} is {first[1]}x{first[0]}, {other} {second[1]}x{second[0]}",
+            "give --resize and --crop, for example --resize 256 --crop 224",
+        )
 
 
 def _by_folder(listing: Listing) -> tuple[Listing, Labelling]:
