@@ -21,7 +21,7 @@ help:
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[models,plot]' --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[fast,models,plot,text]' --group dev
 	@touch $@
 
 # The web app goes into the package; built again where one of its sources is newer.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from torchlurk import compiled
 from torchlurk.errors import MismatchError, OptionError, StudyError
 from torchlurk.input_records import KindName
 from torchlurk.inputs.feeding import check_repeatable, feed
@@ -90,6 +91,8 @@ class ScanStage:
         """Surveys the network, reads all examples that are left, writes the results and the exemplars' pictures."""
         task = self._task
         refuse_pictures(task)
+        if advice := compiled.advice(task.device.type):
+            self._progress.say(advice)
         network = task.network(task.settings.scan.precision)
         with task.called(network) as arguments:
             with task.first_input(network) as example:

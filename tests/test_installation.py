@@ -1,0 +1,45 @@
+"""What is installed with the package: everything that it imports is declared, and what is optional may be absent."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from torchlurk import compiled
+
+ROOT = Path(__file__).parents[1]
+DISTRIBUTIONS = {"PIL": "pillow", "llvmlite": "numba"}
+"""By what is imported, where that is not the name: Numba brings the one llvmlite that it works with."""
+
+
+def declared() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = [one for some in project["optional-dependencies"].values() for one in some]
+    return {re.match(r"[\w.-]+", one)[0].lower() for one in [*project["dependencies"], *extras]}
+
+
+def imported(tree: ast.Module) -> set[str]:
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="needs a checkout")
+def test_everything_that_is_imported_is_declared():
+    known = declared() | set(sys.stdlib_module_names) | {"torchlurk"}
+    for path in sorted((ROOT / "src" / "torchlurk").rglob("*.py")):
+        others = {DISTRIBUTIONS.get(name, name).lower() for name in imported(ast.parse(path.read_text("utf-8")))} - known
+        assert not others, f"{path.relative_to(ROOT)} imports {', '.join(sorted(others))}"
+
+
+def test_a_scan_without_numba_says_what_would_be_quicker(monkeypatch):
+    assert compiled.advice("cpu") is None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert compiled.advice("cuda") is None
+    assert "pip install 'torchlurk[fast]'" in compiled.advice("cpu")
