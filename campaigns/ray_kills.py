@@ -124,7 +124,7 @@ def actors_die(made: "Usual", stage: str, kills: int = ACTOR_KILLS) -> dict[str,
         study = made.copied(stage)
         process = start(command(made.model, study, stage, by_ray(made.cluster)))
         while process.poll() is None and killed < kills:
-            time.sleep(moments.uniform(1.0, 5.0))
+            time.sleep(moments.uniform(3.0, 8.0))
             if alive := actors():
                 moments.choice(alive).kill()
                 killed += 1
@@ -156,7 +156,7 @@ def a_machine_leaves(made: "Usual", stage: str) -> dict[str, object]:
     process = start([*command(made.model, study, stage, by_ray(made.cluster))[:-1], "3"])
     while process.poll() is None and len(actors()) < 3:
         time.sleep(0.1)
-    time.sleep(3.0)
+    time.sleep(1.0)
     made.cluster.remove_node(leaving)
     assert "an actor was lost" in finished(process), "it left too late"
     same(made.usual(stage), study)

@@ -18,10 +18,15 @@ DISTRIBUTIONS = {"PIL": "pillow", "llvmlite": "numba"}
 """By what is imported, where that is not the name: Numba brings the one llvmlite that it works with."""
 
 
+def named(requirement: str) -> str:
+    """A distribution as its packages are imported, but for those of another name."""
+    return re.match(r"[\w.-]+", requirement)[0].lower().replace("-", "_")
+
+
 def declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = [one for some in project["optional-dependencies"].values() for one in some]
-    return {re.match(r"[\w.-]+", one)[0].lower() for one in [*project["dependencies"], *extras]}
+    return {named(one) for one in [*project["dependencies"], *extras]}
 
 
 def imported(tree: ast.Module) -> set[str]:
@@ -34,7 +39,7 @@ def imported(tree: ast.Module) -> set[str]:
 def test_everything_that_is_imported_is_declared():
     known = declared() | set(sys.stdlib_module_names) | {"torchlurk"}
     for path in sorted((ROOT / "src" / "torchlurk").rglob("*.py")):
-        others = {DISTRIBUTIONS.get(name, name).lower() for name in imported(ast.parse(path.read_text("utf-8")))} - known
+        others = {DISTRIBUTIONS.get(name, name) for name in imported(ast.parse(path.read_text("utf-8")))} - known
         assert not others, f"{path.relative_to(ROOT)} imports {', '.join(sorted(others))}"
 
 
