@@ -158,12 +158,17 @@ class Tab:
 
     def __init__(self, page, base):
         self.page, self.base, self.faults, self.asked = page, base, [], []
-        page.on("console", lambda said: said.type in ("error", "warning") and self.faults.append(f"console: {said.text}"))
+        page.on("console", lambda said: said.type in ("error", "warning") and self._note(said.text))
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         page.on("requestfailed", self._failed)
         page.on("response", lambda one: one.status >= 400 and self.faults.append(f"{one.status} for {one.url}"))
         page.on("request", lambda one: self.asked.append(one.url))
         page.on("dialog", lambda dialog: (self.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+
+    def _note(self, said):
+        # Svelte's remark that a part which is leaving the page read a value once more: nothing of it is shown.
+        if not said.endswith("/e/derived_inert"):
+            self.faults.append(f"console: {said}")
 
     def _failed(self, request):
         # What is no longer wanted (an image of a page that was left, the stream of events) is given up by the browser itself.

@@ -49,7 +49,7 @@ def torchlurk(capsys):
         (["--std", "1,1,inf"], "--std is (1.0, 1.0, inf)   (use positive numbers)"),
         (["--size", "100000"], "--size is 100000   (use at most 5,792 pixels)"),
         (["--port", "99999999"], "Invalid value for '--port': 99999999 is not in the range 0<=x<=65535"),
-        (["--units", "nope:3"], "there is no layer 'nope' to take units of"),
+        (["--units", "nope:3"], "there is no layer 'nope'"),
     ],
 )
 def test_an_option_that_makes_no_sense(torchlurk, model, pictures, tmp_path, options, said):

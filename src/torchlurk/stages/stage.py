@@ -199,7 +199,7 @@ def units_named(settings: Settings, layers: Sequence[Layer]) -> list[Unit]:
     for unit in found:
         if unit.layer not in channels:
             raise UnitError(
-                f"there is no layer '{unit.layer}' to take units of{nearest(unit.layer, channels)}",
+                f"there is no layer '{unit.layer}'{nearest(unit.layer, channels)}",
                 "name a layer that is scanned",
             )
         if unit.channel >= channels[unit.layer]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -100,11 +99,10 @@ def dream(
         base = _resized(picture, height, width)
         try:
             ascent = maker.ascent(layer, way, steps, (height, width))
-        except ModelError as error:
+        except ModelError:
             if last:
                 raise
-            warnings.warn(f"dream: the scale of {height}×{width} pixels is left out: {error}", stacklevel=2)
-            continue
+            continue  # too small for the network
         with ascent.readout.ready():
             start = (base + _resized(detail, height, width)).clamp(0, 1)
             generators = [ascent.generator(seed, channel or 0)]

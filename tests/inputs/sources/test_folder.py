@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import time
 from contextlib import contextmanager
@@ -277,3 +278,12 @@ def test_demo_names_the_drawn_world():
     assert len({one.class_index for one in source.examples}) == len(source.classes)
     assert source.read(24).values.shape == (32, 32, 3)
     assert len(open_source("demo", InputOptions()).examples) > 25
+
+
+def test_a_source_that_was_pickled_reads_in_another_folder(tmp_path, monkeypatch):
+    (tmp_path / "data" / "cat").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "data" / "cat" / "one.png")
+    monkeypatch.chdir(tmp_path)
+    packed = pickle.dumps(ImageFolder(Path("data"), Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3)))
+    monkeypatch.chdir("/")
+    assert pickle.loads(packed).read(0).values.shape == (8, 8, 3)

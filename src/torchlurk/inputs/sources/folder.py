@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from torchlurk.errors import DataError
 from torchlurk.inputs.items import Item
@@ -43,7 +44,7 @@ class ImageFolder(PictureSource):
         classes: str | Path | None = None,
         listed: tuple[Listing, Labelling] | None = None,
     ) -> None:
-        self.root = root.expanduser().absolute()
+        self.root = root.expanduser()
         self.name = name or str(root)
         self.preprocessing = preprocessing
         listing, labels = listed or _by_folder(list_images(self.root))
@@ -55,6 +56,10 @@ class ImageFolder(PictureSource):
         self._paths = [listing.paths[index] for index in chosen]
         self._own_classes = labels.indices[chosen] if classes or listed else None
         self.examples: Sequence[Example] = ExampleList(self._paths, labels.indices[chosen])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled with the whole path: the process that reads may run in another folder."""
+        return vars(self) | {"root": self.root.absolute()}
 
     def read(self, index: int) -> Item:
         """See `Source`."""
