@@ -258,5 +258,4 @@ def _facts(reader: Reader, layer: Layer) -> LayerFacts:
 
 
 def _dead(reader: Reader, layer: Layer) -> list[int]:
-    known = reader.statistics(layer.name)
-    return [int(channel) for channel in np.flatnonzero((known.fraction_active == 0) & (known.min == known.max))]
+    return [int(channel) for channel in np.flatnonzero(reader.statistics(layer.name).dead())]

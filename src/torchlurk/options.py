@@ -24,7 +24,7 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Precision = Literal["fp32", "bf16"]
 
 MOST_PIXELS = 2**25
-"""Of one picture: larger ones are refused before memory is taken for them."""
+"""Of one picture, given or read from a study: larger ones are refused before memory is taken for them."""
 
 MOST_SEED = 2**63
 

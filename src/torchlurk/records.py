@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from torchlurk.track_records import Known
 from torchlurk.units import PART
@@ -233,6 +233,10 @@ class UnitStatistics:
     def by_name(self) -> dict[str, Float64[np.ndarray, " unit"]]:
         """All of them."""
         return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "more"} | dict(self.more)
+
+    def dead(self) -> Bool[np.ndarray, " unit"]:
+        """Which units are dead, as `UnitRecord.dead` says of one."""
+        return np.asarray((self.fraction_active == 0) & (self.min == self.max), bool)
 
 
 @dataclass(frozen=True, slots=True)

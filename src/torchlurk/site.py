@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from torchlurk.errors import OptionError, StorageError
+from torchlurk.files import real
 from torchlurk.store.locking import Lock
 
 LIST = ".torchlurk-export"
@@ -37,7 +38,7 @@ class Site:
     def __init__(self, folder: Path, paths: Iterable[str]) -> None:
         """For files of these paths, with slashes. Raises `OptionError` where the folder holds what is not to be touched."""
         self._named, self._paths = folder, [*paths]
-        self._folder = Path(os.path.realpath(folder))
+        self._folder = real(folder)
         home = self._folder.parent if _has_room_beside(self._folder) else self._folder
         self._new = home / f".{self._folder.name}.torchlurk-new"
         self._owned = self._listed()

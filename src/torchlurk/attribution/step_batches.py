@@ -40,9 +40,13 @@ class StepScene:
     """What the pairs of a study of texts or series have in common; `tolerance` is what counts as unchanged."""
 
     examples: Examples
-    source: Source
     tolerance: float
     device: torch.device
+
+    @property
+    def source(self) -> Source:
+        """See `torchlurk.attribution.job.Scene`."""
+        return self.examples.source
 
     def attributor(self, network: nn.Module, layer: Layer, undefined: set[str]) -> StepAttributor:
         """What attributes units of a layer with that network; see `torchlurk.attribution.job.Scene`."""

@@ -42,12 +42,13 @@ def open_source(
     path = Path(data).expanduser()
     if data not in DEMO_KINDS and (called := added_kind(data, options.kind)):
         return _added(called, path, options)
-    if data not in DEMO_KINDS and is_archive(data):
-        return _archived(data, options, default, vocabulary)
-    kind: KindName = DEMO_KINDS[data] if data in DEMO_KINDS else recognized(path, like(options.kind))
+    archived = data not in DEMO_KINDS and is_archive(data)
+    kind = _of_pictures(data, options) if archived else DEMO_KINDS.get(data) or recognized(path, like(options.kind))
     check_options(options, kind)
     if vocabulary is not None and kind != "text":
         raise OptionError(f"--vocabulary is for text; DATA is {kind}", "leave it out")
+    if archived:
+        return open_archives(data, options, default)
     if data == DEMO:
         return _demo(options, default)
     if data == DEMO_TEXT:
@@ -73,19 +74,11 @@ def _added(called: str, path: Path, options: InputOptions) -> Source:
     return source
 
 
-def _archived(
-    data: str,
-    options: InputOptions,
-    default: Preprocessing | None,
-    vocabulary: Mapping[str, int] | Sequence[str] | None,
-) -> Source:
-    """The pictures in tar or zip files."""
+def _of_pictures(data: str, options: InputOptions) -> KindName:
+    """The kind of tar and zip files; raises `OptionError` where another is asked for."""
     if like(options.kind) not in (None, "pictures"):
         raise OptionError(f"--kind is '{options.kind}', {data} is read for pictures alone", "unpack it and give the folder")
-    check_options(options, "pictures")
-    if vocabulary is not None:
-        raise OptionError("--vocabulary is for text; DATA is pictures", "leave it out")
-    return open_archives(data, options, default)
+    return "pictures"
 
 
 def _as_the_model_reads(

@@ -10,13 +10,13 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from torchlurk.errors import StudyError
+from torchlurk.options import MOST_PIXELS
 
 MediaType = Literal["image/png", "image/jpeg", "image/webp"]
 
 LOSSLESS_SIDE = 96
 JPEG_QUALITY = 90
 PNG_COMPRESSION = 6
-MOST_PIXELS = 2**25
 _NO_SUBSAMPLING = 0
 WEBP_METHOD, WEBP_EFFORT = 0, 50
 _FORMATS = ("PNG", "JPEG", "WEBP")

@@ -11,9 +11,10 @@ from jaxtyping import Float32
 from PIL import Image
 
 from torchlurk.errors import StudyError
+from torchlurk.options import MOST_PIXELS
 from torchlurk.records import Ranking
 from torchlurk.rendering.boxes import fit, resized
-from torchlurk.rendering.encoding import MOST_PIXELS, decode, to_image
+from torchlurk.rendering.encoding import decode, to_image
 from torchlurk.rendering.sprites import best_boxes, sprite_sheet
 from torchlurk.store.reading import Reader
 

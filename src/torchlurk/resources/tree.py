@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.errors import StudyError, UnitError
+from torchlurk.options import MOST_PIXELS
 from torchlurk.records import Layer
-from torchlurk.rendering.encoding import MOST_PIXELS
 from torchlurk.resources import sheets
 from torchlurk.resources.cache import Memory, Result
 from torchlurk.resources.class_page import class_document

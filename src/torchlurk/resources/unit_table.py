@@ -43,9 +43,8 @@ def _layer(reader: Reader, layers: Sequence[Layer], index: int, classes: Sequenc
     """The columns of a layer's units, in groups in the order in which they stand in the table."""
     layer = layers[index]
     known = reader.statistics(layer.name)
-    dead = (known.fraction_active == 0) & (known.min == known.max)
     return [
-        _places(reader, layers, index) | {"dead": Column("bool", dead)},
+        _places(reader, layers, index) | {"dead": Column("bool", known.dead())},
         {name: Column("float", values) for name, values in known.by_name().items()},
         _classes(reader, layer, classes),
         _strongest(reader, layer, index),

@@ -30,7 +30,7 @@ def on_pictures(task: Task, network: nn.Module, found: Survey, example: Any, rea
 
 def on_steps(task: Task, network: nn.Module, found: Survey, example: Any, reader: Reader, tolerance: float) -> Scene:
     """Whole texts or series are run."""
-    return StepScene(_examples(task, network), task.source, tolerance, task.device)
+    return StepScene(_examples(task, network), tolerance, task.device)
 
 
 def _examples(task: Task, network: nn.Module) -> Examples:
