@@ -13,8 +13,9 @@ from PIL import Image
 from torch import nn
 
 import torchlurk as tl
-from torchlurk.errors import ModelError
+from torchlurk.errors import DataError, ModelError
 from torchlurk.jobs import Silence
+from torchlurk.stages import previews
 from torchlurk.stages.scan_results import GATES_TIE
 from torchlurk.store.checking import check
 from torchlurk.store.folding import left_open
@@ -40,6 +41,13 @@ class Bright(torch.utils.data.Dataset[torch.Tensor]):
 
     def __getitem__(self, index: int) -> torch.Tensor:
         return torch.full((1, 4, 4), 1 + index / 10)
+
+
+class Never(nn.Module):
+    """What must not be run."""
+
+    def forward(self, x):
+        raise AssertionError("the network was run")
 
 
 def scanned(activation: nn.Module, path):
@@ -300,6 +308,23 @@ def test_of_a_data_set_of_series_the_longest_decides_how_many_steps_a_layer_has(
         assert layer.record.shape == (7,)
         scores = {one.example: one.score for one in layer[1].exemplars("max")}
         assert [scores[example] for example in range(3)] == pytest.approx([float(one) for one in states], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("steps", "channels", "said"),
+    [(1 << 24, 1, "a series of 16,777,216 steps has 67,108,864 bytes"), (2, 65537, "a series has 65,537 channels")],
+)
+def test_a_series_that_a_study_could_not_give_back_is_refused_before_the_network_runs(tmp_path, steps, channels, said):
+    with pytest.raises(DataError, match=said):
+        tl.analyze(Never(), [torch.zeros(3, channels), torch.zeros(1).expand(steps, channels)], tmp_path / "a.lurk")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_of_more_positions_than_a_study_could_give_back_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(previews, "LONGEST", 16)
+    net = nn.Sequential(nn.ConvTranspose1d(4, 4, 3, 2))
+    with pytest.raises(DataError, match="layer 0 has 17 positions on the longest example"):
+        tl.analyze(net, [torch.zeros(8, 4), torch.zeros(6, 4)], tmp_path / "a.lurk", input_axes="bct", kind="series")
 
 
 @pytest.mark.slow

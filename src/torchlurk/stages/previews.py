@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from torchlurk.errors import DataError
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.items import Batch, Item
 from torchlurk.inputs.source import Source
@@ -18,6 +19,7 @@ from torchlurk.scanning.job import ScanPart
 from torchlurk.scanning.over_time import counts_of
 from torchlurk.stages.places import PlacesOfLayers
 from torchlurk.stages.token_results import keep_responses
+from torchlurk.store.sequences import LONGEST, content_of
 from torchlurk.store.writing import Writer
 from torchlurk.unit_statistics import statistics_of
 
@@ -101,12 +103,34 @@ class Previews:
 
 def keep_examples(writer: Writer, source: Source, batch: Batch) -> None:
     """Stores the examples of a batch as people see them: pictures, texts or series."""
+    shown = _shown(source, batch)
+    if source.kind.name == "pictures":
+        writer.write_pictures((index, *encode(picture)) for index, picture in shown)
+    else:
+        writer.write_sequences(shown)
+
+
+def _shown(source: Source, batch: Batch) -> list[tuple[int, Any]]:
     kind = source.kind
     shown: list[tuple[int, Any]] = []
     for index, values in zip(batch.examples.tolist(), batch.values, strict=True):
         item = Item(values.numpy() if values.dtype is torch.uint8 else values, None)
         shown.append((index, kind.shown(item, source.examples[index])))
-    if kind.name == "pictures":
-        writer.write_pictures((index, *encode(picture)) for index, picture in shown)
-    else:
-        writer.write_sequences(shown)
+    return shown
+
+
+def refuse_too_large(source: Source, longest: Batch) -> None:
+    """Raises `DataError` where the longest text or series is more than a study holds."""
+    if source.kind.name != "pictures":
+        for _, example in _shown(source, longest):
+            content_of(example)
+
+
+def refuse_too_many_positions(layers: Sequence[Layer]) -> None:
+    """Raises `DataError` where a layer has more positions on the longest example than a study holds."""
+    for layer in layers:
+        if layer.layout == "sequence" and layer.positions >= LONGEST:
+            raise DataError(
+                f"layer {layer.name} has {layer.positions:,} positions on the longest example",
+                f"a study holds fewer than {LONGEST:,}: leave the layer out, or cut the data into shorter examples",
+            )

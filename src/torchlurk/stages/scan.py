@@ -41,7 +41,7 @@ from torchlurk.stages.kept_steps import (
 )
 from torchlurk.stages.knowledge import keep_knowledge, knowledge_of_share
 from torchlurk.stages.places import BY_KIND, PlacesOfLayers
-from torchlurk.stages.previews import Previews, keep_examples
+from torchlurk.stages.previews import Previews, keep_examples, refuse_too_large, refuse_too_many_positions
 from torchlurk.stages.scan_results import Scanned, keep_results, some_of
 from torchlurk.stages.stage import Task, dtype_of, now, units_named
 from torchlurk.stages.token_results import keep_next_tokens, keep_tokens
@@ -91,6 +91,7 @@ class ScanStage:
         """Surveys the network, reads all examples that are left, writes the results and the exemplars' pictures."""
         task = self._task
         refuse_pictures(task)
+        refuse_too_large(self._source, task.first_batch())
         if advice := compiled.advice(task.device.type):
             self._progress.say(advice)
         network = task.network(task.settings.scan.precision)
@@ -98,6 +99,7 @@ class ScanStage:
             with task.first_input(network) as example:
                 found = survey(network, example, task.settings.scan.tap, BY_KIND[self._source.kind.name])
                 layers = choose(found.layers, task.settings.scan.layers, task.settings.scan.streams)
+                refuse_too_many_positions(layers)
                 units_named(task.settings, layers)  # stages after this one need them: better refused before the work
                 places = PlacesOfLayers(network, self._source, layers, example, task.device)
                 disordered = self._mixed(network, layers)

@@ -18,19 +18,20 @@ from typing import Any, get_args
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from torchlurk.errors import DataError
 from torchlurk.input_records import InputAxes, InputDescription, KindName, SeriesExample, TextExample
 from torchlurk.records import Layer
 from torchlurk.store import columns
 from torchlurk.store.columns import DamageError
 
 LONGEST = 1 << 24
-"""Steps of one example."""
+"""Steps of one example, or positions of a layer on it; there are fewer."""
 
 LONGEST_TOKEN = 1 << 10
 """Characters; of a longer token, such as a word of thousands of letters, the beginning is stored."""
 
 LARGEST = 1 << 27
-"""Bytes that one example may unpack to."""
+"""Bytes that one example unpacks to at most."""
 
 MOST_BYTES_OF_TOKEN, MOST_BYTES_OF_STEP = 6 * LONGEST_TOKEN + 32, 1 << 18
 """Of a text's token with its offset as JSON, and of all channels of a series' step: what a row says of its steps bounds what
@@ -114,13 +115,30 @@ def store_sequences(db: sqlite3.Connection, examples: Iterable[tuple[int, TextEx
 
 
 def _row(index: int, example: TextExample | SeriesExample) -> tuple[Any, ...]:
+    steps, content = content_of(example)
+    return index, steps, *example.counted, zlib.compress(content)
+
+
+def content_of(example: TextExample | SeriesExample) -> tuple[int, bytes]:
+    """The steps of an example and what is stored of it; raises `DataError` where that is more than is read back."""
     if isinstance(example, TextExample):
         tokens = [one if len(one) <= LONGEST_TOKEN else f"{one[: LONGEST_TOKEN - 1]}…" for one in example.tokens]
         content = _whole_characters(columns.to_json({"tokens": tokens, "offsets": example.offsets})).encode()
-        steps = len(example.tokens)
+        steps, what, hint = len(example.tokens), "a text", "give a smaller --window, or shorter texts"
     else:
         content, steps = np.ascontiguousarray(example.values, columns.NARROW).tobytes(), len(example.values)
-    return index, steps, *example.counted, zlib.compress(content)
+        channels = example.values.shape[1]
+        if channels * columns.NARROW.itemsize > MOST_BYTES_OF_STEP:
+            most = MOST_BYTES_OF_STEP // columns.NARROW.itemsize
+            raise DataError(f"a series has {channels:,} channels", f"a study holds at most {most:,}: leave some out")
+        what, hint = "a series", "cut it into shorter ones"
+    if steps >= LONGEST or len(content) > LARGEST:
+        raise DataError(
+            f"{what} of {steps:,} steps has {len(content):,} bytes; a study holds fewer than {LONGEST:,} steps and at most"
+            f" {LARGEST:,} bytes of each",
+            hint,
+        )
+    return steps, content
 
 
 def load_sequence(db: sqlite3.Connection, example: int) -> TextExample | SeriesExample | None:
@@ -137,7 +155,7 @@ def _example(row: tuple[Any, ...], description: InputDescription) -> TextExample
     first = columns.whole(row[1], "sequence.first", least=0, below=steps + 1)
     last = columns.whole(row[2], "sequence.last", least=first, below=steps + 1)
     a_step = MOST_BYTES_OF_TOKEN if description.kind == "text" else MOST_BYTES_OF_STEP
-    content = unpacked(row[3], min(LARGEST, (steps + 1) * a_step))
+    content = unpacked(row[3], min(LARGEST + 1, (steps + 1) * a_step))
     if description.kind == "text":
         return _text(content, steps, (first, last))
     width = len(content) // (columns.NARROW.itemsize * max(1, steps))
