@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torchlurk.attribution.backward import attribute
     from torchlurk.explanation import Hierarchy, explain
+    from torchlurk.inputs.demo.drawn import drawn
     from torchlurk.study import Study, analyze, merge, open
     from torchlurk.synthesis.from_image import dream, toward
     from torchlurk.synthesis.results import Synthesis
@@ -22,6 +23,7 @@ __all__ = [
     "Synthesis",
     "analyze",
     "attribute",
+    "drawn",
     "dream",
     "explain",
     "merge",
@@ -38,6 +40,7 @@ _HOMES = {
     "analyze": "study",
     "attribute": "attribution.backward",
     "dream": "synthesis.from_image",
+    "drawn": "inputs.demo.drawn",
     "explain": "explanation",
     "merge": "study",
     "open": "study",

@@ -18,6 +18,8 @@ from torchlurk.engines.description import Named
 from torchlurk.engines.naming import dismiss, engine_of
 from torchlurk.errors import MismatchError, StorageError, StudyError
 from torchlurk.input_words import KINDS, added_kind
+from torchlurk.inputs.demo.drawn import DrawnPictures
+from torchlurk.inputs.demo.opening import told_of_folder
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.dataset_opening import open_dataset
@@ -167,8 +169,11 @@ def task_of(
         loaded = load(model, weights, preprocessing=not _says_all(settings.inputs))
     else:
         loaded = LoadedModel(unwrap(model), None, type(model).__name__)
-    if isinstance(data, (str, Path)):
-        source = open_source(str(data), settings.inputs, loaded.preprocessing, vocabulary, loaded.text)
+    if isinstance(data, (str, Path, DrawnPictures)):
+        data = data if isinstance(data, DrawnPictures) else str(data)
+        if isinstance(data, str) and (told := told_of_folder(data)):
+            progress.say(told)
+        source = open_source(data, settings.inputs, loaded.preprocessing, vocabulary, loaded.text)
         notes = [("inputs", UNNORMALIZED)] if _is_unnormalized(loaded, source, settings.inputs) else []
     else:
         takes = forward_parameters(loaded.module, constants or {})

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from torchlurk.inputs.output_order import NUMBER, TEXT, choose_order, orders
+from torchlurk.inputs.output_order import NOT_ITS_CLASSES, NUMBER, TEXT, check_trained, choose_order, orders
 
 LISTED = sorted(map(str, range(12)))
 BY_NUMBER = tuple(LISTED.index(str(output)) for output in range(12))
@@ -83,3 +83,13 @@ def test_examples_whose_class_or_answer_is_not_known_do_not_count() -> None:
     answers[0], known[1] = -1, -1
     assert "100 %" in (choose_order(LISTED, 12, answers, known).note or "")
     assert choose_order(LISTED, 12, answers, np.full(36, -1)).order is None
+
+
+def test_of_data_made_for_no_network_outputs_are_the_classes_only_where_predictions_say_so() -> None:
+    names, known = ["cat", "dog", "owl"], np.array([0, 1, 2] * 10)
+    assert check_trained(names, 3, known, known).order is None
+    found = check_trained(names, 3, np.roll(known, 1), known)
+    assert found.order == (None, None, None)
+    assert found.note == f"{NOT_ITS_CLASSES} (0 % of the predictions agree)"
+    assert check_trained(names, 4, np.roll(known, 1), known).note is None
+    assert check_trained(names, 3, np.full(30, -1), known).note is None  # of other data predictions are not noted

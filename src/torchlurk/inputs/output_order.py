@@ -1,7 +1,8 @@
-"""Which output of a network is which class, where classes are named by numbers.
+"""Which output of a network is which class, where the names of the classes leave that open.
 
 Folders 0, 1, 2, 10 are listed as 0, 1, 10, 2. Networks trained with torchvision's `ImageFolder` have their outputs in that
-order, others in that of the numbers: their predictions tell.
+order, others in that of the numbers: their predictions tell. They also tell whether a network was trained on the pictures to
+start with, or only has as many outputs.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ TEXT, NUMBER = "in alphabetical order", "in numerical order"
 
 DEVIATIONS = 2
 """An order fits where the share of predictions that agree with it is this many standard deviations above chance."""
+
+
+NOT_ITS_CLASSES = "the network has as many outputs as the data have classes, but others: its outputs are not named"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,7 @@ def choose_order(
         return Choice()
     shares = {name: _agreement(order, answers[known], classes[known]) for name, order in found.items()}
     best = max(shares, key=shares.__getitem__)
-    chance = 1 / outputs
-    if shares[best] > chance + DEVIATIONS * math.sqrt(chance * (1 - chance) / int(known.sum())):
+    if _above_chance(shares[best], outputs, int(known.sum())):
         others = {name: share for name, share in shares.items() if name != best}
         note = f"; {_told(others)}" if others else ""
         told = (
@@ -84,6 +87,26 @@ def choose_order(
         note=f"classes are named by numbers, and the predictions agree with no order of them ({_told(shares)}): {done};"
         " --class-names of `torchlurk explain` and `serve` names them"
     )
+
+
+def check_trained(
+    names: Sequence[str], outputs: int, answers: Int[np.ndarray, " example"], classes: Int[np.ndarray, " example"]
+) -> Choice:
+    """As `choose_order`, of data that a network need not have been trained on: with as many outputs as there are classes, they
+    are named where more predictions agree than by chance.
+    """
+    known = (answers >= 0) & (classes >= 0)
+    if len(names) != outputs or not known.any():
+        return Choice()
+    share = _agreement(tuple(range(outputs)), answers[known], classes[known])
+    if _above_chance(share, outputs, int(known.sum())):
+        return Choice()
+    return Choice((None,) * outputs, f"{NOT_ITS_CLASSES} ({_percent(share)} of the predictions agree)")
+
+
+def _above_chance(share: float, outputs: int, examples: int) -> bool:
+    chance = 1 / outputs
+    return share > chance + DEVIATIONS * math.sqrt(chance * (1 - chance) / examples)
 
 
 def _placed(places: Sequence[int], outputs: int) -> Order:

@@ -19,6 +19,8 @@ DEMO = "demo"
 """The DATA that names the drawn world instead of a folder."""
 DEMO_TEXT = "demo-text"
 """The DATA that names the text world."""
+DRAWN = "drawn"
+"""The DATA that names the pictures to start with."""
 
 
 @runtime_checkable

@@ -13,6 +13,7 @@ from torch import nn
 from torchlurk import compiled
 from torchlurk.errors import MismatchError, OptionError, StudyError
 from torchlurk.input_records import KindName
+from torchlurk.inputs.demo.world import DrawnWorld
 from torchlurk.inputs.feeding import check_repeatable, feed
 from torchlurk.inputs.output_order import called_by_numbers
 from torchlurk.inputs.source import Tracked
@@ -267,7 +268,7 @@ class ScanStage:
             device=self._task.device,
             dtype=dtype_of(network),
             progress=self._progress,
-            answers=called_by_numbers([one.name for one in self._source.classes]),
+            answers=isinstance(self._source, DrawnWorld) or called_by_numbers([one.name for one in self._source.classes]),
             tokens=frequent_tokens(self._source) if self._source.kind.name == "text" else None,
             about=SHARD_EXAMPLES,
             recipe=self._task.recipe(network, self._task.settings.scan.precision, arguments),

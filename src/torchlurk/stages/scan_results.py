@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torchlurk.input_records import KindName
-from torchlurk.inputs.output_order import choose_order
+from torchlurk.inputs.output_order import called_by_numbers, check_trained, choose_order
 from torchlurk.records import Class, Example, Layer, Ranking, Skip
 from torchlurk.scanning.job import ScanPart
 from torchlurk.scanning.over_time import counts_of
@@ -68,7 +68,9 @@ def _skips(examples: Sequence[Example], part: ScanPart) -> list[Skip]:
 
 def _keep_order(writer: Writer, part: ScanPart, data: Scanned) -> None:
     """Writes which output is which class, where their names leave that open."""
-    chosen = choose_order([one.name for one in data.classes], part.outputs, part.answers, part.classes)
+    names = [one.name for one in data.classes]
+    choose = choose_order if called_by_numbers(names) else check_trained
+    chosen = choose(names, part.outputs, part.answers, part.classes)
     writer.write_output_classes(chosen.order)
     if chosen.note:
         writer.add_note("classes", chosen.note)

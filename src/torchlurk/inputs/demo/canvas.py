@@ -21,6 +21,9 @@ OVERSAMPLE = 4
 LIGHT_FROM = (-0.55, -0.83)
 """Where the light comes from, as a direction on the picture; turning or mirroring a thing does not turn the light."""
 
+Pixels = Float[np.ndarray, "height width 3"]
+"""A picture as painted, 0..255."""
+
 PLAIN = ""
 """Painted as this, a region belongs to no part; painted as None, it keeps the labels it has."""
 
@@ -28,20 +31,30 @@ PLAIN = ""
 class Canvas:
     """A square picture in the making, with two planes of labels: parts, and patterns lying on parts.
 
-    Label 0 is none, label n+1 the n-th name. Points are in the units of the innermost `placed`, at first pixels of the
-    final picture.
+    Label 0 is none, label n+1 the n-th name. Points are in the units of the innermost `placed`; at first the picture is `side`
+    of them wide, which become `pixels`, or as many pixels where that is None.
     """
 
-    def __init__(self, side: int, parts: Sequence[str], patterns: Sequence[str]) -> None:
+    def __init__(
+        self,
+        side: int,
+        parts: Sequence[str],
+        patterns: Sequence[str],
+        *,
+        pixels: int | None = None,
+        oversample: int = OVERSAMPLE,
+    ) -> None:
         self.side = side
-        self._size = side * OVERSAMPLE
+        self._oversample = oversample
+        self._size = (pixels or side) * oversample
+        self._scale = self._size / side
         self._part_labels = {PLAIN: 0} | {name: index + 1 for index, name in enumerate(parts)}
         self._pattern_labels = {name: index + 1 for index, name in enumerate(patterns)}
         self._image = Image.new("RGB", (self._size, self._size))
         self._parts = Image.new("L", (self._size, self._size))
         self._patterns = Image.new("L", (self._size, self._size))
         self._brushes = {id(plane): ImageDraw.Draw(plane) for plane in (self._image, self._parts, self._patterns)}
-        self._matrix = np.eye(2) * OVERSAMPLE
+        self._matrix = np.eye(2) * self._scale
         self._origin = np.zeros(2)
 
     @contextmanager
@@ -95,20 +108,20 @@ class Canvas:
 
     def gradient(self, top: Colour, bottom: Colour, part: str, y0: float = 0, y1: float | None = None) -> None:
         """Paints the rows from y0 to y1, over the whole width, from one colour to the other."""
-        first, last = round(y0 * OVERSAMPLE), round((self.side if y1 is None else y1) * OVERSAMPLE)
+        first, last = round(y0 * self._scale), round((self.side if y1 is None else y1) * self._scale)
         share = np.linspace(0, 1, max(last - first, 1))[:, None, None]
         rows = (np.array(top) * (1 - share) + np.array(bottom) * share).round().astype(np.uint8)
         self._image.paste(Image.fromarray(rows).resize((self._size, last - first), Image.Resampling.NEAREST), (0, first))
         for plane, label in self._labels(part):
             plane.paste(label, (0, first, self._size, last))
 
-    def image(self) -> Float[np.ndarray, "height width channel"]:
-        """The picture as painted so far, 0..255."""
-        return np.asarray(self._image.reduce(OVERSAMPLE), np.float32)
+    def image(self) -> Pixels:
+        """The picture as painted so far."""
+        return np.asarray(self._image.reduce(self._oversample), np.float32)
 
     def labels(self) -> UInt8[np.ndarray, "plane height width"]:
         """The labels of parts, then of patterns, at the centre of each pixel."""
-        middle = slice(OVERSAMPLE // 2, None, OVERSAMPLE)
+        middle = slice(self._oversample // 2, None, self._oversample)
         return np.stack([np.asarray(plane)[middle, middle] for plane in (self._parts, self._patterns)])
 
     def _pixels(self, points: Points) -> Points:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from torchlurk.inputs.demo.canvas import Canvas
+from torchlurk.inputs.demo.canvas import OVERSAMPLE, Canvas, Pixels
 from torchlurk.inputs.demo.parts import PARTS, PATTERNS
 from torchlurk.inputs.demo.places import PLACES
 from torchlurk.inputs.demo.rng import Dice
 from torchlurk.inputs.demo.scenery import SCENERY, SIDE, Scene, ripples, shadow
-from torchlurk.inputs.demo.things import NAMES, THINGS, Thing
+from torchlurk.inputs.demo.things import THINGS, Thing
 
 VERSION = "1"
 """Part of the fingerprint: to be raised whenever a picture changes."""
@@ -38,20 +38,42 @@ class Picture:
 
 
 MARGIN = 1.5
-"""Pixels between a thing and the border, where there is room."""
+"""Units of the scene between a thing and the border, where there is room."""
 GRAIN = 1.7
 """Standard deviation of the paper's grain, in grey levels."""
 
+Finish = Callable[[Pixels, Bool[np.ndarray, "height width"], Dice], Pixels]
+"""From a picture as painted, 0..255, and where no part of a thing is, to the picture that is shown."""
 
-def draw(seed: int, index: int) -> Picture:
+
+def on_paper(image: Pixels, bare: Bool[np.ndarray, "height width"], dice: Dice) -> Pixels:
+    """The picture with the grain of the paper."""
+    return image + GRAIN * dice.generator.standard_normal((*bare.shape, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How the pictures of a world are drawn: of which things, how many pixels wide, how fine, and what follows the painting."""
+
+    things: Mapping[str, Thing] = field(default_factory=lambda: THINGS)
+    pixels: int = SIDE
+    oversample: int = OVERSAMPLE
+    finish: Finish = on_paper
+
+
+DEMO_DRAWING = Drawing()
+
+
+def draw(seed: int, index: int, drawing: Drawing = DEMO_DRAWING) -> Picture:
     """Picture `index` of the world with this seed; the classes take turns."""
-    dice, class_index = Dice(seed, index), index % len(NAMES)
-    thing = THINGS[NAMES[class_index]]
-    canvas = Canvas(SIDE, SCENERY + PARTS, PATTERNS)
+    dice, class_index = Dice(seed, index), index % len(drawing.things)
+    thing = tuple(drawing.things.values())[class_index]
+    canvas = Canvas(SIDE, SCENERY + PARTS, PATTERNS, pixels=drawing.pixels, oversample=drawing.oversample)
     scene = PLACES[dice.weighted(dict(thing.places))](canvas, dice)
     _put(canvas, dice, thing, scene)
-    image = canvas.image() + GRAIN * dice.generator.standard_normal((SIDE, SIDE, 1))
-    return Picture(image.round().clip(0, 255).astype(np.uint8), class_index, canvas.labels())
+    labels = canvas.labels()
+    image = drawing.finish(canvas.image(), labels[0] <= len(SCENERY), dice)
+    return Picture(image.round().clip(0, 255).astype(np.uint8), class_index, labels)
 
 
 def _put(canvas: Canvas, dice: Dice, thing: Thing, scene: Scene) -> None:

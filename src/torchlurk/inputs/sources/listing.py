@@ -124,13 +124,13 @@ def _check_folder(root: Path) -> None:
     if is_folder(root):
         return
     if root.exists():
-        raise DataError(f"{root} is a file, not a folder", "DATA is the folder that holds the images, or demo")
+        raise DataError(f"{root} is a file, not a folder", "DATA is the folder that holds the images, or drawn")
     parent = root.parent
     try:
         beside = [entry.name for entry in os.scandir(parent)]
     except OSError:
         beside = []
-    raise DataError(f"no folder {root}{nearest(root.name, beside)}", "DATA is a folder of images, or demo")
+    raise DataError(f"no folder {root}{nearest(root.name, beside)}", "DATA is a folder of images, or drawn")
 
 
 def _entries(root: Path, prefix: str, listing: Listing) -> Iterator[os.DirEntry[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torchlurk.errors import DataError, OptionError, nearest
@@ -34,6 +34,12 @@ def check_options(options: InputOptions, kind: KindName, what: str = "DATA", cal
         for name in names:
             if kind not in kinds and getattr(options, name) != getattr(usual, name):
                 raise OptionError(f"--{name.replace('_', '-')} is for {owners}; {what} is {called or kind}", "leave it out")
+
+
+def check_vocabulary(vocabulary: Mapping[str, int] | Sequence[str] | None, kind: KindName) -> None:
+    """Raises `OptionError` for a vocabulary that a program gives with what is no text."""
+    if vocabulary is not None and kind != "text":
+        raise OptionError(f"--vocabulary is for text; DATA is {kind}", "leave it out")
 
 
 def recognized(data: Path, wanted: KindName | None) -> KindName:
@@ -103,4 +109,4 @@ def _missing(data: Path) -> DataError:
         beside = os.listdir(data.parent)
     except OSError:
         beside = []
-    return DataError(f"no file {data}{nearest(data.name, beside)}", "DATA is a folder, a file of text or of series, or demo")
+    return DataError(f"no file {data}{nearest(data.name, beside)}", "DATA is a folder, a file of text or of series, or drawn")
