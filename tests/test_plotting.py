@@ -164,9 +164,9 @@ def facts(channels: int = 12, **columns: Column) -> LayerFacts:
 
 def selective(channels: int = 12) -> LayerFacts:
     values = np.sin(np.arange(channels)) / 2 + 0.5
-    return facts(
-        channels, selectivity=Column("float", values), best_class=texts(f"class {channel % 3}" for channel in range(channels))
-    )
+    classes = texts(f"class {channel % 3}" for channel in range(channels))
+    found = facts(channels, selectivity=Column("float", values), best_class=classes)
+    return replace(found, telling=np.where(found.units["dead"], np.nan, values))
 
 
 def scores(channels: int = 12) -> tuple[TrackScores, ...]:

@@ -34,7 +34,7 @@ from torchlurk.rendering.text import Steps
 from torchlurk.resources.sheets import input_size
 from torchlurk.resources.token_documents import tokens_of
 from torchlurk.resources.unit_table import unit_table
-from torchlurk.store.queries import unit_counts
+from torchlurk.store.queries import telling_selectivity, unit_counts
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 
@@ -254,7 +254,8 @@ def study_figure(reader: Reader) -> Figure:
 def _facts(reader: Reader, layer: Layer) -> LayerFacts:
     from torchlurk.plotting import LayerFacts
 
-    return LayerFacts(layer, unit_table(reader, [escape(layer.name)]), reader.track_scores(layer.name))
+    units, scores = unit_table(reader, [escape(layer.name)]), reader.track_scores(layer.name)
+    return LayerFacts(layer, units, scores, telling_selectivity(reader, layer.name))
 
 
 def _dead(reader: Reader, layer: Layer) -> list[int]:

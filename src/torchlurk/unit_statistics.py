@@ -100,6 +100,18 @@ def selectivity(class_max: Float64[np.ndarray, "unit class"]) -> Values:
     return np.where(count > 1, share, np.nan)
 
 
+FEW = 9
+"""Examples of the sample, or a quarter of a small one: the class means of a unit that fewer excite hang on these."""
+
+
+def telling(selectivity: Values, sample: Float32[np.ndarray, "unit example"], least: Values) -> Values:
+    """The selectivity of units that enough examples of the sample excite above their minimum `least`; NaN of all others: a unit
+    that a single picture excites is as selective as can be, and says nothing of that picture's class.
+    """
+    excited = (sample > least[:, None]).sum(1)
+    return np.where(excited >= min(FEW, sample.shape[1] / 4), selectivity, np.nan)
+
+
 def half_life(mean_logarithm: Values) -> Values:
     """After how many steps half is left of what a gate keeps, from the mean of its logarithm (Tallec & Ollivier 2018, arXiv
     1804.11188).

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 import torchlurk as tl
+from torchlurk.cli.summary import most_selective, summary
 from torchlurk.errors import DataError, ModelError
 from torchlurk.jobs import Silence
 from torchlurk.stages import previews
@@ -308,6 +309,22 @@ def test_of_a_data_set_of_series_the_longest_decides_how_many_steps_a_layer_has(
         assert layer.record.shape == (7,)
         scores = {one.example: one.score for one in layer[1].exemplars("max")}
         assert [scores[example] for example in range(3)] == pytest.approx([float(one) for one in states], abs=1e-5)
+
+
+def test_the_summary_names_the_most_selective_unit_of_those_that_more_than_a_few_pictures_excite(tmp_path):
+    """Pictures 0 to 39 have values of 0 to 3.9 and the classes 0 and 1: unit 0 sees the last one alone, unit 1 class 1."""
+    pictures = [(torch.full((1, 2, 2), index / 10), index // 20) for index in range(40)]
+    net = nn.Sequential(nn.Conv2d(1, 3, 1), nn.ReLU())
+    with torch.no_grad():
+        net[0].weight[:], net[0].bias[:] = 1, torch.tensor([-3.85, -1.95, 0])
+    path = tmp_path / "a.lurk"
+    with tl.analyze(net, pictures, path, mean=(0,), std=(1,)) as study:
+        assert study.units()["selectivity"].tolist()[:2] == pytest.approx([1, 1])
+        assert most_selective(study) == ["0:1"]
+    with torch.no_grad():
+        net[0].bias[1:] = -100
+    with tl.analyze(net, pictures, tmp_path / "b.lurk", mean=(0,), std=(1,)):
+        assert "Look at a unit" not in summary(tmp_path / "b.lurk")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from torchlurk.input_words import KINDS
+from torchlurk.store.queries import telling_selectivity
 from torchlurk.study import Study
 from torchlurk.views import LayerView
 
@@ -21,9 +22,10 @@ def summary(path: Path) -> str:
         lines = [f"{path}: {len(study.layers)} layers, {units:,} units, {study.reader.example_count():,} examples"]
         lines += _skipped(study)
         lines += [f"note: {note}" for note in study.notes]
-        chosen = "most selective" if any(study.reader.classes()) else "strongest"
-        lines += ["", f"Look at a unit (the {chosen} of each of the last layers):"]
-        lines += [f"  torchlurk show {path} {unit} --out unit.png" for unit in most_selective(study)]
+        chosen = "most selective" if len(study.classes) > 1 else "strongest"
+        if named := most_selective(study):
+            lines += ["", f"Look at a unit (the {chosen} of each of the last layers):"]
+            lines += [f"  torchlurk show {path} {unit} --out unit.png" for unit in named]
         lines += ["", "Look at all of them:", f"  torchlurk serve {path}"]
         words = KINDS[study.reader.inputs().kind]
         if "attribute" not in study.runs:
@@ -40,14 +42,17 @@ def most_selective(study: Study, most: int = 3) -> list[str]:
     units = [layer for layer in study.layers if not layer.record.gate]
     mapped = [layer for layer in units if layer.record.shape] or units or list(study.layers)
     rectified = [layer for layer in mapped if np.nanmin(layer.statistics["min"]) >= 0]
-    return [f"{layer.name}:{_most_selective(layer)}" for layer in (rectified or mapped)[-most:]]
+    found: list[str] = []
+    for layer in reversed(rectified or mapped):
+        channel = _most_selective(study, layer) if len(found) < most else None
+        found += [f"{layer.name}:{channel}"] if channel is not None else []
+    return found[::-1]
 
 
-def _most_selective(layer: LayerView) -> int:
-    """By selectivity, or by maximum where there are no classes."""
-    statistics = layer.statistics
-    value = statistics["selectivity"] if np.isfinite(statistics["selectivity"]).any() else statistics["max"]
-    return int(np.argmax(np.where(np.isfinite(value), value, -np.inf)))
+def _most_selective(study: Study, layer: LayerView) -> int | None:
+    """By selectivity, or by maximum where there are no classes; None where no unit is excited by more than a few examples."""
+    value = telling_selectivity(study.reader, layer.name) if len(study.classes) > 1 else layer.statistics["max"]
+    return int(np.nanargmax(value)) if np.isfinite(value).any() else None
 
 
 def _skipped(study: Study) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 from PIL import Image
@@ -59,11 +60,14 @@ InSteps = Callable[[int], tuple[Exemplar, Steps]]
 
 @dataclass(frozen=True, slots=True)
 class LayerFacts:
-    """What a study has of a layer's units: a row a unit, and how well they tell the tracks of a text."""
+    """What a study has of a layer's units: a row a unit, how well they tell the tracks of a text, and their selectivity, NaN
+    where it means nothing.
+    """
 
     layer: Layer
     units: Table
     scores: Sequence[TrackScores] = ()
+    telling: Float64[np.ndarray, " unit"] | None = None
 
     def alive(self, name: str) -> np.ndarray:
         """A column of numbers, NaN for dead units; all NaN where there is none such."""
@@ -131,8 +135,9 @@ def outstanding(facts: LayerFacts) -> Outstanding:
     """Of texts the units that know most, otherwise the most selective ones, without classes the strongest."""
     if facts.scores and (known := _know_most(facts)).channels:
         return known
-    selectivity, strongest = facts.alive("selectivity"), facts.alive("max")
-    title, values = ("Most selective units", selectivity) if np.isfinite(selectivity).any() else ("Strongest units", strongest)
+    title, values = "Most selective units", facts.telling
+    if values is None or not np.isfinite(values).any():
+        title, values = "Strongest units", facts.alive("max")
     channels = _highest(values)
     return Outstanding(title, channels, [labels.number(float(values[channel])) for channel in channels])
 

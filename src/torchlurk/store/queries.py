@@ -14,6 +14,7 @@ from torchlurk.store.results import SYNTHESIS_COLUMNS, synthesis_of
 from torchlurk.store.schema import MEDIA_TYPES
 from torchlurk.store.sequences import has_sequences, load_description
 from torchlurk.store.step_attributions import ATTRIBUTIONS, table_of
+from torchlurk.unit_statistics import Values, telling
 
 ENDINGS = dict(zip(MEDIA_TYPES, ("jpg", "png", "webp"), strict=True))
 """Of file names, by media type."""
@@ -224,6 +225,13 @@ def exemplars_kept(reader: Reader, layer: int) -> int:
     with reader.reading() as db:
         (most,) = db.execute("SELECT MAX(rank) + 1 FROM exemplar WHERE layer = ? AND ranking = 'max'", (layer,)).fetchone()
         return int(most or 0)
+
+
+def telling_selectivity(reader: Reader, layer: str) -> Values:
+    """The selectivity of a layer's units, NaN where it means nothing."""
+    with reader.reading():
+        found = reader.statistics(layer).by_name()
+        return telling(found["selectivity"], reader.samples(layer), found["min"])
 
 
 def units_with_step_attributions(reader: Reader) -> list[tuple[int, int]]:
