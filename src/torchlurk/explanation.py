@@ -20,6 +20,7 @@ from torchlurk.files import write_whole
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.hierarchy.tree_builder import grow
 from torchlurk.model_session import ModelSession
+from torchlurk.models.taps.invocation import FurtherInputs
 from torchlurk.options import ExplainOptions
 from torchlurk.records import Preprocessing
 from torchlurk.rendering.labels import number, off, percent
@@ -108,6 +109,8 @@ def explain(
     std: Sequence[float] | None = None,
     class_names: str | Path | None = None,
     device: str = "auto",
+    constants: Mapping[str, Any] | None = None,
+    further_inputs: FurtherInputs | None = None,
 ) -> Hierarchy:
     """What one image does in the model, and the tree beneath `unit` at its strongest position there, or at `position`.
 
@@ -115,12 +118,20 @@ def explain(
     line, with `weights`; `image` a tensor as the model takes it, a picture, or a file's path; of several, or of a batch,
     everything is the mean. A `study` (opened, or its
     path) made with that model adds what units usually respond to; `mean` and `std` say how a tensor was normalized, so that
-    it can be shown. The other arguments are those of `torchlurk explain`. Raises a `TorchlurkError` that says what to do.
+    it can be shown. `constants` and `further_inputs` are what the forward is given beside it, by the names of its parameters:
+    values as they are, and batches with a row for each image, or one for all. The other arguments are those of
+    `torchlurk explain`. Raises a `TorchlurkError` that says what to do.
     """
     options = ExplainOptions(None if unit is None else str(unit), method, children, depth, strongest)
     reader, opened = _reader(study)
     try:
-        bench = _bench(model, weights, reader, mean, std, class_names, tuple(layers), device)
+        told: dict[str, Any] = {"study": reader, "class_names": class_names, "layers": tuple(layers), "device": device}
+        told |= {"constants": constants, "further_inputs": further_inputs}
+        if isinstance(model, str):
+            bench = ModelSession.load(model, weights, **told)
+        else:
+            known = Preprocessing(mean=tuple(mean), std=tuple(std)) if mean is not None and std is not None else None
+            bench = ModelSession(model, preprocessing=known, **told)
         return explain_on(bench, image, options, position)
     finally:
         if opened and reader is not None:
@@ -185,22 +196,6 @@ def _reader(study: Any) -> tuple[Reader | None, bool]:
     if isinstance(study, (str, Path)):
         return Reader(Path(study)), True
     return (study if isinstance(study, Reader) else study.reader), False
-
-
-def _bench(
-    model: nn.Module | str,
-    weights: str | Path | None,
-    study: Reader | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    class_names: str | Path | None,
-    layers: tuple[str, ...],
-    device: str,
-) -> ModelSession:
-    if isinstance(model, str):
-        return ModelSession.load(model, weights, study=study, class_names=class_names, layers=layers, device=device)
-    preprocessing = Preprocessing(mean=tuple(mean), std=tuple(std)) if mean is not None and std is not None else None
-    return ModelSession(model, study=study, preprocessing=preprocessing, class_names=class_names, layers=layers, device=device)
 
 
 def document(found: Hierarchy) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +23,11 @@ from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import load
 from torchlurk.models.loading.placement import choose_device, place
 from torchlurk.models.survey.endings import Ending
+from torchlurk.models.taps.invocation import HOW, FurtherInputs, Invocation
 from torchlurk.records import Box, Layer, Preprocessing, Tap
 from torchlurk.rendering.boxes import crop
 from torchlurk.rendering.encoding import decode as decode_stored
+from torchlurk.stages.stage import described
 from torchlurk.store.queries import pictured_examples
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
@@ -37,8 +41,9 @@ Picture = UInt8[np.ndarray, "height width channel"]
 class ModelSession:
     """A model with the preprocessing, layers and class names that its images are looked at with.
 
-    With a study they are the study's: its layers, read where it read them; `layers` are globs among them. Raises
-    `MismatchError` where the study was made with another model.
+    With a study they are the study's: its layers, read where it read them; `layers` are globs among them. `constants` and
+    `further_inputs` are what the model's forward is given beside the images. Raises `MismatchError` where the study was made
+    with another model or other constants, or the model was given further inputs that are not given now.
     """
 
     def __init__(
@@ -51,13 +56,17 @@ class ModelSession:
         layers: tuple[str, ...] = (),
         device: str = "auto",
         called: str = "",
+        constants: Mapping[str, Any] | None = None,
+        further_inputs: FurtherInputs | None = None,
     ) -> None:
         self.name = called or type(unwrap(model)).__name__
         self.study = study
         if study is not None:
             check_one_model("asking a model about one input", str(study.path), study.inputs().kind)
             check_model(model, study, self.name)
+            _check_given(study, constants or {}, further_inputs or {})
         self.module = place(unwrap(model), choose_device(device), "fp32")
+        self.invocation = Invocation.of(self.module, constants, further_inputs)
         self.preprocessing = study.preprocessing() if study is not None else preprocessing or Preprocessing()
         self._class_names = class_names
         self._tap, self._layers = _read_as(study, layers)
@@ -75,6 +84,8 @@ class ModelSession:
         class_names: str | Path | None = None,
         layers: tuple[str, ...] = (),
         device: str = "auto",
+        constants: Mapping[str, Any] | None = None,
+        further_inputs: FurtherInputs | None = None,
     ) -> ModelSession:
         """The same for a MODEL as on the command line; raises what loading it raises."""
         loaded = load(spec, weights, preprocessing=study is None)
@@ -86,6 +97,8 @@ class ModelSession:
             layers=layers,
             device=device,
             called=spec,
+            constants=constants,
+            further_inputs=further_inputs,
         )
 
     @property
@@ -141,7 +154,9 @@ class ModelSession:
             raise DataError(f"the image is {shape}, and the study was made with {wanted}", "give an image of that size")
         inputs = inputs.to(self.device)
         if self._first is None or self._first.inputs.shape[1:] != inputs.shape[1:]:
-            self._first = Inspector(self.module, inputs, layers=self._layers, tap=self._tap, samples=self.study)
+            self._first = Inspector(
+                self.module, inputs, layers=self._layers, tap=self._tap, samples=self.study, invocation=self.invocation
+            )
             self._first.labels = self._labels(self._first.outputs)
         return self._first.on(inputs)
 
@@ -205,6 +220,17 @@ def check_model(model: nn.Module, study: Reader, called: str) -> None:
             f"{called} is not the model that '{study.path}' was made with ({run.model}): its modules or weights differ",
             "give the same --model and --weights",
         )
+
+
+def _check_given(study: Reader, constants: Mapping[str, Any], further_inputs: Mapping[str, Any]) -> None:
+    """Raises `MismatchError` where the study's model was given something beside its images that is not given now."""
+    beside = [node.name for node in study.graph().nodes if node.kind == "input"][1:]
+    if lacking := [name for name in beside if name not in constants and name not in further_inputs]:
+        raise MismatchError(f"in '{study.path}' the model is given {', '.join(lacking)} beside its image", HOW)
+    before = study.runs()["scan"].options.get("constants") or {}
+    now = described({name: value for name, value in constants.items() if name not in beside})
+    if other := sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name)):
+        raise MismatchError(f"'{study.path}' was made with other constants: {', '.join(other)}", "give the same constants={…}")
 
 
 def _read_as(study: Reader | None, layers: tuple[str, ...]) -> tuple[Tap, tuple[str, ...]]:

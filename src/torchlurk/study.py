@@ -60,13 +60,31 @@ class Study:
         """The records of the study's file, for what has no verb here."""
         return self._reader
 
-    def serve(self, port: int = 8000, host: str = "127.0.0.1", *, write: bool = False) -> Server:
+    @telling_keywords()
+    def serve(
+        self,
+        port: int = 8000,
+        host: str = "127.0.0.1",
+        *,
+        write: bool = False,
+        model: nn.Module | str | None = None,
+        weights: str | Path | None = None,
+        class_names: str | Path | None = None,
+        device: str = "auto",
+        constants: Mapping[str, Any] | None = None,
+        further_inputs: Mapping[str, Any] | None = None,
+    ) -> Server:
         """Opens the study in the app: starts a server that runs beside this program; `url` is its address, `stop` ends it. With
-        `write`, units can be named and noted there.
+        `write`, units can be named and noted there. `model`, the one that the study was made with (a module, or a MODEL as on
+        the command line with `weights`), opens the pages Image and Live; the other arguments are those of `explain`.
         """
+        from torchlurk.server.model_choice import ModelChoice
         from torchlurk.server.running import Server
 
-        return Server([self.path], host=host, port=port, write=write).start()
+        choice = None
+        if model is not None:
+            choice = ModelChoice(model, weights, device, class_names, constants, further_inputs)
+        return Server([self.path], host=host, port=port, model=choice, write=write).start()
 
     def export(self, folder: str | Path, *, notes: bool = True) -> int:
         """Writes the study with the app as static files into a new folder, with or without people's notes; returns how many."""

@@ -215,7 +215,7 @@ def test_a_study_with_other_constants_is_not_continued(tmp_path):
         tl.errors.MismatchError, match=r"constants \(made with \{\"scale\": \"2.0\"\}, now \{\"scale\": \"3.0\"\}"
     ):
         tl.analyze(made(Scaled), data, tmp_path / "s.lurk", constants={"scale": 3.0})
-    with pytest.raises(ModelError, match=r"has no parameter 'factor'.*available for constants: scale"):
+    with pytest.raises(ModelError, match=r"has no parameter 'factor'.*available: scale"):
         tl.analyze(made(Scaled), data, tmp_path / "t.lurk", constants={"factor": 3.0})
 
 

@@ -19,7 +19,8 @@ from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.axes import TENSORS, Axes
 from torchlurk.models.survey.input_axes import axes_of
 from torchlurk.models.survey.layers import survey
-from torchlurk.models.taps.arguments import Arguments, called_with
+from torchlurk.models.taps.arguments import Companions
+from torchlurk.models.taps.invocation import FurtherInputs, Invocation
 from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Layer, Tap
 from torchlurk.units import Unit
@@ -36,30 +37,38 @@ def attribute(
     tap: Tap = "activation",
     input_axes: InputAxes | None = None,
     constants: Mapping[str, Any] | None = None,
+    further_inputs: FurtherInputs | None = None,
 ) -> Float[Tensor, "batch ..."]:
     """What in each input excited the unit, at its strongest position there, at `position`, or in its mean over positions.
 
     Pictures are as the model takes them, on its device. Texts are token ids (batch, time), series floats
     (batch, time, channel), batch first whatever order the model has its axes in: `input_axes` is that order, where a trial
-    run cannot tell it. `constants` are arguments of the model's forward that are the same for every example. `unit` is
+    run cannot tell it. `constants` are arguments of the model's forward that are the same for every example,
+    `further_inputs` those that each example has of its own, by the names of its parameters: batches with a row for each of
+    `inputs`, or one for all, which are held as they are. `inputs` go to the first parameter that is among neither. `unit` is
     written `layer:channel`; `tap` says whether it is read after the nonlinearity that follows its layer.
 
     The result is shaped like the inputs. Of `gradient`, `deconv` and the guided ones, a number is activation per unit of
     input; of `input_x_gradient` and `lrp`, activation. A token has one number: the sum over its embedding, of gradients the
     length. Methods that compare with an input that says nothing take zeros, of texts the token 0. The model is left as
     found, also after an error. Raises `UnitError` for a unit or position that is not there, `OptionError` for a method or
-    inputs that are neither, `MissingExtraError` for one of Captum's without it, `ModelError` where the model fails or the
-    method is not defined for it.
+    inputs that are neither, `MissingExtraError` for one of Captum's without it, `ModelError` where the model fails, needs
+    an input that is not given, or the method is not defined for it.
     """
     text = _is_text(inputs)
     module = unwrap(model)
     method_named(method)
     wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
-    axes, called = TENSORS, Arguments(constants=constants or {})
-    if text or inputs.dim() == SERIES_AXES:
-        axes = Axes.of("bt" if text else "btc")
-        called = Arguments.of(module, input_axes or axes_of(module, inputs[:1], constants or {}), constants or {})
-    with called_with(module, called):
+    steps = text or inputs.dim() == SERIES_AXES
+    axes = Axes.of("bt" if text else "btc") if steps else TENSORS
+
+    def own_axes(beside: Companions) -> InputAxes:
+        first = {name: one[:1] for name, one in beside.items()}
+        return input_axes or axes_of(module, inputs[:1], constants or {}, first)
+
+    invocation = Invocation.of(module, constants, further_inputs, own_axes if steps else None)
+    invocation.check(len(inputs))
+    with invocation.around(module):
         layer = survey(module, inputs, tap, axes).layer(wanted.layer)
         _check_channel(layer, wanted.channel)
         readout, given = _readout(module, layer, inputs, text)

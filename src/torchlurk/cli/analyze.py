@@ -80,7 +80,8 @@ def command(
         return
     if share is not None:
         raise OptionError("--serve is given with --part, whose study is not whole", "serve the merged study")
-    from torchlurk.server.running import ModelChoice, serving_meanwhile
+    from torchlurk.server.model_choice import ModelChoice
+    from torchlurk.server.running import serving_meanwhile
 
     beside = ModelChoice(model, weights, settings.compute.device)
     with serving_meanwhile(out, port, lambda text: click.echo(text, err=True), model=beside):

@@ -42,7 +42,8 @@ def command(text: bool, out: Path | None, others: tuple[Path, ...], port: int, n
             raise OptionError("--with is given with --no-serve", "leave one of them out")
         analyze(out)
         return
-    from torchlurk.server.running import ModelChoice, serving_meanwhile
+    from torchlurk.server.model_choice import ModelChoice
+    from torchlurk.server.running import serving_meanwhile
 
     beside = None if text else ModelChoice("demo")
     with serving_meanwhile(out, port, lambda said: click.echo(said, err=True), open_browser=True, model=beside, others=others):

@@ -38,7 +38,8 @@ def command(
     A study may still be in the making: its pages fill in as results arrive.
     """
     from torchlurk.errors import OptionError
-    from torchlurk.server.running import ModelChoice, serve
+    from torchlurk.server.model_choice import ModelChoice
+    from torchlurk.server.running import serve
 
     if weights is not None and model is None:
         raise OptionError("--weights is given without --model", "give both")

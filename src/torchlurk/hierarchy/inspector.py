@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,10 +33,12 @@ from torchlurk.hierarchy.descent import Arrival, Passage, check_unit, descend, p
 from torchlurk.hierarchy.predictions import predictions
 from torchlurk.hierarchy.running import check_finite
 from torchlurk.hierarchy.segments import Segments
+from torchlurk.hierarchy.standing import Samples, standing_of
 from torchlurk.hierarchy.uses import given
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.layers import choose, survey
 from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
+from torchlurk.models.taps.invocation import Invocation
 from torchlurk.records import Box, Layer, Tap
 from torchlurk.units import Unit
 
@@ -46,19 +48,12 @@ MOST_ROWS = 16
 METHOD = "guided"
 
 
-@runtime_checkable
-class Samples(Protocol):
-    """A study, as far as it says how strong units usually are."""
-
-    def samples(self, layer: str) -> Float32[np.ndarray, "unit example"]:
-        """For each unit of a layer its per-example max on a sample of examples; raises `StudyError` for one not scanned."""
-
-
 class Inspector:
     """One image, or several of which everything is the mean, in a model that is left as found by every question.
 
     `inputs` are as the model takes them, on its device. `layers` are globs of layers' names; without any, those that
-    are layers by default. `labels` are the names of the model's classes. Not for several threads at once.
+    are layers by default. `labels` are the names of the model's classes, `invocation` is what else the model is given. Not
+    for several threads at once.
     """
 
     def __init__(
@@ -70,16 +65,20 @@ class Inspector:
         tap: Tap = "activation",
         labels: Sequence[str] | None = None,
         samples: Samples | None = None,
+        invocation: Invocation | None = None,
     ) -> None:
         if not len(inputs):
             raise OptionError("no image was given", "give one image, or several to show their mean")
         check_finite(inputs)
         self.module = unwrap(model)
+        self._invocation = invocation or Invocation.of(self.module, None, None)
+        self._invocation.check(len(inputs))
         self.inputs = inputs.detach()
         self.labels = labels
         self._samples = samples
         self._open: dict[bool, Segments] = {}
-        found = survey(self.module, self.inputs, tap)
+        with self.called():
+            found = survey(self.module, self.inputs, tap)
         self.ending = found.ending
         self._layers = choose(found.layers, layers)
 
@@ -88,9 +87,14 @@ class Inspector:
         if inputs.shape[1:] != self.inputs.shape[1:]:
             raise OptionError(f"the image has the shape {tuple(inputs.shape[1:])}", f"give {tuple(self.inputs.shape[1:])}")
         check_finite(inputs)
+        self._invocation.check(len(inputs))
         other = copy.copy(self)
         other.inputs, other._open = inputs.detach(), {}
         return other
+
+    def called(self) -> AbstractContextManager[None]:
+        """Within it the model takes the images alone."""
+        return self._invocation.around(self.module)
 
     @property
     def layers(self) -> dict[str, Layer]:
@@ -100,7 +104,9 @@ class Inspector:
     @cached_property
     def fields(self) -> dict[str, ReceptiveField]:
         """What each layer's positions see of the input."""
-        return receptive_fields(self.module, self.inputs, list(self.layers.values()))
+        layers = list(self.layers.values())
+        with self.called():
+            return receptive_fields(self.module, self.inputs, layers)
 
     @property
     def outputs(self) -> int:
@@ -121,7 +127,7 @@ class Inspector:
         check_unit(self._pass(), Unit(layer, 0))
         maps = self.maps(layer)
         tops = maps.reshape(len(maps), -1).amax(1)
-        standing, percentile = self._standing(layer, tops)
+        standing, percentile = standing_of(self._samples, layer, tops)
         order = tops if np.isnan(standing).all() else np.nan_to_num(standing, nan=-math.inf)
         ranked = [int(channel) for channel in np.argsort(-np.asarray(order), kind="stable") if tops[channel] > 0][:most]
         return tuple(self._response(Unit(layer, channel), maps[channel], standing, percentile) for channel in ranked)
@@ -131,7 +137,7 @@ class Inspector:
         asked = unit if isinstance(unit, Unit) else Unit.parse(unit)
         check_unit(self._pass(), asked)
         maps = self.maps(asked.layer)
-        standing, percentile = self._standing(asked.layer, maps.reshape(len(maps), -1).amax(1))
+        standing, percentile = standing_of(self._samples, asked.layer, maps.reshape(len(maps), -1).amax(1))
         return self._response(asked, maps[asked.channel], standing, percentile)
 
     def class_unit(self, index: int) -> Unit | None:
@@ -213,7 +219,8 @@ class Inspector:
         self._refuse_several()
         start = unit if isinstance(unit, Unit) else Unit.parse(unit)
         check_place(self.layers, start, () if position is None else (position,))
-        found = given(self.module, self._layers, self.inputs, [(start, position)])
+        with self.called():
+            found = given(self.module, self._layers, self.inputs, [(start, position)])
         return {name: self._uses(name, values[0], most) for name, values in found.items()}
 
     def effects(self, cases: Sequence[Sequence[Change]], watched: Sequence[Place] = (), *, most: int = 5) -> tuple[Effect, ...]:
@@ -227,7 +234,9 @@ class Inspector:
         found: list[Effect] = []
         for start in range(0, len(cases), MOST_ROWS):
             chunk = cases[start : start + MOST_ROWS]
-            outcome = with_changes(self.module, list(self.layers.values()), self.inputs, [(), *chunk], watched)
+            layers = list(self.layers.values())
+            with self.called():
+                outcome = with_changes(self.module, layers, self.inputs, [(), *chunk], watched)
             output = outcome.output
             before = predictions(None if output is None else output[:1], self.labels, self.ending, most=most)
             for row in range(1, len(chunk) + 1):
@@ -245,7 +254,8 @@ class Inspector:
     def _pass(self, *, relevance: bool = False) -> Segments:
         """The pass on the images, which is kept."""
         if relevance not in self._open:
-            self._open[relevance] = Segments(self.module, self._layers, self.inputs, relevance=relevance)
+            with self.called():
+                self._open[relevance] = Segments(self.module, self._layers, self.inputs, relevance=relevance)
         return self._open[relevance]
 
     def _chunks(self, branches: Sequence[UnitPath]) -> list[Sequence[UnitPath]]:
@@ -295,7 +305,7 @@ class Inspector:
             for name, one in sums.items()
         )
         flat = [(name, channel) for name, one in sums.items() for channel in range(len(one))]
-        magnitudes = torch.cat(list(sums.values())).abs()
+        magnitudes = torch.cat(list(sums.values()) or [torch.zeros(0)]).abs()
         order = magnitudes.argsort(descending=True, stable=True)[:most].tolist()
         listed = [flat[index] for index in order if magnitudes[index] > 0]
         strongest = []
@@ -354,21 +364,6 @@ class Inspector:
             float(standing[unit.channel]),
             map.float().cpu().numpy(),
         )
-
-    def _standing(
-        self, layer: str, tops: Float[Tensor, " unit"]
-    ) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
-        """By how many standard deviations of the study's sample each is above its mean, and the percentile there."""
-        unknown = np.full(len(tops), math.nan)
-        if self._samples is None:
-            return unknown, unknown
-        sample = self._samples.samples(layer).astype(np.float64)
-        if sample.shape[0] != len(tops) or not sample.shape[1]:
-            return unknown, unknown
-        values = tops.double().cpu().numpy()
-        spread = np.nanstd(sample, axis=1)
-        standing = (values - np.nanmean(sample, axis=1)) / np.where(spread > 0, spread, math.nan)
-        return standing, 100 * (sample < values[:, None]).mean(1)
 
     def _strongest(self, map: Float[Tensor, " *position"]) -> tuple[int, ...]:
         """Where the map is highest, the first of equals."""

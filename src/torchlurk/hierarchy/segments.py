@@ -29,6 +29,9 @@ from torchlurk.records import Layer
 Maps = Float[Tensor, "row channel *position"]
 """As `models.taps.maps` arranges a layer's activations. A signal has rows for several questions: for each, all inputs."""
 
+NOWHERE = (0, 0)
+"""The receptive field of a layer that does not depend on the input."""
+
 Fed = dict[str, Tensor]
 """The same by layer: each has channels and positions of its own."""
 
@@ -112,9 +115,13 @@ class Segments:
         return self._signal(layer, found, len(signal))
 
     def to_feeders(self, layer: str, signal: Maps, rule: Rule) -> Fed:
-        """The signal at what a layer's nonlinearity was applied to, taken back to the layers that feed it."""
+        """The signal at what a layer's nonlinearity was applied to, taken back to the layers that feed it; nowhere from a layer
+        that depends on other inputs than the one that is open.
+        """
         cut = self._cuts[layer]
         feeders = self.feeders(layer)
+        if not feeders and self.layers[layer].receptive_field == NOWHERE:
+            return {}
         if not feeders:
             raise ModelError(
                 f"no gradient flows from layer '{layer}' back to any other, or to the input",

@@ -11,7 +11,6 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, runtime_checkable
@@ -39,16 +38,6 @@ STARTED_WITHIN = 30.0
 WAIT_FOR_STUDY = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class ModelChoice:
-    """A model to open beside the studies that were made with it, as on the command line."""
-
-    model: str
-    weights: str | None = None
-    device: str = "auto"
-    class_names: str | None = None
-
-
 @runtime_checkable
 class Beside(Protocol):
     """A model that answers too."""
@@ -58,6 +47,14 @@ class Beside(Protocol):
 
     def close(self) -> None:
         """Lets go of it."""
+
+
+@runtime_checkable
+class Openable(Protocol):
+    """A model that is not loaded yet (`server.model_choice`)."""
+
+    def open(self, forest: Forest) -> Beside:
+        """Opens it beside the studies that were made with it."""
 
 
 class Server:
@@ -72,14 +69,14 @@ class Server:
         *,
         host: str = "127.0.0.1",
         port: int = 8000,
-        model: ModelChoice | None = None,
+        model: Openable | None = None,
         write: bool = False,
     ) -> None:
         readers = [Reader(path) for path in studies]
         self._readers = readers
         self.host = host
         forest = Forest(readers)
-        self._beside = _beside(forest, model)
+        self._beside = None if model is None else model.open(forest)
         self.token = None if is_loopback(host) else secrets.token_urlsafe(24)
         self._socket = _listening(host, port)
         self.port = int(self._socket.getsockname()[1])
@@ -152,7 +149,7 @@ def serve(
     *,
     open_browser: bool = False,
     until: threading.Event | None = None,
-    model: ModelChoice | None = None,
+    model: Openable | None = None,
     write: bool = False,
 ) -> None:
     """Serves until Ctrl-C, which is raised again once everything is closed, or until the event is set."""
@@ -173,7 +170,7 @@ def serving_meanwhile(
     say: Callable[[str], None],
     *,
     open_browser: bool = False,
-    model: ModelChoice | None = None,
+    model: Openable | None = None,
     others: Sequence[Path] = (),
 ) -> Iterator[None]:
     """Within it, the study is served from the moment when it knows its layers; after it, until Ctrl-C. A `model` is opened
@@ -229,15 +226,6 @@ def _may_have_model(study: Path) -> bool:
             return KINDS[reader.inputs().kind].one_model
     except TorchlurkError:
         return False
-
-
-def _beside(forest: Forest, model: ModelChoice | None) -> Beside | None:
-    """The model, opened; nothing here needs torch where there is none."""
-    if model is None:
-        return None
-    from torchlurk.server.live.model_server import open_beside
-
-    return open_beside(forest, model.model, model.weights, model.device, model.class_names)
 
 
 def _listening(host: str, port: int) -> socket.socket:

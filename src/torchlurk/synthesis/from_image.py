@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torchlurk.errors import DataError, ModelError, OptionError
 from torchlurk.inputs.pictures.decoding import decode
 from torchlurk.inputs.pictures.preprocessing import HIGHEST, prepare
+from torchlurk.models.taps.invocation import FurtherInputs
 from torchlurk.rendering.colour import signed, signed_scale
 from torchlurk.rendering.encoding import png, to_image
 from torchlurk.synthesis.evidence import activations
@@ -77,16 +79,18 @@ def dream(
     size: Size | None = None,
     seed: int = 0,
     study: Any = None,
+    constants: Mapping[str, Any] | None = None,
+    further_inputs: FurtherInputs | None = None,
 ) -> Synthesis:
     """The image with more and more of what excites `unit`, or, where that is a layer's name, of whatever excites the layer.
 
-    It grows over `scales` sizes, from coarse to fine, `steps` at each. `size` and `study` are as for `Synthesizer`; a
+    It grows over `scales` sizes, from coarse to fine, `steps` at each. The last arguments are as for `Synthesizer`; a
     picture is resized and cut to the network's size, a tensor is taken as it is. Raises as `synthesize` does, and
     `DataError` for an image that cannot be read.
     """
     if scales < 1:
         raise OptionError(f"scales is {scales}", "use 1 or more")
-    maker = Synthesizer(model, size=size, study=study)
+    maker = Synthesizer(model, size=size, study=study, constants=constants, further_inputs=further_inputs)
     picture = _picture(image, maker)
     name, channel = _named(unit)
     way = DREAM if channel is not None else replace(DREAM, objective=Energy())
@@ -103,7 +107,7 @@ def dream(
             if last:
                 raise
             continue  # too small for the network
-        with ascent.readout.ready():
+        with maker.ready(ascent):
             start = (base + _resized(detail, height, width)).clamp(0, 1)
             generators = [ascent.generator(seed, channel or 0)]
             made = ascent.together([channel or 0], generators, start[None])
@@ -160,6 +164,8 @@ def toward(
     size: Size | None = None,
     seed: int = 0,
     study: Any = None,
+    constants: Mapping[str, Any] | None = None,
+    further_inputs: FurtherInputs | None = None,
 ) -> Pushed:
     """What to change in the image so that the unit (a class is one of the last layer's) responds more.
 
@@ -168,7 +174,7 @@ def toward(
     """
     if not 0 < distance <= 1:
         raise OptionError(f"distance is {distance}", "use a number above 0, up to 1")
-    maker = Synthesizer(model, size=size, study=study)
+    maker = Synthesizer(model, size=size, study=study, constants=constants, further_inputs=further_inputs)
     picture = _picture(image, maker).to(maker.device)
     wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
     maker.size = (int(picture.shape[1]), int(picture.shape[2]))
@@ -176,7 +182,7 @@ def toward(
     check_channels(layer, [wanted.channel])
     way = replace(TOWARD, parameterization=Change(picture, distance), objective=objective or Channel())
     ascent = maker.ascent(layer, way, steps)
-    with ascent.readout.ready():
+    with maker.ready(ascent):
         made = ascent.together([wanted.channel], [ascent.generator(seed, wanted.channel)], None)[0]
         both = torch.stack([picture, made.picture])
         reached = activations(ascent, both, torch.tensor([wanted.channel] * len(both))).tolist()

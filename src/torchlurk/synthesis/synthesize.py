@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torchlurk.errors import ModelError, OptionError
 from torchlurk.input_records import InputStatistics
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.layers import Survey
+from torchlurk.models.taps.invocation import FurtherInputs, Invocation
 from torchlurk.records import Layer, Preprocessing, Tap
 from torchlurk.store.reading import Reader
 from torchlurk.synthesis.ascent import Ascent
@@ -48,6 +50,8 @@ def synthesize(
     std: Sequence[float] | None = None,
     statistics: InputStatistics | None = None,
     tap: Tap | None = None,
+    constants: Mapping[str, Any] | None = None,
+    further_inputs: FurtherInputs | None = None,
 ) -> Synthesis:
     """A picture that excites the unit as much as `preset` can, with the evidence for it.
 
@@ -56,7 +60,17 @@ def synthesize(
     `OptionError` for a preset, `ModelError` where the model does not take pictures of that size.
     """
     wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
-    maker = Synthesizer(model, size=size, study=study, mean=mean, std=std, statistics=statistics, tap=tap)
+    maker = Synthesizer(
+        model,
+        size=size,
+        study=study,
+        mean=mean,
+        std=std,
+        statistics=statistics,
+        tap=tap,
+        constants=constants,
+        further_inputs=further_inputs,
+    )
     return maker.units(wanted.layer, [wanted.channel], preset, steps=steps, seed=seed)[0]
 
 
@@ -67,7 +81,8 @@ class Synthesizer:
     width; `mean` and `std` are how the network's input is normalized,
     `statistics` the data's colours and frequencies, `tap` is as in the scan. What is not given comes from `study` (opened,
     or its path), which also tells what real examples excite the units to; and without one: 224 pixels, for three channels
-    ImageNet's normalization and colours, for another number none. The model is left as found.
+    ImageNet's normalization and colours, for another number none. `constants` and `further_inputs`, of one row, are what the
+    forward is given beside the picture, by the names of its parameters; they are held. The model is left as found.
     """
 
     def __init__(
@@ -80,8 +95,12 @@ class Synthesizer:
         std: Sequence[float] | None = None,
         statistics: InputStatistics | None = None,
         tap: Tap | None = None,
+        constants: Mapping[str, Any] | None = None,
+        further_inputs: FurtherInputs | None = None,
     ) -> None:
         self.module = unwrap(model)
+        self._invocation = Invocation.of(self.module, constants, further_inputs)
+        self._invocation.check(1)
         self._reader = _reader(study)
         self.preprocessing = self._normalization(mean, std)
         self._own = None if self._reader is None else self._reader.input_shape()
@@ -116,7 +135,7 @@ class Synthesizer:
         which = list(range(found.channels)) if channels is None else list(channels)
         check_channels(found, which)
         ascent = self.ascent(found, preset, steps)
-        with ascent.readout.ready():
+        with self.ready(ascent):
             return list(syntheses(ascent, which, seed, self.known(layer, which), start=start))
 
     @torch.inference_mode(False)
@@ -138,7 +157,7 @@ class Synthesizer:
         found, way = self.layer(wanted.layer), preset_named(preset)
         check_channels(found, [wanted.channel])
         alone = self.ascent(found, way, steps)
-        with alone.readout.ready():
+        with self.ready(alone):
             reached = alone.together([wanted.channel], [alone.generator(seed, wanted.channel)], None)[0].objective
             worth = unlike * abs(reached)
             ascent = self.ascent(found, replace(way, objective=way.objective + worth * Diversity()), steps)
@@ -146,6 +165,12 @@ class Synthesizer:
             made = ascent.together([wanted.channel] * count, generators, None)
             known = self.known(wanted.layer, [wanted.channel])
             return list(measured(ascent, ascent, [(wanted.channel, one) for one in made], seed, known))
+
+    @contextmanager
+    def ready(self, ascent: Ascent) -> Iterator[None]:
+        """To be open while the ascent runs."""
+        with self._invocation.around(self.module), ascent.readout.ready():
+            yield
 
     def layer(self, name: str) -> Layer:
         """The layer of that name; raises `UnitError` naming the nearest, `ModelError` where inputs are no pictures."""
@@ -158,9 +183,9 @@ class Synthesizer:
         check_pictures(shape)
         try:
             shapes = [shape] if self._own is None else [shape, self._own]
-            return surveyed(
-                self.module, [torch.zeros(1, *one, device=self.device, dtype=self._dtype) for one in shapes], self.tap
-            )
+            inputs = [torch.zeros(1, *one, device=self.device, dtype=self._dtype) for one in shapes]
+            with self._invocation.around(self.module):
+                return surveyed(self.module, inputs, self.tap)
         except ModelError as error:
             raise ModelError(error.message, "give the size that the network expects, and mean for each channel") from error
 
@@ -169,7 +194,8 @@ class Synthesizer:
     ) -> Ascent:
         """The ascent of a layer's units; raises `ModelError` where it cannot be reached with pictures of this size."""
         drawn_on = canvas(self.preprocessing.channels, *(size or self.size), self.statistics, self.device)
-        return ascent_of(self.module, layer, preset_named(preset), drawn_on, self.preprocessing, steps)
+        with self._invocation.around(self.module):
+            return ascent_of(self.module, layer, preset_named(preset), drawn_on, self.preprocessing, steps)
 
     def known(self, layer: str, channels: Sequence[int]) -> dict[int, Known]:
         """What the study knows of these units; nothing without one."""

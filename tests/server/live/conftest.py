@@ -18,7 +18,8 @@ from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
 from torchlurk.inputs.demo.world import DemoWorld
-from torchlurk.server.running import ModelChoice, Server
+from torchlurk.server.model_choice import ModelChoice
+from torchlurk.server.running import Server
 
 IMAGES = 24
 

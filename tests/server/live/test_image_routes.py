@@ -26,7 +26,8 @@ from torchlurk.resources import image_page
 from torchlurk.resources.tree import Forest
 from torchlurk.server.live.image_routes import MOST_BYTES
 from torchlurk.server.live.model_worker import MOST_OPEN, open_desk
-from torchlurk.server.running import ModelChoice, Server
+from torchlurk.server.model_choice import ModelChoice
+from torchlurk.server.running import Server
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 
@@ -276,7 +277,7 @@ def test_another_model_than_the_studys_is_refused_before_serving(study: Path, tm
 
 def test_the_model_is_left_as_found_whatever_is_asked(study: Path, thing: bytes) -> None:
     with Reader(study) as reader:
-        desk = open_desk(Forest([reader]), "demo", None, device="cpu")
+        desk = open_desk(Forest([reader]), ModelChoice("demo", device="cpu"))
         module = desk.benches["demo"].module
         before = {name: one.clone() for name, one in module.state_dict().items()}
         look = desk.open("demo", [DemoWorld(24).read(3).values]).inspector

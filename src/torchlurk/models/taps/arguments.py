@@ -8,7 +8,7 @@ innermost `accompanied`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +47,12 @@ Companions = Mapping[str, Shaped[Tensor, "example ..."]]
 
 NOTHING_BESIDE: Companions = {}
 
+FROM_DATA = (
+    "give a Python data set whose items hold them, pass values that all examples share as constants={…}, or wrap the model in a"
+    " module with one input"
+)
+"""How the data gives what a forward needs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
@@ -72,14 +78,15 @@ class Arguments:
         constants: Mapping[str, Any],
         companions: Sequence[str] = (),
         parameter: str = "",
+        hint: str = FROM_DATA,
     ) -> Arguments:
         """Those of a network, by the names of the parameters of its forward.
 
-        Raises `ModelError` for a parameter that has no default and is none of those known here, or a constant that the
-        forward does not take.
+        Raises `ModelError` for a parameter that has no default and is none of those known here, with the hint how to give it,
+        and for a constant or further input that the forward does not take.
         """
         every = _parameters(module)
-        _check_constants(module, every, constants)
+        _check_names(module, every, {*constants, *companions})
         open_ones = [one for one in every if one.name not in constants and one.name not in companions and _named(one)]
         shown = next((one for one in open_ones if one.name == parameter), None) or next(iter(open_ones), None)
         others = [one for one in open_ones if one is not shown]
@@ -87,9 +94,7 @@ class Arguments:
         known = (LENGTHS | MASKS | STATES) if axes is not None else frozenset()
         if lacking := [one.name for one in others if one.name in required - known]:
             raise ModelError(
-                f"the forward of {type(module).__name__} needs {', '.join(lacking)} in addition to its input",
-                "give a Python data set whose items hold them, pass values that all examples share as constants={…}, or wrap"
-                " the model in a module with one input",
+                f"the forward of {type(module).__name__} needs {', '.join(lacking)} in addition to its input", hint
             )
         given = {one.name for one in others} if axes is not None else set()
         return cls(
@@ -137,7 +142,7 @@ class Called:
     """A module's forward that takes batch-first inputs alone and gives the module's own forward what it wants beside them."""
 
     def __init__(self, module: nn.Module, arguments: Arguments) -> None:
-        self._module, self._arguments = module, arguments
+        self._module, self.arguments = module, arguments
         # A bound method, so that a copy of the module has one of its own.
         self._usual = module.forward
         self.companions: Companions = {}
@@ -149,7 +154,7 @@ class Called:
 
     def __call__(self, inputs: Tensor) -> Any:
         """One pass."""
-        arguments = self._arguments
+        arguments = self.arguments
         given = arguments.others(self._module, inputs)
         for name in arguments.companions:
             assert name in self.companions, f"a pass without the further input '{name}'"
@@ -205,6 +210,12 @@ def companions_of(module: nn.Module) -> Companions:
     return {} if called is None else called.companions
 
 
+def called_so(module: nn.Module, arguments: Arguments) -> bool:
+    """Whether a module is `called_with` these arguments just now."""
+    called = _called(module)
+    return called is not None and called.arguments is arguments
+
+
 def forward_parameters(module: nn.Module, constants: Mapping[str, Any]) -> ForwardParameters:
     """What of a network's forward data can fill."""
     every = _parameters(module)
@@ -234,13 +245,13 @@ def _called(module: nn.Module) -> Called | None:
     return found if isinstance(found, Called) else None
 
 
-def _check_constants(module: nn.Module, every: Sequence[inspect.Parameter], constants: Mapping[str, Any]) -> None:
+def _check_names(module: nn.Module, every: Sequence[inspect.Parameter], given: Collection[str]) -> None:
     names = {one.name for one in every if _named(one)}
-    unknown = set(constants) - names
+    unknown = set(given) - names
     if unknown and not any(one.kind is one.VAR_KEYWORD for one in every):
         raise ModelError(
             f"the forward of {type(module).__name__} has no parameter '{min(unknown)}'",
-            f"available for constants: {', '.join(sorted(names - {every[0].name})) or 'none'}",
+            f"available: {', '.join(sorted(names - {every[0].name})) or 'none'}",
         )
 
 

@@ -109,6 +109,7 @@ def _look(bench: ModelSession, layers: Sequence[Layer], inputs: Float[Tensor, "1
             opened.enter_context(Propagation() if way.relevance else Rules(way.rule))
         leaf.requires_grad_(wanted.projected is not None)
         shallow = wanted.predictions == 0 and bool(needed)
+        opened.enter_context(bench.invocation.around(bench.module))
         with replacing(bench.module, needed, replace, stop_after_last=shallow, note=False) as replaced:
             output = run(bench.module, leaf, replaced)
     projection, at, activation = _project(bench, leaf, roots, wanted)

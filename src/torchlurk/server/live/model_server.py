@@ -10,6 +10,7 @@ from torchlurk.resources.tree import Forest
 from torchlurk.server.live.image_routes import image_routes
 from torchlurk.server.live.model_worker import ModelWorker, open_desk
 from torchlurk.server.live.stream import stream_routes
+from torchlurk.server.model_choice import ModelChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,6 @@ class ModelBeside:
         self.desk.close()
 
 
-def open_beside(forest: Forest, model: str, weights: str | None, device: str, class_names: str | None) -> ModelBeside:
-    """Loads the model; raises `MismatchError` where no study was made with it, and what loading it raises."""
-    return ModelBeside(open_desk(forest, model, weights, device=device, class_names=class_names))
+def open_beside(forest: Forest, choice: ModelChoice) -> ModelBeside:
+    """The model, loaded; raises `MismatchError` where no study was made with it, and what loading it raises."""
+    return ModelBeside(open_desk(forest, choice))

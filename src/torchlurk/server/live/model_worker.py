@@ -9,7 +9,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from torchlurk.model_session import ModelSession, Picture
 from torchlurk.models.loading.identity import fingerprint
 from torchlurk.models.loading.load import load
 from torchlurk.resources.tree import Forest
+from torchlurk.server.model_choice import ModelChoice
 
 Result = TypeVar("Result")
 
@@ -94,24 +94,27 @@ class ModelWorker:
             self._open.clear()
 
 
-def open_desk(
-    forest: Forest,
-    model: str,
-    weights: str | Path | None,
-    *,
-    device: str = "auto",
-    class_names: str | Path | None = None,
-) -> ModelWorker:
+def open_desk(forest: Forest, choice: ModelChoice) -> ModelWorker:
     """The model beside those of the studies that were made with it; raises `MismatchError` where none was."""
-    loaded = load(model, weights, preprocessing=False)
-    own = fingerprint(loaded.module)
+    given = choice.model
+    name = given if isinstance(given, str) else type(given).__name__
+    model = load(given, choice.weights, preprocessing=False).module if isinstance(given, str) else given
+    own = fingerprint(model)
     benches: dict[str, ModelSession] = {}
     for slug, tree in forest.trees.items():
         run = tree.reader.runs().get("scan")
         if run is not None and run.model_fingerprint == own:
-            benches[slug] = ModelSession(loaded.module, study=tree.reader, class_names=class_names, device=device, called=model)
+            benches[slug] = ModelSession(
+                model,
+                study=tree.reader,
+                class_names=choice.class_names,
+                device=choice.device,
+                called=name,
+                constants=choice.constants,
+                further_inputs=choice.further_inputs,
+            )
     if not benches:
-        raise MismatchError(_difference(forest, model), "give the --model and --weights that the study was made with")
+        raise MismatchError(_difference(forest, name), "give the --model and --weights that the study was made with")
     return ModelWorker(benches)
 
 
