@@ -8,12 +8,13 @@ APP := .venv/app
 # Tests start many processes: without this each would compile all modules again where the caller keeps no compiled ones.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help browser demo test test-quick check bench format clean
+.PHONY: help browser demo test test-quick check package bench format clean
 
 help:
 	@echo 'make demo    analyze the demo models, for pictures and for text, and open the app on both'
 	@echo 'make test    all tests; make test-quick those that are not marked slow'
 	@echo 'make check   style, types, and which package may import which'
+	@echo 'make package build wheel and source distribution, and try both in an environment of their own'
 	@echo 'make bench   benchmarks, each against its limit and its peers'
 	@echo 'make format  put the code into shape'
 
@@ -53,6 +54,9 @@ check: $(READY) $(APP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+package: $(READY) $(APP)
+	$(BIN)/python release/try_package.py
 
 bench: $(READY)
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

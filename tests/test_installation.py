@@ -48,3 +48,13 @@ def test_a_scan_without_numba_says_what_would_be_quicker(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert compiled.advice("cuda") is None
     assert "pip install 'torchlurk[fast]'" in compiled.advice("cpu")
+
+
+@pytest.mark.skipif(not (ROOT / "release").exists(), reason="needs a checkout")
+def test_conda_is_asked_for_what_pip_is():
+    recipe = (ROOT / "release" / "conda" / "recipe.yaml").read_text("utf-8")
+    asked = set(re.findall(r"- (\S+) >=([\d.]+)", recipe.partition("  run:")[2].partition("tests:")[0]))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["fast"]]
+    bounds = {tuple(one.partition(";")[0].strip().split(">=")) for one in needed}
+    assert asked == {("pytorch" if name == "torch" else name, bound) for name, bound in bounds}

@@ -25,14 +25,12 @@ def see_cards(monkeypatch: pytest.MonkeyPatch, cards: int) -> None:
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
 
 
-def test_auto_takes_cuda_then_mps_then_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_cuda_or_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     see_cards(monkeypatch, 2)
     assert choose_device("auto") == torch.device("cuda:0")
     see_cards(monkeypatch, 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert choose_device("auto") == torch.device("mps")
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert choose_device("auto") == torch.device("cpu")
+    assert choose_device("auto") == torch.device("cpu"), "sums are kept in float64, which MPS does not have"
 
 
 def test_a_device_that_is_there_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ _IMAGE_KERNEL_AXES = 4
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `name`; 'auto' takes CUDA, then Apple's MPS, then the CPU.
+    """The device called `name`; 'auto' takes CUDA, else the CPU: Apple's MPS has no float64, in which sums are kept.
 
     Raises `DeviceError` for one that is not there and `OptionError` for what names none.
     """
@@ -79,9 +79,7 @@ def _is_placed(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> bool
 
 
 def _best() -> torch.device:
-    if torch.cuda.is_available():
-        return torch.device("cuda", torch.cuda.current_device())
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def _present() -> list[str]:
