@@ -1,4 +1,4 @@
-"""Builds the wheel and the source distribution, and tries both as a user gets them: in an environment of their own, outside the clone.
+"""Builds the wheel and the source distribution, and tries both as a user gets them: in an environment of their own.
 
     python release/try_package.py            # builds both into dist/
     python release/try_package.py --built    # tries what is in dist/

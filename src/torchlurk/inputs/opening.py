@@ -21,6 +21,7 @@ from torchlurk.inputs.sources.file_lists import is_list, read_list
 from torchlurk.inputs.sources.folder import ImageFolder
 from torchlurk.inputs.sources.listing import Listing
 from torchlurk.inputs.sources.recognition import check_options, check_vocabulary, recognized
+from torchlurk.inputs.sources.saved_datasets import is_saved, open_saved
 from torchlurk.inputs.text.source import open_text
 from torchlurk.options import WINDOW, InputOptions
 from torchlurk.records import Preprocessing
@@ -34,7 +35,7 @@ def open_source(
     reads_text: ReadsText | None = None,
 ) -> Source:
     """The source that DATA names: a folder or list of images, text or series, a file of text or series,
-    tar or zip files, `demo`, `demo-text` or `drawn`; or drawn pictures that a program has.
+    tar or zip files, a saved data set, `demo`, `demo-text` or `drawn`; or drawn pictures that a program has.
 
     `default` is the model's own preprocessing, `reads_text` how it reads text by itself, `vocabulary` one that a program
     gives. Of data made by code, `limit` is how many examples are made. A folder that is called `drawn` is that folder. Raises
@@ -46,12 +47,14 @@ def open_source(
     path = Path(data).expanduser()
     if called := added_kind(data, options.kind):
         return _added(called, path, options)
-    archived = is_archive(data)
-    kind = _of_pictures(data, options) if archived else recognized(path, like(options.kind))
+    archived, saved = is_archive(data), is_saved(path)
+    kind = _of_pictures(data, options) if archived or saved else recognized(path, like(options.kind))
     check_options(options, kind)
     check_vocabulary(vocabulary, kind)
     if archived:
         return open_archives(data, options, default)
+    if saved:
+        return open_saved(path, options, default, data)
     listed = read_list(path) if path.suffix.lower() == ".csv" and is_list(path) else None
     root = path.parent if listed else path
     if kind == "text":
@@ -74,7 +77,7 @@ def _added(called: str, path: Path, options: InputOptions) -> Source:
 
 
 def _of_pictures(data: str, options: InputOptions) -> KindName:
-    """The kind of tar and zip files; raises `OptionError` where another is asked for."""
+    """The kind of archives and saved data sets; raises `OptionError` where another is asked for."""
     if like(options.kind) not in (None, "pictures"):
         raise OptionError(f"--kind is '{options.kind}', {data} is read for pictures alone", "unpack it and give the folder")
     return "pictures"

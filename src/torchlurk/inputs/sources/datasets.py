@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int32, Int64
 from torch import Tensor
-from torch.utils.data import TensorDataset
+from torch.utils.data import IterableDataset, TensorDataset
 
 from torchlurk.errors import DataError
 from torchlurk.input_records import InputAxes, KindName, TextExample
@@ -38,6 +38,9 @@ from torchlurk.inputs.text.tracks import MADE, told_by_text
 from torchlurk.inputs.text.vocabulary import Vocabulary
 from torchlurk.records import Class, Example, Preprocessing, Skip
 from torchlurk.track_records import Measure
+
+STREAM = "IterableDataset"
+"""What Hugging Face calls its own data sets that are streams."""
 
 PROBED_EXAMPLES = 8
 """How many examples, spread over the data, enter the fingerprint."""
@@ -278,6 +281,8 @@ def _listed(dataset: Any, layout: Layout) -> Int64[np.ndarray, " example"] | Non
 def length_of(dataset: Any) -> int:
     """How many items a map-style data set has; raises `DataError` where it is not one, or empty."""
     hint = "give any object with len() and [index]; of a DataLoader, its .dataset"
+    if isinstance(dataset, IterableDataset) or type(dataset).__name__ == STREAM:
+        hint = "a stream is read once, in its own order: save it, as .tar shards or by save_to_disk, and give the folder"
     if not hasattr(dataset, "__getitem__"):
         raise DataError(f"{type(dataset).__name__} is not a map-style data set: it has no [index]", hint)
     try:
