@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from torchlurk.errors import TorchlurkError
+from torchlurk.errors import StudyError, TorchlurkError
 from torchlurk.jobs import Progress, Silence
 from torchlurk.resources.tree import Forest
 from torchlurk.site import Site
@@ -35,7 +35,8 @@ def export(studies: Sequence[Path], folder: Path, progress: Progress | None = No
                 site.write(path, file.body)
             for path in paths:
                 found = forest.find(path)
-                assert found is not None, path
+                if found is None:
+                    raise StudyError(f"the study has no {path}", "torchlurk check STUDY lists what is damaged")
                 site.write(f"data/{path}", found.body)
                 progress.advance(1)
             site.finish()

@@ -13,23 +13,43 @@ from pathlib import PurePath
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
+from torchlurk.allowance import PIXELS
 from torchlurk.errors import OptionError, nearest
 from torchlurk.input_records import InputAxes
 from torchlurk.input_words import KINDS
 from torchlurk.records import Tap
-from torchlurk.tables import METHODS, PRESETS, StreamNames
+from torchlurk.tables import METHODS, NAME, PRESETS, StreamNames
 from torchlurk.units import Unit
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Precision = Literal["fp32", "bf16"]
 
-MOST_PIXELS = 2**25
+MOST_PIXELS = 2**24
 """Of one picture, given or read from a study: larger ones are refused before memory is taken for them."""
+
+PER_SHEET = 128
+"""Tiles of one sheet of a layer's units: about a screenful."""
+
+MOST_TIMES_INPUT = 4
+"""How many times more pixels than the network's input the picture of an example may have; stored ones have as many."""
 
 MOST_SEED = 2**63
 
 WINDOW = 256
 """Tokens of one example where a text is longer and --window is not given."""
+
+
+def is_picture(shape: tuple[int, ...]) -> bool:
+    """Whether inputs of that shape (channels, height, width) are pictures that can be drawn."""
+    return len(shape) == PICTURE_AXES and 0 < shape[1] * shape[2] <= MOST_PIXELS
+
+
+PICTURE_AXES = 3
+
+
+def shows_exemplars(shape: tuple[int, ...]) -> bool:
+    """Whether the examples of inputs of that shape are small enough to be drawn on sheets."""
+    return is_picture(shape) and shape[1] * shape[2] * PER_SHEET <= PIXELS
 
 
 def option(default: Any, help: str, *, metavar: str | None = None, commas: bool = False, names: Collection[str] = ()) -> Any:
@@ -47,6 +67,11 @@ def help_of(metadata: Mapping[str, Any]) -> str:
 def _check(condition: bool, name: str, value: object, use: str) -> None:
     if not condition:
         raise OptionError(f"--{name.replace('_', '-')} is {value!r}", f"use {use}")
+
+
+def _check_names(name: str, given: Iterable[str]) -> None:
+    for one in given:
+        _check(bool(NAME.fullmatch(one)), name, one, "names of at most 64 letters, digits and _:.-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +203,7 @@ class AttributeOptions:
     exemplars: int = option(3, "How many of the strongest exemplars, by max and by mean, get attributions.", metavar="N")
 
     def __post_init__(self) -> None:
+        _check_names("methods", self.methods)
         _check(self.exemplars > 0, "exemplars", self.exemplars, "a positive number")
 
 
@@ -199,6 +225,7 @@ class SynthesizeOptions:
 
     def __post_init__(self) -> None:
         _check(bool(self.presets), "presets", self.presets, "one name or several, comma-separated")
+        _check_names("presets", self.presets)
         _check(self.steps is None or self.steps > 0, "steps", self.steps, "a positive number")
         _check(self.size is None or self.size > 0, "size", self.size, "a positive number of pixels")
         _check(self.size is None or self.size**2 <= MOST_PIXELS, "size", self.size, f"at most {isqrt(MOST_PIXELS):,} pixels")

@@ -6,8 +6,12 @@ What the package has itself is loaded when it is first asked for, so that names 
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from typing import Any
+
+NAME = re.compile(r"[A-Za-z0-9_:.\-]{1,64}")
+"""What a method or preset may be called, as its name is a part of addresses."""
 
 
 class Table(MutableMapping[str, Any]):

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from torchlurk.allowance import spend
 from torchlurk.errors import StudyError
 from torchlurk.options import MOST_PIXELS
 
@@ -67,6 +68,7 @@ def decode(data: bytes, *, most_pixels: int = MOST_PIXELS, alpha: bool = False) 
         image = Image.open(BytesIO(data), formats=_FORMATS)
         if image.width * image.height > most_pixels:
             raise _damaged(f"it has {image.width} × {image.height} pixels")
+        spend(image.width * image.height, "pixels")
         image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _damaged(str(error)) from error

@@ -53,11 +53,10 @@ def best_box(by_max: Ranking, unit: int, picture: Picture, input_size: tuple[int
     example = int(by_max.examples[unit, 0]) if by_max.examples.shape[1] else -1
     image = picture(example) if example >= 0 else None
     if image is not None and by_max.boxes is not None:
-        image = image.convert("RGB")
-        image = image if image.size == size else boxes.resized(image, size)
         x0, y0, x1, y1 = (int(side) for side in by_max.boxes[unit, 0])
         if boxes.is_part((x0, y0, x1, y1), size):
-            image = boxes.crop(image, _inside((x0, y0, x1, y1), size))
+            there = boxes.scaled((x0, y0, x1, y1), (image.width / size[0], image.height / size[1]))
+            image = boxes.crop(image, _inside(there, image.size))
     return image
 
 

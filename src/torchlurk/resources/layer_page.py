@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from torchlurk.options import PER_SHEET, shows_exemplars
 from torchlurk.records import ALIKE, Layer, Ranking
 from torchlurk.resources import sheets
 from torchlurk.resources.best_steps import Content, excerpt, strongest_step
@@ -25,7 +26,8 @@ def views(reader: Reader, layer: int) -> list[str]:
         return []
     kernels = ["kernel"] if layer in queries.kernel_layers(reader) else []
     attributions = [f"attribution-{method}" for method in queries.methods(reader, layer)]
-    return ["box", "whole", *kernels, *attributions, *(f"synthesis-{preset}" for preset in queries.presets(reader, layer))]
+    exemplars = ["box", "whole"] if shows_exemplars(reader.input_shape()) else []
+    return [*exemplars, *kernels, *attributions, *(f"synthesis-{preset}" for preset in queries.presets(reader, layer))]
 
 
 def layer_document(reader: Reader, layers: Sequence[Layer], index: int) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def layer_document(reader: Reader, layers: Sequence[Layer], index: int) -> dict[
             view: {
                 "tile": sheets.TILE,
                 "columns": sheets.COLUMNS,
-                "per_sheet": sheets.PER_SHEET,
+                "per_sheet": PER_SHEET,
                 "sheets": [f"sheets/{index}-{view}-{n}.jpg" for n in range(sheets.sheets_of(layer.channels))],
                 "missing": fewer if view in ("box", "whole") else _unmade(reader, index, layer.channels, view),
             }

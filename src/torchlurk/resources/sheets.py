@@ -11,24 +11,17 @@ from jaxtyping import Float32
 from PIL import Image
 
 from torchlurk.errors import StudyError
-from torchlurk.options import MOST_PIXELS
+from torchlurk.options import MOST_PIXELS, MOST_TIMES_INPUT, PER_SHEET, is_picture
 from torchlurk.records import Ranking
 from torchlurk.rendering.boxes import fit, resized
 from torchlurk.rendering.encoding import decode, to_image
-from torchlurk.rendering.sprites import best_boxes, sprite_sheet
+from torchlurk.rendering.sprites import best_box, sprite_sheet
 from torchlurk.store.reading import Reader
 
 TILE = 72
 """Pixels a side."""
 COLUMNS = 16
-PER_SHEET = 128
-"""Tiles of one sheet: about a screenful."""
 QUALITY = 82
-DECODED = 256
-"""How many example pictures are kept decoded while a sheet is drawn."""
-
-MOST_TIMES_INPUT = 4
-"""How many times more pixels than the network's input the picture of an example may have; stored ones have as many."""
 GREY = (128, 128, 128, 255)
 
 Draw = Callable[[range], list[Image.Image | None]]
@@ -50,7 +43,7 @@ def draw_sheet(draw: Draw, number: int, units: int) -> bytes:
 def input_size(reader: Reader) -> tuple[int, int]:
     """Height and width of the network's input; raises `StudyError` where no picture can have them."""
     shape = reader.input_shape()
-    if len(shape) < 2 or not 0 < shape[-2] * shape[-1] <= MOST_PIXELS:
+    if not is_picture(shape):
         raise StudyError(f"no picture has the shape {list(shape)}", "torchlurk check STUDY tells what is damaged")
     return shape[-2], shape[-1]
 
@@ -67,8 +60,10 @@ def exemplars(reader: Reader, best: Ranking, input_size: tuple[int, int], *, who
             None if whole or best.boxes is None else best.boxes[rows],
         )
         most = MOST_TIMES_INPUT * input_size[0] * input_size[1]
-        opened = lru_cache(DECODED)(lambda example: _opened(reader.picture(example), most))
-        return [_for_tile(image) for image in best_boxes(shown, opened, input_size)]
+        opened = lru_cache(1)(lambda example: _opened(reader.picture(example), most))
+        by_example = np.argsort(shown.examples[:, 0], kind="stable").tolist()  # so that each is decoded once, and one is kept
+        tiles = {unit: _for_tile(best_box(shown, unit, opened, input_size)) for unit in by_example}
+        return [tiles[unit] for unit in range(len(tiles))]
 
     return draw
 

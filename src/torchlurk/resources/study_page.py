@@ -14,6 +14,7 @@ from torchlurk.resources.relations import layer_nodes
 from torchlurk.resources.remarks import study_marks
 from torchlurk.run_records import Run, StageCount
 from torchlurk.store import queries
+from torchlurk.store.columns import writable
 from torchlurk.store.reading import Reader
 
 COVER = 6
@@ -30,7 +31,7 @@ def card(reader: Reader, slug: str) -> dict[str, Any]:
     scan = runs.get("scan")
     return {
         "slug": slug,
-        "name": reader.path.stem,
+        "name": writable(reader.path.stem),
         "model": scan.model if scan else "",
         "data": scan.data if scan else "",
         "layers": len(counts),
@@ -47,7 +48,7 @@ def troubled(reader: Reader, slug: str, trouble: str) -> dict[str, Any]:
     """The card of a study that cannot be read any more: the others are listed all the same."""
     counts = dict.fromkeys(("layers", "units", "examples", "bytes"), 0)
     texts = dict.fromkeys(("model", "data", "version"), "")
-    return {"slug": slug, "name": reader.path.stem, **texts, **counts, "stages": [], "cover": [], "trouble": trouble}
+    return {"slug": slug, "name": writable(reader.path.stem), **texts, **counts, "stages": [], "cover": [], "trouble": trouble}
 
 
 def study_document(reader: Reader, slug: str) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
     skips = reader.skips()
     return {
         "slug": slug,
-        "name": reader.path.stem,
+        "name": writable(reader.path.stem),
         "model": scan.model,
         "data": scan.data,
         "input": list(reader.input_shape()),

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.errors import StudyError, UnitError
+from torchlurk.allowance import allowing
+from torchlurk.errors import StudyError, TorchlurkError, UnitError
 from torchlurk.options import MOST_PIXELS
 from torchlurk.records import Layer
 from torchlurk.resources import sheets
@@ -64,7 +65,7 @@ class StudyTree:
 
         Everything in one answer is from one state of the study, also while it is being written.
         """
-        with self.reader.reading():
+        with allowing(), self.reader.reading():
             return self._find(path)
 
     def _find(self, path: str) -> Resource | None:
@@ -104,8 +105,10 @@ class StudyTree:
         """What the list of studies says of this one; of a damaged one, what the trouble is."""
         try:
             with self.reader.reading():
-                return card(self.reader, self.slug)
-        except StudyError as error:
+                found = card(self.reader, self.slug)
+                _json(found)
+                return found
+        except TorchlurkError as error:
             return troubled(self.reader, self.slug, error.message)
 
     def layers(self) -> Sequence[Layer]:

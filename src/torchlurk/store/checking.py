@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import sqlite3
-import struct
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,12 +10,14 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
-from PIL import Image
-
+from torchlurk.allowance import BYTES, PIXELS, allowing
+from torchlurk.errors import StudyError
 from torchlurk.records import Layer
 from torchlurk.run_records import Portion
 from torchlurk.store import columns, findings, rows, statistics
 from torchlurk.store.columns import DamageError
+from torchlurk.store.connections import UNFORESEEN, size_of, unforeseen
+from torchlurk.store.picture_checking import examine_pictures
 from torchlurk.store.portions import load_portion, to_batch_size, to_portion
 from torchlurk.store.progress import piece_sizes
 from torchlurk.store.reading import Reader
@@ -38,10 +37,11 @@ from torchlurk.store.step_attributions import ATTRIBUTIONS, load_last_steps, loa
 MOST_LINES = 20
 """Problems told of one kind; damage rarely comes alone."""
 
-FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
+LONG = frozenset({"meta.value", "run.options", "input.description", "finding.content"})
+"""Texts that are as long as `columns.LONGEST_JSON` allows, or longer."""
 
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
-"""What Pillow raises for bytes that are not a picture, or one of absurd size."""
+DENSE = 64
+"""Pixels, and bytes of texts and series, in a byte of the file: more are in no study that was not made to be expensive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ class Report:
 
 def check(path: Path) -> Report:
     """Reads all of a study; raises `StudyError` where the file cannot be opened as one."""
-    with Reader(path) as reader, reader.reading() as db:
-        problems: list[str] = []
-        for kind, examine in EXAMINATIONS.items():
+    with Reader(path) as reader, reader.reading() as db, allowing(*(max(one, DENSE * size_of(db)) for one in (PIXELS, BYTES))):
+        problems = _told("texts", _texts, db)
+        for kind, examine in EXAMINATIONS.items() if not problems else ():
             problems += _told(kind, examine, db)
         stages, counts, portion = _stages(db, problems), _counts(db, problems), _portion(db, problems)
         strays = tuple(_told("remarks", stray_remarks, db))
@@ -92,7 +92,21 @@ def _told(kind: str, examine: Callable[[sqlite3.Connection], Iterator[str]], db:
         told.append(f"{kind} cannot be read: text that is not UTF-8")
     except (sqlite3.Error, DamageError) as error:
         told.append(f"{kind} cannot be read: {' '.join(str(error).split())}")
+    except StudyError as error:
+        told.append(f"{kind}: {error.message}")
+    except UNFORESEEN as error:
+        told.append(f"{kind}: {unforeseen(error)}")
     return told
+
+
+def _texts(db: sqlite3.Connection) -> Iterator[str]:
+    """No text is longer than it may be; where one is, nothing else is looked at, as its table's rows may take all memory."""
+    for (table,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'").fetchall():
+        for _, column, kind, *_ in db.execute(f"PRAGMA table_info({table})").fetchall():
+            if kind == "TEXT" and f"{table}.{column}" not in LONG:
+                query = f"SELECT count(*) FROM {table} WHERE length({column}) > ?"
+                if count := db.execute(query, (columns.LONGEST_TEXT,)).fetchone()[0]:
+                    yield f"{table}.{column} is longer than {columns.LONGEST_TEXT:,} characters in {count:,} rows"
 
 
 def _integrity(db: sqlite3.Connection) -> Iterator[str]:
@@ -245,29 +259,6 @@ def _findings(db: sqlite3.Connection) -> Iterator[str]:
     load_counts(db)
 
 
-def _pictures(db: sqlite3.Connection) -> Iterator[str]:
-    for name, media_type, data in db.execute("SELECT sha256, media_type, data FROM picture"):
-        if not isinstance(name, bytes) or not isinstance(data, bytes):
-            yield "a picture is not a blob"
-        elif sha256(data).digest() != name:
-            yield f"picture {name.hex()[:12]} is not what its name says"
-        elif not _decodes(data, media_type):
-            yield f"picture {name.hex()[:12]} is not a readable {media_type}"
-
-
-def _decodes(data: bytes, media_type: object) -> bool:
-    if media_type not in FORMATS:
-        return False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=[FORMATS[str(media_type)]]) as picture:
-                picture.verify()
-    except (*UNREADABLE, Image.DecompressionBombWarning):
-        return False
-    return True
-
-
 def _progress(db: sqlite3.Connection) -> Iterator[str]:
     for stage, name, wanted, found in piece_sizes(db):
         if wanted != found:
@@ -290,7 +281,7 @@ EXAMINATIONS: Mapping[str, Callable[[sqlite3.Connection], Iterator[str]]] = {
     "the order of exemplars": _order,
     "positions and boxes": _places,
     "findings": _findings,
-    "pictures": _pictures,
+    "pictures": examine_pictures,
     **SEQUENCE_EXAMINATIONS,
     "progress": _progress,
 }

@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from torchlurk.tables import NAME
+
 LONGEST_JSON = 1 << 20
 """Characters. The options of a run and the shapes of layers are far below."""
+
+LONGEST_TEXT = 1 << 14
+"""Characters of any other text: names, labels, paths, notes."""
+
+FARTHEST = 1 << 31
+"""Where a pixel or a step can be is nearer than this."""
 
 NARROW = np.dtype("<f4")
 WIDE = np.dtype("<f8")
@@ -24,10 +32,19 @@ class DamageError(Exception):
     """A cell does not hold what it must; says which, and becomes a `StudyError` or a line of `check` where it is caught."""
 
 
-def text(value: object, what: str) -> str:
-    """A cell that must be text."""
+def text(value: object, what: str, *, longest: int = LONGEST_TEXT) -> str:
+    """A cell that must be text of at most so many characters."""
     if not isinstance(value, str):
         raise DamageError(f"{what} is not text")
+    if len(value) > longest:
+        raise DamageError(f"{what} is longer than {longest:,} characters")
+    return value
+
+
+def word(value: object, what: str) -> str:
+    """A cell that must be the name of a method or preset."""
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise DamageError(f"{what} is not 1 to 64 letters, digits and _:.-")
     return value
 
 
@@ -49,7 +66,26 @@ def real(value: object, what: str) -> float:
         return math.nan
     if not isinstance(value, float | int) or isinstance(value, bool):
         raise DamageError(f"{what} is not a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise DamageError(f"{what} is beyond all numbers") from None
+
+
+def finite(value: object, what: str) -> float:
+    """A cell that must be a number, neither NULL nor infinite."""
+    found = real(value, what)
+    if not math.isfinite(found):
+        raise DamageError(f"{what} is not a finite number")
+    return found
+
+
+def box(sides: Iterable[object], what: str) -> tuple[int, int, int, int]:
+    """Four cells that must be the left, top, right and bottom of a box."""
+    x0, y0, x1, y1 = (whole(side, what, least=0, below=FARTHEST) for side in sides)
+    if x0 > x1 or y0 > y1:
+        raise DamageError(f"{what} ends before it begins")
+    return x0, y0, x1, y1
 
 
 class Kind(NamedTuple):
@@ -86,14 +122,18 @@ def raw(value: object, length: int, what: str) -> bytes:
 
 
 def from_json(value: object, what: str, *, longest: int = LONGEST_JSON) -> Any:
-    """A cell that must be JSON of at most so many characters."""
-    written = text(value, what)
-    if len(written) > longest:
-        raise DamageError(f"{what} is too long")
+    """A cell that must be JSON of at most so many characters, which can be written as JSON and UTF-8 again: Python also reads
+    NaN, numbers that are infinite, and halves of characters.
+    """
+    written = text(value, what, longest=longest)
     try:
-        return json.loads(written)
+        found = json.loads(written)
+        to_json(found).encode()
+    except UnicodeEncodeError:
+        raise DamageError(f"{what} has half a character") from None
     except (ValueError, RecursionError):
         raise DamageError(f"{what} is not JSON") from None
+    return found
 
 
 def to_json(value: Any) -> str:
@@ -113,7 +153,7 @@ def numbers(value: object, what: str) -> tuple[float, ...]:
     """A JSON list of numbers, already parsed."""
     if not isinstance(value, list):
         raise DamageError(f"{what} is not a list")
-    return tuple(real(one, what) for one in value)
+    return tuple(finite(one, what) for one in value)
 
 
 def words(value: object, what: str) -> tuple[str, ...]:
@@ -160,6 +200,9 @@ def dtype(value: object, what: str) -> np.dtype[Any]:
         raise DamageError(f"{what} is not a number type") from None
 
 
-def writable(words: str) -> str:
-    """Text as UTF-8 can hold it: bytes of a file name that were not UTF-8 become backslash escapes."""
-    return words.encode("utf-8", "backslashreplace").decode("utf-8")
+def writable(words: str, *, longest: int = LONGEST_TEXT) -> str:
+    """Text as a study can hold it: bytes of a file name that were not UTF-8 become backslash escapes, what is too long is
+    cut.
+    """
+    written = words.encode("utf-8", "backslashreplace").decode("utf-8")
+    return written if len(written) <= longest else f"{written[: longest - 1]}…"

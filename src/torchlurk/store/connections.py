@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from torchlurk.errors import StorageError, StudyError, nearest
+from torchlurk.store import columns
 from torchlurk.store.columns import DamageError
 from torchlurk.store.schema import APPLICATION_ID, PAGE_SIZE, VERSION, foreign_objects
 
@@ -49,6 +50,9 @@ CHANGING = (
     "foreign_keys = 1",
     "wal_autocheckpoint = 0",  # the log is the business of the analysis that is writing it
 )
+
+UNFORESEEN = (ArithmeticError, LookupError, TypeError, ValueError, MemoryError, RecursionError)
+"""What reading a value that nobody has looked for may end in."""
 
 KEPT = "what was finished is kept; {} and run the same command again"
 
@@ -164,6 +168,29 @@ def translated(path: Path, *, writing: bool) -> Iterator[None]:
         if not writing:
             raise StudyError(f"'{path}' cannot be read: {error.strerror}") from error
         raise _of_system(error, path) from error
+    except UNFORESEEN as error:
+        if writing:
+            raise
+        raise damaged(path, unforeseen(error)) from error
+
+
+def unforeseen(error: BaseException) -> str:
+    """One of `UNFORESEEN` in a few words."""
+    return f"it holds a value that cannot be used ({type(error).__name__}: {' '.join(str(error).split())[:MOST_SAID]})"
+
+
+MOST_SAID = 100
+"""Characters."""
+
+
+def limit_cells(db: sqlite3.Connection) -> None:
+    """Lets no cell be longer than the file, inside a transaction: the pages of a damaged one may go round in a circle."""
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, min(LARGEST_CELL, max(columns.LONGEST_JSON, size_of(db))))
+
+
+def size_of(db: sqlite3.Connection) -> int:
+    """Bytes of the file, with its write-ahead log."""
+    return int(db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0])
 
 
 def code_of(error: sqlite3.Error) -> int:

@@ -94,5 +94,4 @@ def _flat(position: object, layer: Layer) -> int:
 
 
 def _box(sides: list[Any]) -> tuple[int, int, int, int]:
-    x0, y0, x1, y1 = (columns.whole(side, "an exemplar's box") for side in sides)
-    return x0, y0, x1, y1
+    return columns.box(sides, "an exemplar's box")

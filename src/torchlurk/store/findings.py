@@ -16,7 +16,10 @@ def store_finding(db: sqlite3.Connection, stage: str, layer: int, channel: int, 
     text = columns.to_json(content)
     if len(text) > columns.LONGEST_JSON:
         raise ValueError(f"the stage '{stage}' found {len(text):,} characters of one unit; at most {columns.LONGEST_JSON:,}")
-    db.execute("INSERT OR REPLACE INTO finding VALUES (?, ?, ?, ?)", (stage, layer, channel, columns.writable(text)))
+    db.execute(
+        "INSERT OR REPLACE INTO finding VALUES (?, ?, ?, ?)",
+        (stage, layer, channel, columns.writable(text, longest=columns.LONGEST_JSON)),
+    )
 
 
 def load_findings(db: sqlite3.Connection, layer: int, channel: int) -> dict[str, Any]:

@@ -194,7 +194,7 @@ def _distinct(reader: Reader, table: str, column: str, layer: int | None) -> lis
     where, values = ("", ()) if layer is None else (" WHERE layer = ?", (layer,))
     with reader.reading() as db:
         found = db.execute(f"SELECT DISTINCT {column} FROM {table_of(db, table)}{where} ORDER BY {column}", values)
-        return [columns.text(one, column) for (one,) in found]
+        return [columns.word(one, f"{table}.{column}") for (one,) in found]
 
 
 def attributed(reader: Reader, layer: int) -> dict[tuple[int, str], int]:

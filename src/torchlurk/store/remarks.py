@@ -130,17 +130,11 @@ def to_remark(row: tuple[object, ...]) -> tuple[Unit, Remark]:
     layer, channel, name, text, starred, written = row
     unit = Unit(columns.text(layer, "remark.layer"), columns.whole(channel, "remark.channel", least=0))
     return unit, Remark(
-        _bounded(name, "remark.name", LONGEST_NAME),
-        _bounded(text, "remark.text", LONGEST_TEXT),
+        columns.text(name, "remark.name", longest=LONGEST_NAME),
+        columns.text(text, "remark.text", longest=LONGEST_TEXT),
         bool(columns.whole(starred, "remark.starred", least=0, below=2)),
-        _bounded(written, "remark.written", LONGEST_NAME),
+        columns.text(written, "remark.written", longest=LONGEST_NAME),
     )
-
-
-def _bounded(value: object, what: str, most: int) -> str:
-    if len(words := columns.text(value, what)) > most:
-        raise DamageError(f"{what} is longer than {most:,} characters")
-    return words
 
 
 def _shown(words: str, what: str, most: int) -> str:

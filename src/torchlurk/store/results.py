@@ -68,12 +68,11 @@ def load_attributions(db: sqlite3.Connection, layer: int, channel: int) -> tuple
 
 def _attribution(row: tuple[Any, ...]) -> Attribution:
     ranking, rank, method, x0, y0, x1, y1, picture, scale, kept = row
-    what = "an attribution's box"
     return Attribution(
         ranking=columns.one_of(ranking, ATTRIBUTED, "attribution.ranking"),
         rank=columns.whole(rank, "attribution.rank", least=0),
-        method=columns.text(method, "attribution.method"),
-        box=(columns.whole(x0, what), columns.whole(y0, what), columns.whole(x1, what), columns.whole(y1, what)),
+        method=columns.word(method, "attribution.method"),
+        box=columns.box((x0, y0, x1, y1), "an attribution's box"),
         picture=columns.raw(picture, 32, "attribution.picture").hex(),
         scale=columns.real(scale, "attribution.scale"),
         kept=columns.real(kept, "attribution.kept"),
@@ -91,7 +90,7 @@ def load_checks(db: sqlite3.Connection, layer: int) -> tuple[MethodCheck, ...]:
     found = db.execute("SELECT method, similarity, marked FROM method_check WHERE layer = ? ORDER BY method", (layer,))
     return tuple(
         MethodCheck(
-            columns.text(method, "method_check.method"),
+            columns.word(method, "method_check.method"),
             columns.real(similarity, "method_check.similarity"),
             bool(columns.whole(marked, "method_check.marked", least=0, below=2)),
         )
@@ -104,7 +103,7 @@ def load_effective_field(db: sqlite3.Connection, layer: int) -> tuple[float, flo
     found = db.execute("SELECT height, width FROM effective_field WHERE layer = ?", (layer,)).fetchone()
     if found is None:
         return None
-    return columns.real(found[0], "effective_field.height"), columns.real(found[1], "effective_field.width")
+    return columns.finite(found[0], "effective_field.height"), columns.finite(found[1], "effective_field.width")
 
 
 def load_kernels(db: sqlite3.Connection, layer: int) -> Float32[np.ndarray, "unit channel height width"] | None:
@@ -150,7 +149,7 @@ def synthesis_of(row: tuple[Any, ...]) -> Synthesis:
     """A row of `SYNTHESIS_COLUMNS` as a record."""
     preset, picture, activation, ratio, percentile, robustness, marked, seed, steps = row
     return Synthesis(
-        preset=columns.text(preset, "synthesis.preset"),
+        preset=columns.word(preset, "synthesis.preset"),
         picture=columns.raw(picture, 32, "synthesis.picture").hex(),
         activation=columns.real(activation, "synthesis.activation"),
         ratio=columns.real(ratio, "synthesis.ratio"),

@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from torchlurk.records import LayerScan
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
+from torchlurk.store.connections import size_of
 from torchlurk.store.statistics import of_units, store_more
 
 
@@ -49,7 +50,7 @@ def load_matrices(
     db: sqlite3.Connection, layer: int, table: str, wanted: Sequence[str], shape: tuple[int, int]
 ) -> tuple[Float32[np.ndarray, "unit k"], ...]:
     """Blob columns of all units of the layer with this id, each a matrix of `shape`, a row a unit."""
-    if len(wanted) * math.prod(shape) * columns.NARROW.itemsize > _size(db):  # before memory is taken for it
+    if len(wanted) * math.prod(shape) * columns.NARROW.itemsize > size_of(db):  # before memory is taken for it
         raise DamageError(f"{table} claims more than the file holds")
     found = tuple(np.empty(shape, np.float32) for _ in wanted)
     query = f"SELECT channel, {', '.join(wanted)} FROM {table} WHERE layer = ? ORDER BY channel"
@@ -58,8 +59,3 @@ def load_matrices(
         for matrix, blob, column in zip(found, blobs, wanted, strict=True):
             matrix[channel] = np.frombuffer(columns.raw(blob, length, f"{table}.{column}"), columns.NARROW)
     return found
-
-
-def _size(db: sqlite3.Connection) -> int:
-    """Bytes of the file, with its write-ahead log."""
-    return int(db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0])

@@ -18,19 +18,20 @@ from typing import Any, get_args
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from torchlurk.allowance import spend
 from torchlurk.errors import DataError
 from torchlurk.input_records import InputAxes, InputDescription, KindName, SeriesExample, TextExample
 from torchlurk.records import Layer
 from torchlurk.store import columns
 from torchlurk.store.columns import DamageError
 
-LONGEST = 1 << 24
-"""Steps of one example, or positions of a layer on it; there are fewer."""
+LONGEST, MOST_TOKENS = 1 << 24, 1 << 20
+"""Steps of one example, or positions of a layer on it, and tokens of one that is a text; there are fewer."""
 
 LONGEST_TOKEN = 1 << 10
 """Characters; of a longer token, such as a word of thousands of letters, the beginning is stored."""
 
-LARGEST = 1 << 27
+LARGEST = 1 << 26
 """Bytes that one example unpacks to at most."""
 
 MOST_BYTES_OF_TOKEN, MOST_BYTES_OF_STEP = 6 * LONGEST_TOKEN + 32, 1 << 18
@@ -99,7 +100,7 @@ MOST_QUOTED = 40
 def _texts(value: object, what: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise DamageError(f"{what} has something else than a list of texts")
-    found = tuple(columns.text(one, what) for one in value)
+    found = tuple(columns.text(one, what, longest=LONGEST_DESCRIPTION) for one in value)
     if any(HALF.search(one) for one in found):
         raise DamageError(f"{what} has half a character")
     return found
@@ -124,17 +125,17 @@ def content_of(example: TextExample | SeriesExample) -> tuple[int, bytes]:
     if isinstance(example, TextExample):
         tokens = [one if len(one) <= LONGEST_TOKEN else f"{one[: LONGEST_TOKEN - 1]}…" for one in example.tokens]
         content = _whole_characters(columns.to_json({"tokens": tokens, "offsets": example.offsets})).encode()
-        steps, what, hint = len(example.tokens), "a text", "give a smaller --window, or shorter texts"
+        steps, longest, what, hint = len(example.tokens), MOST_TOKENS, "a text", "give a smaller --window, or shorter texts"
     else:
         content, steps = np.ascontiguousarray(example.values, columns.NARROW).tobytes(), len(example.values)
         channels = example.values.shape[1]
         if channels * columns.NARROW.itemsize > MOST_BYTES_OF_STEP:
             most = MOST_BYTES_OF_STEP // columns.NARROW.itemsize
             raise DataError(f"a series has {channels:,} channels", f"a study holds at most {most:,}: leave some out")
-        what, hint = "a series", "cut it into shorter ones"
-    if steps >= LONGEST or len(content) > LARGEST:
+        longest, what, hint = LONGEST, "a series", "cut it into shorter ones"
+    if steps >= longest or len(content) > LARGEST:
         raise DataError(
-            f"{what} of {steps:,} steps has {len(content):,} bytes; a study holds fewer than {LONGEST:,} steps and at most"
+            f"{what} of {steps:,} steps has {len(content):,} bytes; a study holds fewer than {longest:,} steps and at most"
             f" {LARGEST:,} bytes of each",
             hint,
         )
@@ -151,7 +152,7 @@ def load_sequence(db: sqlite3.Connection, example: int) -> TextExample | SeriesE
 
 
 def _example(row: tuple[Any, ...], description: InputDescription) -> TextExample | SeriesExample:
-    steps = columns.whole(row[0], "sequence.steps", least=0, below=LONGEST)
+    steps = columns.whole(row[0], "sequence.steps", least=0, below=MOST_TOKENS if description.kind == "text" else LONGEST)
     first = columns.whole(row[1], "sequence.first", least=0, below=steps + 1)
     last = columns.whole(row[2], "sequence.last", least=first, below=steps + 1)
     a_step = MOST_BYTES_OF_TOKEN if description.kind == "text" else MOST_BYTES_OF_STEP
@@ -175,6 +176,7 @@ def unpacked(cell: object, most: int, what: str = "sequence.content") -> bytes:
         raise DamageError(f"{what} cannot be unpacked") from None
     if unpacker.unconsumed_tail or not unpacker.eof:
         raise DamageError(f"{what} is cut short or too large")
+    spend(len(content), "bytes")
     return content
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from torchlurk.errors import StudyError
 from torchlurk.files import real
-from torchlurk.store.connections import check_is_file, code_of, not_a_study, open_reading, translated, version_of
+from torchlurk.store.connections import check_is_file, code_of, limit_cells, not_a_study, open_reading, translated, version_of
 
 IDLE_CONNECTIONS = 4
 """Kept open for the next call; only on a study that nobody is writing."""
@@ -84,6 +84,7 @@ class Snapshots:
             if self._idle:
                 db = self._idle.pop()
                 db.execute("BEGIN")
+                limit_cells(db)
                 return db
         if self._immutable:
             return _begun(open_reading(self.path, immutable=True), self.path)
@@ -120,6 +121,7 @@ def _begun(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
         db.execute("BEGIN")
         if version_of(db, path) == 0:
             raise not_a_study(path)
+        limit_cells(db)
     except BaseException:
         db.close()
         raise

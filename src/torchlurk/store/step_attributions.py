@@ -66,7 +66,7 @@ def _attribution(row: tuple[Any, ...]) -> StepAttribution:
     return StepAttribution(
         ranking=columns.one_of(ranking, ATTRIBUTED, f"{what}.ranking"),
         rank=columns.whole(rank, f"{what}.rank", least=0),
-        method=columns.text(method, f"{what}.method"),
+        method=columns.word(method, f"{what}.method"),
         values=columns.narrow(content, size, f"{what}.numbers").reshape(shape),
         kept=columns.real(kept, f"{what}.kept"),
         conserved=columns.real(conserved, f"{what}.conserved"),
@@ -90,6 +90,6 @@ def load_last_steps(db: sqlite3.Connection, layer: int, channel: int) -> dict[in
     found: dict[int, list[tuple[int, float]]] = {}
     query = "SELECT rank, steps, share FROM last_steps WHERE layer = ? AND channel = ? ORDER BY rank, steps"
     for rank, steps, share in db.execute(query, (layer, channel)):
-        known = columns.whole(steps, "last_steps.steps", least=1), columns.real(share, "last_steps.share")
+        known = columns.whole(steps, "last_steps.steps", least=1), columns.finite(share, "last_steps.share")
         found.setdefault(columns.whole(rank, "last_steps.rank", least=0), []).append(known)
     return {rank: tuple(known) for rank, known in found.items()}

@@ -58,7 +58,7 @@ def kept(reader: Reader, layer: int) -> dict[str, dict[int, float]]:
     with reader.reading() as db:
         for table in ("attribution", "step_attribution") if has_sequences(db) else ("attribution",):
             for channel, method, share in db.execute(KEPT.format(table), (layer,)):
-                of = found.setdefault(columns.text(method, f"{table}.method"), {})
+                of = found.setdefault(columns.word(method, f"{table}.method"), {})
                 of[_channel(channel)] = columns.real(share, f"{table}.kept")
     return found
 
