@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchlurk.records import Class, Exemplar, Layer, UnitRecord
-from torchlurk.rendering.text import bar, describe, display_columns, shortened
+from torchlurk.records import Class, Exemplar, Layer, StepAttribution, UnitRecord
+from torchlurk.rendering.share_words import SHARES, TITLE
+from torchlurk.rendering.text import Steps, bar, describe, display_columns, shortened
 
 Make = Callable[..., Any]
 
@@ -34,6 +35,15 @@ def test_it_says_address_statistics_exemplars_and_classes(make_record: Make, mak
         assert words in described
     assert described.count("Classes by mean of the") == 2
     assert "(10 of 12)" in described
+
+
+def test_the_percentages_that_it_shows_are_explained_below_them(make_record: Make) -> None:
+    record = make_record()
+    said = describe(record, [], Steps({}, {}, {}, [StepAttribution("max", 0, "lrp", np.zeros((2, 1), np.float32), 0.5, -4.0)]))
+    (block,) = (block for block in said.split("\n\n") if block.startswith(TITLE))
+    assert [name for name in SHARES if f"  {name}: " in block] == ["recall", "top tenth keeps", "at the input, at biases"]
+    bare = replace(record, exemplars={"max": tuple(replace(one, recall=None) for one in record.exemplars["max"])})
+    assert TITLE not in describe(bare, [])
 
 
 def test_bars_are_in_proportion() -> None:

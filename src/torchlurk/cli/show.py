@@ -14,6 +14,7 @@ from PIL import Image
 from torchlurk.errors import OptionError
 from torchlurk.files import check_name, write_whole
 from torchlurk.rendering.attributions import Rendering
+from torchlurk.rendering.share_words import SHARES, TITLE
 from torchlurk.rendering.text import describe
 from torchlurk.store.queries import of_some_examples
 from torchlurk.study import Study
@@ -25,12 +26,14 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".pd
 
 
 class Show(click.Command):
-    """With the statistics and their meaning below the options."""
+    """With the statistics, the percentages and their meaning below the options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Read when the help is printed: a program may add statistics."""
         with formatter.section("Statistics"):
             formatter.write_dl([(name, f"{one.meaning[0].upper()}{one.meaning[1:]}.") for name, one in STATISTICS.items()])
+        with formatter.section(TITLE):
+            formatter.write_dl([(name, f"{meaning[0].upper()}{meaning[1:]}.") for name, meaning in SHARES.items()])
 
 
 @click.command("show", cls=Show)

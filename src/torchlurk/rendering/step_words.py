@@ -32,9 +32,12 @@ class Painted(str):
 
 
 def evidence_of(one: StepAttribution) -> list[str]:
-    """In words: what the largest numbers alone excite, and how much of the activation they add up to."""
+    """In words: what the largest numbers alone excite, and how much of the activation they add up to; the rest is of biases."""
     said = [] if math.isnan(one.kept) else [f"top tenth keeps {labels.percent(one.kept)}"]
-    return said + ([] if math.isnan(one.conserved) else [f"{labels.percent(one.conserved)} arrived at the input"])
+    if math.isnan(one.conserved):
+        return said
+    arrived, rest = labels.percent(one.conserved), labels.percent(1 - one.conserved)
+    return [*said, f"{arrived} at the input, {rest} at biases"]
 
 
 def last_steps_words(exemplar: Exemplar) -> str:

@@ -16,6 +16,7 @@ from torchlurk.records import Class, Exemplar, Remark, StepAttribution, UnitReco
 from torchlurk.rendering import labels
 from torchlurk.rendering.known_tracks import known_lines
 from torchlurk.rendering.remarks import mark, paragraphs
+from torchlurk.rendering.share_words import shares_explained
 from torchlurk.rendering.step_words import Painted, in_terminal, last_steps_words
 from torchlurk.rendering.steps import marked, separator, sparkline
 from torchlurk.rendering.tokens import token_lines
@@ -72,6 +73,9 @@ def describe(
         if exemplars:
             shown = _exemplars(exemplars, columns) if steps is None else _in_steps(kind, exemplars, steps, columns, coloured)
             blocks.append([title, *shown])
+    shown_exemplars = [one for kind in ("max", "mean") for one in record.exemplars.get(kind, ())]
+    if explained := shares_explained(shown_exemplars, steps.attributions if steps else (), columns):
+        blocks.append(explained)
     for measure, ranking in (steps.tokens if steps else {}).items():
         blocks.append(token_lines(measure, ranking, columns, display_columns))
     for kind, name in (("max", "maximum"), ("mean", "mean")):
@@ -170,7 +174,8 @@ def _in_steps(kind: str, exemplars: Sequence[Exemplar], steps: Steps, columns: i
             facts.append(f"step {step}")
         if one.reach is not None:
             facts.append(f"sees {one.reach[0]}–{one.reach[1] - 1}" if one.reach[1] > one.reach[0] else "sees no step")
-        facts += [name for name in (one.class_label, one.path or f"example {one.example}") if name]
+        facts += [f"class {one.class_label}" if one.class_label.isdecimal() else one.class_label] if one.class_label else []
+        facts.append(one.path or f"example {one.example}")
         lines.append(GAP.join(facts))
         indent = " " * 4
         if isinstance(content, TextExample) and step is not None and step < content.steps:

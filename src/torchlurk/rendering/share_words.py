@@ -1,0 +1,37 @@
+"""What the percentages beside exemplars and attributions are shares of, in words; each is explained where it is shown."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from torchlurk.records import Exemplar, StepAttribution
+
+SHARES: Mapping[str, str] = {
+    "recall": "what the unit's activation at the exemplar still is when it sees the box alone",
+    "last steps alone keep": "what is left of it when only the last 1, 4, 16 or 64 steps stay and the others say nothing",
+    "top tenth keeps": "what is left of it when only the tenth of the steps with the largest numbers stays",
+    "at the input, at biases": "what lrp's numbers add up to, and what the network's biases have of it; far from 100 % and 0 %,"
+    " what speaks for and against the unit mostly cancels",
+}
+"""By how they are called. All are shares of the activation."""
+
+TITLE = "Percentages are shares of the activation"
+
+
+def shares_explained(exemplars: Sequence[Exemplar], attributions: Sequence[StepAttribution], columns: int) -> list[str]:
+    """Lines that explain the percentages that a description of these has, none where it has none."""
+    there = {
+        "recall": any(one.recall is not None for one in exemplars),
+        "last steps alone keep": any(one.last_steps for one in exemplars),
+        "top tenth keeps": any(not math.isnan(one.kept) for one in attributions),
+        "at the input, at biases": any(not math.isnan(one.conserved) for one in attributions),
+    }
+    lines = [
+        line
+        for name, meaning in SHARES.items()
+        if there[name]
+        for line in textwrap.wrap(f"{name}: {meaning}", columns, initial_indent="  ", subsequent_indent="    ")
+    ]
+    return [TITLE, *lines] if lines else []
