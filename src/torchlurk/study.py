@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
+    from torchlurk.server.notebook import App
     from torchlurk.server.running import Server
 
 
@@ -85,6 +86,28 @@ class Study:
         if model is not None:
             choice = ModelChoice(model, weights, device, class_names, constants, further_inputs)
         return Server([self.path], host=host, port=port, model=choice, write=write).start()
+
+    @telling_keywords()
+    def app(
+        self,
+        height: int = 720,
+        *,
+        proxy: str | None = None,
+        write: bool = False,
+        model: nn.Module | str | None = None,
+        weights: str | Path | None = None,
+    ) -> App:
+        """The app in a cell of a notebook, of that many pixels' height, where it is the last expression; `close` ends it.
+
+        Where the browser reaches the kernel's machine through a proxy that the page cannot find by itself, `proxy` is the
+        address there, as `/proxy/{port}/`. `write`, `model` and `weights` are as for `serve`. Raises `OptionError` for what is
+        no height or address.
+        """
+        from torchlurk.server.model_choice import ModelChoice
+        from torchlurk.server.notebook import App
+
+        choice = None if model is None else ModelChoice(model, weights)
+        return App(self.path, height=height, proxy=proxy, write=write, model=choice)
 
     def export(self, folder: str | Path, *, notes: bool = True) -> int:
         """Writes the study with the app as static files into a new folder, with or without people's notes; returns how many."""

@@ -72,3 +72,9 @@ def client_of():
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def client_from():
+    """Makes a client of a server that runs already."""
+    return Client

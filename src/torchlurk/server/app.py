@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from torchlurk.errors import BusyError, NoModelError, StorageError, StudyError, TorchlurkError, UnknownImageError
 from torchlurk.resources.tree import Forest
 from torchlurk.server.answers import ASK_AGAIN, SERVED, WRITABLE, answer, failure
+from torchlurk.server.embedding import Embedded
 from torchlurk.server.events import events
 from torchlurk.server.limits import Bounded
 from torchlurk.server.notes import note_routes
@@ -53,9 +54,11 @@ def make_app(
     ending: Callable[[], bool] = lambda: False,
     extend: Callable[[FastAPI], None] | None = None,
     write: bool = False,
+    embedded: bool = False,
 ) -> ASGIApp:
     """The application that serves these studies, behind the guard that decides who may ask; `ending` is true once the
-    server waits for open answers to end, `extend` adds the routes of a model, and with `write` notes are taken.
+    server waits for open answers to end, `extend` adds the routes of a model, and with `write` notes are taken. `embedded` in
+    a page of a notebook, it answers below the token alone, as `Embedded` says.
     """
     app = FastAPI(title="Torchlurk", version=version("torchlurk"), docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.add_middleware(GZipMiddleware, minimum_size=WORTH_PACKING, compresslevel=PACKING)
@@ -64,7 +67,11 @@ def make_app(
     app.include_router(note_routes(forest, write=write))
     (extend or _add_no_model)(app)
     _add_pages(app)
-    return Guard(Bounded(app, MOST_UPLOADED), hosts, token)
+    bounded = Bounded(app, MOST_UPLOADED)
+    if embedded:
+        assert token is not None
+        return Embedded(bounded, token)
+    return Guard(bounded, hosts, token)
 
 
 def _add_data(app: FastAPI, forest: Forest, ending: Callable[[], bool], told: str) -> None:

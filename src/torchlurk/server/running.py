@@ -58,7 +58,8 @@ class Openable(Protocol):
 
 
 class Server:
-    """Serves studies from a thread of its own; use it in a `with` block, or `stop` it. With `write` people can note things.
+    """Serves studies from a thread of its own; use it in a `with` block, or `stop` it. With `write` people can note things;
+    `embedded`, it is for a page of a notebook, and answers below its token alone.
 
     Raises `StudyError` for what is not a study, `OptionError` where it cannot listen on that host and port.
     """
@@ -71,13 +72,14 @@ class Server:
         port: int = 8000,
         model: Openable | None = None,
         write: bool = False,
+        embedded: bool = False,
     ) -> None:
         readers = [Reader(path) for path in studies]
         self._readers = readers
-        self.host = host
+        self.host, self._embedded = host, embedded
         forest = Forest(readers)
         self._beside = None if model is None else model.open(forest)
-        self.token = None if is_loopback(host) else secrets.token_urlsafe(24)
+        self.token = None if is_loopback(host) and not embedded else secrets.token_urlsafe(24)
         self._socket = _listening(host, port)
         self.port = int(self._socket.getsockname()[1])
         hosts = frozenset({*LOOPBACK_NAMES, host}) if self.token is None else None
@@ -88,6 +90,7 @@ class Server:
             ending=lambda: self._server.should_exit,
             extend=self._beside.add_to if self._beside else None,
             write=write,
+            embedded=embedded,
         )
         config = uvicorn.Config(
             app,
@@ -106,6 +109,8 @@ class Server:
         """The address to open, with the token if one is asked for."""
         shown = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host
         base = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}/"
+        if self._embedded:
+            return f"{base}{self.token}/"
         return base if self.token is None else f"{base}?token={self.token}"
 
     def start(self) -> Server:

@@ -17,9 +17,10 @@ from torchlurk.server.answers import failure
 COOKIE = "torchlurk-token"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+FRAMED_BY_NONE = "frame-ancestors 'none'"
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; style-src 'self' 'unsafe-inline';"
-    " object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    f" object-src 'none'; base-uri 'none'; form-action 'none'; {FRAMED_BY_NONE}"
 )
 """Styles may be set on elements (tiles are placed so); scripts come from our own files alone."""
 
@@ -65,7 +66,7 @@ class Guard:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         refused = self._refusal(scope, headers)
         if refused is not None:
-            await _refuse(scope, receive, send, *refused)
+            await refuse(scope, receive, send, *refused)
             return
 
         async def secured(message: Message) -> None:
@@ -128,7 +129,8 @@ def _name(host: str) -> str:
         return ""
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, message: str, hint: str) -> None:
+async def refuse(scope: Scope, receive: Receive, send: Send, status: int, message: str, hint: str) -> None:
+    """Answers with an error of the one shape, a WebSocket too."""
     response = failure(status, KINDS[status], message, hint)
     for name, value in HEADERS.items():
         response.headers[name] = value
