@@ -26,6 +26,8 @@ from torchlurk.input_words import KINDS, InputKind
 from torchlurk.inputs.series.recordings import Recordings
 from torchlurk.inputs.series.source import SeriesSource
 from torchlurk.inputs.sources.class_files import Labelling
+from torchlurk.models.survey.layers import survey
+from torchlurk.models.taps.reading import maps, reading
 from torchlurk.options import InputOptions, option
 from torchlurk.resources.tree import StudyTree
 from torchlurk.run_records import Run
@@ -270,6 +272,128 @@ def test_a_stream_that_cannot_be_read_says_of_what(tmp_path: Path, monkeypatch: 
         tl.analyze(network(), PICTURES, tmp_path / "s.lurk", **READING)
 
 
+class Attending(nn.Module):
+    """Attention by torch's function, twice in one forward: heads are no module's output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.out = nn.Linear(6, 18), nn.Linear(6, 6)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        query, key, value = self.inner(tokens).unflatten(-1, (3, 2, 3)).permute(2, 0, 3, 1, 4)
+        once = nn.functional.scaled_dot_product_attention(query, key, value)
+        twice = nn.functional.scaled_dot_product_attention(once, key, value)
+        return self.out((once + twice).transpose(1, 2).flatten(2))
+
+
+class Patches(nn.Module):
+    """Patches of a picture as tokens, two blocks of attention, the first of them run twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.block, self.last, self.head = nn.Conv2d(3, 6, 4, 4), Attending(), Attending(), nn.Linear(6, 2)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        tokens = self.embed(pictures).flatten(2).transpose(1, 2)
+        tokens = tokens + self.block(tokens)
+        return self.head((tokens + self.block(tokens) + self.last(tokens)).mean(1))
+
+
+def norms(module: nn.Module, output: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
+    """How much each head gives each token."""
+    return output.norm(dim=-1).transpose(1, 2)
+
+
+@pytest.fixture
+def _heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STREAMS, nn.functional.scaled_dot_product_attention, {"heads": norms})
+
+
+@pytest.mark.usefixtures("_heads")
+def test_a_stream_of_a_function_is_a_layer_of_the_module_that_calls_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net, path = Patches().eval(), tmp_path / "s.lurk"
+    found: list[torch.Tensor] = []
+    attend = nn.functional.scaled_dot_product_attention
+    with pytest.MonkeyPatch.context() as watching, torch.no_grad():
+        watching.setattr(
+            nn.functional, "scaled_dot_product_attention", lambda *given: found.append(attend(*given)) or found[-1]
+        )
+        net(torch.stack([picture for picture, _ in PICTURES]))
+    names = ["block.heads", "block.heads#1", "block#1.heads", "block#1.heads#1", "last.heads", "last.heads#1"]
+    arguments = {"stages": ["scan", "attribute"], "methods": ["gradient"], "exemplars": 1, "top": 3}
+    with tl.analyze(net, PICTURES, path, layers=["block*", "last*"], **arguments, **READING) as study:
+        assert [one.name for one in study.layers if "heads" in one.name] == names
+        for name, values in zip(names, found, strict=True):
+            layer = study[name].record
+            assert (layer.layout, layer.channels, layer.shape) == ("tokens", 2, (4,))
+            expected = values.norm(dim=-1).amax(2)[:, 1]
+            best = study.unit(f"{name}:1").exemplars("max")[0]
+            assert (best.example, best.score) == (int(expected.argmax()), pytest.approx(float(expected.max()), rel=1e-5))
+            assert study.unit(f"{name}:1").attributions("max", "gradient")
+        assert study.unit("last.heads:0").exemplars("max")[0].box == (0, 0, 8, 8)
+    assert check(path).problems == ()
+    with tl.analyze(net, PICTURES, tmp_path / "t.lurk", streams="output", **READING) as study:
+        assert not [one.name for one in study.layers if "heads" in one.name]
+    assert not any(one._forward_hooks or one._forward_pre_hooks for one in net.modules())
+
+
+def test_a_stream_with_other_rows_than_examples_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {"heads": lambda module, output, *given: output.flatten(0, 1)[:3]}
+    monkeypatch.setitem(STREAMS, nn.functional.scaled_dot_product_attention, wrong)
+    with pytest.raises(ModelError, match="the stream 'heads' of scaled_dot_product_attention has 3 rows for 2 inputs"):
+        survey(Patches(), torch.rand(2, 3, 8, 8))
+
+
+@pytest.mark.usefixtures("_heads")
+def test_the_gradient_of_a_head_is_autograds() -> None:
+    torch.manual_seed(0)
+    net = Patches().double().eval()
+    pictures = torch.stack([picture for picture, _ in PICTURES[:2]]).double().requires_grad_()
+    query, key, value = (
+        net.block.inner(net.embed(pictures).flatten(2).transpose(1, 2)).unflatten(-1, (3, 2, 3)).permute(2, 0, 3, 1, 4)
+    )
+    given = ((query @ key.mT / 3**0.5).softmax(-1) @ value).norm(dim=-1)
+    given[:, 1, 2].sum().backward()
+    found = tl.attribute(net, pictures.detach(), "block.heads:1", "gradient", position=(2,))
+    torch.testing.assert_close(found, pictures.grad)
+
+
+@pytest.mark.usefixtures("_heads")
+def test_windows_that_a_model_folds_into_the_batch_are_tokens_of_one_map_of_a_head() -> None:
+    class Windowed(Attending):
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            return super().forward(pictures.flatten(2).transpose(1, 2).reshape(-1, 8, 6)).unflatten(0, (-1, 8)).mean((1, 2))
+
+    net, pictures, found = Windowed(), torch.rand(3, 6, 8, 8), {}
+    heads = [one for one in survey(net, pictures).layers if one.stream]
+    assert [(one.name, one.layout, one.shape) for one in heads] == [
+        (f"model.heads{rest}", "tokens", (64,)) for rest in ("", "#1")
+    ]
+    with reading(net, heads, lambda layer, values: found.setdefault(layer.name, maps(layer, values, 3))):
+        net(pictures)
+    with reading(net, heads, lambda layer, values: found.setdefault(f"{layer.name} alone", maps(layer, values, 1))):
+        net(pictures[1:2])
+    torch.testing.assert_close(found["model.heads"][1:2], found["model.heads alone"])
+
+
+def test_a_stream_of_a_function_is_found_however_it_is_spelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STREAMS, nn.functional.softmax, {"shares": lambda module, output, *given, **named: output})
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 3), nn.Softmax(-1)
+
+        def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(vectors).softmax(-1))
+
+    net = Model()
+    assert {one.name for one in survey(net, torch.rand(2, 4)).layers if one.stream} == {"model.shares", "second.shares"}
+    found = tl.attribute(net, torch.rand(2, 4), "model.shares:1", "gradient")
+    assert found.abs().sum() > 0
+
+
 def read_waves(path: Path, options: InputOptions) -> SeriesSource:
     """Lines of numbers, a series each."""
     series = [np.array([[float(word)] for word in line.split()], np.float32) for line in path.read_text().splitlines()]
@@ -329,6 +453,7 @@ def gate_of(module: nn.Module, output: torch.Tensor, pictures: torch.Tensor) -> 
 
 def test_what_is_added_is_sent_to_workers_in_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     added = [(STATISTICS, "range", Statistic("range", "max less min", spread_of)), (STREAMS, Gated, {"open": gate_of})]
+    added += [(STREAMS, nn.functional.softmax, {"shares": gate_of})]
     added += [(PRESETS, "brief", replace(LUCID, name="brief")), (METHODS, "plain", ByRule(rules.gradient))]
     with monkeypatch.context() as adding:
         for table, name, entry in added:

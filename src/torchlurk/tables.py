@@ -68,9 +68,9 @@ PRESETS = Table(
 )
 """Presets of synthesis (`torchlurk.synthesis.presets.Preset`)."""
 
-STREAMS: dict[type, Any] = {}
-"""How what is read of modules beside their output is read, by type of module, also of its subclasses
-(`torchlurk.models.taps.stream_reader`, which has those of recurrent modules).
+STREAMS: dict[Any, Any] = {}
+"""How what is read of modules and functions beside their output is read: by type of module, also of its subclasses, or by
+function of torch, however it is spelled (`torchlurk.models.taps.stream_reader`, which has those of recurrent modules).
 """
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from torchlurk.models.taps.modules import submodules
 from torchlurk.models.taps.readout import Readout
 from torchlurk.models.taps.recurrent import parts_of
 from torchlurk.records import Graph, Layer
@@ -74,14 +75,15 @@ def weights_below(network: nn.Module, graph: Graph, layer: Layer) -> tuple[str, 
         if node.kind == "module" and below != path:
             names += [f"{below}.{name}" for name, _ in network.get_submodule(below).named_parameters(recurse=False)]
     if layer.module:
-        names += [f"{path}.{name}" for name in _carrying(network.get_submodule(path), layer.stream)]
+        own_path, module = next((one, module) for one, called, module in submodules(network) if called == path)
+        names += [f"{own_path}.{name}".lstrip(".") for name in _carrying(module, layer.stream)]
     matrices = {name for name, one in network.named_parameters(remove_duplicate=False) if one.ndim > 1}
     return tuple(name for name in dict.fromkeys(names) if name in matrices)
 
 
 def _carrying(module: nn.Module, stream: str) -> list[str]:
-    """The parameters of a recurrent module, or a cell, that a stream of it depends on."""
-    names = [name for name, _ in module.named_parameters(recurse=False)]
+    """The parameters of a recurrent module, or all of another, that a stream of it depends on."""
+    names = [name for name, _ in module.named_parameters()]
     if not isinstance(module, nn.RNNBase):
         return names
     parts, own = parts_of(module), stream.partition(".")[0]

@@ -1,9 +1,11 @@
-"""Layers that are streams of modules which `STREAMS` has functions for: found in a pass of their own."""
+"""Layers that are streams of modules and functions which `STREAMS` has functions for: found in a pass of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,8 +14,9 @@ from torch import Tensor, nn
 
 from torchlurk.errors import ModelError
 from torchlurk.models.survey.axes import Axes
+from torchlurk.models.taps.called_functions import CalledFunction, CalledFunctions, Reads, function_streams
 from torchlurk.models.taps.modules import submodules
-from torchlurk.models.taps.stream_reader import Reads, way_of
+from torchlurk.models.taps.stream_reader import way_of
 from torchlurk.records import Layer, Layout
 
 
@@ -25,38 +28,46 @@ def computed_layers(
     Raises `ModelError` for a stream that cannot be computed or has no channels.
     """
     computed = {name: (one, way) for _, name, one in submodules(module) if isinstance(way := way_of(one), Mapping)}
-    if not computed:
+    functions = function_streams()
+    if not computed and not functions:
         return {}
+    count = inputs.shape[axes.batch]
     outputs, taken = {layer.name: layer for layer in layers}, {path for path, _ in module.named_modules()}
     found: dict[str, list[Layer]] = {}
     calls: dict[str, int] = {}
+
+    def add(kind: str, call: str, stream: str, values: Tensor) -> None:
+        joint = "@" if f"{call.partition('#')[0]}.{stream}" in taken else "."
+        made = _layer(kind, call, f"{call}{joint}{stream}", stream, values, outputs.get(call), axes, count)
+        found.setdefault(call, []).append(made)
 
     def watch(name: str, reads: Mapping[str, Reads]) -> Any:
         def called(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
             number = calls[name] = calls.get(name, -1) + 1
             call = f"{name}#{number}" if number else name
             for stream, read in reads.items():
-                joint = "@" if f"{name}.{stream}" in taken else "."
-                values = _read(module, stream, read, output, args, kwargs)
-                found.setdefault(call, []).append(
-                    _layer(module, call, f"{call}{joint}{stream}", stream, values, outputs.get(call), axes)
-                )
+                kind = type(module).__name__
+                add(kind, call, stream, _read(stream, kind, partial(read, module, output, *args, **kwargs)))
 
         return called
+
+    def told(one: CalledFunction) -> None:
+        for stream, read in one.streams():
+            add(one.name, one.call, stream, _read(stream, one.name, partial(one.read, read)))
 
     with ExitStack() as opened, torch.inference_mode(False), torch.no_grad():
         for name, (one, reads) in computed.items():
             opened.callback(one.register_forward_hook(watch(name, reads), with_kwargs=True).remove)
+        for handle in CalledFunctions(told).attached(module) if functions else ():
+            opened.callback(handle.remove)
         module(inputs.detach().clone())
     return found
 
 
-def _read(
-    module: nn.Module, stream: str, read: Reads, output: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Float[Tensor, ...]:
-    what = f"the stream '{stream}' of {type(module).__name__}"
+def _read(stream: str, kind: str, read: Callable[[], Tensor]) -> Float[Tensor, ...]:
+    what = f"the stream '{stream}' of {kind}"
     try:
-        values = read(module, output, *args, **kwargs)
+        values = read()
     except Exception as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{what} cannot be read: {type(error).__name__}: {reason}", "see STREAMS") from error
@@ -65,19 +76,27 @@ def _read(
     return values
 
 
-def _layer(module: nn.Module, call: str, name: str, stream: str, values: Tensor, output: Layer | None, axes: Axes) -> Layer:
-    """The stream as a layer: arranged as the module's output is where both have as many axes, otherwise as is usual."""
+def _layer(kind: str, call: str, name: str, stream: str, values: Tensor, output: Layer | None, axes: Axes, count: int) -> Layer:
+    """The stream of so many examples as a layer: arranged as the module's output is where both have as many axes, otherwise as
+    is usual.
+    """
     rank = values.ndim
     same = output if output is not None and len(output.shape) + 2 == rank else None
     batch = same.batch_axis if same else 0
     channel = (same.channel_axis if same else 1 if rank != 3 else -1) % rank
     usual: Layout = {2: "vector", 3: "tokens" if axes.steps is None else "sequence", 4: "spatial"}[rank]
+    shape = tuple(extent for place, extent in enumerate(values.shape) if place not in (batch, channel))
+    folded, left = divmod(values.shape[batch], count)
+    if left:
+        raise ModelError(f"the stream '{stream}' of {kind} has {values.shape[batch]} rows for {count} inputs", "see STREAMS")
+    if folded > 1 and usual == "tokens":  # windows, which the model has put into the batch
+        shape = (folded * math.prod(shape),)
     return Layer(
         name=name,
-        type=type(module).__name__,
+        type=kind,
         layout=same.layout if same else usual,
         channels=values.shape[channel],
-        shape=tuple(extent for place, extent in enumerate(values.shape) if place not in (batch, channel)),
+        shape=shape,
         channel_axis=1 if channel == 1 else -1,
         module=call,
         stream=stream,

@@ -135,7 +135,7 @@ STREAM_GROUPS = {"all": None, "output": frozenset({""}), "cell": frozenset({"", 
 
 def _stream(layer: Layer) -> str:
     """What is read of each layer and direction, or of a cell: '' for the states."""
-    last = layer.stream.rpartition(".")[2]
+    last = layer.stream.partition("#")[0].rpartition(".")[2]
     return last if layer.module and not PART.fullmatch(last) else ""
 
 

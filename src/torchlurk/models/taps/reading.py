@@ -145,7 +145,7 @@ class _Reader:
         yield module.register_forward_pre_hook(self._start)
         yield from self.streams.attach(module)
         for path, name, one in submodules(module):
-            if self.needs_mode and isinstance(one, nn.MultiheadAttention):
+            if self.needs_mode and not self.streams.sees_functions and isinstance(one, nn.MultiheadAttention):
                 yield from _without_mode(one)
             hop = self._hop(path) if path in self.followed else None
             output = self._output(name, self.by_path[name]) if name in self.by_path else None

@@ -1,6 +1,6 @@
-"""Streams: what is read of a module beside its output, delivered in a forward pass of the unedited model.
+"""Streams: what is read of a module or function beside its output, delivered in a forward pass of the unedited model.
 
-`STREAMS` says how, by the module's type. A program may add to it, for modules of its own or of torch:
+`STREAMS` says how, by the module's type or the function. A program may add to it, for its own modules or torch's:
 `STREAMS[Gated] = {"gate": lambda module, output, x: torch.sigmoid(module.gate(x))}`.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from torchlurk.models.taps.called_functions import CalledFunction, CalledFunctions, Reads, of_function
 from torchlurk.models.taps.forward_override import ForwardOverride
 from torchlurk.models.taps.modules import submodules
 from torchlurk.models.taps.recurrent import STATE, CellSteps, Unrolled, parts_of
@@ -28,15 +29,27 @@ class StreamReader:
     def __init__(self, layers: Sequence[Layer], deliver: Callable[[Layer, Tensor], None]) -> None:
         self._deliver = deliver
         self._wanted: dict[str, dict[int, list[Layer]]] = {}
+        self._of_functions: dict[tuple[str, str], Layer] = {}
         for layer in layers:
             path, _, number = layer.module.partition("#")
-            self._wanted.setdefault(path, {}).setdefault(int(number or 0), []).append(layer)
+            if of_function(layer.stream):
+                self._of_functions[layer.module, layer.stream] = layer
+            else:
+                self._wanted.setdefault(path, {}).setdefault(int(number or 0), []).append(layer)
+        self._functions = CalledFunctions(self._called) if self._of_functions else None
         self._calls: dict[str, int] = {}
         self._cells: list[tuple[CellSteps, Mapping[str, Layer]]] = []
+
+    @property
+    def sees_functions(self) -> bool:
+        """Whether functions must be called where a mode sees them."""
+        return self._functions is not None
 
     def start(self) -> None:
         """A pass begins."""
         self._calls.clear()
+        if self._functions:
+            self._functions.start()
         for steps, _ in self._cells:
             list(steps.told())
 
@@ -53,6 +66,8 @@ class StreamReader:
                 yield way(self, name, one)
         if self._cells:
             yield module.register_forward_hook(self._finish)
+        if self._functions:
+            yield from self._functions.attached(module)
 
     def unrolled(self, name: str, module: nn.RNNBase) -> Any:
         """A recurrent module."""
@@ -77,6 +92,11 @@ class StreamReader:
 
         return module.register_forward_hook(called, with_kwargs=True)
 
+    def _called(self, found: CalledFunction) -> None:
+        for stream, reads in found.streams():
+            if layer := self._of_functions.get((found.call, stream)):
+                self._deliver(layer, found.read(reads))
+
     def _forward(self, name: str, module: nn.RNNBase, wanted: Mapping[int, Sequence[Layer]]) -> Callable[..., Any]:
         usual = module.forward
         ways = {number: self._unrolled(module, layers) for number, layers in wanted.items()}
@@ -98,9 +118,6 @@ class StreamReader:
             for stream, values in steps.told():
                 self._deliver(layers[stream], values)
 
-
-Reads = Callable[..., Tensor]
-"""`reads(module, output, *args, **kwargs)` is a stream of one call: its examples and channels are where the output has them."""
 
 Way = Callable[[StreamReader, str, Any], Any] | Mapping[str, Reads]
 """How streams of a module are read: what attaches to it and is removed in the end, or a function for each stream by name."""
