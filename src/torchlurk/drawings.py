@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from glob import escape
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -26,15 +26,17 @@ from torchlurk.rendering.sequences import (
     sequence_example,
     sequence_layer_sheet,
     sequence_sheet,
+    sequence_units,
 )
-from torchlurk.rendering.sprites import best_box, layer_sheet
+from torchlurk.rendering.sprites import LAYER_COLUMNS, best_box, layer_sheet, units_grid
 from torchlurk.rendering.step_attributions import AttributedSteps
+from torchlurk.rendering.study_sheet import study_sheet
 from torchlurk.rendering.syntheses import Synthesized, synthesis_row
 from torchlurk.rendering.text import Steps
 from torchlurk.resources.sheets import input_size
 from torchlurk.resources.token_documents import tokens_of
 from torchlurk.resources.unit_table import unit_table
-from torchlurk.store.queries import telling_selectivity, unit_counts
+from torchlurk.store.queries import standing_out, telling_selectivity, unit_counts
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 
@@ -56,6 +58,9 @@ class Drawings(Protocol):
 
     def layer(self, reader: Reader, layer: Layer) -> Image.Image:
         """An overview of the layer by its units' strongest examples."""
+
+    def some_units(self, reader: Reader, layer: Layer) -> Image.Image:
+        """The same of a few units that stand out."""
 
     def layer_figure(self, reader: Reader, layer: Layer) -> Figure:
         """The units of the layer that stand out, and how all are spread; raises `MissingExtraError` without matplotlib."""
@@ -101,6 +106,12 @@ class Pictures:
         """See `Drawings`."""
         pictures = cache(lambda example: self.example(reader, example))
         return layer_sheet(layer, reader.best(layer.name), pictures, input_size(reader), dead=_dead(reader, layer))
+
+    def some_units(self, reader: Reader, layer: Layer) -> Image.Image:
+        """See `Drawings`."""
+        best, size = reader.best(layer.name), input_size(reader)
+        channels = standing_out(reader, layer.name, LAYER_COLUMNS)
+        return units_grid({one: best_box(best, one, lambda example: self.example(reader, example), size) for one in channels})
 
     def layer_figure(self, reader: Reader, layer: Layer) -> Figure:
         """See `Drawings`."""
@@ -148,6 +159,13 @@ class Sequences:
         best, of = reader.best(layer.name), self._best_steps(reader, layer)
         steps = {channel: of(int(example), channel) for channel, example in enumerate(best.examples[:, 0])}
         return sequence_layer_sheet(layer, best, steps, self._rows, dead=_dead(reader, layer))
+
+    def some_units(self, reader: Reader, layer: Layer) -> Image.Image:
+        """See `Drawings`."""
+        best, of = reader.best(layer.name), self._best_steps(reader, layer)
+        channels = standing_out(reader, layer.name, self._rows.few)
+        steps = {channel: of(int(best.examples[channel, 0]), channel) for channel in channels}
+        return sequence_units(layer, best, steps, channels, self._rows)
 
     def layer_figure(self, reader: Reader, layer: Layer) -> Figure:
         """See `Drawings`."""
@@ -240,15 +258,41 @@ def study_figure(reader: Reader) -> Figure:
     from torchlurk.plotting import plot_study
 
     with reader.reading():
-        scanned = unit_counts(reader)
-        layers = [_facts(reader, layer) for index, layer in enumerate(reader.layers()) if index in scanned]
-        if not layers:
-            unit_table(reader)  # says why there are none
-        run, examples = reader.runs().get("scan"), reader.example_count()
-    units = sum(len(one.units) for one in layers)
-    of = [run.model, run.data] if run else []
-    words = [*of, f"{len(layers):,} layers", f"{units:,} units", f"{examples:,} examples"]
+        scanned = _scanned(reader)
+        layers = [_facts(reader, layer) for layer in scanned]
+        words = _study_facts(reader, scanned)
     return plot_study(reader.path.name, "  ·  ".join(words), layers)
+
+
+LAYERS_SHOWN = 12
+"""At most so many layers are on the overview of a study."""
+
+
+def study_overview(reader: Reader) -> Image.Image:
+    """A few units that stand out of up to twelve layers, spread over the depth; raises `StudyError` where none is scanned."""
+    with reader.reading():
+        scanned = _scanned(reader)
+        layers = [layer for layer in scanned if not layer.gate] or scanned
+        last, shown = len(layers) - 1, min(len(layers), LAYERS_SHOWN)
+        chosen = [layers[round(place * last / max(shown - 1, 1))] for place in range(shown)]
+        facts = [*_study_facts(reader, scanned), *([f"{shown} layers shown"] if shown < len(scanned) else [])]
+        drawings = drawings_of(reader)
+        return study_sheet(reader.path.name, facts, [(layer, drawings.some_units(reader, layer)) for layer in chosen])
+
+
+def _scanned(reader: Reader) -> list[Layer]:
+    """The layers that have been scanned; raises `StudyError` where there are none."""
+    counts = unit_counts(reader)
+    layers = [layer for index, layer in enumerate(reader.layers()) if index in counts]
+    if not layers:
+        unit_table(reader)  # says why there are none
+    return layers
+
+
+def _study_facts(reader: Reader, layers: Sequence[Layer]) -> list[str]:
+    run, units = reader.runs().get("scan"), sum(layer.channels for layer in layers)
+    of = [run.model, run.data] if run else []
+    return [*of, f"{len(layers):,} layers", f"{units:,} units", f"{reader.example_count():,} examples"]
 
 
 def _facts(reader: Reader, layer: Layer) -> LayerFacts:

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from PIL import Image
 
-from torchlurk.drawings import drawings_of, study_figure
+from torchlurk.drawings import drawings_of, study_figure, study_overview
 from torchlurk.errors import UnitError, nearest, telling_keywords
 from torchlurk.frames import Table
 from torchlurk.input_records import InputStatistics
-from torchlurk.jobs import Progress, Share, Silence
+from torchlurk.jobs import Progress, Share
+from torchlurk.progress import watcher
 from torchlurk.records import Class, Graph, Remark, Skip
+from torchlurk.rendering.encoding import png
 from torchlurk.resources.unit_table import unit_table
 from torchlurk.run_records import Run
 from torchlurk.stage_table import USUAL_STAGES, Settings, option_classes
+from torchlurk.store.queries import unit_counts
 from torchlurk.store.reading import Reader
 from torchlurk.store.remarks import Change, write_remarks
 from torchlurk.units import Unit, aliased
@@ -113,7 +116,7 @@ class Study:
         """Writes the study with the app as static files into a new folder, with or without people's notes; returns how many."""
         from torchlurk.export import export
 
-        return export([self.path], Path(folder), notes=notes)
+        return export([self.path], Path(folder), notes=notes, progress=watcher(None))
 
     @property
     def runs(self) -> dict[str, Run]:
@@ -171,6 +174,12 @@ class Study:
         """
         return study_figure(self._reader)
 
+    def overview(self) -> Image.Image:
+        """A few units that stand out of each layer, of up to twelve layers spread over the depth: the box of a unit's strongest
+        example, or its text or series around the strongest step. A notebook shows it by itself.
+        """
+        return study_overview(self._reader)
+
     @telling_keywords()
     def units(self, layers: str | Iterable[str] = ()) -> Table:
         """All units as a table, a row a unit, in the order of execution, then by channel: `to_frame` gives it to pandas, polars
@@ -198,6 +207,10 @@ class Study:
     def input_size(self) -> tuple[int, int]:
         """(height, width) of the network's input; raises `StudyError` where its inputs are texts or series."""
         return drawings_of(self._reader).input_size(self._reader)
+
+    def _repr_png_(self) -> bytes | None:
+        """The overview; nothing where no layer has been scanned."""
+        return png(self.overview()) if unit_counts(self._reader) else None
 
     def __repr__(self) -> str:
         layers = self._reader.layers()
@@ -245,8 +258,9 @@ def analyze(
     `vocabulary` the tokens themselves. `constants` are arguments of the model's forward, by name, that are the same for
     every example. `part` does the K-th of N parts of the work ("K/N") into a study of its own, which `merge` puts together
     with the others; a part of a stage after the scan continues from the study `merged`. Running it again continues, or finds
-    it complete. The other keywords are the options of `torchlurk analyze`, with underscores; `engine` may also be any object
-    of the protocol `torchlurk.jobs.Engine`. Raises a `TorchlurkError` that says what to do.
+    it complete. In a notebook a bar shows how far it is; `progress` is any object of the protocol `torchlurk.jobs.Progress`.
+    The other keywords are the options of `torchlurk analyze`, with underscores; `engine` may also be any object of the
+    protocol `torchlurk.jobs.Engine`. Raises a `TorchlurkError` that says what to do.
     """
     from torchlurk.analysis import analyze_model
 
@@ -259,7 +273,7 @@ def analyze(
         weights,
         stages.split(",") if isinstance(stages, str) else stages or USUAL_STAGES,
         Settings.of(files),
-        progress or Silence(),
+        watcher(progress),
         class_names=None if "class_names" in files else names,
         vocabulary=None if "vocabulary" in files else tokens,
         constants=constants,
@@ -283,5 +297,5 @@ def merge(parts: Iterable[str | Path], *, out: str | Path, progress: Progress | 
     """
     from torchlurk.stages.merge import merge as merge_parts
 
-    merge_parts([Path(part) for part in parts], Path(out), progress or Silence())
+    merge_parts([Path(part) for part in parts], Path(out), watcher(progress))
     return Study(out)

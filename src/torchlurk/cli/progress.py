@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from torchlurk.jobs import Progress as Watcher
+from torchlurk.progress import Pace
 
 SECONDS_BETWEEN_LINES = 10.0
 """How often work that is not watched on a terminal says how far it is."""
@@ -56,32 +57,30 @@ class Lines:
     """Progress in a log."""
 
     def __init__(self) -> None:
-        self._task, self._total, self._done, self._fresh = "", 0, 0, 0
-        self._started = self._spoke = time.monotonic()
+        self._pace: Pace | None = None
+        self._spoke = 0.0
 
     def begin(self, task: str, total: int, done: int = 0) -> None:
         """See `torchlurk.jobs.Progress`."""
-        self._task, self._total, self._done, self._fresh = task, total, done, 0
-        self._started = self._spoke = time.monotonic()
+        self._spoke = time.monotonic()
+        self._pace = Pace(task, total, done, done, self._spoke)
 
     def advance(self, items: int) -> None:
         """See `torchlurk.jobs.Progress`."""
-        self._done += items
-        self._fresh += items
-        if time.monotonic() - self._spoke >= SECONDS_BETWEEN_LINES:
-            self._line()
+        if self._pace is not None:
+            self._pace.done += items
+            if time.monotonic() - self._spoke >= SECONDS_BETWEEN_LINES:
+                self._line(self._pace)
 
     def end(self) -> None:
         """See `torchlurk.jobs.Progress`."""
-        self._line()
+        if self._pace is not None:
+            self._line(self._pace)
 
     def say(self, text: str) -> None:
         """See `torchlurk.jobs.Progress`."""
         print(text, file=sys.stderr, flush=True)
 
-    def _line(self) -> None:
+    def _line(self, pace: Pace) -> None:
         self._spoke = time.monotonic()
-        elapsed = self._spoke - self._started
-        rate = self._fresh / elapsed if elapsed > 0 else 0.0
-        left = f", {(self._total - self._done) / rate:.0f} s left" if rate and self._done < self._total else ""
-        self.say(f"{self._task}: {self._done} of {self._total} ({rate:.1f}/s{left})")
+        self.say(pace.words(self._spoke))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -86,14 +86,15 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """How one kind of sequence is drawn: its `noun`, the `words` of the legend, exemplars, the units of a layer, and what is
-    to be said of what is not drawn.
+    """How one kind of sequence is drawn: its `noun`, the `words` of the legend, exemplars, units of a layer by their channels,
+    how many of them are a few, and what is to be said of what is not drawn.
     """
 
     noun: str
     words: str
     exemplars: Callable[[Sequence[Shown], float, Theme], Image.Image]
-    units: Callable[[Sequence[Shown], frozenset[int], float, Theme], Image.Image]
+    units: Callable[[Mapping[int, Shown], frozenset[int], float, Theme], Image.Image]
+    few: int
     left_out: Callable[[Sequence[Shown]], str] = lambda shown: ""
 
 
@@ -156,12 +157,24 @@ def sequence_layer_sheet(
     """
     silent = frozenset(dead)
     scale = scale_of(trace for one in steps.values() for trace in one.traces.values())
-    shown = [shown_of([best_exemplar(layer, best, unit)], steps.get(unit, NO_STEPS))[0] for unit in range(len(best.examples))]
+    shown = _strongest(layer, best, steps, range(len(best.examples)))
     counted = f"{layer.channels:,} units" + (f", {len(silent):,} dead" if silent else "")
     top = header(layer.name, [counted, f"each unit's strongest step in its {rows.noun}", *labels.layer_facts(layer)], theme)
     legend = [_legend(scale, rows.words, theme)] if any(one.traces for one in steps.values()) else []
     parts = [stacked([top, *legend], GAP, theme), rows.units(shown, silent, scale, theme)]
     return framed(stacked(parts, SECTION_GAP, theme), MARGIN, theme)
+
+
+def sequence_units(
+    layer: Layer, best: Ranking, steps: Mapping[int, Steps], channels: Sequence[int], rows: Rows, *, theme: Theme = LIGHT
+) -> Image.Image:
+    """Some units of a layer as on its overview."""
+    scale = scale_of(trace for channel in channels for trace in steps[channel].traces.values())
+    return rows.units(_strongest(layer, best, steps, channels), frozenset(), scale, theme)
+
+
+def _strongest(layer: Layer, best: Ranking, steps: Mapping[int, Steps], channels: Iterable[int]) -> dict[int, Shown]:
+    return {unit: shown_of([best_exemplar(layer, best, unit)], steps.get(unit, NO_STEPS))[0] for unit in channels}
 
 
 NO_STEPS = Steps({}, {})
@@ -216,15 +229,15 @@ def text_rows(shown: Sequence[Shown], scale: float, theme: Theme) -> Image.Image
     return stacked(parts, TEXT_GAP, theme)
 
 
-def text_units(shown: Sequence[Shown], silent: frozenset[int], scale: float, theme: Theme) -> Image.Image:
+def text_units(shown: Mapping[int, Shown], silent: frozenset[int], scale: float, theme: Theme) -> Image.Image:
     """One line a unit, in columns read from top to bottom."""
     across = (CONTENT - (TEXT_COLUMNS - 1) * SERIES_GAP) // TEXT_COLUMNS
     columns = (across - UNIT_FACTS - 2 * OUTLINE) // cell_width()
-    apart = separator([one.content for one in shown if isinstance(one.content, TextExample)])
+    apart = separator([one.content for one in shown.values() if isinstance(one.content, TextExample)])
     height, deep = CAPTION_LINE + GAP // 2, -(-len(shown) // TEXT_COLUMNS)
     image = Image.new("RGB", (CONTENT, max(1, deep) * height), theme.ground)
-    for channel, one in enumerate(shown):
-        left, top = channel // deep * (across + SERIES_GAP), channel % deep * height
+    for place, (channel, one) in enumerate(shown.items()):
+        left, top = place // deep * (across + SERIES_GAP), place % deep * height
         dead = channel in silent
         image.paste(_unit_facts(channel, one, dead, UNIT_FACTS, theme), (left, top))
         if not dead:
@@ -243,14 +256,14 @@ def series_rows(shown: Sequence[Shown], scale: float, theme: Theme) -> Image.Ima
     return _grid(tiles, SERIES_COLUMNS, across, SERIES_GAP, theme)
 
 
-def series_units(shown: Sequence[Shown], silent: frozenset[int], scale: float, theme: Theme) -> Image.Image:
+def series_units(shown: Mapping[int, Shown], silent: frozenset[int], scale: float, theme: Theme) -> Image.Image:
     """A small series a unit, row by row; a channel has one range in all of them."""
     across = (CONTENT - (SMALL_COLUMNS - 1) * GAP) // SMALL_COLUMNS
-    alive = [Shown(one.exemplar, None, None) if unit in silent else one for unit, one in enumerate(shown)]
+    alive = [Shown(one.exemplar, None, None) if unit in silent else one for unit, one in shown.items()]
     pictures = _series(alive, across, SMALL_HEIGHT, (LEAST_SMALL, MOST_SMALL), scale, theme, named=False)
     tiles = [
         stacked([_unit_facts(channel, one, channel in silent, across, theme), picture], 2, theme)
-        for channel, (one, picture) in enumerate(zip(alive, pictures, strict=True))
+        for channel, one, picture in zip(shown, alive, pictures, strict=True)
     ]
     return _grid(tiles, SMALL_COLUMNS, across, GAP, theme)
 
@@ -267,6 +280,7 @@ TEXTS = Rows(
     " what it had not seen  ·  grey: burn-in",
     text_rows,
     text_units,
+    2 * TEXT_COLUMNS,
 )
 SERIES = Rows(
     "series",
@@ -274,6 +288,7 @@ SERIES = Rows(
     " not seen it  ·  dark: burn-in",
     series_rows,
     series_units,
+    SMALL_COLUMNS,
     channels_left_out,
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageDraw
 
@@ -73,21 +73,28 @@ def layer_sheet(
 
     The units in `dead` have no picture: what they did not respond to would mislead.
     """
-    crops = best_boxes(by_max, picture, input_size)
     silent = frozenset(dead)
+    grid = units_grid(dict(enumerate(best_boxes(by_max, picture, input_size))), silent, theme=theme)
+    counted = f"{layer.channels:,} units" + (f", {len(silent):,} dead" if silent else "")
+    heading = header(layer.name, [counted, "the box of each unit's strongest example", *labels.layer_facts(layer)], theme)
+    return framed(stacked([heading, grid], HEADER_GAP, theme), MARGIN, theme)
+
+
+def units_grid(
+    crops: Mapping[int, Image.Image | None], silent: frozenset[int] = frozenset(), *, theme: Theme = LIGHT
+) -> Image.Image:
+    """Units by their channels, each the picture that it has on a tile, its channel below; none of the `silent` ones."""
     cell = (SIDE + LAYER_GAP_X, SIDE + CHANNEL_HEIGHT + LAYER_GAP_Y)
     rows = max(1, math.ceil(len(crops) / LAYER_COLUMNS))
     grid = Image.new("RGB", (CONTENT, rows * cell[1]), theme.ground)
     draw = ImageDraw.Draw(grid)
-    for channel, crop in enumerate(crops):
-        left, top = channel % LAYER_COLUMNS * cell[0], channel // LAYER_COLUMNS * cell[1]
+    for place, (channel, crop) in enumerate(crops.items()):
+        left, top = place % LAYER_COLUMNS * cell[0], place // LAYER_COLUMNS * cell[1]
         image = None if channel in silent else crop
         grid.paste(sprite_sheet([image], columns=1, theme=theme), (left, top))
         label = f"{channel} dead" if channel in silent else str(channel)
         write(draw, (left, top + SIDE + CHANNEL_BASELINE), label, CHANNEL, theme.muted)
-    counted = f"{layer.channels:,} units" + (f", {len(silent):,} dead" if silent else "")
-    heading = header(layer.name, [counted, "the box of each unit's strongest example", *labels.layer_facts(layer)], theme)
-    return framed(stacked([heading, grid], HEADER_GAP, theme), MARGIN, theme)
+    return grid
 
 
 def _inside(box: Box, size: boxes.Size) -> Box:

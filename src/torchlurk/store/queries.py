@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from torchlurk.files import real
 from torchlurk.records import Synthesis
 from torchlurk.stage_table import STAGES
@@ -232,6 +234,16 @@ def telling_selectivity(reader: Reader, layer: str) -> Values:
     with reader.reading():
         found = reader.statistics(layer).by_name()
         return telling(found["selectivity"], reader.samples(layer), found["min"])
+
+
+def standing_out(reader: Reader, layer: str, most: int) -> list[int]:
+    """The most selective units of a layer, in this order; where selectivity means nothing, the strongest that are not dead."""
+    with reader.reading():
+        value, statistics = telling_selectivity(reader, layer), reader.statistics(layer)
+    if not np.isfinite(value).any():
+        value = np.where(statistics.dead(), np.nan, statistics.by_name()["max"])
+    order = np.argsort(-np.where(np.isfinite(value), value, -np.inf), kind="stable")[:most]
+    return [int(channel) for channel in order if np.isfinite(value[channel])]
 
 
 def units_with_step_attributions(reader: Reader) -> list[tuple[int, int]]:
