@@ -39,7 +39,8 @@ class Layer:
     `shape` is the extent of one unit's map: (height, width), (token,), (time,) or () for a vector.
     `channel_axis` is where the channels are in the module's own output, batch included: 1 or -1.
     `receptive_field` (height, width) and `stride` (vertical, horizontal) are in input pixels, None where a
-    position has none (it sees the whole input); a stride is negative where the map is mirrored.
+    position has none (it sees the whole input); a stride is negative where the map is mirrored. A sequence that the model runs
+    through from the end has its positions in the order of the steps that it read, and a stride of -1 (see `backward`).
     `read_after` names the operations between the module's output and the value that counts as the unit's activation,
     in order, for example ("batch_norm", "relu"); empty when it is the module's own output. `read_at` names the calls
     that do them, through which the output is followed: a module by its path, a function as `relu()`. `together` says
@@ -107,6 +108,11 @@ class Layer:
     def _of_stream(self) -> str:
         """What is read of a layer and direction, or of a cell; for its states this is no stream's letter."""
         return self.stream.rpartition(".")[2]
+
+    @property
+    def backward(self) -> bool:
+        """Whether the model goes through the steps from the last to the first, so that its positions are in reverse."""
+        return self.layout == "sequence" and self.stride is not None and self.stride[1] < 0
 
     @property
     def positions(self) -> int:

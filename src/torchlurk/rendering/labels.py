@@ -95,7 +95,9 @@ def layer_facts(layer: Layer) -> list[str]:
         facts.append(f"receptive field {_along(layer, layer.receptive_field)}")
     elif layer.layout == "spatial":
         facts.append("each position sees the whole input")
-    if layer.stride is not None:
+    if layer.backward:
+        facts.append("runs backward")
+    elif layer.stride is not None:
         square = layer.stride[0] == layer.stride[1] and layer.layout != "sequence"
         facts.append(f"stride {_along(layer, layer.stride[:1] if square else layer.stride)}")
     if layer.read_after:

@@ -88,6 +88,9 @@ class Deliveries:
     def __call__(self, layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
         """Takes what arrives; with a ceiling it is clamped from zero to it, in place, whether it is taken or not."""
         count = len(self._examples)
+        if ceiling is not None and layer.backward:  # its maps are a copy
+            tensor.clamp_(0, ceiling)
+            ceiling = None
         if layer.name in self._awaited and rows_of(layer, tensor, count) == count:
             found = maps(layer, tensor, count)
             counted = counted_steps(layer, found, self._seen.counted)

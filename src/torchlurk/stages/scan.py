@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from torchlurk import compiled
-from torchlurk.errors import MismatchError, OptionError, StudyError
+from torchlurk.errors import MismatchError, ModelError, OptionError, StudyError
 from torchlurk.input_records import KindName
 from torchlurk.inputs.demo.world import DrawnWorld
 from torchlurk.inputs.feeding import check_repeatable, feed
@@ -100,6 +100,8 @@ class ScanStage:
             with task.first_input(network) as example:
                 found = survey(network, example, task.settings.scan.tap, BY_KIND[self._source.kind.name])
                 layers = choose(found.layers, task.settings.scan.layers, task.settings.scan.streams)
+                if not layers:
+                    raise _no_layer(found)
                 refuse_too_many_positions(layers)
                 units_named(task.settings, layers)  # stages after this one need them: better refused before the work
                 places = PlacesOfLayers(network, self._source, layers, example, task.device)
@@ -359,6 +361,11 @@ def of_companions(arguments: Arguments, kind: KindName) -> str:
     shown, places = ONE[kind]
     others = ", ".join(arguments.companions)
     return f"beside its {shown} the network takes {others}: they go with each example as they are; {places} are of the {shown}"
+
+
+def _no_layer(found: Survey) -> ModelError:
+    reasons = "".join(f" ({one.path}: {one.reason})" for one in found.skipped[:1])
+    return ModelError(f"no layer of the model can be read{reasons}", "torchlurk layers MODEL lists what there is")
 
 
 def _of_order(layer: str) -> str:

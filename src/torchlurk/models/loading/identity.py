@@ -20,15 +20,19 @@ _COMPILED = "_orig_mod"
 def unwrap(module: nn.Module) -> nn.Module:
     """The module inside DataParallel, DistributedDataParallel, AveragedModel and torch.compile, however nested.
 
-    Raises `ModelError` for TorchScript, whose operations cannot be followed.
+    Raises `ModelError` for TorchScript, whose operations cannot be followed, also where a module inside is such.
     """
     while True:
         if isinstance(module, torch.jit.ScriptModule):
             raise ModelError("the model is a TorchScript module", "give the Python module it was made from")
         inner = module.module if isinstance(module, _WRAPPERS) else module._modules.get(_COMPILED)
         if inner is None:
-            return module
+            break
         module = inner
+    for path, one in module.named_modules():
+        if isinstance(one, torch.jit.ScriptModule):
+            raise ModelError(f"its module '{path}' is a TorchScript module", "give the Python module it was made from")
+    return module
 
 
 def fingerprint(module: nn.Module) -> str:

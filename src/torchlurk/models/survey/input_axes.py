@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchlurk.errors import ModelError
 from torchlurk.input_records import InputAxes
 from torchlurk.models.survey.expected_input import misfit
+from torchlurk.models.survey.untraced import is_wrapped
 from torchlurk.models.taps.arguments import NOTHING_BESIDE, Arguments, Companions, accompanied, called_with
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.recurrent import checking_packed
@@ -67,15 +68,18 @@ def find_axes(
     by_axes = {axes: Arguments.of(module, axes, constants, tuple(companions), parameter) for axes in candidates}
     changed = inputs.clone()
     changed[1] = other
-    fitting, failures = [], []
+    fitting, failures, unfit = list[InputAxes](), list[str](), list[str]()
     for axes, arguments in by_axes.items():
         try:
             before, after = (_results(module, one, arguments, companions) for one in (inputs, changed))
         except Exception as error:  # whatever the model raises where its axes are others
             failures.append(f"as {axes}: {type(error).__name__}: {' '.join(str(error).split())}")
             continue
-        if any(_one_changed(*pair) for pair in zip(before, after, strict=False)):
+        found = [_changed(*pair) for pair in zip(before, after, strict=False)]
+        if ONE in found:
             fitting.append(axes)
+        else:
+            unfit.append(_not_finite(module, inputs, before) or next(iter(found), "it gives no tensor"))
     name = type(module).__name__
     if fitting == ["btc"] and _convolves_channels(module, inputs, by_axes["btc"], companions):
         steps, channels = inputs.shape[1:]
@@ -86,14 +90,29 @@ def find_axes(
         )
     if len(fitting) == 1:
         return fitting[0]
-    if not fitting and len(failures) == len(candidates):
+    if not fitting and not unfit:
         reason, hint = misfit(module, inputs) or (failures[0], "check that the data is what the network expects")
         raise ModelError(f"{name} cannot run on these inputs: {reason}", hint)
-    found = f"{' and '.join(fitting)} both fit" if fitting else "; ".join(["none fits", *failures[:1]])
+    reason = f"{' and '.join(fitting)} both fit" if fitting else "; ".join([unfit[0], *failures[:1]])
+    if not fitting and NUMBERS in reason:
+        raise ModelError(f"{name} gives no numbers on the longest example: {reason}", "give weights and data that are finite")
     raise ModelError(
-        f"the trial run cannot tell in which order {name} takes batch and time ({found})",
+        f"the trial run cannot tell in which order {name} takes batch and time: {reason}",
         f"give --input-axes: {', '.join(candidates)}",
     )
+
+
+NUMBERS = "not finite"
+
+
+def _not_finite(module: nn.Module, inputs: Tensor, results: Sequence[Tensor]) -> str:
+    """What has values that are not finite where no result has any other, the first cause first; '' where they are in order."""
+    if not results or any(one.isfinite().any() for one in results):
+        return ""
+    named = [*module.named_parameters(), *module.named_buffers()]
+    broken = [f"its parameter {name}" for name, one in named if not one.isfinite().all()]
+    broken += [] if inputs.isfinite().all() else ["that example"]
+    return f"{broken[0]} has values that are {NUMBERS}" if broken else f"its results are {NUMBERS}"
 
 
 def _convolves_channels(module: nn.Module, inputs: Tensor, arguments: Arguments, companions: Companions) -> bool:
@@ -101,7 +120,8 @@ def _convolves_channels(module: nn.Module, inputs: Tensor, arguments: Arguments,
     found: list[bool] = []
 
     def look(conv: nn.Module, given: tuple[Any, ...]) -> None:
-        found.extend(one.data_ptr() == inputs.data_ptr() and one.shape == inputs.shape for one in tensors_in(given))
+        plain = [one for one in tensors_in(given) if not is_wrapped(one)]  # inside vmap there is no memory to look at
+        found.extend(one.data_ptr() == inputs.data_ptr() and one.shape == inputs.shape for one in plain)
 
     hooks = [one.register_forward_pre_hook(look) for one in module.modules() if isinstance(one, nn.Conv1d)]
     try:
@@ -118,17 +138,26 @@ def _results(module: nn.Module, inputs: Tensor, arguments: Arguments, companions
         return tensors_in(module(inputs))
 
 
-def _one_changed(before: Tensor, after: Tensor) -> bool:
-    """Whether along one axis of size three the second entry has changed and the others have not."""
-    if before.shape != after.shape or not before.is_floating_point():
-        return False
+ONE = "one result has changed, and the others have not"
+
+
+def _changed(before: Tensor, after: Tensor) -> str:
+    """What has changed along the axis of the three examples, of which the second was another: `ONE`, or what else, in words."""
+    if not before.is_floating_point():
+        return f"its results are whole numbers ({str(before.dtype).removeprefix('torch.')})"
+    if before.shape != after.shape or 3 not in before.shape:
+        return f"of three examples it gives {tuple(before.shape)}, where nothing is there once for each"
     known = before[before.isfinite()]
     slack = TOLERANCE * float(known.abs().amax()) if known.numel() else 0.0
+    every: list[bool] = []
     for axis in (axis for axis, size in enumerate(before.shape) if size == 3):
         same = [
             bool(torch.allclose(one, another, rtol=TOLERANCE, atol=slack, equal_nan=True))
             for one, another in zip(before.unbind(axis), after.unbind(axis), strict=True)
         ]
         if same == [True, False, True]:
-            return True
-    return False
+            return ONE
+        every += same
+    if all(every):
+        return "its results stay the same whatever an example is"
+    return "with one of three examples the results of others change too (batch statistics?)"

@@ -24,7 +24,7 @@ from torchlurk.models.survey.read_points import Point, ReadPoints, joined_in
 from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.models.survey.recorded import Call, Recording, Value
 from torchlurk.models.survey.recording import COPIES, record
-from torchlurk.models.survey.recurrent_layers import cell_loops, node_of, recurrent_layers
+from torchlurk.models.survey.recurrent_layers import cell_loops, node_of, recurrent_layers, several_rows
 from torchlurk.models.taps.arguments import accompanied, companions_of, of_rows
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.recurrent import checking_packed, mode_of
@@ -33,6 +33,8 @@ from torchlurk.units import PART, aliased, matching
 
 WILDCARDS = frozenset("*?[")
 
+MAPPED = "it is called inside torch.vmap, where its values cannot be read: call it on the whole batch"
+SEVERAL = "it is given several rows for each example: flipped copies, crops, windows or parts of it"
 UNREACHED = "the first example does not reach it"
 """Why a module is left out that this example is not led through: a head for training, a branch for some examples."""
 
@@ -91,7 +93,7 @@ def _with_streams(found: Survey, streams: Mapping[str, Sequence[Layer]]) -> Surv
 
 
 def _unreached(module: nn.Module, recording: Recording) -> Iterator[Skip]:
-    """The modules with kernels that this example was not led through; of nested ones the outermost.
+    """The modules with kernels that this example was not led through, or inside `vmap` alone; of nested ones the outermost.
 
     A module that was not called may still have been used, through its weights.
     """
@@ -101,7 +103,10 @@ def _unreached(module: nn.Module, recording: Recording) -> Iterator[Skip]:
         if one in reached or any(path.startswith(f"{outer}.") for outer in told):
             continue
         kernels = [weight for weight in one.parameters() if weight.ndim > 1]
-        if kernels and not _partly_used(one, reached, recording.used):
+        if kernels and one in recording.mapped:
+            told.append(path)
+            yield Skip(path, MAPPED)
+        elif kernels and not _partly_used(one, reached, recording.used):
             told.append(path)
             yield Skip(path, UNREACHED)
 
@@ -213,6 +218,9 @@ def _interpret(module: nn.Module, recording: Recording, tap: Tap, axes: Axes) ->
     read: dict[Value, list[Widths]] = {}
     for call in recording.root.inside():
         if mode_of(call.module) is not None:
+            if several_rows(call, recording.copies):
+                skipped[call.path] = Skip(call.path or "model", SEVERAL)
+                continue
             streams = recurrent_layers(call, looped, recording)
             layers.update((one.name, one) for one in streams)
             at.update((one.name, node_of(call, nodes)) for one in streams)
@@ -231,8 +239,9 @@ def _interpret(module: nn.Module, recording: Recording, tap: Tap, axes: Axes) ->
         read.setdefault(point.value, []).append({call.name: layers[call.name].channels})
         at[call.name] = nodes[call.output]
     if not layers:
+        reasons = "".join(f" ({one.path}: {one.reason})" for one in list(skipped.values())[:1])
         raise ModelError(
-            f"{type(module).__name__} has no layer whose output has channels",
+            f"{type(module).__name__} has no layer whose output has channels{reasons}",
             "it needs convolutions, linear layers or other modules with images, vectors or tokens as output",
         )
     for call in recording.root.inside():
@@ -270,7 +279,9 @@ def _layout(call: Call, image: tuple[int, ...], copies: int, axes: Axes) -> tupl
         if rank == 4 and not folded and _like_an_image(call.output.shape[1:3], image):
             return "spatial", ""
         return ("tokens", "") if rank > 2 or folded else ("vector", "")
-    if folded or axis == 0 or (rank == 4 and axis != 1):
+    if folded:
+        return None, SEVERAL
+    if axis == 0 or (rank == 4 and axis != 1):
         return None, "its channels are on an axis that is not the second or the last"
     return ("spatial", "") if rank == 4 else ("sequence", "")
 

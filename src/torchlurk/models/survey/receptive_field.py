@@ -31,7 +31,8 @@ class ReceptiveField:
     of the median position. None where each position would see the whole of any input: after global pooling, attention,
     squeeze-and-excite.
     `stride` (vertical, horizontal) is in input pixels from one position to the next, negative where the map is mirrored; None
-    where positions do not lie on a grid (vectors, tokens), where there is one only, and where all see the same.
+    where positions do not lie on a grid (vectors, tokens), where there is one only, and where all see the same. Where all of a
+    sequence that came before is seen, it is None too, or (1, -1) where that is all that comes after, in reverse.
     `origin` (y, x) is the first pixel that the first position would see of an unlimited input, negative where it lies
     before this one; None unless every position sees `size` pixels from there on, `stride` further each time.
     `rows` and `columns` hold the first and, exclusive, the last, by channel and position; a dimension
@@ -105,7 +106,7 @@ def _field(layer: Layer, reach: Reach, reads: bool) -> ReceptiveField:
     rows, columns = (sides[:, 0].double() for sides in (reach.rows, reach.columns))
     size, stride = _size(reach, rows, columns), _stride(layer, reach, rows, columns)
     if layer.layout == "sequence" and _grows(columns):
-        size = stride = None
+        size, stride = None, (1, -1) if _shrinks(columns) else None
     return ReceptiveField(
         size=size,
         stride=stride,
@@ -144,6 +145,9 @@ def _origin(
 
 def _maps(layer: Layer, reach: Reach) -> Reach:
     """As `taps.maps`: example, channel, position."""
+    if layer.backward:
+        reach = _maps(replace(layer, stride=None), reach).full([2])
+        return reach.each(lambda sides: sides.flip(3), reach.shape)
     if layer.batch_axis:
         reach = reach.permuted([layer.batch_axis, *(dim for dim in range(len(reach.shape)) if dim != layer.batch_axis)])
     if layer.layout == "sequence":
@@ -203,6 +207,13 @@ def _grows(columns: Tensor) -> bool:
         steps = columns[UNBOUNDED].amax(1).diff(dim=1)
         return bool((~steps.isfinite() | (steps == 0)).any())
     return bool(still.all() and not moving.all()) or bool(moving.all() and not still.all())
+
+
+def _shrinks(columns: Tensor) -> bool:
+    """Whether the model goes through the steps backward, so that each position's reach lies before that of the one before."""
+    low, high = columns[TRUE].amax(1)
+    centres = (high - low).diff()
+    return bool((centres <= 0).all() and (centres < 0).any())
 
 
 def _step(sides: Tensor, dim: int, average: float) -> int | None:

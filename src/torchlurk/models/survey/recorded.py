@@ -93,7 +93,7 @@ class Recording:
     """A whole pass; `operations` in the order they ran, `outputs` the values that the model gave back.
 
     The input held `copies` of one example, and so did the further inputs, `beside` it, by the parameters that they go to.
-    `used` are the ids of all tensors that operations were given, weights too.
+    `used` are the ids of all tensors that operations were given, weights too, `mapped` the modules called inside `vmap`.
     """
 
     copies: int
@@ -103,6 +103,7 @@ class Recording:
     outputs: tuple[Value, ...]
     beside: Mapping[str, Value]
     used: frozenset[int] = frozenset()
+    mapped: frozenset[nn.Module] = frozenset()
 
     @property
     def calls(self) -> list[Call]:

@@ -96,6 +96,7 @@ class Recorder(TorchFunctionMode):
         self.aliases: dict[int, list[Tensor]] = {}
         """The same, by the memory they look at."""
         self.used: set[int] = set()
+        self.mapped: set[nn.Module] = set()
         self.age = 0
         for tensor in (*module.parameters(), *module.buffers(), *plain_attributes(module)):
             self._keep(tensor)
@@ -126,10 +127,15 @@ class Recorder(TorchFunctionMode):
         assert self.root is not None
         outputs = tuple(self.values[id(one)] for one in tensors_in(output) if id(one) in self.values)
         used = frozenset(self.used)
-        return Recording(self.copies, self.input, self.root, self.operations, outputs, self.beside, used)
+        return Recording(
+            self.copies, self.input, self.root, self.operations, outputs, self.beside, used, frozenset(self.mapped)
+        )
 
     def _entering(self, path: str) -> Any:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if any(map(is_wrapped, tensors_in((args, kwargs)))):
+                self.mapped.add(module)
+                return
             self._meet(tensors_in((args, kwargs)))
             number = self.numbers[module] = self.numbers.get(module, -1) + 1
             parent = self.stack[-1] if self.stack else None
@@ -143,6 +149,8 @@ class Recorder(TorchFunctionMode):
         return enter
 
     def _leaving(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if any(map(is_wrapped, tensors_in((args, kwargs)))):
+            return
         # Calls that ended in an error which the model caught never came by here.
         while self.stack[-1].module is not module:
             self.stack.pop()

@@ -51,6 +51,16 @@ def recurrent_layers(call: Call, looped: Mapping[nn.Module, int], recording: Rec
     return layers
 
 
+def several_rows(call: Call, copies: int) -> bool:
+    """Whether a recurrent module or cell was given a multiple of the `copies` of the example as batch: which row is of which
+    example is then for the model alone to say.
+    """
+    shape = call.output.shape if call.output is not None else ()
+    axis = 1 if isinstance(call.module, nn.RNNBase) and not call.module.batch_first else 0
+    whole = len(shape) == (3 if isinstance(call.module, nn.RNNBase) else 2)
+    return whole and shape[axis] > copies and shape[axis] % copies == 0
+
+
 def node_of(call: Call, nodes: Mapping[Value, int]) -> int:
     """The node of the graph that a recurrent module's output comes from; the input's where none can be told."""
     outputs = [value for operation in call.operations for value in operation.outputs]

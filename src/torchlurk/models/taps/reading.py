@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -69,8 +70,11 @@ def maps(layer: Layer, activation: Float[Tensor, ...], examples: int | None = No
     """The units' maps in a tensor that `reading` delivered: batch, channel, then the positions of `layer.shape`.
 
     Of a sequence it is as many steps as there are: of so many `examples`, where the model has folded the steps into the
-    batch. It is a view wherever the memory allows. Windows that a model has folded into the batch are tokens of one map.
+    batch. It is a view wherever the memory allows, but for what runs `backward`, which is turned around. Windows that a model
+    has folded into the batch are tokens of one map.
     """
+    if layer.backward:
+        return maps(replace(layer, stride=None), activation, examples).flip(-1)
     if layer.batch_axis:
         activation = activation.movedim(layer.batch_axis, 0)
     if layer.channel_axis == 1:

@@ -1,0 +1,102 @@
+"""What a network is refused for, or a layer left out for, is what is really the matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from torchlurk.errors import ModelError
+from torchlurk.models.loading.identity import unwrap
+from torchlurk.models.survey.axes import Axes
+from torchlurk.models.survey.input_axes import axes_of
+from torchlurk.models.survey.layers import survey
+
+SERIES = torch.randn(1, 8, 3, generator=torch.Generator().manual_seed(0))
+
+
+class Reader(nn.Module):
+    """A GRU over series, a linear layer; `run` is what its forward does with both."""
+
+    def __init__(self, run: Callable[[Reader, Tensor], Tensor] | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.rnn, self.conv, self.head = nn.GRU(3, 5, batch_first=True), nn.Conv1d(3, 5, 3, padding=1), nn.Linear(5, 2)
+        self.run = run or Reader.read
+
+    def read(self, x: Tensor) -> Tensor:
+        return self.head(self.rnn(x)[0][:, -1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(self, x)
+
+
+def spoiled(name: str, value: float) -> Reader:
+    net = Reader()
+    net.get_parameter(name).data.view(-1)[0] = value
+    return net
+
+
+def silent() -> Reader:
+    net = Reader()
+    nn.init.zeros_(net.head.weight)
+    return net
+
+
+UNTOLD = {
+    "a weight that is no number": (spoiled("rnn.weight_hh_l0", torch.nan), "its parameter rnn.weight_hh_l0 has values"),
+    "weights of zero": (silent(), "its results stay the same whatever an example is"),
+    "batch statistics": (Reader(lambda net, x: net.read(x - x.mean(0)) if len(x) > 1 else net.read(x)), "others change too"),
+    "a mean over examples": (Reader(lambda net, x: net.read(x).mean()), "nothing is there once for each"),
+    "whole numbers": (Reader(lambda net, x: net.read(x).argmax(1)), r"whole numbers \(int64\)"),
+}
+
+
+@pytest.mark.parametrize(("net", "words"), UNTOLD.values(), ids=UNTOLD)
+def test_where_no_order_of_axes_fits_it_is_said_what_is_the_matter(net: Reader, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        axes_of(net.eval(), SERIES, {})
+
+
+def test_data_that_are_no_numbers_are_not_blamed_on_the_axes() -> None:
+    with pytest.raises(ModelError, match="that example has values that are not finite"):
+        axes_of(Reader().eval(), torch.full_like(SERIES, torch.nan), {})
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+def test_a_scripted_module_inside_is_named() -> None:
+    net = Reader()
+    net.head = torch.jit.script(net.head)
+    with pytest.raises(ModelError, match="its module 'head' is a TorchScript module"):
+        unwrap(net)
+
+
+def two_versions(net: Reader, x: Tensor) -> Tensor:
+    found = net.rnn(torch.stack([x, x.flip(1)], 1).flatten(0, 1))[0][:, -1]
+    return net.head(found.view(len(x), 2, 5).mean(1))
+
+
+LEFT_OUT = {
+    "vmap": (lambda net, x: torch.vmap(net.head)(net.rnn(x)[0][:, -1]), "head", "inside torch.vmap"),
+    "flipped copies": (two_versions, "rnn", "several rows for each example: flipped copies"),
+}
+
+
+@pytest.mark.parametrize(("run", "name", "words"), LEFT_OUT.values(), ids=LEFT_OUT)
+def test_a_layer_whose_values_are_not_of_examples_is_left_out_and_the_others_are_read(run, name: str, words: str) -> None:
+    found = survey(Reader(run).eval(), SERIES, axes=Axes.of("btc"))
+    assert {"rnn.l0", "head"} - {one.name for one in found.layers} == {"head" if name == "head" else "rnn.l0"}
+    (reason,) = (one.reason for one in found.skipped if one.path == name)
+    assert words in reason
+
+
+def test_modules_inside_vmap_are_named_where_no_other_has_units() -> None:
+    def mapped(net: Reader, x: Tensor) -> Tensor:
+        return torch.vmap(lambda one: net.head(net.conv(one.T).amax(-1)))(x)
+
+    net = Reader(mapped).eval()
+    assert axes_of(net, SERIES, {}) == "btc"
+    skipped = {one.path: one.reason for one in survey(net, SERIES, axes=Axes.of("btc")).skipped}
+    assert all("inside torch.vmap" in skipped[name] for name in ("conv", "head"))
