@@ -3,14 +3,21 @@
 With TORCHLURK_WRITE_DOCS=1 the reference of the command line is written instead of compared.
 """
 
+import ast
+import importlib
+import inspect
 import os
 import re
+import shlex
 from pathlib import Path
 
 import click
 import pytest
 
+import torchlurk
 from torchlurk.cli import COMMANDS, torchlurk_command
+from torchlurk.study import Study
+from torchlurk.views import UnitView
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("docs/**", "benchmarks", "campaigns", "examples")
@@ -63,3 +70,56 @@ def test_every_flag_that_is_named_exists(page):
 
 def test_the_changelog_has_a_place_for_what_comes():
     assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text()
+
+
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OURS = {"tl": torchlurk, "torchlurk": torchlurk, "study": Study, "unit": UnitView}
+"""What these names are wherever a page uses them."""
+
+
+def blocks(language):
+    """The blocks of code of all pages."""
+    for page in PAGES:
+        for number, (written, text) in enumerate(BLOCK.findall(page.read_text())):
+            if written == language:
+                yield pytest.param(text, id=f"{page.relative_to(ROOT).as_posix()}-{number}")
+
+
+@pytest.mark.parametrize("text", list(blocks("python")))
+def test_python_on_the_pages_can_be_read_and_names_what_there_is(text):
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("torchlurk"):
+            module = importlib.import_module(node.module)
+            assert all(hasattr(module, one.name) for one in node.names), ast.unparse(node)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in OURS:
+            assert hasattr(OURS[node.value.id], node.attr), ast.unparse(node)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            holder = node.func.value
+            called = getattr(OURS.get(holder.id), node.func.attr, None) if isinstance(holder, ast.Name) else None
+            if called is not None:
+                known = inspect.signature(called).parameters
+                assert {one.arg for one in node.keywords} - {None} <= set(known), ast.unparse(node)
+
+
+def command_lines():
+    """Every command that a block of a page shows, without its comment; none of the reference, which commands write."""
+    for page in PAGES:
+        shown = "\n".join(text for _, text in BLOCK.findall(page.read_text())) if page != CLI else ""
+        for line in re.findall(r"^torchlurk .*", shown.replace("\\\n", " "), re.MULTILINE):
+            yield pytest.param(line, id=f"{page.name}: {line[:60]}")
+
+
+@pytest.mark.parametrize("line", list(command_lines()))
+def test_commands_on_the_pages_are_ones_that_would_be_taken(line):
+    words = shlex.split(line.replace("…", ""), comments=True)
+    name, *given = [one for one in words[1:] if one not in ("&", ">")]
+    command = torchlurk_command.get_command(click.Context(torchlurk_command), name)
+    assert command is not None, line
+    if "…" in line:  # what is left out may be what must be there
+        known = {flag for one in command.params for flag in one.opts}
+        assert {one for one in given if one.startswith("--")} <= known
+        return
+    try:
+        command.make_context(name, given)
+    except click.UsageError as error:
+        pytest.fail(f"{line}: {error.format_message()}")
