@@ -12,11 +12,13 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from torchlurk.errors import ModelError, OptionError
 from torchlurk.models.survey.axes import Axes
+from torchlurk.models.survey.dependence.tracing import Tracing
 from torchlurk.models.survey.input_axes import find_axes
 from torchlurk.models.survey.layers import choose, survey
 from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.models.taps.arguments import Arguments, called_with
 from torchlurk.models.taps.reading import maps, reading
+from torchlurk.models.taps.recurrent import unrolled_streams
 from torchlurk.units import aliased
 
 TOKENS, TIME = 20, 7
@@ -203,6 +205,32 @@ def test_the_model_gives_what_it_gave_and_is_left_as_found(kind):
         # packed sequences alone are summed in another order
         assert torch.allclose(one, other, atol=1e-6 if kind is Packed else 0)
     assert {name: set(vars(one)) for name, one in module.named_modules()} == {name: set(one) for name, one in before.items()}
+
+
+class Decoded(nn.Module):
+    """A decoder that begins with the states of an encoder, and cells of other widths than states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.encoder, self.decoder = nn.Embedding(TOKENS, 6), nn.LSTM(6, 4, batch_first=True), nn.LSTM(6, 4)
+        self.both = nn.GRU(6, 4, 2, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        embedded = self.embed(x)
+        first = self.encoder(embedded)[1]
+        return self.decoder(embedded[:, :3].transpose(0, 1), first)[0], self.both(embedded)[0]
+
+
+@pytest.mark.parametrize("kind", [Text, Decoded])
+def test_what_cells_and_gates_depend_on_is_the_same_as_if_each_step_was_gone_through(kind, monkeypatch):
+    module = made(kind)
+    layers = survey(module, tokens(1), axes=BT).layers
+    found = receptive_fields(module, tokens(1), layers, BT)
+    monkeypatch.setattr(Tracing, "streams", lambda self, *given: unrolled_streams(*given))
+    for name, field in receptive_fields(module, tokens(1), layers, BT).items():
+        assert (found[name].size, found[name].stride, found[name].shape) == (field.size, field.stride, field.shape)
+        wanted, own = (np.broadcast_to(one.columns, (2, one.channels, *one.shape)) for one in (field, found[name]))
+        assert np.array_equal(wanted, own), name
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ cannot be followed: everything computed afterwards is taken to depend on what th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -21,6 +21,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from torchlurk.models.survey.dependence import mixing, moving, stepping, windows
 from torchlurk.models.survey.dependence.calls import Call, base_name, handed_on
 from torchlurk.models.survey.dependence.intervals import NOTHING, Reach, everything, nothing, of_image, of_steps, union
+from torchlurk.models.taps.recurrent import GATES, STATE, Steps, Weights, unrolled_streams
 
 RULE_MODULES = (moving, windows, mixing, stepping)
 """Imported for the rules that they register."""
@@ -75,6 +76,20 @@ class Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._note_read([self._followed(tensor)])
         if exposed and not self._followed(tensor).empty:
             self._exposed[_storage(tensor)] = tensor
+
+    def streams(self, mode: str, weights: Weights, steps: Steps, wanted: Collection[str]) -> dict[str, Tensor]:
+        """`unrolled_streams`, as zeros: at each step they depend on what the state there depends on, so nothing has to be gone
+        through step by step, unless the first cell depends on the input.
+        """
+        first, given = steps.before[1], (weights.input, weights.state)
+        if any(not self._followed(one).empty for one in (*given, *(() if first is None else (first,)))):
+            return unrolled_streams(mode, weights, steps, wanted)
+        seen, found = self._followed(steps.states).over([2]), {}
+        for stream in set(wanted) - {STATE}:
+            made = steps.states.new_zeros(*steps.states.shape[:2], weights.state.shape[0] // len(GATES[mode]))
+            self._reaches[made] = seen.each(lambda sides: sides, made.shape)
+            found[stream] = made
+        return found
 
     def following_numbers(self) -> TorchFunctionMode:
         """What must be active beside this."""
@@ -152,6 +167,8 @@ class _FollowingNumbers(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        if func is unrolled_streams:
+            return self._tracing.streams(*args)
         name = getattr(func, "__name__", "")
         if name == "tolist" or name in EXPOSING:
             for tensor in _tensors(args[:1]):
