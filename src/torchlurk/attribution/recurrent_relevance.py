@@ -57,31 +57,31 @@ class _Left(torch.autograd.Function):
         return torch.where(y == 0, 0.0, relevance / y)
 
 
-def entered(x: Tensor) -> Tensor:
+def entered(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """See `_Entered`."""
     result: Tensor = _Entered.apply(x)  # type: ignore[no-untyped-call]
     return result
 
 
-def left(y: Tensor) -> Tensor:
+def left(y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """See `_Left`."""
     result: Tensor = _Left.apply(y)  # type: ignore[no-untyped-call]
     return result
 
 
-def squashed(z: Tensor) -> Tensor:
+def squashed(z: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """tanh(z) as a multiple of z."""
     fixed = z.detach()
     return z * torch.where(fixed == 0, 1.0, fixed.tanh() / fixed)
 
 
-def opened(z: Tensor) -> Tensor:
+def opened(z: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """A gate as a unit of its own: the half that it is open at z = 0 is as a bias, the rest a multiple of z."""
     fixed = z.detach()
     return 0.5 + z * torch.where(fixed == 0, 0.25, (fixed.sigmoid() - 0.5) / fixed)
 
 
-def held(z: Tensor) -> Tensor:
+def held(z: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """A gate as a fixed number."""
     return z.detach().sigmoid()
 
@@ -109,7 +109,9 @@ def stepped(mode: str, weights: Weights, given: Float[Tensor, "batch gates"], be
     return (total.relu() if mode == "RNN_RELU" else squashed(total)), None
 
 
-def streams_of_relevance(mode: str, weights: Weights, steps: Steps, wanted: Collection[str]) -> dict[str, Tensor]:
+def streams_of_relevance(
+    mode: str, weights: Weights, steps: Steps, wanted: Collection[str]
+) -> dict[str, Float[Tensor, "time batch unit"]]:
     """As `unrolled_streams`, with relevance going back."""
     if not set(wanted) - {STATE}:
         return {}

@@ -84,7 +84,7 @@ class TextReadout(Readout):
         silence = self._silence[:1].expand_as(inputs).to(inputs)
         return torch.cat([silence[..., :-1], inputs.detach()[..., -1:]], -1)
 
-    def run(self, inputs: Tensor) -> None:
+    def run(self, inputs: Steps) -> None:
         """See `Readout`."""
         ids = inputs.detach()[..., -1].round().to(self._dtype)
         places = iter(self._tables.places)

@@ -51,10 +51,10 @@ class View:
     def whole(
         cls,
         readout: Readout,
-        inputs: Tensor,
-        rows: Tensor,
-        channels: Tensor,
-        positions: Tensor | None,
+        inputs: Float[Tensor, "input channel height width"],
+        rows: Int[Tensor, " pair"],
+        channels: Int[Tensor, " pair"],
+        positions: Int[Tensor, " pair"] | None,
         companions: Companions = NOTHING_BESIDE,
     ) -> View:
         """The whole inputs."""
@@ -134,7 +134,7 @@ class View:
         return evidence.inside(torch.tensor(moved, device=self.inputs.device), int(height), int(width))
 
     def left(
-        self, seen: Bool[Tensor, "pair height width"], filling: Tensor, of: Float[Tensor, " pair"]
+        self, seen: Bool[Tensor, "pair height width"], filling: Float[Tensor, " channel"], of: Float[Tensor, " pair"]
     ) -> Float[Tensor, " pair"]:
         """The share of activations that is left with these pixels alone; what lies beyond the input stays as it is.
 

@@ -80,7 +80,9 @@ def change_map(map: Float[Tensor, " *position"], change: Change) -> None:
         map[position] = map[position] * change.factor + change.offset
 
 
-def rearranged(layer: Layer, tensor: Tensor, arranged: Tensor) -> Tensor:
+def rearranged(
+    layer: Layer, tensor: Float[Tensor, "*shape"], arranged: Float[Tensor, "batch channel *position"]
+) -> Float[Tensor, "*shape"]:
     """The tensor as the model has it, with what was written to its maps."""
     if layer.channel_axis == 1 or arranged.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr():
         return tensor

@@ -29,11 +29,11 @@ class Parts:
     """
 
     value: float
-    by_layer: dict[str, Tensor]
-    activations: dict[str, Tensor]
+    by_layer: dict[str, Float[Tensor, "_channel _position"]]
+    activations: dict[str, Float[Tensor, "_channel _position"]]
 
 
-def parts(segments: Segments, branches: Sequence[UnitPath], weights: Sequence[Tensor]) -> list[Parts]:
+def parts(segments: Segments, branches: Sequence[UnitPath], weights: Sequence[Float[Tensor, "*_position"]]) -> list[Parts]:
     """For the last unit of each branch, in rows as `Maps` has them: the contributions to its weighted mean over positions.
 
     `weights` say how much each of its positions counts; their magnitudes are made to add up to 1, unless all are zero. Raises

@@ -55,7 +55,7 @@ def passage(method: str) -> Passage:
 class Arrival:
     """Where branches lead: for each the signal at what its last unit's nonlinearity is applied to, and at the input."""
 
-    at_last: list[Tensor]
+    at_last: list[Float[Tensor, "*_position"]]
     at_input: Float[Tensor, "batch ..."]
 
 

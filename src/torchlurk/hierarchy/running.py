@@ -10,7 +10,7 @@ from torchlurk.models.taps.interventions import Replacements
 from torchlurk.models.taps.tensors import tensors_in
 
 
-def run(module: nn.Module, inputs: Shaped[Tensor, "image ..."], replaced: Replacements) -> Tensor | None:
+def run(module: nn.Module, inputs: Shaped[Tensor, "image ..."], replaced: Replacements) -> Shaped[Tensor, ...] | None:
     """The model's output, the first tensor of several, None where it gives none; what goes wrong is a `ModelError`."""
     try:
         # A copy, for the first thing that a model does may be to overwrite its input.

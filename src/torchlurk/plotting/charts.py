@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Real
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -89,7 +90,9 @@ def bars(axes: Axes, values: Sequence[tuple[str, float]], unit: str) -> None:
     axes.set_xlabel(unit, fontsize=SMALL)
 
 
-def histogram(axes: Axes, values: np.ndarray, along: str, counted: str, *, bins: int | Sequence[float] = BINS) -> None:
+def histogram(
+    axes: Axes, values: Real[np.ndarray, " unit"], along: str, counted: str, *, bins: int | Sequence[float] = BINS
+) -> None:
     """How often which value, among those that are finite; `along` and `counted` say in what."""
     axes.hist(values[np.isfinite(values)], bins=bins, color=rgb(LIGHT.accent))
     axes.set_xlabel(along, fontsize=SMALL)
@@ -97,6 +100,6 @@ def histogram(axes: Axes, values: np.ndarray, along: str, counted: str, *, bins:
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
 
 
-def few_bins(values: np.ndarray) -> int:
+def few_bins(values: Real[np.ndarray, " unit"]) -> int:
     """As many as so many values fill."""
     return int(min(BINS, max(5, np.isfinite(values).sum() // 3)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from matplotlib.axes import Axes
 
 from torchlurk.plotting.charts import Chart, named_rows
@@ -25,7 +25,7 @@ def skill(measure: Measure, strength: float) -> float:
     return 2 * strength - 1 if measure == "auc" else strength
 
 
-def skills(measure: Measure, scores: Float32[np.ndarray, " unit"]) -> np.ndarray:
+def skills(measure: Measure, scores: Float32[np.ndarray, " unit"]) -> Float64[np.ndarray, " unit"]:
     """Of several units, from their scores."""
     found = strengths(measure, scores).astype(np.float64)
     return 2 * found - 1 if measure == "auc" else found

@@ -69,7 +69,7 @@ class LayerFacts:
     scores: Sequence[TrackScores] = ()
     telling: Float64[np.ndarray, " unit"] | None = None
 
-    def alive(self, name: str) -> np.ndarray:
+    def alive(self, name: str) -> Float64[np.ndarray, " unit"]:
         """A column of numbers, NaN for dead units; all NaN where there is none such."""
         if name not in self.units.columns:
             return np.full(len(self.units), np.nan)

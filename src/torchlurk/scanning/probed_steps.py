@@ -51,8 +51,8 @@ class ProbedSteps:
     tracks: tuple[Track, ...]
     examples: Int64[np.ndarray, " row"]
     steps: Int64[np.ndarray, " row"]
-    rows: tuple[np.ndarray, ...]
-    labels: tuple[np.ndarray, ...]
+    rows: tuple[Int64[np.ndarray, " _step"], ...]
+    labels: tuple[Float32[np.ndarray, " _step"], ...]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it as plain arrays, for saving."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int32, Int64
+from jaxtyping import Int32, Int64, Shaped
 from torch import nn
 
 from torchlurk.inputs.feeding import feed
@@ -35,7 +35,12 @@ class PlacesOfLayers:
     """
 
     def __init__(
-        self, network: nn.Module, source: Source, layers: Sequence[Layer], example: torch.Tensor, device: torch.device
+        self,
+        network: nn.Module,
+        source: Source,
+        layers: Sequence[Layer],
+        example: Shaped[torch.Tensor, "1 ..."],
+        device: torch.device,
     ) -> None:
         self._network, self._source, self._layers, self._device = network, source, layers, device
         self._dtype = dtype_of(network)

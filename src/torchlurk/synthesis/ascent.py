@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 
 from torchlurk.models.acceleration.fast_convolutions import Quick
@@ -257,7 +257,7 @@ class _Mark:
         return self._trouble
 
 
-def usual(signal: Float[Tensor, "*s"], slope: Tensor) -> Float[Tensor, "*s"]:
+def usual(signal: Float[Tensor, "*s"], slope: Shaped[Tensor, "*s"]) -> Float[Tensor, "*s"]:
     """The derivative."""
     return signal.where(slope, signal.new_zeros(())) if slope.dtype is torch.bool else signal * slope
 

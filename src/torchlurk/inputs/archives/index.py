@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 
 from torchlurk.inputs.source import printable
 from torchlurk.inputs.sources.labels import MOST_CLASSES
@@ -44,7 +44,7 @@ class Index:
     names: Sequence[str]
     offsets: Int64[np.ndarray, " example"]
     sizes: Int64[np.ndarray, " example"]
-    packings: np.ndarray
+    packings: UInt8[np.ndarray, " example"]
     words: tuple[str, ...]
     classes: Int64[np.ndarray, " example"]
     skipped: tuple[Skip, ...]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Shaped
 
 from torchlurk.errors import DataError, nearest
 from torchlurk.inputs.numpy_files import load_array, load_arrays
@@ -23,7 +23,7 @@ SHAPE = "(example, time, channel)"
 class Rows(Sequence[Float32[np.ndarray, "time channel"]]):
     """The examples of an array, each turned into float32 when asked for: the array may lie in a file."""
 
-    def __init__(self, array: np.ndarray) -> None:
+    def __init__(self, array: Shaped[np.ndarray, "example time *channel"]) -> None:
         self._array = array
 
     def __len__(self) -> int:

@@ -100,7 +100,7 @@ def to_companion(value: Any, preprocessing: Preprocessing | None) -> Shaped[Tens
     return found.to(torch.float32 if found.is_floating_point() else torch.int64)
 
 
-def unmasked(steps: int, masks: Sequence[Tensor]) -> tuple[int, int]:
+def unmasked(steps: int, masks: Sequence[Shaped[Tensor, ...]]) -> tuple[int, int]:
     """The steps from the first to the last that no mask leaves out; all of them where a mask is not of this length."""
     seen = torch.ones(steps, dtype=torch.bool)
     for mask in masks:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Integer
 
 from torchlurk.errors import DataError
 from torchlurk.inputs.source import printable
@@ -57,8 +57,8 @@ class Corpus:
     begins: Int64[np.ndarray, " document"]
     ends: Int64[np.ndarray, " document"]
     firsts: Int64[np.ndarray, " document_and_one"]
-    ids: np.ndarray
-    starts: np.ndarray | None
+    ids: Integer[np.ndarray, " token"]
+    starts: Integer[np.ndarray, " token"] | None
     labels: tuple[str | None, ...]
     skipped: tuple[Skip, ...]
 

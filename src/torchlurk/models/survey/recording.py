@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
@@ -43,7 +44,7 @@ SHAPED_LIKE |= {"new_empty", "new_full", "new_tensor"}
 """Operations that take only the shape of their operand: what they make does not depend on the input."""
 
 
-def record(module: nn.Module, batch: Tensor, copies: int, channel_axis: int | None) -> Recording:
+def record(module: nn.Module, batch: Shaped[Tensor, ...], copies: int, channel_axis: int | None) -> Recording:
     """Runs `module` on `batch`, which holds the same example `copies` times, and tells what ran.
 
     `channel_axis` is that of the batch. What depends on further inputs alone is recorded as what depends on the input.

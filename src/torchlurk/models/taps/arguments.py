@@ -152,7 +152,7 @@ class Called:
         """Whether it is the module's own forward, and no other set from outside, that is called in the end."""
         return getattr(self._usual, "__func__", None) is type(self._module).forward
 
-    def __call__(self, inputs: Tensor) -> Any:
+    def __call__(self, inputs: Shaped[Tensor, "batch ..."]) -> Any:
         """One pass."""
         arguments = self.arguments
         given = arguments.others(self._module, inputs)

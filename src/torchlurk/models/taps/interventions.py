@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
@@ -64,7 +65,7 @@ class Replacements(TorchFunctionMode):
         """By the id of the tensor replaced, which is kept alive beside its replacement."""
         self._before: dict[int, tuple[Tensor, Before]] = {}
 
-    def latest(self, tensor: Tensor) -> Tensor:
+    def latest(self, tensor: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
         """The tensor's replacement, itself where it has none."""
         found = self._given.get(id(tensor))
         return found[1] if found is not None else tensor
@@ -74,7 +75,7 @@ class Replacements(TorchFunctionMode):
         found = self._before.get(id(tensor))
         return found[1] if found is not None else None
 
-    def replace(self, tensor: Tensor, replacement: Tensor) -> None:
+    def replace(self, tensor: Shaped[Tensor, "*shape"], replacement: Shaped[Tensor, "*shape"]) -> None:
         """From now on `replacement` stands for `tensor`, and for all that `tensor` stood for."""
         for key, (original, current) in self._given.items():
             if current is tensor:

@@ -42,7 +42,9 @@ def _normalized(
     return found
 
 
-def factors(running_var: Float[Tensor, " channel"], weight: Tensor | None, eps: float) -> Float[Tensor, " channel"]:
+def factors(
+    running_var: Float[Tensor, " channel"], weight: Float[Tensor, " channel"] | None, eps: float
+) -> Float[Tensor, " channel"]:
     """What a batch normalization by running statistics multiplies each channel by."""
     scale = (running_var + eps).rsqrt()
     return scale if weight is None else scale * weight

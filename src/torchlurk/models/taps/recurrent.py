@@ -88,7 +88,9 @@ class Steps:
     """State and cell before the first step."""
 
 
-def unrolled_streams(mode: str, weights: Weights, steps: Steps, wanted: Collection[str]) -> dict[str, Tensor]:
+def unrolled_streams(
+    mode: str, weights: Weights, steps: Steps, wanted: Collection[str]
+) -> dict[str, Float[Tensor, "time batch unit"]]:
     """The cells and gates among `wanted` at every step, time first, from the inputs and the states.
 
     A function mode of torch sees it as one operation.
@@ -291,7 +293,7 @@ def _reversed_padded(values: Tensor, sizes: Tensor | None) -> Tensor:
     return turned(values, lengths_of(sizes))
 
 
-def turned(steps: Float[Tensor, "time batch unit"], lengths: Int64[Tensor, " batch"]) -> Tensor:
+def turned(steps: Float[Tensor, "time batch unit"], lengths: Int64[Tensor, " batch"]) -> Float[Tensor, "time batch unit"]:
     """Each example's own steps in reverse; what lies beyond its length stays."""
     step = torch.arange(len(steps), device=steps.device)[:, None]
     ends = lengths.to(steps.device)[None]
@@ -299,14 +301,14 @@ def turned(steps: Float[Tensor, "time batch unit"], lengths: Int64[Tensor, " bat
     return steps.gather(0, places[..., None].expand_as(steps))
 
 
-def padded(given: Laid) -> Tensor:
+def padded(given: Laid) -> Float[Tensor, "time batch unit"]:
     """Time first, with zeros where an example has no step."""
     if given.sizes is None:
         return given.data
     return pad_packed_sequence(PackedSequence(given.data, given.sizes))[0]
 
 
-def packed_again(steps: Float[Tensor, "time batch unit"], sizes: Int64[Tensor, " time"]) -> Tensor:
+def packed_again(steps: Float[Tensor, "time batch unit"], sizes: Int64[Tensor, " time"]) -> Float[Tensor, "step unit"]:
     """Padded steps as the kernels take packed ones."""
     return torch.cat([steps[step, : int(size)] for step, size in enumerate(sizes)])
 

@@ -47,7 +47,7 @@ class Reach:
         """Whether no element depends on any pixel."""
         return self.rows.numel() == 0 or bool((self.rows[0] == NOTHING).all())
 
-    def each(self, change: Callable[[Tensor], Tensor], shape: Sequence[int]) -> Reach:
+    def each(self, change: Callable[[Intervals], Intervals], shape: Sequence[int]) -> Reach:
         """The same change made to rows and columns; `shape` is that of the tensor afterwards."""
         return replace(self, rows=change(self.rows), columns=change(self.columns), shape=tuple(shape))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from torchlurk.models.survey.dependence.calls import Call, base_name, rule
@@ -34,7 +34,7 @@ def bins(places: int, size: int) -> Sources:
     return torch.where(covered < end[:, None], covered, NO_SOURCE)
 
 
-def nonzero(weights: Tensor) -> Sources:
+def nonzero(weights: Float[Tensor, "source place"]) -> Sources:
     """The rows at which each column of a matrix, whose columns are the new places, is not zero."""
     linked = weights.T != 0
     order = torch.sort(linked.to(torch.uint8), dim=1, descending=True, stable=True).indices
