@@ -75,3 +75,46 @@ def test_without_write_notes_are_shown_and_cannot_be_changed(tab_of, serving, st
     expect(page.locator("p.panel", has_text=markup)).to_be_visible()
     expect(page.get_by_role("button", name="Star")).to_have_count(0)
     assert tab.serious_faults() == []
+
+
+def test_a_draft_is_kept_while_other_units_are_looked_at_and_over_a_reload(tab_of, serving, study):
+    tab = tab_of(serving("serve", study, "--write"))
+    page = tab.open(UNIT)
+    page.get_by_label("Name").fill("half a na")
+    page.get_by_role("button", name="Add a note").click()
+    page.get_by_role("textbox", name="Note").fill("not done")
+    expect(page.get_by_role("status")).to_have_text("Not saved yet")
+    page.get_by_role("link", name="Unit after").click()
+    expect(page.get_by_label("Name")).to_have_value("")
+    expect(page.get_by_role("status")).to_have_text("")
+    page.get_by_label("Name").fill("the next")
+    page.reload()
+    expect(page.get_by_label("Name")).to_have_value("the next")
+    page.locator("form p").get_by_role("link", name="block1:3").click()
+    expect(page.get_by_label("Name")).to_have_value("half a na")
+    expect(page.get_by_role("textbox", name="Note")).to_have_value("not done")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_have_text("Saved")
+    page.get_by_role("link", name="Unit after").click()
+    expect(page.get_by_label("Name")).to_have_value("the next")
+    page.get_by_label("Name").fill("")
+    page.get_by_role("link", name="Unit before").click()
+    expect(page.get_by_label("Name")).to_have_value("half a na")
+    expect(page.locator("form")).not_to_contain_text("Not saved yet")
+    assert tab.serious_faults() == []
+
+
+def test_the_pages_of_a_model_show_what_is_noted_of_units(tab_of, serving, drawn, tmp_path, torchlurk):
+    study = shutil.copy(drawn, tmp_path / "demo.lurk")
+    tab = tab_of(serving("serve", study, "--model", "demo", "--device", "cpu"))
+    page = tab.open("#/demo/image/0")
+    strong = page.get_by_role("region", name="block4", exact=True).get_by_role("link").nth(1)
+    unit = strong.get_by_role("img").get_attribute("aria-label")
+    assert torchlurk("note", study, unit, "--name", "wheels", "--star").status == 0
+    expect(strong.locator(".mark")).to_have_text("★starredwheels")
+    strong.click()
+    expect(page.get_by_role("complementary", name="The chosen unit").locator(".mark").first).to_have_text("★starredwheels")
+    assert tab.serious_faults() == []
+    page = tab.open(f"#/demo/live?layer=block4&unit={unit}")
+    expect(page.get_by_role("region", name="The unit").locator(".mark")).to_have_text("★starredwheels")
+    expect(page.locator(".sheet .noted")).to_have_text("★")

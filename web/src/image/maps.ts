@@ -7,7 +7,7 @@ const GREY = 128;
 
 /** The image is lit where the unit is active; `plain` shows the map alone. */
 export function drawMap(canvas: HTMLCanvasElement, photo: HTMLImageElement, sheet: HTMLImageElement, maps: Maps, index: number, plain: boolean): void {
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) return;
   const { width, height } = canvas;
   const [tall, wide] = maps.tile;

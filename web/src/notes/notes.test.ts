@@ -1,6 +1,7 @@
 import { expect, test, vi } from "vitest";
 import { search } from "../drawing/search";
 import type { Study } from "../types/documents";
+import { draftsIn } from "./drafts.svelte";
 import { changes, marked, markOf, markWords, merged, noted } from "./notes";
 
 // Searching makes links, and whoever does so looks at the address.
@@ -36,4 +37,10 @@ test("units are found by their names", () => {
   expect(search(study, "whee").map(({ label, note }) => [label, note])).toEqual([["a:0", "wheels"]]);
   expect(search(study, "a:0")).toHaveLength(1);
   expect(search({ ...study, remarks: { "a:0": { name: "like a:0", starred: false } } }, "a:0")).toHaveLength(1);
+});
+
+test("drafts are read back, and what is no draft is left out", () => {
+  const kept = { "s/a:0": { before: noted(null), draft: { name: "mine", text: "", starred: false } } };
+  expect(draftsIn(JSON.stringify(kept))).toEqual(kept);
+  for (const text of [null, "", "no", "3", "null", '{"s/a:0":{"draft":{"name":1}}}']) expect(draftsIn(text)).toEqual({});
 });
