@@ -1,7 +1,7 @@
 /** What is shown of the units that stand out in an image; the first has no place in the address. */
 export const VIEWS = [
   ["lit", "lit in the image"],
-  ["map", "feature map"],
+  ["map", "map"],
   ["usual", "what it usually sees"],
 ] as const;
 
