@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from torchlurk.inputs.demo.documents import write
-from torchlurk.inputs.text.tracks import told_by_text
+from torchlurk.inputs.sources.datasets import DatasetSource
+from torchlurk.inputs.text.tokenizing import Words
+from torchlurk.inputs.text.tracks import MADE, told_by_text
+from torchlurk.inputs.text.vocabulary import vocabulary_of
+from torchlurk.records import Preprocessing
 
 
 def labels(text: str, name: str) -> list[int]:
@@ -18,6 +23,40 @@ def labels(text: str, name: str) -> list[int]:
 def marked(text: str, name: str) -> str:
     """The characters that a two-valued track marks; a line for the others."""
     return "".join(sign if label else "_" for sign, label in zip(text, labels(text, name), strict=True))
+
+
+def ids_of(tokens: list[str], vocabulary: list[str]) -> DatasetSource:
+    ids = [torch.tensor([vocabulary.index(one) for one in tokens])]
+    return DatasetSource(ids, Preprocessing(), kind="text", vocabulary=vocabulary_of(vocabulary))
+
+
+def test_a_data_set_of_words_has_the_tracks_that_its_words_tell_as_the_text_has_them() -> None:
+    text = 'He said "no (not [ 3 ] yet)" to http://a.b then "Go"'
+    words = Words(vocabulary_of(["<unk>"]), lowercase=False)
+    tokens = words.tokens(text)
+    source = ids_of(tokens, ["<unk>", *dict.fromkeys(tokens)])
+    assert list(source.tracks) == ["quotes", "brackets", "address", "capital", "digit", "depth"]
+    found, known = source.labels(0), told_by_text(text, words.encode(text).starts, tokens)
+    for name in ("quotes", "brackets", "capital", "digit", "depth"):
+        assert np.array_equal(found[name], known[name]), name
+
+
+def test_what_tokenizers_write_for_a_space_is_no_capital() -> None:
+    pieces = ["ĠThe", "Ġcat", "s", "▁Sat", "Ġ"]
+    assert ids_of(pieces, pieces).labels(0)["capital"].tolist() == [1, 0, 0, 1, 0]
+
+
+def test_letters_beside_some_tokens_in_brackets_are_a_vocabulary_of_characters() -> None:
+    letters = ["<pad>", "<unk>", "</s>", *"abcdefghij"]
+    source = ids_of([*"abba", "</s>"], letters)
+    assert set(source.tracks) == set(MADE)
+    assert source.labels(0)["word"].tolist() == [1, 2, 3, 4, 0]
+
+
+def test_ids_without_a_vocabulary_tell_nothing() -> None:
+    source = DatasetSource([torch.tensor([1, 2])], Preprocessing(), kind="text")
+    assert not source.tracks
+    assert not source.labels(0)
 
 
 @pytest.mark.parametrize("index", range(10))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
@@ -34,7 +35,7 @@ from torchlurk.inputs.sources.item_layout import ALONE, Layout
 from torchlurk.inputs.sources.labels import item_paths, listed_classes, own_class_names
 from torchlurk.inputs.text.given_tracks import GivenTracks, read_tracks
 from torchlurk.inputs.text.kind import Text
-from torchlurk.inputs.text.tracks import MADE, told_by_text
+from torchlurk.inputs.text.tracks import MADE, TOLD_BY_TOKENS, joined, told_by_text
 from torchlurk.inputs.text.vocabulary import Vocabulary
 from torchlurk.records import Class, Example, Preprocessing, Skip
 from torchlurk.track_records import Measure
@@ -150,8 +151,11 @@ class DatasetSource:
 
     @property
     def tracks(self) -> Mapping[str, Measure]:
-        """See `Tracked`: of a text those of a file, and where every token is a character those that the text tells."""
-        made = MADE if self._kind == "text" and _of_characters(self._vocabulary) else {}
+        """See `Tracked`: of a text those of a file, and with a vocabulary those that its tokens tell; where these are no single
+        characters, without those that count characters.
+        """
+        known = self._vocabulary if self._kind == "text" else None
+        made = MADE if _of_characters(known) else TOLD_BY_TOKENS if known else {}
         return {**made, **(self._given.measures if self._given else {})}
 
     @property
@@ -169,10 +173,9 @@ class DatasetSource:
     def labels(self, index: int) -> Mapping[str, Float32[np.ndarray, " time"]]:
         """See `Tracked`."""
         found: dict[str, Float32[np.ndarray, " time"]] = {}
-        if _of_characters(self._vocabulary):
+        if self._vocabulary is not None:
             tokens = self._shown(index, torch.as_tensor(self.read(index).values)).tokens
-            starts = np.cumsum([0, *map(len, tokens)])[:-1]
-            found |= told_by_text("".join(tokens), starts, tokens)
+            found |= told_by_text(*joined(tokens, "" if _of_characters(self._vocabulary) else " "))
         given = self._given.labels if self._given else {}
         return found | {name: one[self._firsts[index] : self._firsts[index + 1]] for name, one in given.items()}
 
@@ -256,9 +259,12 @@ class DatasetSource:
 
 
 def _of_characters(vocabulary: Vocabulary | None) -> bool:
-    """Whether tokens are single characters, but for a few that stand for the beginning, the end or the unknown."""
-    tokens = [token for token in vocabulary.tokens if token] if vocabulary is not None else []
+    """Whether tokens are single characters, but for those in brackets, which stand for the beginning or the unknown, and a few."""
+    tokens = [token for token in vocabulary.tokens if token and not BRACKETED.fullmatch(token)] if vocabulary else []
     return sum(len(token) == 1 for token in tokens) > 0.9 * len(tokens) > 0
+
+
+BRACKETED = re.compile(r"<.+>|\[.+\]")
 
 
 def _reason(error: Exception) -> DataError:

@@ -28,6 +28,11 @@ TWO_VALUED = ("quotes", "brackets", "address", "capital", "digit")
 NUMERIC = ("depth", "column", "indentation", "word")
 MADE: Mapping[str, Measure] = {**dict.fromkeys(TWO_VALUED, "auc"), **dict.fromkeys(NUMERIC, "r")}
 """All of them, in order."""
+TOLD_BY_TOKENS = {name: measure for name, measure in MADE.items() if name in TWO_VALUED or name == "depth"}
+"""Those that do not depend on what stands between the tokens, which nobody knows where only these are given."""
+
+BEGINNINGS = "Ġ▁"
+"""What tokenizers write for the space before a token; the first is a capital letter of Maltese."""
 
 
 def told_by_text(text: str, starts: Int64[np.ndarray, " token"], tokens: Sequence[str]) -> dict[str, Labels]:
@@ -42,6 +47,13 @@ def told_by_text(text: str, starts: Int64[np.ndarray, " token"], tokens: Sequenc
     within = np.minimum(ends - first, len(piece) - 1)
     found = {name: by_character[name][within].astype(np.float32) for name in MADE}
     return found | {name: by_character[name][starts - first].astype(np.float32) for name in ("capital", "digit")}
+
+
+def joined(tokens: Sequence[str], apart: str) -> tuple[str, Int64[np.ndarray, " token"], Sequence[str]]:
+    """A text made of tokens with `apart` between them, where each starts in it, and the tokens as they stand there."""
+    bare = [token.lstrip(BEGINNINGS) or " " for token in tokens] if apart else tokens
+    starts = np.cumsum([0, *(len(token) + len(apart) for token in bare)])[:-1]
+    return apart.join(bare), starts, bare
 
 
 LONGEST_ADDRESS = 256
