@@ -18,6 +18,7 @@ from torchlurk.inputs.feeding import check_repeatable, feed
 from torchlurk.inputs.output_order import called_by_numbers
 from torchlurk.inputs.source import Tracked
 from torchlurk.inputs.text.frequencies import frequent_tokens
+from torchlurk.inputs.text.unknown import unknown_tokens
 from torchlurk.jobs import Clock, Shard, joined
 from torchlurk.models.survey.input_filters import input_kernels
 from torchlurk.models.survey.layers import Survey, choose, survey
@@ -226,6 +227,8 @@ class ScanStage:
                 writer.add_note("layer", f"layer {layer.path} is left out: {layer.reason}")
             if changing:
                 writer.add_note("data", changing)
+            if unknown := unknown_tokens(self._source):
+                writer.add_note("data", unknown)
             if arguments.companions:
                 writer.add_note("data", of_companions(arguments, self._source.kind.name))
             for kind, text in self._task.notes:

@@ -259,7 +259,7 @@ class DatasetSource:
 
 
 def _of_characters(vocabulary: Vocabulary | None) -> bool:
-    """Whether tokens are single characters, but for those in brackets, which stand for the beginning or the unknown, and a few."""
+    """Whether tokens are single characters, but for those in brackets, such as `<unk>`, and a few others."""
     tokens = [token for token in vocabulary.tokens if token and not BRACKETED.fullmatch(token)] if vocabulary else []
     return sum(len(token) == 1 for token in tokens) > 0.9 * len(tokens) > 0
 

@@ -23,7 +23,7 @@ from torchlurk.inputs.text.given_tracks import GivenTracks, read_tracks
 from torchlurk.inputs.text.kind import Text
 from torchlurk.inputs.text.tokenizing import Characters, HuggingFace, Tokenizer, Words
 from torchlurk.inputs.text.tracks import MADE, told_by_text
-from torchlurk.inputs.text.vocabulary import Vocabulary, read_vocabulary, vocabulary_of
+from torchlurk.inputs.text.vocabulary import PADDING, UNKNOWN, Vocabulary, read_vocabulary, vocabulary_of
 from torchlurk.inputs.text.windows import Windowing
 from torchlurk.options import InputOptions
 from torchlurk.records import Class, Example, Preprocessing, Skip
@@ -236,7 +236,7 @@ def _wanted(options: InputOptions) -> Wanted:
 def _check_known(corpus: Corpus, name: str, layout: Layout) -> None:
     """Raises `DataError` where the vocabulary has none of the tokens: the tokenizer is then another than the model's."""
     vocabulary = corpus.tokenizer.vocabulary
-    stands_for_nothing = vocabulary.tokens[vocabulary.unknown] in ("", "<unk>", "<pad>")
+    stands_for_nothing = vocabulary.tokens[vocabulary.unknown] in ("", *UNKNOWN, *PADDING)
     if stands_for_nothing and bool((corpus.ids == vocabulary.unknown).all()):
         raise DataError(
             f"none of the {len(corpus.ids)} tokens in {name} is in the vocabulary",

@@ -145,6 +145,4 @@ def _load(file: Path) -> Any:
 
 def _vocabulary(tokenizer: Any, file: Path) -> Vocabulary:
     index_of = tokenizer.get_vocab(with_added_tokens=True)
-    known = vocabulary_of(index_of, f"the vocabulary of {file}")
-    padding = next((index_of[name] for name in ("<pad>", "[PAD]") if name in index_of), 0)
-    return Vocabulary(known.tokens, known.index_of, known.unknown, padding)
+    return vocabulary_of(index_of, f"the vocabulary of {file}")

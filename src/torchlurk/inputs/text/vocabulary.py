@@ -12,7 +12,7 @@ from typing import Any
 from torchlurk.errors import OptionError
 
 FORMS = 'use a JSON object {"token": index} or a JSON list of tokens in index order'
-UNKNOWN, PADDING = "<unk>", "<pad>"
+UNKNOWN, PADDING = ("<unk>", "[UNK]"), ("<pad>", "[PAD]")
 MOST_TOKENS = 2**22
 """An index from here on is a mistake: no network has an embedding of that many rows."""
 
@@ -48,7 +48,8 @@ def read_vocabulary(file: Path) -> Vocabulary:
 def vocabulary_of(content: Any, what: str = "the vocabulary") -> Vocabulary:
     """The vocabulary that a mapping of tokens to indices, or a list of tokens, is; `what` names it in errors.
 
-    Unknown tokens go to `<unk>` where it is there, otherwise to index 0; padding is `<pad>`, otherwise index 0.
+    Unknown tokens go to `<unk>` or `[UNK]` where it is there, otherwise to index 0; padding is `<pad>` or `[PAD]`, otherwise
+    index 0.
     """
     if isinstance(content, Mapping):
         pairs = list(content.items())
@@ -66,7 +67,8 @@ def vocabulary_of(content: Any, what: str = "the vocabulary") -> Vocabulary:
     if len(index_of) < len(by_index):
         raise OptionError(f"{what} lists '{_repeated(by_index.values())}' more than once", FORMS)
     tokens = tuple(by_index.get(index, "") for index in range(max(by_index) + 1))
-    return Vocabulary(tokens, index_of, index_of.get(UNKNOWN, 0), index_of.get(PADDING, 0))
+    unknown, padding = (next((index_of[one] for one in names if one in index_of), 0) for names in (UNKNOWN, PADDING))
+    return Vocabulary(tokens, index_of, unknown, padding)
 
 
 def _check_pair(token: Any, index: Any, by_index: Mapping[int, str], what: str) -> None:
