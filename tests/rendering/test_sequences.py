@@ -13,6 +13,7 @@ from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.records import Class, Exemplar, Layer, Ranking, UnitRecord
 from torchlurk.rendering.colour import DARK, LIGHT, Theme
 from torchlurk.rendering.contact_sheet import CONTENT, MARGIN
+from torchlurk.rendering.known_tracks import known_lines
 from torchlurk.rendering.sequences import (
     SERIES,
     TEXTS,
@@ -22,6 +23,7 @@ from torchlurk.rendering.sequences import (
     sequence_sheet,
 )
 from torchlurk.rendering.text import Steps
+from torchlurk.track_records import Known, Track
 
 LAYER = Layer("rnn.l0", "LSTM", "sequence", 8, (30,), -1, module="rnn", stream="l0")
 VALUES = {"mean": 0.1, "std": 1.0, "max": 1.0, "min": -1.0, "fraction_active": 0.3, "selectivity": 0.7}
@@ -45,6 +47,20 @@ def unit(kind: str, k: int = 9, steps: int = 30) -> tuple[UnitRecord, Steps]:
     record = UnitRecord(LAYER, 3, VALUES, {"max": placed, "mean": plain, "quantile": plain}, classes, sample)
     traces = {i: rng.uniform(-1, 1, steps).astype(np.float32) for i in range(k)}
     return record, Steps({i: content(kind, steps, i) for i in range(k)}, traces)
+
+
+KNOWN = (Known(Track("quotes", "auc", False, 90), 0.9, 0.6), Known(Track("column", "r", True, 90), -0.75, 0.25))
+
+
+def test_what_a_unit_knows_is_on_its_sheet_in_the_words_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr("torchlurk.rendering.known_list.write", lambda draw, place, words, *style: written.append(words))
+    record, steps = unit("text")
+    plain = sequence_sheet(record, CLASSES, steps, TEXTS)
+    assert not written
+    known = sequence_sheet(replace(record, knows=KNOWN), CLASSES, steps, TEXTS)
+    assert written == [line.removeprefix("  ") for line in known_lines(KNOWN)[1:]]
+    assert known.height > plain.height
 
 
 CLASSES = [Class(i, f"n{i}", f"class {i}") for i in range(4)]

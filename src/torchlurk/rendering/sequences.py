@@ -33,6 +33,7 @@ from torchlurk.rendering.contact_sheet import (
     stacked,
     titled,
 )
+from torchlurk.rendering.known_list import known_list
 from torchlurk.rendering.marked_text import OUTLINE, cell_width, draw_lines, excerpt
 from torchlurk.rendering.marks import Content, Marks, marks_of, scale_of
 from torchlurk.rendering.series_lines import MOST_CHANNELS, draw_series, names_width, ranges_of
@@ -107,7 +108,7 @@ def sequence_sheet(
     """
     scale = scale_of(steps.traces.values())
     legend = [_legend(scale, rows.words, theme)] if steps.traces else []
-    parts = [stacked([heading(record, theme), *legend], GAP, theme)]
+    parts = [stacked([heading(record, theme), *legend], GAP, theme), *known_list(record.knows, theme)]
     for kind, title in EXEMPLAR_ROWS.items():
         if exemplars := record.exemplars.get(kind, ()):
             shown = shown_of(exemplars[:COLUMNS], steps)
