@@ -11,6 +11,9 @@ from torchlurk.errors import StudyError
 PIXELS, BYTES = 2**28, 2**27
 """Of all pictures that are decoded for one answer, and of all texts and series that are unpacked: some seconds."""
 
+NUMBERS = 2**21
+"""Of one document: what has more is read in Python."""
+
 _left: ContextVar[dict[str, int] | None] = ContextVar("_left", default=None)
 
 

@@ -123,6 +123,7 @@ def test_what_is_no_study_is_refused_and_left_as_it_was(tmp_path, unit):
 def test_a_study_of_format_1_has_no_place_for_remarks(tmp_path, unit):
     path = tmp_path / "old.lurk"
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute(f"PRAGMA page_size = {schema.PAGE_SIZE}")
         for statement in schema.VERSION_1:
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")

@@ -96,7 +96,7 @@ def _known(one: Known) -> dict[str, Any]:
 
 def highest(values: Float32[np.ndarray, " class"], classes: Sequence[Class]) -> list[dict[str, Any]]:
     """The classes with the highest values, highest first."""
-    return [{"class": one.label, "value": value} for one, value in top_classes(values, classes)]
+    return [{"class": one.label, "value": number(value)} for one, value in top_classes(values, classes)]
 
 
 def layers_document(model: str, input_shape: Sequence[int], layers: Sequence[Layer], graph: Graph) -> dict[str, Any]:

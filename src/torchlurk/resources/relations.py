@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.records import Graph, Layer
+
+MOST_BETWEEN = 1000
+"""Nodes that are looked at on the ways from one layer to the next."""
 
 Standardized = Float32[np.ndarray, "unit example"]
 
@@ -41,12 +45,13 @@ def layer_nodes(graph: Graph, layers: Sequence[Layer]) -> dict[str, int]:
     Layers that are streams of one recurrent module have that module's node in common.
     """
     calls = {node.name: node.id for node in graph.nodes if node.kind == "module"}
+    owners = {layer.name: layer.module or layer.name for layer in layers}
+    wanted = frozenset(owners.values())
     last: dict[str, int] = {}
     for node in graph.nodes:
         inside = node.module.split(".") if node.module else []
-        for depth in range(1, len(inside) + 1):
-            last[".".join(inside[:depth])] = node.id
-    owners = {layer.name: layer.module or layer.name for layer in layers}
+        around = (".".join(inside[:depth]) for depth in range(1, len(inside) + 1))
+        last.update((module, node.id) for module in around if module in wanted)
     found = {name: calls.get(owner, last.get(owner)) for name, owner in owners.items()}
     return {name: node for name, node in found.items() if node is not None}
 
@@ -69,12 +74,12 @@ def neighbours(graph: Graph, layers: Sequence[Layer]) -> dict[str, tuple[tuple[s
 
 
 def _reached(start: int, edges: dict[int, list[int]], layers_of: dict[int, list[str]]) -> tuple[str, ...]:
-    """The first layers on every way from a node, in the order in which they are met."""
+    """The first layers on every way from a node, in the order in which they are met, as far as the ways are looked at."""
     seen: set[int] = {start}
     names: list[str] = []
-    waiting: list[int] = list(_next(start, edges))
-    while waiting:
-        node = waiting.pop(0)
+    waiting = deque(_next(start, edges))
+    while waiting and len(seen) < MOST_BETWEEN:
+        node = waiting.popleft()
         if node in seen:
             continue
         seen.add(node)

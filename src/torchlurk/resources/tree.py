@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.allowance import allowing
+from torchlurk.allowance import NUMBERS, allowing
 from torchlurk.errors import StudyError, TorchlurkError, UnitError
+from torchlurk.input_records import SeriesExample
 from torchlurk.options import MOST_PIXELS
 from torchlurk.records import Layer
 from torchlurk.resources import sheets
@@ -167,6 +168,8 @@ class StudyTree:
 
     def _attributions(self, layer: str, channel: str) -> Resource | None:
         one = self._scanned(int(layer))
+        if (int(layer), int(channel)) not in queries.units_with_step_attributions(self.reader):
+            return None
         found = None if one is None else step_attributions(self.reader, Unit(one.name, int(channel)))
         return None if found is None else _json(found)
 
@@ -180,7 +183,7 @@ class StudyTree:
 
     def _example(self, index: str) -> Resource | None:
         content = self.reader.sequence(int(index))
-        if content is None:
+        if content is None or (isinstance(content, SeriesExample) and content.values.size > NUMBERS):
             return None
         (example,) = self.reader.examples([int(index)])
         labels = {one.index: one.label for one in self.reader.classes()}

@@ -147,7 +147,7 @@ def _quantiles(reader: Reader, record: UnitRecord) -> list[dict[str, Any]]:
 
 def _classes(record: UnitRecord, classes: Sequence[Class], kind: str) -> list[dict[str, Any]]:
     found = top_classes(record.classes[kind], classes)
-    return [{"index": one.index, "class": one.label, "value": value} for one, value in found]
+    return [{"index": one.index, "class": one.label, "value": number(value)} for one, value in found]
 
 
 def _alike(responses: Standardized, channel: int) -> list[dict[str, Any]]:

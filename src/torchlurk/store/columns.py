@@ -20,6 +20,9 @@ LONGEST_JSON = 1 << 20
 LONGEST_TEXT = 1 << 14
 """Characters of any other text: names, labels, paths, notes."""
 
+LONGEST_NAME = 1 << 10
+"""Of a layer, a node or a module."""
+
 FARTHEST = 1 << 31
 """Where a pixel or a step can be is nearer than this."""
 

@@ -112,6 +112,8 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
             f"'{path}' was made by a newer Torchlurk: study version {version}, this one reads up to {VERSION}",
             "pip install -U torchlurk",
         )
+    if (size := db.execute("PRAGMA page_size").fetchone()[0]) != PAGE_SIZE:  # smaller ones can stand for many long texts
+        raise damaged(path, f"it has pages of {size:,} bytes, not {PAGE_SIZE:,}")
     if differences := foreign_objects(db, version):
         raise damaged(path, differences[0])
     return version

@@ -83,15 +83,21 @@ def examine_kept_tokens(db: sqlite3.Connection) -> Iterator[str]:
         return
     most = len(description.vocabulary) if description.vocabulary is not None else None
     steps = dict(db.execute("SELECT example, steps FROM sequence"))
-    for (example,) in db.execute("SELECT example FROM example_tokens ORDER BY example"):
+    before: dict[int, int] = {}
+    for example, *cells in db.execute("SELECT example, repeated, width, ids FROM example_tokens ORDER BY example"):
         try:
-            ids = load_tokens(db, example)
+            repeated, ids = _to_own(*cells)
+            if repeated and example - 1 not in before:
+                raise DamageError(f"example_tokens repeats tokens of example {example - 1}, which it does not have")
+            if repeated > before.get(example - 1, 0):
+                raise DamageError(f"example_tokens repeats more tokens than example {example - 1} has")
         except DamageError as error:
             yield f"example {example}: {error}"
             continue
-        assert ids is not None
-        if len(ids) != steps.get(example, len(ids)):
-            yield f"example {example} has {len(ids)} tokens in example_tokens, {steps[example]} in sequence"
+        count = repeated + len(ids)
+        before = {example: count}
+        if count != steps.get(example, count):
+            yield f"example {example} has {count} tokens in example_tokens, {steps[example]} in sequence"
         if most is not None and len(ids) and int(ids.max()) >= most:
             yield f"example {example} has the token {int(ids.max())}, the vocabulary {most} tokens"
     lacking = [id for (id,) in db.execute("SELECT id FROM example WHERE id NOT IN (SELECT example FROM example_tokens)")]

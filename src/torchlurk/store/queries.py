@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from torchlurk.allowance import NUMBERS
 from torchlurk.files import real
 from torchlurk.records import Synthesis
 from torchlurk.stage_table import STAGES
@@ -135,12 +136,13 @@ def pictured_examples(reader: Reader, class_index: int, most: int) -> list[tuple
 
 
 def sequence_examples(reader: Reader) -> list[int]:
-    """The examples that are stored texts or series, in order."""
+    """The examples that are stored texts or series, in order, but for those of more numbers than a document holds."""
     with reader.reading() as db:
         description = load_description(db)
         if description is None or description.kind == "pictures":
             return []
-        found = db.execute("SELECT example FROM sequence ORDER BY example")
+        width = max(1, len(description.channels))
+        found = db.execute("SELECT example FROM sequence WHERE steps * ? <= ? ORDER BY example", (width, NUMBERS))
         return [columns.whole(one, "sequence.example", least=0) for (one,) in found]
 
 
@@ -247,11 +249,16 @@ def standing_out(reader: Reader, layer: str, most: int) -> list[int]:
 
 
 def units_with_step_attributions(reader: Reader) -> list[tuple[int, int]]:
-    """The units that have attributions on texts or series, as (layer's number, channel)."""
+    """The units that have attributions on texts or series, as (layer's number, channel), but for those of more numbers than a
+    document holds.
+    """
     with reader.reading() as db:
         if not has_sequences(db):
             return []
-        found = db.execute("SELECT DISTINCT layer, channel FROM step_attribution ORDER BY layer, channel")
+        found = db.execute(
+            "SELECT layer, channel FROM step_attribution GROUP BY layer, channel HAVING sum(steps * width) <= ? ORDER BY 1, 2",
+            (NUMBERS,),
+        )
         return [(columns.whole(layer, "layer"), columns.whole(channel, "channel")) for layer, channel in found]
 
 

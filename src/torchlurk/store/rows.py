@@ -125,7 +125,7 @@ def layer_of(row: tuple[Any, ...]) -> tuple[int, Layer]:
     """A row of `layer` as its id and record."""
     (id, name, type, layout, channels, shape, axis, parameters, field, stride, nonlinearity, after, by_default) = row
     layer = Layer(
-        name=columns.text(name, "layer.name"),
+        name=columns.text(name, "layer.name", longest=columns.LONGEST_NAME),
         type=columns.text(type, "layer.type"),
         layout=columns.one_of(layout, LAYOUTS, "layer.layout"),
         channels=columns.whole(channels, "layer.channels", least=0, below=MOST_CHANNELS),
@@ -149,8 +149,8 @@ def graph(db: sqlite3.Connection) -> Graph:
         Node(
             id=columns.whole(id, "node.id"),
             kind=columns.one_of(kind, NODE_KINDS, "node.kind"),
-            name=columns.text(name, "node.name"),
-            module=columns.text(module, "node.module"),
+            name=columns.text(name, "node.name", longest=columns.LONGEST_NAME),
+            module=columns.text(module, "node.module", longest=columns.LONGEST_NAME),
             type=columns.text(type, "node.type"),
             shape=columns.whole_numbers(shape, "node.shape"),
         )
