@@ -11,6 +11,9 @@ from torchlurk.errors import StudyError
 PIXELS, BYTES = 2**28, 2**27
 """Of all pictures that are decoded for one answer, and of all texts and series that are unpacked: some seconds."""
 
+DRAWN, UNPACKED = 3 * 2**24, 2**26
+"""Pixels of the pictures that are on one drawing, and bytes of the texts and series: they are in memory together."""
+
 NUMBERS = 2**21
 """Of one document: what has more is read in Python."""
 

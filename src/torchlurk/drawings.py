@@ -6,12 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 from glob import escape
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
+from torchlurk.allowance import DRAWN, PIXELS, UNPACKED, allowing
 from torchlurk.errors import StudyError
 from torchlurk.input_records import KindName
 from torchlurk.records import Exemplar, Layer, UnitRecord
@@ -33,7 +36,7 @@ from torchlurk.rendering.step_attributions import AttributedSteps
 from torchlurk.rendering.study_sheet import study_sheet
 from torchlurk.rendering.syntheses import Synthesized, synthesis_row
 from torchlurk.rendering.text import Steps
-from torchlurk.resources.sheets import input_size
+from torchlurk.resources.sheets import input_size, sheets_of
 from torchlurk.resources.token_documents import tokens_of
 from torchlurk.resources.unit_table import unit_table
 from torchlurk.store.queries import standing_out, telling_selectivity, unit_counts
@@ -83,6 +86,7 @@ def drawings_of(reader: Reader) -> Drawings:
 class Pictures:
     """Exemplars with their boxes, with attributions and syntheses where there are some."""
 
+    @allowing(pixels=DRAWN)
     def unit(self, reader: Reader, record: UnitRecord, rendering: Rendering) -> Image.Image:
         """See `Drawings`."""
         found = [one for by in ("max", "mean") if by in record.exemplars for one in attributed(reader, record, by)]
@@ -96,6 +100,7 @@ class Pictures:
             made=synthesis_row(made) if made else None,
         )
 
+    @allowing(pixels=DRAWN)
     def figure(self, reader: Reader, record: UnitRecord) -> Figure:
         """See `Drawings`."""
         from torchlurk.plotting import plot_unit
@@ -104,8 +109,9 @@ class Pictures:
 
     def layer(self, reader: Reader, layer: Layer) -> Image.Image:
         """See `Drawings`."""
-        pictures = cache(lambda example: self.example(reader, example))
-        return layer_sheet(layer, reader.best(layer.name), pictures, input_size(reader), dead=_dead(reader, layer))
+        best, pictures = reader.best(layer.name), lru_cache(1)(lambda example: self.example(reader, example))
+        with allowing(pixels=PIXELS * sheets_of(layer.channels)):
+            return layer_sheet(layer, best, pictures, input_size(reader), dead=_dead(reader, layer))
 
     def some_units(self, reader: Reader, layer: Layer) -> Image.Image:
         """See `Drawings`."""
@@ -113,6 +119,7 @@ class Pictures:
         channels = standing_out(reader, layer.name, LAYER_COLUMNS)
         return units_grid({one: best_box(best, one, lambda example: self.example(reader, example), size) for one in channels})
 
+    @allowing(pixels=DRAWN)
     def layer_figure(self, reader: Reader, layer: Layer) -> Figure:
         """See `Drawings`."""
         from torchlurk.plotting import plot_layer
@@ -144,16 +151,19 @@ class Sequences:
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
+    @allowing(bytes=UNPACKED)
     def unit(self, reader: Reader, record: UnitRecord, rendering: Rendering) -> Image.Image:
         """See `Drawings`."""
         return sequence_sheet(record, reader.classes(), self.steps(reader, record), self._rows)
 
+    @allowing(bytes=UNPACKED)
     def figure(self, reader: Reader, record: UnitRecord) -> Figure:
         """See `Drawings`."""
         from torchlurk.plotting import plot_steps
 
         return plot_steps(record, reader.classes(), self.steps(reader, record), self._rows.noun)
 
+    @allowing(bytes=UNPACKED)
     def layer(self, reader: Reader, layer: Layer) -> Image.Image:
         """See `Drawings`."""
         best, of = reader.best(layer.name), self._best_steps(reader, layer)
@@ -167,6 +177,7 @@ class Sequences:
         steps = {channel: of(int(best.examples[channel, 0]), channel) for channel in channels}
         return sequence_units(layer, best, steps, channels, self._rows)
 
+    @allowing(bytes=UNPACKED)
     def layer_figure(self, reader: Reader, layer: Layer) -> Figure:
         """See `Drawings`."""
         from torchlurk.plotting import plot_layer_in_steps
@@ -195,6 +206,7 @@ class Sequences:
         content = reader.sequence(index)
         return None if content is None else sequence_example(content)
 
+    @allowing(bytes=UNPACKED)
     def steps(self, reader: Reader, record: UnitRecord) -> Steps:
         """See `Drawings`."""
         examples = {one.example for ranked in record.exemplars.values() for one in ranked}
@@ -216,6 +228,7 @@ BY_KIND: Mapping[KindName, Drawings] = {"pictures": Pictures(), "text": Sequence
 def attributed(reader: Reader, record: UnitRecord, by: str, method: str | None = None) -> tuple[Attributed, ...]:
     """What in the exemplars `by` "max" or "mean" excited the unit, strongest first, by one method or all there are."""
     unit, drawings = Unit(record.layer.name, record.channel), drawings_of(reader)
+    example = cache(lambda index: drawings.example(reader, index))
     checks = {one.method: one for one in reader.checks(unit.layer)}
     exemplars = {one.rank: one for one in record.exemplars[by]}
     found = []
@@ -223,7 +236,7 @@ def attributed(reader: Reader, record: UnitRecord, by: str, method: str | None =
         stored = reader.stored_picture(one.picture)
         if one.ranking == by and method in (None, one.method) and one.rank in exemplars and stored is not None:
             exemplar = exemplars[one.rank]
-            whole, check = drawings.example(reader, exemplar.example), checks.get(one.method)
+            whole, check = example(exemplar.example), checks.get(one.method)
             picture = decode(stored[1])
             if reader.input_shape()[0] != len(picture.getbands()):  # WebP has three channels for one
                 picture = picture.convert("L")

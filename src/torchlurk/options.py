@@ -33,6 +33,8 @@ PER_SHEET = 128
 MOST_TIMES_INPUT = 4
 """How many times more pixels than the network's input the picture of an example may have; stored ones have as many."""
 
+HIGHEST_PORT = 65535
+
 MOST_SEED = 2**63
 
 WINDOW = 256

@@ -11,13 +11,13 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from torchlurk.options import help_of
+from torchlurk.options import HIGHEST_PORT, help_of
 
 Options = TypeVar("Options")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-PORT = click.IntRange(0, 65535)
+PORT = click.IntRange(0, HIGHEST_PORT)
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click

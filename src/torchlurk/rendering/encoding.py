@@ -8,6 +8,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from torchlurk.allowance import spend
 from torchlurk.errors import StudyError
@@ -20,7 +23,7 @@ JPEG_QUALITY = 90
 PNG_COMPRESSION = 6
 _NO_SUBSAMPLING = 0
 WEBP_METHOD, WEBP_EFFORT = 0, 50
-_FORMATS = ("PNG", "JPEG", "WEBP")
+_KINDS = {b"\x89PNG": PngImageFile, b"\xff\xd8": JpegImageFile, b"RIFF": WebPImageFile}
 
 
 def encode(picture: UInt8[np.ndarray, "height width channel"]) -> tuple[MediaType, bytes]:
@@ -65,7 +68,7 @@ def decode(data: bytes, *, most_pixels: int = MOST_PIXELS, alpha: bool = False) 
     With `alpha`, one that has transparency is RGBA; without, what is transparent is lost.
     """
     try:
-        image = Image.open(BytesIO(data), formats=_FORMATS)
+        image = _opened(data)
         if image.width * image.height > most_pixels:
             raise _damaged(f"it has {image.width} × {image.height} pixels")
         spend(image.width * image.height, "pixels")
@@ -75,6 +78,14 @@ def decode(data: bytes, *, most_pixels: int = MOST_PIXELS, alpha: bool = False) 
     if alpha and image.has_transparency_data:
         return image.convert("RGBA")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _opened(data: bytes) -> Image.Image:
+    """The picture, not decoded yet. What Pillow's own `open` warns of, a large size, is looked at by its caller."""
+    for start, kind in _KINDS.items():
+        if data.startswith(start):
+            return kind(BytesIO(data))
+    raise _damaged("it is neither PNG nor JPEG nor WebP")
 
 
 def to_image(picture: UInt8[np.ndarray, "height width channel"]) -> Image.Image:

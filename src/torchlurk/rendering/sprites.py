@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from torchlurk.records import Box, Layer, Ranking
@@ -47,6 +48,12 @@ def best_boxes(by_max: Ranking, picture: Picture, input_size: tuple[int, int]) -
     return [best_box(by_max, unit, picture, input_size) for unit in range(by_max.examples.shape[0])]
 
 
+def in_order_of_examples(by_max: Ranking) -> list[int]:
+    """The units in the order of their strongest examples, so that each of these is opened once and none is kept."""
+    strongest = by_max.examples[:, 0] if by_max.examples.shape[1] else np.zeros(len(by_max.examples))
+    return [int(unit) for unit in np.argsort(strongest, kind="stable")]
+
+
 def best_box(by_max: Ranking, unit: int, picture: Picture, input_size: tuple[int, int]) -> Image.Image | None:
     """The same of one unit."""
     size = (input_size[1], input_size[0])
@@ -73,6 +80,7 @@ def layer_sheet(
 
     The units in `dead` have no picture: what they did not respond to would mislead.
     """
+    units = by_max.examples.shape[0]
     silent = frozenset(dead)
     grid = units_grid(dict(enumerate(best_boxes(by_max, picture, input_size))), silent, theme=theme)
     counted = f"{layer.channels:,} units" + (f", {len(silent):,} dead" if silent else "")
@@ -85,12 +93,15 @@ def units_grid(
 ) -> Image.Image:
     """Units by their channels, each the picture that it has on a tile, its channel below; none of the `silent` ones."""
     cell = (SIDE + LAYER_GAP_X, SIDE + CHANNEL_HEIGHT + LAYER_GAP_Y)
-    rows = max(1, math.ceil(len(crops) / LAYER_COLUMNS))
+    rows = max(1, math.ceil(units / LAYER_COLUMNS))
     grid = Image.new("RGB", (CONTENT, rows * cell[1]), theme.ground)
     draw = ImageDraw.Draw(grid)
     for place, (channel, crop) in enumerate(crops.items()):
         left, top = place % LAYER_COLUMNS * cell[0], place // LAYER_COLUMNS * cell[1]
         image = None if channel in silent else crop
+    for channel in in_order_of_examples(by_max):
+        left, top = channel % LAYER_COLUMNS * cell[0], channel // LAYER_COLUMNS * cell[1]
+        image = None if channel in silent else best_box(by_max, channel, picture, input_size)
         grid.paste(sprite_sheet([image], columns=1, theme=theme), (left, top))
         label = f"{channel} dead" if channel in silent else str(channel)
         write(draw, (left, top + SIDE + CHANNEL_BASELINE), label, CHANNEL, theme.muted)

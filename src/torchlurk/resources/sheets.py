@@ -15,7 +15,7 @@ from torchlurk.options import MOST_PIXELS, MOST_TIMES_INPUT, PER_SHEET, is_pictu
 from torchlurk.records import Ranking
 from torchlurk.rendering.boxes import fit, resized
 from torchlurk.rendering.encoding import decode, to_image
-from torchlurk.rendering.sprites import best_box, sprite_sheet
+from torchlurk.rendering.sprites import best_box, in_order_of_examples, sprite_sheet
 from torchlurk.store.reading import Reader
 
 TILE = 72
@@ -61,8 +61,7 @@ def exemplars(reader: Reader, best: Ranking, input_size: tuple[int, int], *, who
         )
         most = MOST_TIMES_INPUT * input_size[0] * input_size[1]
         opened = lru_cache(1)(lambda example: _opened(reader.picture(example), most))
-        by_example = np.argsort(shown.examples[:, 0], kind="stable").tolist()  # so that each is decoded once, and one is kept
-        tiles = {unit: _for_tile(best_box(shown, unit, opened, input_size)) for unit in by_example}
+        tiles = {unit: _for_tile(best_box(shown, unit, opened, input_size)) for unit in in_order_of_examples(shown)}
         return [tiles[unit] for unit in range(len(tiles))]
 
     return draw

@@ -14,7 +14,7 @@ from jaxtyping import Float32
 
 from torchlurk.allowance import NUMBERS, allowing
 from torchlurk.errors import StudyError, TorchlurkError, UnitError
-from torchlurk.input_records import SeriesExample
+from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.options import MOST_PIXELS
 from torchlurk.records import Layer
 from torchlurk.resources import sheets
@@ -99,7 +99,9 @@ class StudyTree:
         for number, channel in queries.units_with_step_attributions(self.reader):
             yield f"layers/{number}/units/{channel}-attributions.json"
         yield from (f"classes/{one.index}.json" for one in self.reader.classes())
-        yield from (f"examples/{index}.json" for index in queries.sequence_examples(self.reader))
+        for index in queries.sequence_examples(self.reader):
+            if self._content(index) is not None:
+                yield f"examples/{index}.json"
         yield from (f"pictures/{name}" for name in queries.all_picture_files(self.reader))
 
     def card(self) -> dict[str, Any]:
@@ -182,13 +184,18 @@ class StudyTree:
         return _json(class_document(self.reader, classes[int(index)], layers, self._remembered))
 
     def _example(self, index: str) -> Resource | None:
-        content = self.reader.sequence(int(index))
-        if content is None or (isinstance(content, SeriesExample) and content.values.size > NUMBERS):
+        content = self._content(int(index))
+        if content is None:
             return None
         (example,) = self.reader.examples([int(index)])
         labels = {one.index: one.label for one in self.reader.classes()}
         known = None if example.class_index is None else labels.get(example.class_index)
         return _json(example_document(int(index), example, known, content))
+
+    def _content(self, example: int) -> TextExample | SeriesExample | None:
+        """A text or series; None where it is not stored, or has more numbers than a document holds."""
+        content = self.reader.sequence(example)
+        return None if isinstance(content, SeriesExample) and content.values.size > NUMBERS else content
 
     def _scanned(self, index: int) -> Layer | None:
         """The layer of that number, if its units are known."""

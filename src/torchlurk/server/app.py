@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 
 from anyio import CapacityLimiter
@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp
 
@@ -33,6 +34,9 @@ MOST_UPLOADED = 32 << 20
 
 ANSWERED_AT_ONCE = 4
 """Threads that make answers: Python runs one at a time, and more of them only hinder each other."""
+
+MOST_LISTENERS = 64
+"""Pages that are told of changes at once; each looks at the studies twice a second."""
 
 BAD_REQUEST = 400
 STATUSES = {StudyError: 409, BusyError: 503, UnknownImageError: 404, NoModelError: 404, StorageError: 507}
@@ -75,7 +79,7 @@ def make_app(
 
 
 def _add_data(app: FastAPI, forest: Forest, ending: Callable[[], bool], told: str) -> None:
-    turns = CapacityLimiter(ANSWERED_AT_ONCE)
+    turns, listeners = CapacityLimiter(ANSWERED_AT_ONCE), CapacityLimiter(MOST_LISTENERS)
 
     @app.get("/data/{path:path}", summary="A document or picture of a study", tags=["data"])
     async def data(request: Request, path: str) -> Response:
@@ -86,10 +90,20 @@ def _add_data(app: FastAPI, forest: Forest, ending: Callable[[], bool], told: st
         return answer(request, found, told)
 
     @app.get("/events", summary="Progress of stages and changes of studies", tags=["events"])
-    async def watch() -> StreamingResponse:
+    async def watch() -> Response:
         """Server-sent events: `progress` and `changed`."""
+        if listeners.available_tokens == 0:
+            raise BusyError(f"{MOST_LISTENERS} pages are listening already", "close some of them")
         headers = {"cache-control": "no-store", "x-accel-buffering": "no", "content-encoding": "identity"}
-        return StreamingResponse(events(forest.trees, ending), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(
+            _counted(events(forest.trees, ending), listeners), media_type="text/event-stream", headers=headers
+        )
+
+
+async def _counted(told: AsyncIterator[bytes], listeners: CapacityLimiter) -> AsyncIterator[bytes]:
+    async with listeners:
+        async for one in told:
+            yield one
 
 
 def _add_no_model(app: FastAPI) -> None:
@@ -133,6 +147,11 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def known(request: Request, error: HTTPException) -> Response:
         return failure(error.status_code, KINDS.get(error.status_code, "Refused"), str(error.detail))
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        """Whoever sent it went away before all was here; nobody reads this."""
+        return failure(400, "Refused", "the request is incomplete")
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:

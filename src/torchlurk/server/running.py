@@ -20,8 +20,10 @@ from fastapi import FastAPI
 
 from torchlurk.errors import OptionError, TorchlurkError
 from torchlurk.input_words import KINDS
+from torchlurk.options import HIGHEST_PORT
 from torchlurk.resources.tree import Forest
 from torchlurk.server.app import make_app
+from torchlurk.server.connections import BoundedConnection
 from torchlurk.server.security import LOOPBACK_NAMES, is_loopback
 from torchlurk.store.reading import Reader
 
@@ -94,7 +96,7 @@ class Server:
         )
         config = uvicorn.Config(
             app,
-            http="h11",  # which bounds the size of headers, as the faster one does not
+            http=BoundedConnection,
             log_level="warning",
             timeout_graceful_shutdown=GRACE,
             lifespan="off",
@@ -235,11 +237,11 @@ def _may_have_model(study: Path) -> bool:
 
 def _listening(host: str, port: int) -> socket.socket:
     """A socket on the port, or on the first free one after it."""
-    if not 0 <= port < 1 << 16:
-        raise OptionError(f"--port is {port}", "use a port from 0 (any free one) to 65535")
+    if not 0 <= port <= HIGHEST_PORT:
+        raise OptionError(f"--port is {port}", f"use a port from 0 (any free one) to {HIGHEST_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     reason = ""
-    for number in [port] if port == 0 else range(port, min(port + PORTS_TRIED, 1 << 16)):
+    for number in [port] if port == 0 else range(port, min(port + PORTS_TRIED, HIGHEST_PORT + 1)):
         one = socket.socket(family, socket.SOCK_STREAM)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

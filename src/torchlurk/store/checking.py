@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torchlurk.allowance import BYTES, PIXELS, allowing
 from torchlurk.errors import StudyError
+from torchlurk.options import MOST_PIXELS
 from torchlurk.records import Layer
 from torchlurk.run_records import Portion
 from torchlurk.store import columns, findings, rows, statistics
@@ -158,6 +159,8 @@ def _units(db: sqlite3.Connection) -> Iterator[str]:
             missing = (None, None, 0)
             if found not in (whole, missing) or (found == missing) != (_units_of(db, id) == 0):
                 yield f"layer '{layer.name}': {table} has {found[2]} of {channels} units"
+    if _layers(db) and "scan" not in rows.runs(db):
+        yield "there are layers, and no run of the scan"
     unfinished = "SELECT count(*) FROM provisional JOIN run ON stage = 'scan' WHERE finished IS NOT NULL"
     if count := db.execute(unfinished).fetchone()[0]:
         yield f"{count} layers of a finished scan are not of all examples"
@@ -220,7 +223,7 @@ def _places(db: sqlite3.Connection) -> Iterator[str]:
     """Positions are in the unit's map, boxes in the input. How many steps an example has is looked at with its traces."""
     found = db.execute("SELECT value FROM meta WHERE key = 'input_shape'").fetchone()
     shape = columns.whole_numbers(found[0], "meta.input_shape") if found else ()
-    height, width = shape[-2:] if len(shape) == 3 else (2**62, 2**62)
+    height, width = shape[-2:] if len(shape) == 3 else (columns.FARTHEST - 1,) * 2
     for id, layer in _layers(db):
         outside = db.execute(
             "SELECT channel, ranking, rank FROM exemplar WHERE layer = ? AND (position NOT BETWEEN 0 AND ? OR NOT"
@@ -247,7 +250,7 @@ def _findings(db: sqlite3.Connection) -> Iterator[str]:
     for id, layer in _layers(db):
         load_checks(db, id)
         load_effective_field(db, id)
-        load_kernels(db, id)
+        yield from _kernels(db, id, layer)
         for table, load in FINDINGS.items():
             if table in STEPPED and not has_sequences(db):
                 continue
@@ -257,6 +260,12 @@ def _findings(db: sqlite3.Connection) -> Iterator[str]:
                 except DamageError as error:
                     yield f"unit {layer.name}:{channel}: {error}"
     load_counts(db)
+
+
+def _kernels(db: sqlite3.Connection, id: int, layer: Layer) -> Iterator[str]:
+    found = load_kernels(db, id)
+    if found is not None and (len(found) != layer.channels or found[:1].size not in range(1, MOST_PIXELS)):
+        yield f"the kernels of layer '{layer.name}' do not fit it"
 
 
 def _progress(db: sqlite3.Connection) -> Iterator[str]:

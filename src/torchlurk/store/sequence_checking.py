@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from torchlurk.input_records import SeriesExample
 from torchlurk.records import Layer
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
@@ -54,17 +53,13 @@ def _streams(db: sqlite3.Connection) -> Iterator[str]:
 
 def _sequences(db: sqlite3.Connection) -> Iterator[str]:
     """Each is as its row says, those that are exemplars are there, and no exemplar lies outside its own."""
-    description = load_description(db)
-    if description is None or description.kind == "pictures":
+    if not _of_sequences(db):
         return
     for (example,) in db.execute("SELECT example FROM sequence ORDER BY example"):
         try:
-            content = load_sequence(db, example)
+            load_sequence(db, example)
         except DamageError as error:
             yield f"example {example}: {error}"
-            continue
-        if isinstance(content, SeriesExample) and content.values.shape[1] != len(description.channels):
-            yield f"example {example} has {content.values.shape[1]:,} channels, the input {len(description.channels):,}"
     if _scan_is_done(db):
         lacking = "SELECT DISTINCT example FROM exemplar WHERE example NOT IN (SELECT example FROM sequence) ORDER BY example"
         for (example,) in db.execute(lacking):

@@ -30,6 +30,8 @@ MOST_PIXELS = 40 * 10**6
 MOST_EXAMPLES = 200
 LONGEST_LIST = 8192
 """Characters of a list of channels."""
+LONGEST_NUMBER = 10
+"""Digits."""
 STRONGEST = 8
 SERVED = {"cache-control": "no-store"}
 
@@ -224,7 +226,10 @@ def _address(unit: Unit | None) -> str | None:
 def _maps(look: Inspector, layer: str, channels: str) -> Response:
     found = as_plane(look.maps(layer))
     if channels:
-        chosen = [int(one) if one.isascii() and one.isdigit() else len(found) for one in channels.split(",")]
+        chosen = [
+            int(one) if one.isascii() and one.isdigit() and len(one) < LONGEST_NUMBER else len(found)
+            for one in channels.split(",")
+        ]
         if max(chosen) >= len(found):
             raise OptionError(
                 f"'{channels[:100]}' are no channels of layer '{layer}'", f"it has {len(found)}; comma-separated numbers from 0"

@@ -22,7 +22,8 @@ MOST_COLUMNS = 4096
 STRONGEST_GAMMA = 10.0
 
 Address = Annotated[str, Field(min_length=3, max_length=LONGEST_NAME, description="a unit, `layer:channel`")]
-Place = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=4, description="a position in the unit's map")]
+Number = Annotated[int, Field(ge=0, lt=2**31)]
+Place = Annotated[list[Number], Field(max_length=4, description="a position in the unit's map")]
 Method = Annotated[str, Field(max_length=40)]
 
 
@@ -88,13 +89,13 @@ class AskedEffects(_Strict):
 class AskedExample(_Strict):
     """An example of the study's."""
 
-    example: int = Field(ge=0)
+    example: Number
 
 
 class AskedClass(_Strict):
     """The mean over examples of a class."""
 
-    of: int = Field(ge=0, alias="class")
+    of: Number = Field(alias="class")
 
 
 class AskedView(_Strict):
@@ -111,7 +112,7 @@ class AskedView(_Strict):
     tile: int = Field(default=TILE, ge=1, le=LARGEST_TILE)
     sheet: StrictBool = True
     columns: int | None = Field(default=None, ge=1, le=MOST_COLUMNS)
-    example: int | None = Field(default=None, ge=0)
+    example: Number | None = None
     prepared: StrictBool = False
     input: StrictBool = False
 
