@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from glob import escape
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -113,6 +111,7 @@ class Pictures:
         with allowing(pixels=PIXELS * sheets_of(layer.channels)):
             return layer_sheet(layer, best, pictures, input_size(reader), dead=_dead(reader, layer))
 
+    @allowing(pixels=DRAWN)
     def some_units(self, reader: Reader, layer: Layer) -> Image.Image:
         """See `Drawings`."""
         best, size = reader.best(layer.name), input_size(reader)

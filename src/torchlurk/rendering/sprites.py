@@ -80,9 +80,12 @@ def layer_sheet(
 
     The units in `dead` have no picture: what they did not respond to would mislead.
     """
-    units = by_max.examples.shape[0]
     silent = frozenset(dead)
-    grid = units_grid(dict(enumerate(best_boxes(by_max, picture, input_size))), silent, theme=theme)
+    tiles = {
+        unit: sprite_sheet([best_box(by_max, unit, picture, input_size)], columns=1, theme=theme)
+        for unit in in_order_of_examples(by_max)
+    }
+    grid = units_grid(dict(sorted(tiles.items())), silent, theme=theme)
     counted = f"{layer.channels:,} units" + (f", {len(silent):,} dead" if silent else "")
     heading = header(layer.name, [counted, "the box of each unit's strongest example", *labels.layer_facts(layer)], theme)
     return framed(stacked([heading, grid], HEADER_GAP, theme), MARGIN, theme)
@@ -93,15 +96,12 @@ def units_grid(
 ) -> Image.Image:
     """Units by their channels, each the picture that it has on a tile, its channel below; none of the `silent` ones."""
     cell = (SIDE + LAYER_GAP_X, SIDE + CHANNEL_HEIGHT + LAYER_GAP_Y)
-    rows = max(1, math.ceil(units / LAYER_COLUMNS))
+    rows = max(1, math.ceil(len(crops) / LAYER_COLUMNS))
     grid = Image.new("RGB", (CONTENT, rows * cell[1]), theme.ground)
     draw = ImageDraw.Draw(grid)
     for place, (channel, crop) in enumerate(crops.items()):
         left, top = place % LAYER_COLUMNS * cell[0], place // LAYER_COLUMNS * cell[1]
         image = None if channel in silent else crop
-    for channel in in_order_of_examples(by_max):
-        left, top = channel % LAYER_COLUMNS * cell[0], channel // LAYER_COLUMNS * cell[1]
-        image = None if channel in silent else best_box(by_max, channel, picture, input_size)
         grid.paste(sprite_sheet([image], columns=1, theme=theme), (left, top))
         label = f"{channel} dead" if channel in silent else str(channel)
         write(draw, (left, top + SIDE + CHANNEL_BASELINE), label, CHANNEL, theme.muted)
