@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Literal
 
@@ -23,7 +24,11 @@ JPEG_QUALITY = 90
 PNG_COMPRESSION = 6
 _NO_SUBSAMPLING = 0
 WEBP_METHOD, WEBP_EFFORT = 0, 50
-_KINDS = {b"\x89PNG": PngImageFile, b"\xff\xd8": JpegImageFile, b"RIFF": WebPImageFile}
+_KINDS: Mapping[bytes, Callable[[BytesIO], Image.Image]] = {
+    b"\x89PNG": PngImageFile,
+    b"\xff\xd8": JpegImageFile,
+    b"RIFF": WebPImageFile,
+}
 
 
 def encode(picture: UInt8[np.ndarray, "height width channel"]) -> tuple[MediaType, bytes]:
