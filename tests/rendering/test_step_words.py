@@ -12,7 +12,7 @@ from torchlurk.records import Exemplar, StepAttribution
 from torchlurk.rendering.colour import LIGHT
 from torchlurk.rendering.series_lines import draw_series, ranges_of
 from torchlurk.rendering.step_attributions import AttributedSteps, attributed_marks
-from torchlurk.rendering.step_words import AGAINST, FOR, PLAIN, STRONG, Painted, in_terminal, last_steps_words
+from torchlurk.rendering.step_words import AGAINST, FOR, PLAIN, STRONG, Painted, in_terminal, last_steps_words, steps_words
 
 TEXT = TextExample(tuple("ab\x1b[31mc\nd"), (), (2, 9))
 EXEMPLAR = Exemplar(0, 3, "a.txt", None, 0.5, (6,), reach=(0, 7), last_steps=((1, 0.25), (4, 1.1)))
@@ -78,3 +78,7 @@ def test_a_notebook_draws_one_with_its_evidence(kind):
     assert one._repr_png_().startswith(b"\x89PNG")
     assert one.evidence() == ["activation 0.5000", "top tenth keeps 40 %", "the last steps alone keep 25 % (1), 110 % (4)"]
     assert math.isnan(one.record.conserved)
+
+
+def test_a_reach_is_told_with_its_last_step_as_in_the_app() -> None:
+    assert [steps_words(one) for one in ((0, 69), (5, 6), (0, 0))] == ["steps 0–68", "step 5", "no step"]

@@ -95,6 +95,17 @@ def test_the_tokens_of_a_unit_are_those_of_a_literal_loop(study, text):
                     assert LETTERS[one["id"]] == one["token"]
 
 
+def test_tokens_that_stand_rarely_are_not_named_where_enough_others_do(tmp_path):
+    often = [chr(0x100 + index) for index in range(24)]
+    (tmp_path / "a.txt").write_text("".join(often * 5) + "".join(chr(0x300 + index) for index in range(40)))
+    net = nn.Sequential(nn.Embedding(65, 3), nn.Linear(3, 4)).eval()
+    vocabulary = ["<unk>", *often, *(chr(0x300 + index) for index in range(40))]
+    with tl.analyze(net, tmp_path / "a.txt", tmp_path / "s.lurk", vocabulary=vocabulary, input_axes="bt") as study:
+        for unit in study["1"]:
+            for measure in unit.to_json()["tokens"].values():
+                assert measure is None or {one["count"] for end in ("highest", "lowest") for one in measure[end]} == {5}
+
+
 def test_what_a_unit_says_next_is_its_weight_at_its_typical_value(study):
     weights = Language().head.weight.detach().numpy()
     for channel in range(4):

@@ -40,6 +40,12 @@ def evidence_of(one: StepAttribution) -> list[str]:
     return [*said, f"{arrived} at the input, {rest} at biases"]
 
 
+def steps_words(span: tuple[int, int]) -> str:
+    """A half-open range of steps as people read it, with its last step."""
+    first, end = span
+    return f"steps {first}–{end - 1}" if end - first > 1 else f"step {first}" if end > first else "no step"
+
+
 def last_steps_words(exemplar: Exemplar) -> str:
     """What the last steps alone excite; '' where it was not measured."""
     shares = [f"{labels.percent(share)} ({steps})" for steps, share in exemplar.last_steps]

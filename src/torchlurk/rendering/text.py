@@ -17,7 +17,7 @@ from torchlurk.rendering import labels
 from torchlurk.rendering.known_tracks import known_lines
 from torchlurk.rendering.remarks import mark, paragraphs
 from torchlurk.rendering.share_words import shares_explained
-from torchlurk.rendering.step_words import Painted, in_terminal, last_steps_words
+from torchlurk.rendering.step_words import Painted, in_terminal, last_steps_words, steps_words
 from torchlurk.rendering.steps import marked, separator, sparkline
 from torchlurk.rendering.tokens import token_lines
 from torchlurk.rendering.typography import ELLIPSIS, clean
@@ -173,7 +173,7 @@ def _in_steps(kind: str, exemplars: Sequence[Exemplar], steps: Steps, columns: i
         if step is not None:
             facts.append(f"step {step}")
         if one.reach is not None:
-            facts.append(f"sees {one.reach[0]}–{one.reach[1] - 1}" if one.reach[1] > one.reach[0] else "sees no step")
+            facts.append(f"saw {steps_words(one.reach)}")
         facts += [f"class {one.class_label}" if one.class_label.isdecimal() else one.class_label] if one.class_label else []
         facts.append(one.path or f"example {one.example}")
         lines.append(GAP.join(facts))

@@ -15,11 +15,14 @@ from torchlurk.inputs.text.frequencies import FrequentTokens
 from torchlurk.models.survey.layers import Survey
 from torchlurk.records import Layer
 from torchlurk.scanning.over_time import OverTime
-from torchlurk.scanning.token_rankings import rank_tokens
+from torchlurk.scanning.token_rankings import MOST, rank_tokens
 from torchlurk.scanning.token_responses import TokenSums
 from torchlurk.store.kept_tokens import store_tokens
 from torchlurk.store.token_rankings import load_frequent, store_frequent, store_rankings
 from torchlurk.store.writing import Writer
+
+FEWEST = 5
+"""A token that stands more rarely has a mean of chance: it is named only where hardly any tokens stand as often."""
 
 NOT_LINEAR = (
     "what units say next is not shown: the scores of the next token are not a linear map of the last layer's states, so a unit"
@@ -78,10 +81,13 @@ def outputs_of_tokens(network: nn.Module, vocabulary: int | None) -> set[int]:
 def keep_responses(writer: Writer, over_time: Mapping[str, Mapping[str, OverTime]], layers: Sequence[Layer]) -> None:
     """Writes to which tokens units respond; only where the study says which are frequent."""
     with writer.writing() as db:
-        ids = np.array(list(load_frequent(db)), np.int64)
+        frequent = load_frequent(db)
+        ids, enough = np.array(list(frequent), np.int64), np.array(list(frequent.values())) >= FEWEST
+        some = enough.sum() >= 2 * MOST
         for id, layer in enumerate(layers):
             sums = over_time.get(layer.name, {}).get("tokens")
             means = sums.finish() if isinstance(sums, TokenSums) else None
             if means is not None:
-                store_rankings(db, id, "state", rank_tokens(means.state, ids))
-                store_rankings(db, id, "change", rank_tokens(means.change, ids))
+                state, change = (np.where(enough, one, np.nan) if some else one for one in (means.state, means.change))
+                store_rankings(db, id, "state", rank_tokens(state, ids))
+                store_rankings(db, id, "change", rank_tokens(change, ids))

@@ -41,7 +41,7 @@ test("what the network is given is said by kind", () => {
 });
 
 test("spans are half-open, and told by their first and last step", () => {
-  expect([stepsWords([0, 69]), stepsWords([5, 6])]).toEqual(["steps 0–68", "step 5"]);
+  expect([stepsWords([0, 69]), stepsWords([5, 6]), stepsWords([0, 0])]).toEqual(["steps 0–68", "step 5", "no step"]);
 });
 
 test("keys move among the steps that are shown, and among rows, and stop at the ends", () => {

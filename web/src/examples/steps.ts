@@ -60,7 +60,9 @@ export function inputWords(study: Pick<Study, "input" | "kind" | "inputs">): str
   return `input ${shape(study.input)}`;
 }
 
+/** A half-open range of steps as people read it, with its last step. */
 export function stepsWords([start, stop]: Span): string {
+  if (stop <= start) return "no step";
   return stop - start === 1 ? `step ${start}` : `steps ${start}–${stop - 1}`;
 }
 
