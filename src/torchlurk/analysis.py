@@ -16,7 +16,7 @@ from torch import nn
 import torchlurk
 from torchlurk.engines.description import Named
 from torchlurk.engines.naming import dismiss, engine_of
-from torchlurk.errors import MismatchError, StorageError, StudyError
+from torchlurk.errors import MismatchError, OptionError, StorageError, StudyError
 from torchlurk.input_words import KINDS, added_kind
 from torchlurk.inputs.demo.drawn import DrawnPictures
 from torchlurk.inputs.demo.opening import told_of_folder
@@ -170,6 +170,8 @@ def task_of(
     else:
         loaded = LoadedModel(unwrap(model), None, type(model).__name__)
     if isinstance(data, (str, Path, DrawnPictures)):
+        if class_names is not None:
+            raise OptionError("--class-names is a list, and DATA is no data set of a program", "give a file of names")
         data = data if isinstance(data, DrawnPictures) else str(data)
         if isinstance(data, str) and (told := told_of_folder(data)):
             progress.say(told)

@@ -144,6 +144,12 @@ def test_a_folder_of_that_name_is_the_users_and_a_line_says_so(tmp_path: Path, m
     assert told.said == []
 
 
+def test_names_of_classes_as_a_list_are_refused_where_they_would_do_nothing(tmp_path: Path) -> None:
+    for data in ("demo", str(tmp_path), tl.drawn(4)):
+        with pytest.raises(OptionError, match="class_names is a list"):
+            tl.analyze(net(5), data, tmp_path / "a.lurk", class_names=["a"])
+
+
 def test_outputs_of_a_network_that_does_not_know_the_classes_are_not_called_by_them(tmp_path: Path) -> None:
     chosen = {
         "stages": ["scan"],

@@ -125,6 +125,19 @@ def test_class_names_are_given_or_the_data_sets_own():
     assert [known.label for known in DatasetSource(hugging, PLAIN).classes] == ["x", "y"]
 
 
+def test_class_names_of_a_data_set_may_be_in_a_file(tmp_path):
+    file = tmp_path / "names.json"
+    file.write_text('["v", "w", "x", "y", "z"]')
+    options = InputOptions(class_names=str(file))
+    listed = open_dataset(SimpleDataset(targets=LABELS.tolist()), options)
+    assert [known.label for known in listed.classes] == list("vwxyz")
+    file.write_text('{"cat": "a cat"}')
+    own = open_dataset(SimpleDataset(classes=["cat", "dog"], targets=[0, 1] * 3), options)
+    assert [known.label for known in own.classes][:2] == ["a cat", "dog"]
+    with pytest.raises(OptionError, match="does not list its classes"):
+        open_dataset(SimpleDataset(), options)
+
+
 @pytest.mark.parametrize("key", ["image", "pixel_values"])
 def test_items_may_be_mappings(key):
     item = DatasetSource(Unlisted([{key: PICTURES[0], "label": 3}]), PLAIN).read(0)

@@ -14,6 +14,7 @@ from torchlurk.input_words import like
 from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.source import spread
 from torchlurk.inputs.sources.class_files import read_classes
+from torchlurk.inputs.sources.class_names import read_labels
 from torchlurk.inputs.sources.dataset_items import UnknownTokenError, kind_of
 from torchlurk.inputs.sources.datasets import PROBED_EXAMPLES, DatasetSource, length_of
 from torchlurk.inputs.sources.item_layout import Layout, layout_of
@@ -44,6 +45,10 @@ def open_dataset(
     layout, kind = _told(DatasetSource(dataset, Preprocessing(), limit=options.limit), takes, like(options.kind))
     _check_options(options, kind, vocabulary)
     preprocessing = resolve(options, default) if kind == "pictures" else Preprocessing()
+    labels = read_classes(Path(options.classes), item_paths(dataset) or [""] * size) if options.classes else None
+    if options.class_names is not None:
+        known = [one.name for one in DatasetSource(dataset, preprocessing, labels=labels, layout=layout).classes]
+        class_names = _names_in(options.class_names, known)
     source = DatasetSource(
         dataset,
         preprocessing,
@@ -52,7 +57,7 @@ def open_dataset(
         kind=kind,
         vocabulary=chosen_vocabulary(options, vocabulary),
         axes=options.input_axes,
-        labels=read_classes(Path(options.classes), item_paths(dataset) or [""] * size) if options.classes else None,
+        labels=labels,
         layout=layout,
         masks=takes.masks,
     )
@@ -60,6 +65,13 @@ def open_dataset(
     if options.tracks:
         source.track_by(Path(options.tracks))
     return _with_channels(source, options) if kind == "pictures" else source
+
+
+def _names_in(file: str, known: Sequence[str]) -> list[str]:
+    """The names that a file has for the classes; raises `OptionError` where the data set does not say which there are."""
+    if not known:
+        raise OptionError(f"--class-names is {file}, and the data set does not list its classes", "give the names as a list")
+    return read_labels(Path(file), known)
 
 
 def _check_options(options: InputOptions, kind: KindName, vocabulary: Mapping[str, int] | Sequence[str] | None) -> None:
