@@ -169,18 +169,19 @@ def task_of(
         loaded = load(model, weights, preprocessing=not _says_all(settings.inputs))
     else:
         loaded = LoadedModel(unwrap(model), None, type(model).__name__)
+    notes: list[tuple[str, str]] = []
     if isinstance(data, (str, Path, DrawnPictures)):
         if class_names is not None:
             raise OptionError("--class-names is a list, and DATA is no data set of a program", "give a file of names")
         data = data if isinstance(data, DrawnPictures) else str(data)
         if isinstance(data, str) and (told := told_of_folder(data)):
             progress.say(told)
+            notes.append(("data", told))
         source = open_source(data, settings.inputs, loaded.preprocessing, vocabulary, loaded.text)
-        notes = [("inputs", UNNORMALIZED)] if _is_unnormalized(loaded, source, settings.inputs) else []
+        notes += [("inputs", UNNORMALIZED)] if _is_unnormalized(loaded, source, settings.inputs) else []
     else:
         takes = forward_parameters(loaded.module, constants or {})
         source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary, takes)
-        notes = []
     device = choose_device(settings.compute.device)
     return Task(
         loaded.module,

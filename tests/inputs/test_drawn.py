@@ -138,6 +138,7 @@ def test_a_folder_of_that_name_is_the_users_and_a_line_says_so(tmp_path: Path, m
         task = task_of(net(5), name, tmp_path / "a.lurk", None, Settings(), told)
         assert task.source.examples[0].path == first
         assert line in told.said[0]
+        assert line in task.notes[0][1]  # which the study keeps, for programs that hear nothing
         (tmp_path / name).rename(tmp_path / "mine")
     told = Says()
     task_of(net(5), tl.drawn(), tmp_path / "a.lurk", None, Settings(), told)
