@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,7 +86,8 @@ class TextExample:
     def around(self, step: int, most: int) -> tuple[str, str]:
         """The text before and after a token, of at most so many tokens each.
 
-        A blank stands where the document has something between two tokens that is part of neither, as between words.
+        A blank stands where the document has something between two tokens that is part of neither, as between words; where
+        that is not known, between tokens that are words.
         """
         first, last = max(0, step - most), min(len(self.tokens), step + 1 + most)
         before = "".join(self.tokens[one] + self._gap(one) for one in range(first, step))
@@ -92,8 +95,26 @@ class TextExample:
 
     def _gap(self, step: int) -> str:
         """What stands between a token and the next one."""
+        if not self.offsets:
+            return separator(self.tokens[:LOOKED_AT])
         parted = self.offsets and self.offsets[step + 1] > self.offsets[step] + len(self.tokens[step])
         return " " if parted else ""
+
+
+LOOKED_AT = 64
+"""Tokens of a text that tell whether they are words."""
+
+BRACKETED = re.compile(r"<.+>|\[.+\]")
+"""Tokens that stand for the beginning, the end or the unknown."""
+
+
+def separator(tokens: Sequence[str]) -> str:
+    """What stands between tokens where they are shown together: nothing where they are characters, but for those in brackets
+    such as `</s>`, or bring their own spaces.
+    """
+    plain = [token for token in tokens if not BRACKETED.fullmatch(token)]
+    spaced = any(token.isspace() or token.startswith((" ", "▁", "Ġ")) for token in plain)
+    return " " if not spaced and any(len(token) > 1 for token in plain) else ""
 
 
 @dataclass(frozen=True, slots=True)

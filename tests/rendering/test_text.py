@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.records import Class, Exemplar, Layer, StepAttribution, UnitRecord
 from torchlurk.rendering.share_words import SHARES, TITLE
 from torchlurk.rendering.text import Steps, bar, describe, display_columns, shortened
@@ -35,6 +36,19 @@ def test_it_says_address_statistics_exemplars_and_classes(make_record: Make, mak
         assert words in described
     assert described.count("Classes by mean of the") == 2
     assert "(10 of 12)" in described
+
+
+def test_a_text_is_shown_also_where_no_step_of_it_is_the_strongest() -> None:
+    values = {"mean": 0.0, "std": 1.0, "max": 1.0, "min": 0.0, "fraction_active": 0.5, "selectivity": math.nan}
+    text, trace = TextExample(tuple("some words"), (), (0, 10)), np.linspace(0, 1, 10).astype(np.float32)
+    exemplars = {"max": (Exemplar(0, 4, "a", None, 1.0, (), reach=(0, 10)),), "mean": (Exemplar(0, 4, "a", None, 0.5),)}
+    record = UnitRecord(Layer("fc", "Linear", "vector", 2, ()), 1, values, exemplars, {})
+    lines = describe(record, [], Steps({4: text}, {})).splitlines()
+    assert [lines[lines.index(title) + 2].strip() for title in ("Strongest by maximum", "Strongest by mean")] == [
+        "some words"
+    ] * 2
+    series = describe(record, [], Steps({4: SeriesExample(trace[:, None], ("",), (0, 10))}, {4: trace}))
+    assert series.count("▁▂▃▃▄▅▆▆▇█") == 2
 
 
 def test_the_percentages_that_it_shows_are_explained_below_them(make_record: Make) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from torchlurk.track_records import Known
 
 CLEARLY = 0.05
-"""A unit tells a track where it is better at it by at least so much than every unit of its layer untrained."""
+"""A unit tells a track where it is better at it by at least so much than every unit of its layer untrained; with less than that
+it goes neither way.
+"""
 
 TITLE = "What it knows (best unit of the layer untrained)"
 MARK = "*"
@@ -44,7 +46,7 @@ def written(value: float) -> str:
 
 
 def _way(one: Known) -> str:
-    """Says where the unit is the other way round."""
+    """Says where the unit is clearly the other way round."""
     if one.track.measure == "auc":
-        return "lower: " if one.score < 0.5 else ""
-    return "falls with: " if one.score < 0 else ""
+        return "lower: " if one.score < 0.5 - CLEARLY else ""
+    return "falls with: " if one.score < -CLEARLY else ""

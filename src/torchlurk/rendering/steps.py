@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32
 
+from torchlurk import input_records
 from torchlurk.input_records import TextExample
 
 MARKS = "⟦", "⟧"
@@ -51,12 +52,5 @@ def sparkline(values: Float32[np.ndarray, " time"], low: float, high: float, col
 
 
 def separator(texts: Sequence[TextExample]) -> str:
-    """What stands between tokens where they are shown together: nothing where they are characters or bring their own spaces."""
-    tokens = [token for text in texts for token in text.tokens[:64]]
-    return (
-        " "
-        if tokens
-        and not any(token.isspace() or token.startswith((" ", "▁", "Ġ")) for token in tokens)
-        and any(len(token) > 1 for token in tokens)
-        else ""
-    )
+    """What stands between tokens of texts that are shown below each other."""
+    return input_records.separator([token for text in texts for token in text.tokens[: input_records.LOOKED_AT]])

@@ -18,7 +18,7 @@ from torchlurk.rendering.known_tracks import known_lines
 from torchlurk.rendering.remarks import mark, paragraphs
 from torchlurk.rendering.share_words import shares_explained
 from torchlurk.rendering.step_words import Painted, in_terminal, last_steps_words, steps_words
-from torchlurk.rendering.steps import marked, separator, sparkline
+from torchlurk.rendering.steps import marked, separator, sparkline, visible
 from torchlurk.rendering.tokens import token_lines
 from torchlurk.rendering.typography import ELLIPSIS, clean
 from torchlurk.time_records import NamedRanking, TokenMeasure
@@ -160,7 +160,9 @@ def _exemplars(exemplars: Sequence[Exemplar], columns: int) -> list[str]:
 
 
 def _in_steps(kind: str, exemplars: Sequence[Exemplar], steps: Steps, columns: int, coloured: bool) -> list[str]:
-    """An exemplar's score, step, reach and path; its text around the step, or its values; and what excited the unit there."""
+    """An exemplar's score, step, reach and path; its text around the step, or its beginning and the unit's values in all of it;
+    and what excited the unit there.
+    """
     found = [trace for one in exemplars if (trace := steps.traces.get(one.example)) is not None and len(trace)]
     low, high = min((float(one.min()) for one in found), default=0.0), max((float(one.max()) for one in found), default=0.0)
     texts = [one for one in steps.examples.values() if isinstance(one, TextExample)]
@@ -178,16 +180,19 @@ def _in_steps(kind: str, exemplars: Sequence[Exemplar], steps: Steps, columns: i
         facts.append(one.path or f"example {one.example}")
         lines.append(GAP.join(facts))
         indent = " " * 4
+        room = columns - len(indent)
         if isinstance(content, TextExample) and step is not None and step < content.steps:
-            lines.append(indent + marked(content, step, columns - len(indent), apart=apart))
-        elif trace is not None:
-            lines.append(indent + sparkline(trace, low, high, columns - len(indent)))
+            lines.append(indent + marked(content, step, room, apart=apart))
+        elif isinstance(content, TextExample):
+            lines.append(indent + shortened(visible(apart.join(content.tokens)), room))
+        if trace is not None and (step is None or not isinstance(content, TextExample)):
+            lines.append(indent + sparkline(trace, low, high, room))
         if kind == "max" and (words := last_steps_words(one)):
             lines.append(indent + words)
         for made in steps.attributions:
             if content is not None and (made.ranking, made.rank) == (kind, one.rank):
                 at = content.counted[0] if step is None else step
-                lines += in_terminal(made, content, at, columns - len(indent), coloured=coloured, indent=indent)
+                lines += in_terminal(made, content, at, room, coloured=coloured, indent=indent)
     return lines
 
 

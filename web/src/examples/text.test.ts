@@ -35,5 +35,7 @@ test("between words that the document parts stands a blank, between characters n
   const words = { tokens: ["the", "sea", ",", "the"], offsets: [0, 4, 7, 10] };
   expect([0, 1, 2, 3].map((step) => gap(words, step))).toEqual([" ", "", " ", ""]);
   expect(joined(words, [0, 4])).toBe("the sea, the");
-  expect(joined({ tokens: ["a", "b"], offsets: [] }, [0, 2])).toBe("ab");
+  expect(joined({ tokens: ["a", "b", "</s>"], offsets: [] }, [0, 3])).toBe("ab</s>");
+  expect(joined({ tokens: ["the", "sea", "<unk>"], offsets: [] }, [0, 3])).toBe("the sea <unk>");
+  expect(joined({ tokens: ["Ġthe", "Ġsea"], offsets: [] }, [0, 2])).toBe("ĠtheĠsea");
 });

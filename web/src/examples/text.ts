@@ -31,8 +31,17 @@ function taken(tokens: string[], from: number, by: 1 | -1, most: number): { toke
   return found;
 }
 
-/** What stands between a token and the next: a blank where the document has something there that is part of neither. */
+/** Tokens of a text that tell whether they are words, and what stands between these; those in brackets tell nothing. */
+const LOOKED_AT = 64;
+function separator(tokens: string[]): string {
+  const plain = tokens.slice(0, LOOKED_AT).filter((token) => !/^(<.+>|\[.+\])$/.test(token));
+  return plain.some((token) => token.length > 1) && !plain.some((token) => /^(\s+$|[ ▁Ġ])/.test(token)) ? " " : "";
+}
+
+/** What stands between a token and the next: a blank where the document has something there that is part of neither, and where
+ * that is not known between words. */
 export function gap({ tokens, offsets }: Pick<TextExample, "tokens" | "offsets">, step: number): string {
+  if (offsets.length === 0) return step + 1 < tokens.length ? separator(tokens) : "";
   const [here, next] = [offsets[step], offsets[step + 1]];
   return here !== undefined && next !== undefined && next > here + (tokens[step]?.length ?? 0) ? " " : "";
 }

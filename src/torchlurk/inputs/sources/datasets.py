@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
@@ -16,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, TensorDataset
 
 from torchlurk.errors import DataError
-from torchlurk.input_records import InputAxes, KindName, TextExample
+from torchlurk.input_records import BRACKETED, InputAxes, KindName, TextExample
 from torchlurk.inputs.items import Item, Values, same
 from torchlurk.inputs.kinds import Kind
 from torchlurk.inputs.pictures.kind import Pictures
@@ -262,9 +261,6 @@ def _of_characters(vocabulary: Vocabulary | None) -> bool:
     """Whether tokens are single characters, but for those in brackets, such as `<unk>`, and a few others."""
     tokens = [token for token in vocabulary.tokens if token and not BRACKETED.fullmatch(token)] if vocabulary else []
     return sum(len(token) == 1 for token in tokens) > 0.9 * len(tokens) > 0
-
-
-BRACKETED = re.compile(r"<.+>|\[.+\]")
 
 
 def _reason(error: Exception) -> DataError:
