@@ -139,6 +139,12 @@ def test_wrappers_are_taken_off_however_nested(wrapping: str) -> None:
     assert fingerprint(wrapped) == fingerprint(module)
 
 
+@pytest.mark.parametrize(("given", "named"), [("demo", "'demo'"), (None, "of the type NoneType"), (nn.Linear, "of the type")])
+def test_what_is_no_module_is_named(given: object, named: str) -> None:
+    with pytest.raises(ModelError, match=f"the model is {named}.*, not a torch.nn.Module"):
+        unwrap(given)
+
+
 def test_the_average_of_a_model_is_what_is_unwrapped() -> None:
     averaged = AveragedModel(network())
     assert unwrap(averaged) is averaged.module

@@ -17,11 +17,15 @@ _COMPILED = "_orig_mod"
 """Where torch.compile keeps the module that it wraps."""
 
 
-def unwrap(module: nn.Module) -> nn.Module:
+def unwrap(module: object) -> nn.Module:
     """The module inside DataParallel, DistributedDataParallel, AveragedModel and torch.compile, however nested.
 
-    Raises `ModelError` for TorchScript, whose operations cannot be followed, also where a module inside is such.
+    Raises `ModelError` for what is no module, and for TorchScript, whose operations cannot be followed, also where a module
+    inside is such.
     """
+    if not isinstance(module, nn.Module):
+        given = repr(module) if isinstance(module, str) else f"of the type {type(module).__name__}"
+        raise ModelError(f"the model is {given}, not a torch.nn.Module", "give the module itself")
     while True:
         if isinstance(module, torch.jit.ScriptModule):
             raise ModelError("the model is a TorchScript module", "give the Python module it was made from")
