@@ -35,6 +35,7 @@ from torchlurk.models.taps.reading import maps, reading
 from torchlurk.options import Precision
 from torchlurk.records import Layer
 from torchlurk.scanning import part as scanning
+from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.scanning.batch_size import choose_batch_size
 from torchlurk.scanning.part import LayerPart
 
@@ -108,19 +109,20 @@ class Scanners:
             way: {one.name: LayerPart.empty(one.channels, one.positions, TOP, sample) for one in layers}
             for way in ("torch", "ours")
         }
-        self.examples = self.classes = np.zeros(0, np.int64)
+        self.arrivals = Arrivals(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
     def deliver(self, way: str) -> Deliver:
         if way == "taps":
             return lambda layer, tensor: None
         if way == "naive":
             return lambda layer, tensor: self.naive.add(
-                layer.name, maps(layer, tensor), torch.from_numpy(self.examples), torch.from_numpy(self.classes)
+                layer.name,
+                maps(layer, tensor),
+                torch.from_numpy(self.arrivals.examples),
+                torch.from_numpy(self.arrivals.classes),
             )
         parts = self.parts[way]
-        return lambda layer, tensor, ceiling=None: parts[layer.name].add(
-            maps(layer, tensor), self.examples, self.classes, None, ceiling
-        )
+        return lambda layer, tensor, ceiling=None: parts[layer.name].add(maps(layer, tensor), self.arrivals, None, ceiling)
 
 
 WAYS = ("plain", "taps", "naive", "torch", "ours")
@@ -176,7 +178,8 @@ def timed_round(
     module: nn.Module, layers: tuple[Layer, ...], scanners: Scanners, stretch: Stretch, ways: tuple[str, ...], turn: int
 ) -> dict[str, float]:
     """CPU seconds of one batch for each way, in random order: what one leaves in caches and heap helps or hinders the next."""
-    inputs, scanners.examples, scanners.classes = stretch.batch()
+    inputs, examples, classes = stretch.batch()
+    scanners.arrivals = Arrivals(examples, classes)
     taken = {}
     for way in np.random.default_rng(turn).permutation(ways).tolist():
         with way_of_scanning(way):
@@ -194,7 +197,8 @@ def timed_round(
 
 def warm(module: nn.Module, layers: tuple[Layer, ...], scanners: Scanners, stretch: Stretch) -> None:
     """One batch for all ways in one pass."""
-    inputs, scanners.examples, scanners.classes = stretch.batch()
+    inputs, examples, classes = stretch.batch()
+    scanners.arrivals = Arrivals(examples, classes)
     delivers = [(way, scanners.deliver(way)) for way in WAYS[2:]]
 
     def deliver(layer: Layer, tensor: Tensor) -> None:
@@ -223,7 +227,7 @@ def compile_kernels(scanners: Scanners, layers: tuple[Layer, ...], dtype: torch.
     """The first call compiles: on other parts, so that what is measured starts empty."""
     for layer in layers[:1] + layers[-1:]:
         part = LayerPart.empty(layer.channels, layer.positions, TOP, np.zeros(0, np.int64))
-        part.add(torch.randn(2, layer.channels, *layer.shape).to(dtype), np.arange(2), np.zeros(2, np.int64))
+        part.add(torch.randn(2, layer.channels, *layer.shape).to(dtype), Arrivals(np.arange(2), np.zeros(2, np.int64)))
 
 
 def machine() -> str:

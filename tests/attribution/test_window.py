@@ -9,12 +9,15 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import TensorDataset
 
+import torchlurk as tl
 from campaigns.windows import check, compared
 from torchlurk.attribution import window as window_module
 from torchlurk.attribution.methods import method
 from torchlurk.attribution.sides import UnsuitedError
 from torchlurk.attribution.window import WindowReadout
+from torchlurk.errors import ModelError
 from torchlurk.models.survey.layers import survey
 from torchlurk.models.survey.receptive_field import receptive_fields
 
@@ -118,6 +121,28 @@ def test_where_windows_do_not_serve_it_is_said():
     fields = receptive_fields(module, inputs, layers)
     with pytest.raises(UnsuitedError):
         compared(module, layers[-1], fields[layers[-1].name], inputs, "gradient")
+
+
+class OfOneSize(nn.Module):
+    """Refuses pictures of another size, as vision transformers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 4, 8, 8)
+
+    def forward(self, x):
+        torch._assert(x.shape[2] == 32, f"Wrong image height! Expected 32 but got {x.shape[2]}!")
+        return self.patches(x).flatten(1)
+
+
+def test_a_network_that_takes_one_size_alone_is_attributed_on_the_whole(tmp_path):
+    pictures = TensorDataset(torch.rand(4, 3, 32, 32), torch.arange(4))
+    study = tl.analyze(
+        OfOneSize().eval(), pictures, out=tmp_path / "one.lurk", stages=["scan", "attribute"], methods=["gradient"]
+    )
+    assert study.unit("patches:0").attributions()
+    with pytest.raises(ModelError, match="Wrong image height"):
+        tl.synthesize(OfOneSize().eval(), "patches:0", size=40)
 
 
 def test_the_model_is_left_as_found_also_after_an_error(branches):

@@ -10,6 +10,7 @@ import torch
 
 from torchlurk.errors import MismatchError
 from torchlurk.scanning import part as parts_module
+from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.scanning.part import STANDARD, LayerPart
 from torchlurk.unit_statistics import STATISTICS, Statistic
 
@@ -40,7 +41,7 @@ def maps_of(examples: int) -> torch.Tensor:
 def part_of(maps: torch.Tensor, cut: slice, ceiling: float | None = None) -> LayerPart:
     part = LayerPart.empty(3, 8, 2, np.arange(2), WANTED)
     rows = maps[cut].clone()
-    part.add(rows, np.arange(len(maps))[cut], np.full(len(rows), -1), ceiling=ceiling)
+    part.add(rows, Arrivals(np.arange(len(maps))[cut], np.full(len(rows), -1)), ceiling=ceiling)
     return part
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from torchlurk import compiled
 from torchlurk.scanning import part as parts_module
+from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.scanning.memory import Running
 from torchlurk.scanning.part import LayerPart
 
@@ -31,7 +32,7 @@ def scanned(batches: list[Tensor], pool: ThreadPoolExecutor | None = None) -> La
     part, start = LayerPart.empty(units, positions, 9, np.arange(0, 60, 7)), 0
     for batch in batches:
         examples = np.arange(start, start + len(batch))
-        part.add(batch, examples, examples // 10, pool)
+        part.add(batch, Arrivals(examples, examples // 10), pool)
         start += len(batch)
     return part
 
@@ -78,8 +79,8 @@ def test_clamped_on_the_way_they_are_as_clamped_before(
             maps[0, 0] = maps[0, 0] if start else torch.nan
             maps[-1, -1] = torch.inf
             clamped, examples = maps.clamp(0, ceiling), np.arange(start, start + shape[0])
-            expected.add(clamped, examples, examples // 10, pool)
-            found.add(maps, examples, examples // 10, pool, ceiling)
+            expected.add(clamped, Arrivals(examples, examples // 10), pool)
+            found.add(maps, Arrivals(examples, examples // 10), pool, ceiling)
             torch.testing.assert_close(maps, clamped, rtol=0, atol=0, equal_nan=True)
     for name, array in expected.arrays().items():
         np.testing.assert_array_equal(found.arrays()[name], array, err_msg=name)
@@ -122,7 +123,7 @@ def test_without_numba_plain_torch_does_it(monkeypatch: pytest.MonkeyPatch) -> N
 def test_maps_of_another_number_of_examples_are_refused(rows: int) -> None:
     part = LayerPart.empty(4, 9, 2, np.arange(3))
     with pytest.raises((ValueError, TypeError)):  # the second from the annotations, which tests check
-        part.add(torch.rand(rows, 4, 3, 3), np.arange(5), np.zeros(5, np.int64))
+        part.add(torch.rand(rows, 4, 3, 3), Arrivals(np.arange(5), np.zeros(5, np.int64)))
     assert part.examples == 0
 
 
@@ -131,7 +132,7 @@ def test_maps_of_another_number_of_examples_are_refused(rows: int) -> None:
 def test_compiled_code_refuses_what_lies_outside_of_its_memory(layout: str, wrong: str) -> None:
     kernels = pytest.importorskip("torchlurk.scanning.kernels")
     part, maps = LayerPart.empty(4, 9, 2, np.arange(3)), LAYOUTS[layout](torch.rand(5, 4, 3, 3))
-    part.add(maps, np.arange(5), np.full(5, 2))
+    part.add(maps, Arrivals(np.arange(5), np.full(5, 2)))
     before = part.arrays()["by_max.strengths"].copy()
     running, ready = part._running.copy(), kernels.ready_for(maps.dtype, maps.shape, maps.stride(), None)
     many = 6 if wrong == "examples" else 5
@@ -150,7 +151,7 @@ def test_compiled_code_refuses_what_lies_outside_of_its_memory(layout: str, wron
 def test_a_place_beyond_the_classes_is_never_written_to() -> None:
     kernels = pytest.importorskip("torchlurk.scanning.kernels")
     part, maps = LayerPart.empty(4, 9, 2, np.arange(3)), torch.rand(5, 4, 3, 3)
-    part.add(maps, np.arange(5), np.full(5, 2))
+    part.add(maps, Arrivals(np.arange(5), np.full(5, 2)))
     part.classes.places[2] = 10**6
     ready = kernels.ready_for(maps.dtype, maps.shape, maps.stride(), None)
     assert kernels.add_maps(maps, np.arange(5), np.full(5, 2), part._running, None, ready) == kernels.NEW_CLASS
@@ -161,4 +162,4 @@ def test_a_state_of_other_sizes_is_not_handed_to_kernels() -> None:
     part = LayerPart.empty(4, 9, 2, np.arange(3))
     part.moments.sum = torch.zeros(3, dtype=torch.float64)
     with pytest.raises(ValueError, match=r"\(3,\) is where kernels expect \(4,\)"):
-        part.add(torch.rand(5, 4, 3, 3), np.arange(5), np.full(5, -1))
+        part.add(torch.rand(5, 4, 3, 3), Arrivals(np.arange(5), np.full(5, -1)))

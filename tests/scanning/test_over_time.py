@@ -15,6 +15,7 @@ from torch import Tensor
 from torchlurk.inputs.text.frequencies import FrequentTokens
 from torchlurk.records import Layer
 from torchlurk.scanning import gates, over_time, token_responses
+from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.scanning.gates import LEAST, GateSums
 from torchlurk.scanning.part import LayerPart
 from torchlurk.scanning.steps import Counted, Seen, step_kernels
@@ -66,7 +67,7 @@ def gate_times(of: Layer, some: list[tuple[Tensor, Tensor, Counted]]) -> dict[st
     """The statistics that follow from what is counted of a gate."""
     part = LayerPart.empty(UNITS, None, 1, np.zeros(0, np.int64))
     for values, _, _ in some:
-        part.add(values, np.arange(len(values)), np.full(len(values), -1))
+        part.add(values, Arrivals(np.arange(len(values)), np.full(len(values), -1)))
     counts = over_time.counts_of(of, [of], {of.name: {"gate": summed("gate", of, some)}})
     return dict(part.finish(0, None, statistics_of(of), counts).statistics.more)
 
@@ -217,7 +218,7 @@ def test_a_gate_tells_the_half_life_of_the_cells_and_states_that_it_keeps() -> N
 
 def test_results_so_far_leave_the_running_state_as_it_was() -> None:
     part = LayerPart.empty(1, None, 3, np.zeros(0, np.int64))
-    part.add(torch.rand(4, 1, 6), np.arange(4), np.full(4, -1))
+    part.add(torch.rand(4, 1, 6), Arrivals(np.arange(4), np.full(4, -1)))
     moved = lambda units, positions, examples: (positions + 10, np.zeros((len(units), 4), np.int32))  # noqa: E731
     first, second = (part.finish(0, moved).by_max.positions for _ in range(2))
     np.testing.assert_array_equal(first, second)

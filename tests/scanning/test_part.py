@@ -17,6 +17,7 @@ from torch import Tensor
 
 from torchlurk.errors import ModelError
 from torchlurk.scanning import part as parts_module
+from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.scanning.part import LayerPart
 from torchlurk.scanning.statistics import QUANTILES
 
@@ -84,7 +85,7 @@ def part_of(
     for start, stop in itertools.pairwise(edges):
         if start < stop:
             of = slice(start, stop)
-            part.add(maps[of], np.array(examples[of]), np.array(classes[of]))
+            part.add(maps[of], Arrivals(np.array(examples[of]), np.array(classes[of])))
     return part
 
 
@@ -225,7 +226,7 @@ def test_a_part_survives_as_arrays() -> None:
         np.testing.assert_array_equal(copied.arrays()[name], array)
     more = torch.randn(3, *data[0].shape[1:])
     for part in (copied, first):
-        part.add(more, np.array([901, 900, 902]), np.array([CLASSES - 1, 0, 0]))
+        part.add(more, Arrivals(np.array([901, 900, 902]), np.array([CLASSES - 1, 0, 0])))
     for name, array in first.arrays().items():
         np.testing.assert_array_equal(copied.arrays()[name], array)
     assert second.arrays().keys() == first.arrays().keys()
@@ -268,7 +269,7 @@ def test_maps_of_another_size_are_refused() -> None:
     part = LayerPart.empty(3, 4, TOP, np.zeros(0, np.int64))
     for shape in ((2, 4, 2, 2), (2, 2, 2, 2), (2, 3, 2, 3)):
         with pytest.raises(ModelError, match="3 and 4"):
-            part.add(torch.zeros(shape), np.arange(2), np.zeros(2, np.int64))
+            part.add(torch.zeros(shape), Arrivals(np.arange(2), np.zeros(2, np.int64)))
 
 
 def test_many_classes_that_come_late_find_their_place() -> None:
@@ -276,7 +277,7 @@ def test_many_classes_that_come_late_find_their_place() -> None:
     maps = torch.randn(count, 2, 3, generator=torch.Generator().manual_seed(0))
     part = LayerPart.empty(2, 3, TOP, np.zeros(0, np.int64))
     for start in range(0, count, 7):
-        part.add(maps[start : start + 7], np.arange(start, min(start + 7, count)), order[start : start + 7])
+        part.add(maps[start : start + 7], Arrivals(np.arange(start, min(start + 7, count)), order[start : start + 7]))
     scan = part.finish(count + 1, None)
     np.testing.assert_allclose(scan.class_max[:, order], maps.amax(-1).T, rtol=1e-6)
     np.testing.assert_allclose(scan.class_mean[:, order], maps.mean(-1).T, rtol=1e-5, atol=1e-7)

@@ -241,7 +241,7 @@ class Attributor:
         pictures = []
         for readout in readouts:
             with readout.ready(), accompanied(readout.module, companions):
-                pictures.append(method_named(method)(readout, inputs, *self.places(pairs))[0].detach())
+                pictures.append(method_named(method)(readout, inputs, *self.places(pairs))[0].detach().cpu())
         return [
             float(evidence.similarity(*(one[[row], :, box[1] : box[3], box[0] : box[2]] for one in pictures)))
             for row, box in enumerate(one.box or (0, 0, inputs.shape[3], inputs.shape[2]) for one in pairs.exemplars)

@@ -328,7 +328,9 @@ class WindowReadout(Readout):
         with following, reading(self.module, [self.layer], deliver, stop_after_last=True):
             try:
                 self.module(copied)
-            except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            except UnsuitedError:
+                raise
+            except Exception as error:  # a model may refuse another size in any way, by an assertion too
                 raise UnsuitedError(f"the model does not run on a window: {error}") from error
         if not found:
             raise UnreachedError(self.layer)

@@ -18,6 +18,7 @@ from torch import Tensor
 from torchlurk.errors import ModelError
 from torchlurk.models.taps.reading import maps, rows_of
 from torchlurk.records import Layer
+from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.scanning.kept_steps import StepsOfLayer
 from torchlurk.scanning.over_time import OverTime
 from torchlurk.scanning.steps import Seen, counted_steps, first_counted
@@ -32,8 +33,7 @@ class Takes(Protocol):
     def add(
         self,
         maps: Float[Tensor, "batch unit *positions"],
-        examples: Int64[np.ndarray, " batch"],
-        classes: Int64[np.ndarray, " batch"],
+        arrivals: Arrivals,
         pool: Executor | None,
         ceiling: float | None = None,
     ) -> None: ...
@@ -56,7 +56,7 @@ class Deliveries:
     ) -> None:
         self._layers, self._parts, self._pool = layers, parts, pool
         self._over_time, self._kept = over_time or {}, kept or {}
-        self._examples = self._classes = np.zeros(0, np.int64)
+        self._arrivals = Arrivals(np.zeros(0, np.int64), np.zeros(0, np.int64))
         self._seen = NOTHING_SAID
         self._awaited: set[str] = set()
 
@@ -71,14 +71,15 @@ class Deliveries:
         """
         self._seen = seen
         self._awaited = {layer.name for layer in self._layers}
-        self._examples, self._classes = examples, classes
+        self._arrivals = arrivals = Arrivals(examples, classes)
         yield slice(None)
         lacking = frozenset(self._awaited)
         for row in range(len(examples) if lacking and len(examples) > 1 else 0):
             self._awaited = set(lacking)
-            self._examples, self._classes = examples[row : row + 1], classes[row : row + 1]
+            one = slice(row, row + 1)
+            self._arrivals = arrivals.of(one)
             self._seen = seen.of(row)
-            yield slice(row, row + 1)
+            yield one
 
     @property
     def complete(self) -> bool:
@@ -87,25 +88,25 @@ class Deliveries:
 
     def __call__(self, layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
         """Takes what arrives; with a ceiling it is clamped from zero to it, in place, whether it is taken or not."""
-        count = len(self._examples)
+        count = len(self._arrivals)
         if ceiling is not None and layer.backward:  # its maps are a copy
             tensor.clamp_(0, ceiling)
             ceiling = None
         if layer.name in self._awaited and rows_of(layer, tensor, count) == count:
             found = maps(layer, tensor, count)
             counted = counted_steps(layer, found, self._seen.counted)
-            self._parts[layer.name].add(counted, self._examples, self._classes, self._pool, ceiling)
+            self._parts[layer.name].add(counted, self._arrivals, self._pool, ceiling)
             for one in self._over_time.get(layer.name, {}).values():
                 one.add(layer, found, self._seen)
             if layer.name in self._kept:
-                self._kept[layer.name].add(counted, self._examples, first_counted(found, self._seen.counted))
+                self._kept[layer.name].add(counted, self._arrivals.examples, first_counted(found, self._seen.counted))
             self._awaited.discard(layer.name)
             return
         if ceiling is not None:
             tensor.clamp_(0, ceiling)
-        if layer.name in self._awaited and len(self._examples) == 1 and tensor.numel():
+        if layer.name in self._awaited and len(self._arrivals) == 1 and tensor.numel():
             raise ModelError(
-                f"layer '{layer.name}' gave {tuple(tensor.shape)} for example {self._examples[0]}, where it has"
+                f"layer '{layer.name}' gave {tuple(tensor.shape)} for example {self._arrivals.examples[0]}, where it has"
                 f" {layer.channels} channels of {'×'.join(map(str, layer.shape)) or 'one number'} for others",
                 "the size of a layer's output must not depend on the example: exclude the layer with --layers",
             )

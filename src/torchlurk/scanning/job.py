@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int32, Int64, Shaped
-from torch import nn
+from torch import Tensor, nn
 
 from torchlurk.engines.description import Recipe
 from torchlurk.inputs.feeding import feed
@@ -122,6 +122,10 @@ class ScanPart:
         )
 
 
+Answers = list[tuple[Int64[np.ndarray, " batch"], Int64[Tensor, " batch"]]]
+"""Of some batches the examples and the highest output for each, which stays on its device until the shard ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scan:
     """One forward pass over the examples of a shard, every layer's activations reduced as they appear.
@@ -209,9 +213,11 @@ class Scan:
             opened.enter_context(torch.inference_mode())
             taking = Deliveries(self.layers, onto.layers, cores, onto.over_time, onto.kept)
             opened.enter_context(reading(self.network, self.layers, taking, rectify=taking))
-            yield partial(self._take, onto, taking)
+            answers: Answers = []
+            yield partial(self._take, onto, taking, answers)
+            _note_answers(answers, onto)
 
-    def _take(self, onto: ScanPart, taking: Deliveries, batch: Batch) -> None:
+    def _take(self, onto: ScanPart, taking: Deliveries, answers: Answers, batch: Batch) -> None:
         onto.skipped.update(batch.skipped)
         if not len(batch.examples):
             return
@@ -224,7 +230,10 @@ class Scan:
             with naming_failures(self.network, told, inputs[rows]), accompanied(self.network, companions, rows):
                 output = self.network(inputs[rows])
             if self.answers and len(inputs[rows]) == len(batch):
-                _note_answers(batch, output, onto)
+                found = next(iter(tensors_in(output)), None)
+                if found is not None and found.ndim == 2 and len(found) == len(batch):
+                    onto.outputs = found.shape[1]
+                    answers.append((batch.examples, found.argmax(1)))
 
     def _seen(self, batch: Batch) -> Seen:
         return Seen(counted_of(batch), None if self.tokens is None else self.tokens.places(batch.values))
@@ -271,11 +280,10 @@ def _settled(part: ScanPart, like: ScanPart) -> ScanPart:
     return part
 
 
-def _note_answers(batch: Batch, output: Any, onto: ScanPart) -> None:
-    found = next(iter(tensors_in(output)), None)
-    if found is not None and found.ndim == 2 and len(found) == len(batch.examples):
-        onto.answers[batch.examples] = found.argmax(1).cpu().numpy()
-        onto.outputs = found.shape[1]
+def _note_answers(answers: Answers, onto: ScanPart) -> None:
+    if answers:
+        examples = np.concatenate([some for some, _ in answers])
+        onto.answers[examples] = torch.cat([found for _, found in answers]).cpu().numpy()
 
 
 def _under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, Int64, Shaped
 from torch import Tensor
 
 from torchlurk.records import Layer
+from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.time_records import SIGNED, UNSIGNED, Levels, StepLevels
 
 IN_AN_OCTAVE = 4
@@ -81,8 +82,7 @@ class Ranges:
     def add(
         self,
         maps: Float[Tensor, "batch unit counted"],
-        examples: Int64[np.ndarray, " batch"],
-        classes: Int64[np.ndarray, " batch"],
+        arrivals: Arrivals,
         pool: Executor | None,
         ceiling: float | None = None,
     ) -> None:

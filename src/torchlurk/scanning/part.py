@@ -17,6 +17,7 @@ from torchlurk import compiled
 from torchlurk.errors import ModelError
 from torchlurk.records import LayerScan, Ranking
 from torchlurk.scanning import reductions
+from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.scanning.asked_sums import AskedSums
 from torchlurk.scanning.exemplars import NOTHING, Leaders, strength
 from torchlurk.scanning.memory import Running, packed
@@ -28,6 +29,10 @@ Places = Callable[
     tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, "n 4"]],
 ]
 """From channels, row-major positions among those that count, and examples: positions in the whole map, and boxes."""
+
+CPU = torch.device("cpu")
+WITHOUT_FLOAT64 = frozenset({"mps"})
+"""Devices on which sums cannot be kept as exactly as they are: they are kept by the host."""
 
 STANDARD = {name: STATISTICS[name] for name in COLUMNS}
 """The statistics that every layer has."""
@@ -52,6 +57,7 @@ class LayerPart:
     asked: AskedSums
     _running: Any = field(default=None, repr=False, compare=False)
     _ready: Any = field(default=None, repr=False, compare=False)
+    _settled: bool = field(default=False, repr=False, compare=False)
 
     @classmethod
     def empty(
@@ -89,20 +95,19 @@ class LayerPart:
     def add(
         self,
         maps: Float[Tensor, "batch unit *positions"],
-        examples: Int64[np.ndarray, " batch"],
-        classes: Int64[np.ndarray, " batch"],
+        arrivals: Arrivals,
         pool: Executor | None = None,
         ceiling: float | None = None,
     ) -> None:
-        """Take in the maps of a batch: one example a row, its index and its class (-1 for none).
+        """Take in the maps of a batch, one of the examples a row.
 
         With a ceiling they are what comes before a rectification: they are clamped from zero to it, in place.
 
         With a pool, as many of its threads as torch uses share the work on large maps. Raises `ModelError` if the maps
         are of another size than those before, `ValueError` if there is not one row for each example.
         """
-        if not len(maps) == len(examples) == len(classes):
-            raise ValueError(f"{len(maps)} rows of maps came for {len(examples)} examples and {len(classes)} classes")
+        if len(maps) != len(arrivals):
+            raise ValueError(f"{len(maps)} rows of maps came for {len(arrivals)} examples")
         if not len(maps):
             return
         kernels = fused()
@@ -110,9 +115,9 @@ class LayerPart:
             self._fits(maps)
             if ceiling is not None:
                 maps.clamp_(0, ceiling)
-            self._add_by_torch(reductions.flat(maps), examples, classes)
+            self._add_by_torch(reductions.flat(maps), arrivals)
         else:
-            self._add_by_kernels(kernels, maps, examples, classes, pool, ceiling)
+            self._add_by_kernels(kernels, maps, arrivals, pool, ceiling)
         if self.asked.statistics:
             flat = reductions.flat(maps).to(self.moments.pivot.device)
             self.asked.add(flat, reductions.finite(flat, self.moments.pivot))
@@ -121,11 +126,11 @@ class LayerPart:
         self,
         kernels: ModuleType,
         maps: Float[Tensor, "batch unit *positions"],
-        examples: Int64[np.ndarray, " batch"],
-        classes: Int64[np.ndarray, " batch"],
+        arrivals: Arrivals,
         pool: Executor | None,
         ceiling: float | None,
     ) -> None:
+        examples, classes = arrivals.examples, arrivals.classes
         ready = kernels.ready_for(maps.dtype, maps.shape, maps.stride(), ceiling)
         if ready is None and ceiling is not None:
             maps.clamp_(0, ceiling)
@@ -167,32 +172,33 @@ class LayerPart:
         """Begin to count what each class lost; from then on the kernels do."""
         known = classes >= 0
         finite = reductions.reduce(maps[torch.from_numpy(known)], self.moments.pivot).finite
-        self.classes.leave_out((~finite).to(torch.int32), torch.from_numpy(self.classes.admit(classes[known])))
+        self.classes.leave_out((~finite).to(torch.int32), self.classes.places[torch.from_numpy(classes[known])])
         self._running = None
 
     def _move(self, device: torch.device) -> None:
+        if self.moments.pivot.device == device:
+            return
         moved = self.to(device)
         for name in _COMPONENTS:
             setattr(self, name, getattr(moved, name))
         self._running = None
 
-    def _add_by_torch(
-        self,
-        maps: Float[Tensor, "batch unit position"],
-        examples: Int64[np.ndarray, " batch"],
-        classes: Int64[np.ndarray, " batch"],
-    ) -> None:
-        if maps.is_cuda:  # elsewhere what is kept stays with the host: not every device has float64
-            self._move(maps.device)
-        device = self.moments.pivot.device
-        self.moments.settle(reductions.pivots(maps).to(device))
+    def _add_by_torch(self, maps: Float[Tensor, "batch unit position"], arrivals: Arrivals) -> None:
+        """Everything is done where the maps are, and nothing waits for the host: what is kept moves there once."""
+        device = CPU if maps.device.type in WITHOUT_FLOAT64 else maps.device
+        self._move(device)
+        there = arrivals.on(device, self.sample)
+        if not self._settled:
+            self.moments.settle(reductions.pivots(maps[:1].to(device)))
+            self._settled = True
         rows = reductions.reduce(maps, self.moments.pivot.to(maps.device)).to(device)
         if self.positions is None:
             self.extent.add(rows.finite.sum(0), maps.shape[2])
-        indices = torch.from_numpy(examples).to(device)[:, None]
         self.moments.add(rows, maps.shape[2])
-        self.classes.add(rows, self.classes.admit(classes))
-        self.sample.add(rows, self.sample.slots(examples))
+        self.classes.admit(arrivals.classes)
+        self.classes.add(rows, there.with_class, self.classes.places_on(device)[there.classes])
+        self.sample.add(rows, there.sampled, there.slots)
+        indices = there.examples[:, None]
         by_max, by_mean = (strength(scores, indices).where(rows.finite, NOTHING) for scores in (rows.max, rows.mean))
         where = reductions.locate(maps, self.by_max.entering(by_max).to(maps.device)).to(device)
         self.by_max.insert(by_max, where)
@@ -327,7 +333,7 @@ def _address(tensor: Tensor, *shape: int) -> int:
 
 
 def _moved(component: Any, device: torch.device) -> Any:
-    if isinstance(component, AskedSums):
+    if isinstance(component, AskedSums | ClassSums):
         return component.to(device)
     values = ((one.name, getattr(component, one.name)) for one in fields(component))
     return replace(component, **{name: value.to(device) for name, value in values if isinstance(value, Tensor)})

@@ -119,7 +119,7 @@ def _rows(
         own = maps(layer, tensor, len(inputs))
         flat = own.reshape(*own.shape[:2], -1).float()
         if flat.shape[2]:
-            scores = torch.stack([flat.amax(2), flat.mean(2)], 1)
+            scores = torch.stack([flat.amax(2), flat.mean(2)], 1).cpu()  # compared here: a device would wait at each look
             found.setdefault(layer.name, []).extend(_Scores(one, coarsest) for one in scores)
 
     with reading(network, layers, deliver), of_rows(network, rows):

@@ -6,7 +6,7 @@ A unit's response to an example is finite, or it is counted as broken and enters
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -139,8 +139,9 @@ class Extent:
 class ClassSums:
     """Sums over each class's examples of the per-example max and of the per-example mean, in float64.
 
-    A class gets a place (a row) when it is first seen: `places` maps classes to places, -1 for those not seen; rows
-    beyond `known` are spare. `broken` counts responses that were left out, and is there only once there is one.
+    A class gets a place (a row) when it is first seen: `places` maps classes to places, -1 for those not seen, and stays
+    with the host; rows beyond `known` are spare. `broken` counts responses that were left out, and is there only once there
+    is one.
     """
 
     max: Float64[Tensor, "place unit"]
@@ -149,6 +150,7 @@ class ClassSums:
     places: Int64[Tensor, " class"]
     known: int = 0
     broken: Int32[Tensor, "place unit"] | None = None
+    _there: Int64[Tensor, " class"] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def empty(cls, units: int) -> ClassSums:
@@ -161,31 +163,41 @@ class ClassSums:
         most = int(classes.max(initial=NO_CLASS)) + 1
         if most > len(self.places):
             self.places = _lengthened(self.places, _room(most), NO_CLASS)
-        places = self.places.cpu().numpy()
+        places = self.places.numpy()
         for index in dict.fromkeys(classes[classes >= 0].tolist()):
             if places[index] < 0:
                 places[index] = self.known
                 self.known += 1
-        self.places = torch.from_numpy(places).to(self.places.device)
+                self._there = None
         if self.known > len(self.count):
             self._grow(_room(self.known))
         return np.array([places[index] if index >= 0 else NO_CLASS for index in classes.tolist()], dtype=np.int64)
+
+    def places_on(self, device: torch.device) -> Int64[Tensor, " class"]:
+        """`places` on a device; sent there again only when classes have come."""
+        if self._there is None or self._there.device != device:
+            self._there = self.places.to(device)
+        return self._there
+
+    def to(self, device: torch.device) -> ClassSums:
+        """The same on another device; the places stay with the host."""
+        lost = None if self.broken is None else self.broken.to(device)
+        return ClassSums(self.max.to(device), self.mean.to(device), self.count.to(device), self.places, self.known, lost)
 
     def _grow(self, room: int) -> None:
         self.max, self.mean, self.count = (_lengthened(old, room) for old in (self.max, self.mean, self.count))
         if self.broken is not None:
             self.broken = _lengthened(self.broken, room)
 
-    def add(self, rows: Rows, places: Int64[np.ndarray, " batch"]) -> None:
-        """Take in what the units did on a batch of examples whose classes have these `places`."""
-        known = torch.from_numpy(np.flatnonzero(places >= 0)).to(self.max.device)
+    def add(self, rows: Rows, known: Int64[Tensor, " row"], onto: Int64[Tensor, " row"]) -> None:
+        """Take in what the units did on those examples of a batch that have a class, whose places are `onto`."""
         if not len(known):
             return
-        onto, finite = torch.from_numpy(places).to(self.max.device)[known], rows.finite[known]
+        finite = rows.finite[known]
         self.max.index_add_(0, onto, rows.max[known].double().where(finite, 0.0))
         self.mean.index_add_(0, onto, rows.mean[known].double().where(finite, 0.0))
         self.count.index_add_(0, onto, torch.ones_like(onto))
-        if self.max.device.type != "cpu" or not bool(finite.all()):
+        if not self.max.is_cpu or not bool(finite.all()):  # to look would make a device wait for the host
             self.leave_out((~finite).to(torch.int32), onto)
 
     def leave_out(self, lost: Int32[Tensor, "row unit"], places: Int64[Tensor, " row"]) -> None:
@@ -205,7 +217,7 @@ class ClassSums:
 
     def order(self) -> Int64[np.ndarray, " place"]:
         """The classes seen, by place."""
-        places = self.places.cpu().numpy()
+        places = self.places.numpy()
         seen = np.flatnonzero(places >= 0)
         return seen[np.argsort(places[seen])].astype(np.int64)
 
@@ -263,12 +275,10 @@ class Sample:
         found[found == len(self.examples)] = 0
         return np.where(self.examples[found] == examples, found, -1)
 
-    def add(self, rows: Rows, slots: Int64[np.ndarray, " batch"]) -> None:
-        """Keep the maxima of those examples of a batch that are in the sample."""
-        known = np.flatnonzero(slots >= 0)
+    def add(self, rows: Rows, known: Int64[Tensor, " row"], slots: Int64[Tensor, " row"]) -> None:
+        """Keep the maxima of those examples of a batch that are in the sample, at their `slots`."""
         if len(known):
-            maxima = rows.max.where(rows.finite, torch.nan)
-            self.values[torch.from_numpy(slots[known])] = maxima[torch.from_numpy(known)]
+            self.values[slots] = rows.max.where(rows.finite, torch.nan)[known]
 
     def merge(self, other: Sample) -> None:
         """Take in what was seen of the same sample elsewhere."""

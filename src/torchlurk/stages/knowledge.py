@@ -22,6 +22,7 @@ from torchlurk.models.taps.as_found import evaluation
 from torchlurk.models.taps.reading import reading
 from torchlurk.models.taps.untrained import untrained
 from torchlurk.records import Layer
+from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.scanning.deliveries import Deliveries
 from torchlurk.scanning.job import Scan
 from torchlurk.scanning.probed_steps import ProbedSteps
@@ -43,12 +44,12 @@ class _Probed:
     def add(
         self,
         maps: Float[Tensor, "batch unit *positions"],
-        examples: Int64[np.ndarray, " batch"],
-        classes: Int64[np.ndarray, " batch"],
+        arrivals: Arrivals,
         pool: Executor | None,
         ceiling: float | None = None,
     ) -> None:
-        """Takes what `Deliveries` gives it; the scan alone needs the last three."""
+        """Takes what `Deliveries` gives it; the scan alone needs the last two."""
+        examples = arrivals.examples
         bounds = np.searchsorted(self.probed.examples, (examples, examples + 1))
         for row, (start, stop) in enumerate(bounds.T.tolist()):
             if start < stop and self.probed.steps[stop - 1] < maps.shape[2]:

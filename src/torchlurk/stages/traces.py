@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from torchlurk.inputs.feeding import feed
 from torchlurk.models.taps.arguments import accompanied
 from torchlurk.models.taps.as_found import evaluation
 from torchlurk.models.taps.reading import reading
+from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.scanning.deliveries import Deliveries
 from torchlurk.scanning.job import Scan
 from torchlurk.store.writing import Writer
@@ -31,13 +32,12 @@ class _Traces:
     def add(
         self,
         maps: Float[Tensor, "batch unit *positions"],
-        examples: Int64[np.ndarray, " batch"],
-        classes: Int64[np.ndarray, " batch"],
+        arrivals: Arrivals,
         pool: Executor | None,
         ceiling: float | None = None,
     ) -> None:
-        """Takes what `Deliveries` gives it; the scan alone needs the last three."""
-        for row, example in enumerate(examples.tolist()):
+        """Takes what `Deliveries` gives it; the scan alone needs the last two."""
+        for row, example in enumerate(arrivals.examples.tolist()):
             if channels := self.units.get(example):
                 values = maps[row, channels].float().cpu().numpy()
                 self.writer.write_traces(self.layer, example, np.array(channels, np.int64), values)

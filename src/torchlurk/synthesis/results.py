@@ -135,8 +135,8 @@ def ascent_of(
             activation = readout.activation(ascent.inputs(grey))
             readout.layer = _of_these_pictures(layer, activation)
             maps = readout.arranged(activation, len(grey))
-    except (ModelError, RuntimeError) as error:
-        reason = error.message if isinstance(error, ModelError) else str(error)
+    except Exception as error:  # a network may refuse a size in any way, by an assertion too
+        reason = error.message if isinstance(error, ModelError) else " ".join(str(error).split()) or type(error).__name__
         raise ModelError(
             f"layer '{layer.name}' cannot be reached with pictures of {canvas.height}×{canvas.width}: {reason}",
             "give the size that the network expects",

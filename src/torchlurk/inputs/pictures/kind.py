@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from torchlurk.input_records import InputDescription
-from torchlurk.inputs.items import Batch, Item
+from torchlurk.inputs.items import Batch, Item, sent
 from torchlurk.inputs.pictures.preprocessing import display, normalize
 from torchlurk.records import Example, Preprocessing
 
@@ -38,7 +38,7 @@ class Pictures:
 
     def inputs(self, batch: Batch, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "batch channel height width"]:
         """See `Kind`. Pictures travel as bytes and are normalized on the device, in float32."""
-        values = batch.values.to(device)
+        values = sent(batch.values, device)
         return (normalize(values, self.preprocessing) if values.dtype == torch.uint8 else values).to(dtype)
 
     def shown(self, item: Item, example: Example) -> UInt8[np.ndarray, "height width shown"]:

@@ -5,6 +5,8 @@ Every step gives the same bits as torchvision's Resize, CenterCrop, ToTensor and
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
@@ -116,7 +118,14 @@ def _centre(image: Image.Image, height: int, width: int) -> Image.Image:
 
 
 def _channelwise(values: tuple[float, ...], like: Tensor) -> Float32[Tensor, "channel 1 1"]:
-    return torch.tensor(values, dtype=torch.float32, device=like.device).view(-1, 1, 1)
+    return _on(like.device, tuple(values))
+
+
+@lru_cache(maxsize=64)
+def _on(device: torch.device, values: tuple[float, ...]) -> Float32[Tensor, "channel 1 1"]:
+    """Sent to a device once, not with each batch; never written to."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
 
 
 def unit_range(pixels: UInt8[Tensor, "batch height width channel"]) -> Float32[Tensor, "batch channel height width"]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from torchlurk.input_records import InputAxes, InputDescription, SeriesExample
-from torchlurk.inputs.items import Batch, Item
+from torchlurk.inputs.items import Batch, Item, sent
 from torchlurk.records import Example
 
 
@@ -39,7 +39,7 @@ class Series:
 
     def inputs(self, batch: Batch, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "batch time channel"]:
         """See `Kind`."""
-        return batch.values.to(device=device, dtype=dtype)
+        return sent(batch.values, device).to(dtype)
 
     def shown(self, item: Item, example: Example) -> SeriesExample:
         """See `Kind`. All steps of a series count."""

@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from torchlurk.input_records import InputAxes, InputDescription, TextExample
-from torchlurk.inputs.items import Batch, Item
+from torchlurk.inputs.items import Batch, Item, sent
 from torchlurk.inputs.text.vocabulary import Vocabulary
 from torchlurk.records import Example
 
@@ -50,7 +50,7 @@ class Text:
 
     def inputs(self, batch: Batch, device: torch.device, dtype: torch.dtype) -> Int64[Tensor, "batch time"]:
         """See `Kind`."""
-        return batch.values.to(device)
+        return sent(batch.values, device)
 
     def shown(self, item: Item, example: Example) -> TextExample:
         """See `Kind`."""

@@ -21,13 +21,16 @@ _IMAGE_KERNEL_AXES = 4
 def choose_device(name: str) -> torch.device:
     """The device called `name`; 'auto' takes CUDA, else the CPU: Apple's MPS has no float64, in which sums are kept.
 
-    Raises `DeviceError` for one that is not there and `OptionError` for what names none.
+    A device of another backend that torch has been given is taken by its name. Raises `DeviceError` for one that is not
+    there and `OptionError` for what names none.
     """
     cuda = _CUDA.fullmatch(name)
     if name == "auto":
         return _best()
     if name == "cpu" or (name == "mps" and torch.backends.mps.is_available()):
         return torch.device(name)
+    if not cuda and name != "mps" and (other := _of_another_backend(name)) is not None:
+        return other
     if not cuda and name != "mps":
         raise OptionError(f"--device is {name!r}", "use auto, cpu, cuda, cuda:N or mps")
     if not cuda or not torch.cuda.is_available() or int(cuda[1] or 0) >= torch.cuda.device_count():
@@ -49,7 +52,7 @@ def place(module: nn.Module, device: torch.device, precision: Precision) -> nn.M
         raise ModelError(f"the model has complex parameters, so it cannot be cast to {precision}", "use --precision fp32")
     try:
         copied = copy.deepcopy(module)
-    except (RuntimeError, TypeError) as error:
+    except Exception as error:  # copying runs code of the modules' own
         raise ModelError(
             f"the model cannot be copied: {_first_line(error)}", f"move it to {device} in {precision} yourself"
         ) from error
@@ -80,6 +83,16 @@ def _is_placed(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> bool
 
 def _best() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def _of_another_backend(name: str) -> torch.device | None:
+    """The device of a backend beside those of torch itself; None where torch knows none of this name that is there."""
+    try:
+        device = torch.device(name)
+        there = torch.get_device_module(device).is_available()
+    except (RuntimeError, AttributeError):
+        return None
+    return device if there and device.type not in ("cpu", "cuda") else None
 
 
 def _present() -> list[str]:

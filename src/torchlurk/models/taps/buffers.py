@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,8 @@ class Buffers:
     def changed(self) -> list[str]:
         """The names of those that are other tensors now, hold something else, or have been added."""
         paths = {one: path for path, one in self._module.named_modules()}
-        found = [(one.owner, one.name) for one in self._kept if _replaced(one) or not _same_content(one)]
+        altered = _altered(self._kept)
+        found = [(one.owner, one.name) for one in self._kept if _replaced(one) or id(one) in altered]
         return [".".join(filter(None, (paths.get(owner, ""), name))) for owner, name in (*found, *self._added())]
 
     def put_back(self) -> None:
@@ -50,6 +51,7 @@ class Buffers:
 
     def _restore(self, *, thorough: bool) -> None:
         with torch.no_grad():
+            altered = _altered([one for one in self._kept if thorough or _written(one)])
             for one in self._kept:
                 if _replaced(one):
                     one.owner._buffers[one.name] = one.buffer
@@ -57,7 +59,7 @@ class Buffers:
                     continue
                 if one.buffer.grad_fn is not one.history:
                     one.buffer.detach_()
-                if (thorough or _written(one.buffer, one.version)) and not _same_content(one):
+                if id(one) in altered:
                     one.buffer.copy_(one.content)
                 one.version = _version(one.buffer)
             for owner, name in list(self._added()):
@@ -80,8 +82,21 @@ def _replaced(one: _Kept) -> bool:
     return one.name not in now or now[one.name] is not one.buffer
 
 
-def _same_content(one: _Kept) -> bool:
-    return one.buffer is None or one.content is None or torch.equal(one.buffer, one.content)
+def _altered(kept: Sequence[_Kept]) -> set[int]:
+    """The ids of those that hold something else than when they were found; each device is asked once."""
+    altered: set[int] = set()
+    elsewhere: dict[torch.device, list[tuple[int, Tensor]]] = {}
+    for one in kept:
+        if one.buffer is None or one.content is None:
+            continue
+        if one.buffer.is_cpu or one.buffer.shape != one.content.shape:
+            altered |= set() if torch.equal(one.buffer, one.content) else {id(one)}
+        else:
+            elsewhere.setdefault(one.buffer.device, []).append((id(one), (one.buffer != one.content).any()))
+    for asked in elsewhere.values():
+        told = torch.stack([differs for _, differs in asked]).tolist()
+        altered |= {key for (key, _), differs in zip(asked, told, strict=True) if differs}
+    return altered
 
 
 def _version(buffer: Tensor) -> int | None:
@@ -89,6 +104,6 @@ def _version(buffer: Tensor) -> int | None:
     return None if buffer.is_inference() else buffer._version
 
 
-def _written(buffer: Tensor, version: int | None) -> bool:
+def _written(one: _Kept) -> bool:
     """Whether it may have been written to since it had that version."""
-    return version is None or buffer._version != version
+    return one.buffer is not None and (one.version is None or one.buffer._version != one.version)

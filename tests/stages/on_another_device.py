@@ -1,0 +1,95 @@
+"""Analyses on the device that is not there, as a program: torch has to know of a device before its first backward pass.
+
+python -m tests.stages.on_another_device FOLDER
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import torchlurk as tl
+from tests import pretended_device as pretended
+from torchlurk.models.loading.extras import import_torchvision
+from torchlurk.models.loading.placement import choose_device
+from torchlurk.scanning import part
+
+
+def resnet():
+    from torchvision.models.resnet import BasicBlock, ResNet
+
+    network = ResNet(BasicBlock, [1, 1, 1, 1])
+    network.layer3 = network.layer4 = nn.Identity()
+    network.fc = nn.Linear(128, 10)
+    return network, ["layer1.0.conv1", "layer2.0", "fc"], ["guided", "lrp"]
+
+
+def mobilenet():
+    from torchvision.models import MobileNetV2
+
+    setting = [[1, 8, 1, 1], [6, 12, 2, 2], [6, 16, 1, 2]]
+    return MobileNetV2(10, 0.5, setting), ["features.2.conv.0.0", "features.4", "classifier.1"], ["gradient", "guided"]
+
+
+def vit():
+    from torchvision.models import VisionTransformer
+
+    network = VisionTransformer(32, 8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, num_classes=10)
+    return network, ["conv_proj", "encoder.layers.encoder_layer_1.mlp.0", "heads.head"], ["gradient", "input_x_gradient"]
+
+
+FAMILIES = {one.__name__: one for one in (resnet, mobilenet, vit)}
+
+
+def analyzed(path, network, count=8, **options):
+    torch.manual_seed(0)
+    pictures = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    data = TensorDataset(pictures, torch.arange(count) % 3)
+    return tl.analyze(network, data, out=path, batch_size=4, engine="local", mean=(0, 0, 0), std=(1, 1, 1), **options)
+
+
+def whole(path, family, device):
+    """The study of all stages of a family."""
+    network, layers, methods = made(family)
+    ways = {"methods": methods, "size": 32, "steps": 3, "exemplars": 1, "units": [f"{layer}:3" for layer in layers]}
+    return analyzed(path, network, layers=layers, device=device, stages=["scan", "attribute", "synthesize"], **ways)
+
+
+def scanned(path, device, count=8, **options):
+    """The study of a scan of the residual network."""
+    network, layers, _ = made("resnet")
+    return analyzed(path, network, count, layers=layers, device=device, **options)
+
+
+def made(family):
+    torch.manual_seed(0)
+    network, layers, methods = FAMILIES[family]()
+    return network.eval(), layers, methods
+
+
+def counted(path, count):
+    pretended.COUNTS.clear()
+    scanned(path, pretended.NAME, count)
+    return dict(pretended.COUNTS)
+
+
+def main(folder):
+    import_torchvision()
+    pretended.register()
+    for family in FAMILIES:
+        whole(folder / f"{family}.lurk", family, pretended.NAME)
+    scanned(folder / "bf16.lurk", pretended.NAME, precision="bf16")
+    counts = {str(count): counted(folder / f"of-{count}.lurk", count) for count in (8, 24)}
+    part.WITHOUT_FLOAT64 = frozenset({pretended.NAME})
+    scanned(folder / "host.lurk", pretended.NAME)
+    found = {"counts": counts, "chosen": choose_device(pretended.NAME).type}
+    (folder / "found.json").write_text(json.dumps(found), "utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

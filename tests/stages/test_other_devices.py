@@ -1,0 +1,99 @@
+"""All stages on a device that is not the CPU: the same study, and the host hardly ever waits."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch.utils.backend_registration
+
+import torchlurk as tl
+from tests.pretended_device import NAME, SENT
+from tests.stages.on_another_device import FAMILIES, scanned, whole
+from torchlurk.models.loading.extras import import_torchvision
+
+CLOSE = 1e-5
+"""Sums are added in another order on another device, in float32."""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not hasattr(torch.utils.backend_registration, "_setup_privateuseone_for_python_backend"),
+        reason="this torch takes no device that is written in Python",
+    ),
+    pytest.mark.skipif(not import_torchvision(), reason="needs torchvision"),
+]
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory):
+    """The folder of the studies that were made on the device, and what was found out besides."""
+    folder = tmp_path_factory.mktemp("there")
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), *sys.path]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.stages.on_another_device", str(folder)]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, json.loads((folder / "found.json").read_text("utf-8"))
+
+
+def numbers(study):
+    table = study.units()
+    return {name: table[name] for name in table.columns if not name.startswith("synthesis")}
+
+
+def assert_alike(one, other, tolerance):
+    """Names and whole numbers are the same; others differ by no more than `tolerance` of the largest, or of 1."""
+    for name, values in one.items():
+        if any(isinstance(value, float) for value in values):
+            first, second = (np.array([np.nan if value is None else value for value in some]) for some in (values, other[name]))
+            most = tolerance * np.nanmax(np.abs(first), initial=1)
+            assert np.allclose(first, second, rtol=0, atol=most, equal_nan=True), name
+        elif tolerance <= CLOSE:
+            assert list(values) == list(other[name]), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scan_attributions_and_syntheses_are_those_of_the_cpu(there, tmp_path, family):
+    studies = whole(tmp_path / "cpu.lurk", family, "cpu"), tl.open(there[0] / f"{family}.lurk")
+    assert_alike(*map(numbers, studies), CLOSE)
+    units = [f"{layer.name}:3" for layer in studies[0].layers]
+    for unit in units:
+        here, elsewhere = (study.unit(unit) for study in studies)
+        pairs = list(zip(here.attributions(), elsewhere.attributions(), strict=True))
+        assert pairs or here.statistics["dead"]
+        for one, other in pairs:
+            assert (one.method, one.exemplar.example) == (other.method, other.exemplar.example)
+            # One level of the 255 that are stored.
+            assert np.abs(one.values - other.values).max() <= np.abs(one.values).max() / 127 + 1e-12
+            assert one.exemplar.recall == pytest.approx(other.exemplar.recall, abs=1e-3, nan_ok=True)
+        for one, other in zip(here.syntheses(), elsewhere.syntheses(), strict=True):
+            # A convolution is computed in another order on the CPU, and each of the three steps starts where the last ended.
+            assert one.record.activation == pytest.approx(other.record.activation, rel=1e-2, abs=1e-4)
+
+
+def test_in_half_precision_too(there, tmp_path):
+    found = numbers(scanned(tmp_path / "cpu.lurk", "cpu", precision="bf16")), numbers(tl.open(there[0] / "bf16.lurk"))
+    # One unit in the last place of bf16 is 4e-3 of a number; what is strongest, and a ratio of two such, may change by it.
+    names = ("mean", "std", "max", "min", "best_score")
+    assert_alike(*({name: one[name] for name in names} for one in found), 4e-3)
+
+
+def test_a_batch_is_sent_in_two_copies_and_nothing_is_waited_for(there):
+    few, more = (Counter(there[1]["counts"][count]) for count in ("8", "24"))
+    # The pictures, and which examples they are of; the four batches more are of the same shard.
+    assert more - few == {SENT: 2 * 4}
+
+
+def test_sums_stay_with_the_host_where_a_device_has_no_float64(there, tmp_path):
+    assert_alike(numbers(scanned(tmp_path / "cpu.lurk", "cpu")), numbers(tl.open(there[0] / "host.lurk")), CLOSE)
+
+
+def test_a_device_of_another_backend_is_taken_by_its_name(there):
+    assert there[1]["chosen"] == NAME
