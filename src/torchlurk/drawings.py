@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, wraps
 from glob import escape
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from torchlurk.plotting import LayerFacts
 
 
+P = ParamSpec("P")
+Drawn = TypeVar("Drawn")
+
+
 @runtime_checkable
 class Drawings(Protocol):
     """What is drawn of a study with data of one kind."""
@@ -76,6 +80,24 @@ class Drawings(Protocol):
         """Height and width of the network's input; raises `StudyError` where it has none."""
 
 
+def bounded(
+    **most: int,
+) -> Callable[[Callable[Concatenate[Any, Reader, P], Drawn]], Callable[Concatenate[Any, Reader, P], Drawn]]:
+    """For a method that draws something of a study: it is read in one state, no more of it than that is unpacked, and what
+    cannot be drawn is an error of the study.
+    """
+
+    def around(draw: Callable[Concatenate[Any, Reader, P], Drawn]) -> Callable[Concatenate[Any, Reader, P], Drawn]:
+        @wraps(draw)
+        def drawn(self: Any, reader: Reader, /, *given: P.args, **named: P.kwargs) -> Drawn:
+            with allowing(**most), reader.reading():
+                return draw(self, reader, *given, **named)
+
+        return drawn
+
+    return around
+
+
 def drawings_of(reader: Reader) -> Drawings:
     """How a study is drawn."""
     return BY_KIND[reader.inputs().kind]
@@ -84,7 +106,7 @@ def drawings_of(reader: Reader) -> Drawings:
 class Pictures:
     """Exemplars with their boxes, with attributions and syntheses where there are some."""
 
-    @allowing(pixels=DRAWN)
+    @bounded(pixels=DRAWN)
     def unit(self, reader: Reader, record: UnitRecord, rendering: Rendering) -> Image.Image:
         """See `Drawings`."""
         found = [one for by in ("max", "mean") if by in record.exemplars for one in attributed(reader, record, by)]
@@ -98,27 +120,28 @@ class Pictures:
             made=synthesis_row(made) if made else None,
         )
 
-    @allowing(pixels=DRAWN)
+    @bounded(pixels=DRAWN)
     def figure(self, reader: Reader, record: UnitRecord) -> Figure:
         """See `Drawings`."""
         from torchlurk.plotting import plot_unit
 
         return plot_unit(record, reader.classes(), lambda example: self.example(reader, example))
 
+    @bounded()
     def layer(self, reader: Reader, layer: Layer) -> Image.Image:
         """See `Drawings`."""
         best, pictures = reader.best(layer.name), lru_cache(1)(lambda example: self.example(reader, example))
         with allowing(pixels=PIXELS * sheets_of(layer.channels)):
             return layer_sheet(layer, best, pictures, input_size(reader), dead=_dead(reader, layer))
 
-    @allowing(pixels=DRAWN)
+    @bounded(pixels=DRAWN)
     def some_units(self, reader: Reader, layer: Layer) -> Image.Image:
         """See `Drawings`."""
         best, size = reader.best(layer.name), input_size(reader)
         channels = standing_out(reader, layer.name, LAYER_COLUMNS)
         return units_grid({one: best_box(best, one, lambda example: self.example(reader, example), size) for one in channels})
 
-    @allowing(pixels=DRAWN)
+    @bounded(pixels=DRAWN)
     def layer_figure(self, reader: Reader, layer: Layer) -> Figure:
         """See `Drawings`."""
         from torchlurk.plotting import plot_layer
@@ -150,19 +173,19 @@ class Sequences:
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
-    @allowing(bytes=UNPACKED)
+    @bounded(bytes=UNPACKED)
     def unit(self, reader: Reader, record: UnitRecord, rendering: Rendering) -> Image.Image:
         """See `Drawings`."""
         return sequence_sheet(record, reader.classes(), self.steps(reader, record), self._rows)
 
-    @allowing(bytes=UNPACKED)
+    @bounded(bytes=UNPACKED)
     def figure(self, reader: Reader, record: UnitRecord) -> Figure:
         """See `Drawings`."""
         from torchlurk.plotting import plot_steps
 
         return plot_steps(record, reader.classes(), self.steps(reader, record), self._rows.noun)
 
-    @allowing(bytes=UNPACKED)
+    @bounded(bytes=UNPACKED)
     def layer(self, reader: Reader, layer: Layer) -> Image.Image:
         """See `Drawings`."""
         best, of = reader.best(layer.name), self._best_steps(reader, layer)
@@ -176,7 +199,7 @@ class Sequences:
         steps = {channel: of(int(best.examples[channel, 0]), channel) for channel in channels}
         return sequence_units(layer, best, steps, channels, self._rows)
 
-    @allowing(bytes=UNPACKED)
+    @bounded(bytes=UNPACKED)
     def layer_figure(self, reader: Reader, layer: Layer) -> Figure:
         """See `Drawings`."""
         from torchlurk.plotting import plot_layer_in_steps
@@ -205,7 +228,7 @@ class Sequences:
         content = reader.sequence(index)
         return None if content is None else sequence_example(content)
 
-    @allowing(bytes=UNPACKED)
+    @bounded(bytes=UNPACKED)
     def steps(self, reader: Reader, record: UnitRecord) -> Steps:
         """See `Drawings`."""
         examples = {one.example for ranked in record.exemplars.values() for one in ranked}

@@ -82,7 +82,9 @@ def decode(data: bytes, *, most_pixels: int = MOST_PIXELS, alpha: bool = False) 
         raise _damaged(str(error)) from error
     if alpha and image.has_transparency_data:
         return image.convert("RGBA")
-    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+    return (
+        image.copy() if image.mode in ("L", "RGB") else image.convert("RGB")
+    )  # without its decoder, which keeps the pixels too
 
 
 def _opened(data: bytes) -> Image.Image:

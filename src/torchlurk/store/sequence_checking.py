@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from torchlurk.input_records import SeriesExample
 from torchlurk.records import Layer
 from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
@@ -124,6 +125,15 @@ def _attributions(db: sqlite3.Connection) -> Iterator[str]:
     for name, channel, ranking, rank, method, steps, expected in db.execute(query):
         where = f"unit {name}:{channel}: the attribution by {method} of exemplar {rank} by {ranking}"
         yield f"{where} has {steps} steps, its example {'none' if expected is None else expected}"
+    query = (
+        "SELECT DISTINCT example, width FROM step_attribution JOIN exemplar USING (layer, channel, ranking, rank)"
+        " WHERE example IN (SELECT example FROM sequence) ORDER BY 1, 2"
+    )
+    for example, width in db.execute(query):
+        content = load_sequence(db, example)
+        channels = content.values.shape[1] if isinstance(content, SeriesExample) else 1
+        if width != channels:
+            yield f"an attribution of example {example} is of {width:,} channels, the example has {channels:,}"
 
 
 def _predictions(db: sqlite3.Connection) -> Iterator[str]:

@@ -25,7 +25,7 @@ from torchlurk.records import Layer
 from torchlurk.store import columns
 from torchlurk.store.columns import DamageError
 
-LONGEST, MOST_TOKENS = 1 << 24, 1 << 20
+LONGEST, MOST_TOKENS = 1 << 24, 1 << 17
 """Steps of one example, or positions of a layer on it, and tokens of one that is a text; there are fewer."""
 
 LONGEST_TOKEN = 1 << 10
