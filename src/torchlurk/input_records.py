@@ -101,6 +101,13 @@ class TextExample:
         return " " if parted else ""
 
 
+def step_at(position: int, positions: int, steps: int) -> int:
+    """The first step that a layer's position stands for on an example: as many as there are steps, or in proportion where the
+    layer has fewer positions.
+    """
+    return -(-position * steps // max(1, positions))
+
+
 LOOKED_AT = 64
 """Tokens of a text that tell whether they are words."""
 

@@ -39,8 +39,8 @@ class Layer:
     `shape` is the extent of one unit's map: (height, width), (token,), (time,) or () for a vector.
     `channel_axis` is where the channels are in the module's own output, batch included: 1 or -1.
     `receptive_field` (height, width) and `stride` (vertical, horizontal) are in input pixels, None where a
-    position has none (it sees the whole input); a stride is negative where the map is mirrored. A sequence that the model runs
-    through from the end has its positions in the order of the steps that it read, and a stride of -1 (see `backward`).
+    position has none (it sees the whole input); a stride is negative where the map is mirrored. By that of a sequence it runs
+    `backward` or `apart`.
     `read_after` names the operations between the module's output and the value that counts as the unit's activation,
     in order, for example ("batch_norm", "relu"); empty when it is the module's own output. `read_at` names the calls
     that do them, through which the output is followed: a module by its path, a function as `relu()`. `together` says
@@ -111,8 +111,13 @@ class Layer:
 
     @property
     def backward(self) -> bool:
-        """Whether the model goes through the steps from the last to the first, so that its positions are in reverse."""
+        """Whether the model goes through the steps from the last to the first; positions are in the order of the steps."""
         return self.layout == "sequence" and self.stride is not None and self.stride[1] < 0
+
+    @property
+    def apart(self) -> bool:
+        """Whether its steps are none of the example's, as those of a decoder that has read all of it before its first."""
+        return self.layout == "sequence" and self.stride is not None and self.stride[1] == 0
 
     @property
     def positions(self) -> int:
@@ -124,13 +129,6 @@ class Layer:
         if self.layout == "sequence":
             return (flat,)
         return tuple(int(index) for index in np.unravel_index(flat, self.shape)) if self.shape else ()
-
-
-def step_at(position: int, positions: int, steps: int) -> int:
-    """The first step that a layer's position stands for on an example: as many as there are steps, or in proportion where the
-    layer has fewer positions.
-    """
-    return -(-position * steps // max(1, positions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +266,8 @@ class Exemplar:
     """One example among a unit's strongest; `position`, `box` and `recall` only where ranked by `max`.
 
     Of a text or series there is a `reach` instead of a box: the steps that the position can have seen, half-open; of a text
-    also the `token` at the position and what stands before and after it. `last_steps` has, for 1, 4, 16 and 64 steps, the share
+    also the `token` at the position and what stands before and after it. In a layer with steps `apart` the position is (), and
+    `own_step` which of these it is. `last_steps` has, for 1, 4, 16 and 64 steps, the share
     of the activation that is left when only the steps closer to the position than that stay and all others say nothing.
     """
 
@@ -284,6 +283,7 @@ class Exemplar:
     token: str | None = None
     context: tuple[str, str] | None = None
     last_steps: tuple[tuple[int, float], ...] = ()
+    own_step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,11 @@ from torchlurk.attribution.relevance import conservation, relevance
 from torchlurk.attribution.steps import SeriesReadout, Steps, TextReadout, of_tokens
 from torchlurk.attribution.views import Examples
 from torchlurk.errors import MissingExtraError, ModelError, TorchlurkError
+from torchlurk.input_records import step_at
 from torchlurk.inputs.source import Source
 from torchlurk.models.taps.arguments import Companions, accompanied, of_rows
 from torchlurk.models.taps.readout import Readout, UnreachedError
-from torchlurk.records import Exemplar, Layer, StepAttribution, step_at
+from torchlurk.records import Exemplar, Layer, StepAttribution
 from torchlurk.scanning.steps import Counted, counted_positions
 
 STEPS_AT_ONCE = 8192
@@ -186,7 +187,7 @@ class StepAttributor:
         channels = torch.tensor(pairs.channels, device=self._scene.device)
         positions = None
         if pairs.ranking == "max":
-            places = [one.position[0] if one.position else 0 for one in pairs.exemplars]
+            places = [one.position[0] if one.position else one.own_step or 0 for one in pairs.exemplars]
             positions = torch.tensor(places, device=self._scene.device)
         with accompanied(network, companions):
             readout, given = self._readout(network, inputs, self._averaged(network, inputs, pairs))

@@ -97,6 +97,8 @@ def layer_facts(layer: Layer) -> list[str]:
         facts.append("each position sees the whole input")
     if layer.backward:
         facts.append("runs backward")
+    elif layer.apart:
+        facts.append("steps of its own, each of which sees the same")
     elif layer.stride is not None:
         square = layer.stride[0] == layer.stride[1] and layer.layout != "sequence"
         facts.append(f"stride {_along(layer, layer.stride[:1] if square else layer.stride)}")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.input_records import SeriesExample, TextExample
-from torchlurk.records import Exemplar, step_at
+from torchlurk.input_records import SeriesExample, TextExample, step_at
+from torchlurk.records import Exemplar
 from torchlurk.rendering.colour import Colour, Theme, diverging, ink_on
 
 Content = TextExample | SeriesExample

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.input_records import SeriesExample, TextExample
-from torchlurk.records import Class, Exemplar, Remark, StepAttribution, UnitRecord, step_at
+from torchlurk.input_records import SeriesExample, TextExample, step_at
+from torchlurk.records import Class, Exemplar, Remark, StepAttribution, UnitRecord
 from torchlurk.rendering import labels
 from torchlurk.rendering.known_tracks import known_lines
 from torchlurk.rendering.remarks import mark, paragraphs
@@ -172,8 +172,8 @@ def _in_steps(kind: str, exemplars: Sequence[Exemplar], steps: Steps, columns: i
         content, trace = steps.examples.get(one.example), steps.traces.get(one.example)
         step = _step(one, content, trace)
         facts = [f"{one.rank + 1:>2}", labels.number(one.score)]
-        if step is not None:
-            facts.append(f"step {step}")
+        if step is not None or one.own_step is not None:
+            facts.append(f"step {step}" if step is not None else f"its own step {one.own_step}")
         if one.reach is not None:
             facts.append(f"saw {steps_words(one.reach)}")
         facts += [f"class {one.class_label}" if one.class_label.isdecimal() else one.class_label] if one.class_label else []

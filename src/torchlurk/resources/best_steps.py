@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from torchlurk.input_records import SeriesExample, TextExample
-from torchlurk.records import Layer, step_at
+from torchlurk.input_records import SeriesExample, TextExample, step_at
+from torchlurk.records import Layer
 from torchlurk.store.exemplars import CONTEXT
 
 Content = TextExample | SeriesExample
@@ -14,7 +14,7 @@ def strongest_step(layer: Layer, position: int | None, positions: int | None, co
 
     Where the study does not hold the example or how many positions it has, they count as the steps.
     """
-    if position is None or position < 0 or not layer.shape:
+    if position is None or position < 0 or not layer.shape or layer.apart:
         return -1
     return position if content is None or positions is None else step_at(position, positions, content.steps)
 

@@ -135,7 +135,8 @@ def _reach(exemplar: Exemplar) -> dict[str, Any]:
     assert exemplar.reach is not None
     token = {} if exemplar.token is None else {"token": exemplar.token, "context": list(exemplar.context or ("", ""))}
     last = {"last_steps": {str(steps): share for steps, share in exemplar.last_steps}} if exemplar.last_steps else {}
-    return {"reach": list(exemplar.reach), **token, **last}
+    own = {} if exemplar.own_step is None else {"own_step": exemplar.own_step}
+    return {"reach": list(exemplar.reach), **token, **last, **own}
 
 
 def example_document(index: int, example: Example, label: str | None, content: TextExample | SeriesExample) -> dict[str, Any]:

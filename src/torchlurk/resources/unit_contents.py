@@ -33,6 +33,7 @@ class Exemplar(Shown):
     context: NotRequired[tuple[str, str]]
     """Of a text: what stands before and after the token."""
     last_steps: NotRequired[dict[str, float]]
+    own_step: NotRequired[int]
     """Of a text or series, by how many last steps: the share of the activation that these alone excite."""
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from torchlurk.input_records import TextExample
-from torchlurk.records import Exemplar, Layer, Ranking, step_at
+from torchlurk.input_records import TextExample, step_at
+from torchlurk.records import Exemplar, Layer, Ranking
 from torchlurk.store import columns
 from torchlurk.store.schema import RANKINGS
 from torchlurk.store.sequences import load_description, load_positions, load_sequence
@@ -36,10 +36,17 @@ def load_exemplars(db: sqlite3.Connection, where: tuple[int, int], layer: Layer)
     description = load_description(db)
     if description is None or description.kind == "pictures":
         return found
+    if layer.apart:
+        found = {name: tuple(map(_of_its_own, ranked)) for name, ranked in found.items()}
     positions = load_positions(db, *where)
     placed = {name: tuple(_in_steps(db, one, positions.get(one.example)) for one in ranked) for name, ranked in found.items()}
     last = load_last_steps(db, *where)
     return placed | {"max": tuple(replace(one, last_steps=last.get(one.rank, ())) for one in placed["max"])}
+
+
+def _of_its_own(exemplar: Exemplar) -> Exemplar:
+    """An exemplar whose position is no step of its text or series."""
+    return replace(exemplar, position=(), own_step=exemplar.position[0]) if exemplar.position else exemplar
 
 
 def _in_steps(db: sqlite3.Connection, exemplar: Exemplar, positions: int | None) -> Exemplar:
@@ -63,7 +70,7 @@ def load_best(db: sqlite3.Connection, id: int, layer: Layer, units: int) -> Rank
         unit = columns.whole(channel, "exemplar.channel", least=0, below=units)
         examples[unit] = columns.whole(example, "exemplar.example", least=0)
         scores[unit] = columns.real(score, "exemplar.score")
-        positions[unit] = _flat(position, layer)
+        positions[unit] = -1 if layer.apart else _flat(position, layer)
         boxes[unit] = _box(box)
     return Ranking(scores, examples, positions, boxes)
 

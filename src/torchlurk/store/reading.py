@@ -157,9 +157,10 @@ class Reader(Snapshots):
             return load_steps(db, self._layer(db, layer)[0], example)
 
     def traces(self, unit: Unit) -> dict[int, Float32[np.ndarray, " time"]]:
-        """What a unit did at each step of its exemplars, by example; empty for pictures."""
+        """What a unit did at each step of its exemplars, by example; empty for pictures, and of layers with steps `apart`."""
         with self.reading() as db:
-            return load_traces(db, self._layer(db, unit.layer)[0], unit.channel)
+            id, found = self._layer(db, unit.layer)
+            return {} if found.apart else load_traces(db, id, unit.channel)
 
     def tracks(self) -> tuple[Track, ...]:
         """The tracks that units were measured against."""
@@ -175,7 +176,8 @@ class Reader(Snapshots):
     def best_traces(self, layer: str) -> dict[int, tuple[int, Float32[np.ndarray, " time"]]]:
         """By channel, the strongest example of each unit of a layer, and what the unit did at each of its steps."""
         with self.reading() as db:
-            return load_best_traces(db, self._layer(db, layer)[0])
+            id, found = self._layer(db, layer)
+            return {} if found.apart else load_best_traces(db, id)
 
     def best_positions(self, layer: str) -> dict[int, int]:
         """By channel, how many positions each unit of a layer has on its strongest example, as far as that is stored."""

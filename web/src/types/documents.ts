@@ -333,8 +333,9 @@ export interface Exemplar extends Shown {
   token?: string;
   /** Of a text: what stands before and after the token. */
   context?: [string, string];
-  /** Of a text or series, by how many last steps: the share of the activation that these alone excite. */
   last_steps?: Record<string, number>;
+  /** Of a text or series, by how many last steps: the share of the activation that these alone excite. */
+  own_step?: number;
 }
 
 /** By ranking, the strongest first; quantiles from weak to strong. */

@@ -32,7 +32,8 @@ class ReceptiveField:
     squeeze-and-excite.
     `stride` (vertical, horizontal) is in input pixels from one position to the next, negative where the map is mirrored; None
     where positions do not lie on a grid (vectors, tokens), where there is one only, and where all see the same. Where all of a
-    sequence that came before is seen, it is None too, or (1, -1) where that is all that comes after, in reverse.
+    sequence that came before is seen, it is None too, or (1, -1) where that is all that comes after, in reverse; and (1, 0)
+    where a recurrent module has another number of steps than the sequence, and each of them sees the same.
     `origin` (y, x) is the first pixel that the first position would see of an unlimited input, negative where it lies
     before this one; None unless every position sees `size` pixels from there on, `stride` further each time.
     `rows` and `columns` hold the first and, exclusive, the last, by channel and position; a dimension
@@ -107,6 +108,9 @@ def _field(layer: Layer, reach: Reach, reads: bool) -> ReceptiveField:
     size, stride = _size(reach, rows, columns), _stride(layer, reach, rows, columns)
     if layer.layout == "sequence" and _grows(columns):
         size, stride = None, (1, -1) if _shrinks(columns) else None
+    stepping = layer.layout == "sequence" and bool(layer.module)
+    if stepping and layer.shape != (reach.width,) and bool((columns[TRUE].amax(1).diff() == 0).all()):
+        size, stride = None, (1, 0)  # steps of the module's own, each of which has seen the same
     return ReceptiveField(
         size=size,
         stride=stride,
