@@ -5,7 +5,7 @@ import pytest
 from campaigns.expensive_studies import EXPENSIVE
 from campaigns.hostile_studies import expensive, fuzz
 
-SOME = ("numbers nested in a text", "tokens that each text repeats", "series of 100 million bytes")
+SOME = ("numbers nested in a text", "tokens that each text repeats", "a step of very many channels")
 
 
 @pytest.fixture(scope="module")
