@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { rowTo } from "./rows";
-import { inputWords, isBounded, moved, sees, stepsWords, strongest } from "./steps";
+import { inputWords, isBounded, moved, overSteps, placesOf, sees, stepsWords, strongest, valuesWords } from "./steps";
 
 test("an exemplar's step is its position, without one where its trace is highest among the steps that count", () => {
-  expect(strongest({ position: [7] }, [1, 2], [0, 2])).toBe(7);
+  expect(strongest({ position: [7] }, undefined, [0, 2])).toBe(7);
   expect(strongest({ position: null }, [9, 1, 3, 3, null], [1, 5])).toBe(2);
   expect(strongest({ position: [] }, undefined, [0, 5])).toBe(null);
 });
@@ -25,6 +25,21 @@ test("what a unit sees is said in steps", () => {
   expect(sees(near, true, "text")).toBe("sees its own step, 2 before and 1 after it");
   expect(sees([{ step: 3, reach: [3, 4] }], true, "text")).toBe("sees its own step alone");
   expect(sees([], false, "text")).toBe(null);
+});
+
+test("a layer with fewer positions than steps has each value over the steps that it stands for", () => {
+  const trace = overSteps([1, 5, 3], 7);
+  expect(trace).toEqual([1, 1, 1, 5, 5, 3, 3]);
+  expect(strongest({ position: [1] }, trace, [0, 7], 3)).toBe(3);
+  expect(strongest({ position: null }, trace, [0, 7], 3)).toBe(3);
+  expect([overSteps(undefined, 3), overSteps([1, 2], 2)]).toEqual([undefined, [1, 2]]);
+  const exemplar = { rank: 0, example: 0, path: "", class: null, score: 1, position: [2], reach: [3, 6] as [number, number], recall: null, picture: "" };
+  expect(sees(placesOf([exemplar], 2), true, "text")).toBe("sees its own step, 1 before and 1 after it");
+});
+
+test("where a layer has its values is said by its stride", () => {
+  const words = [null, [1, 1], [1, 4], [1, -1], [1, 0]].map((stride) => valuesWords({ stride: stride as [number, number] | null, shape: [20] }));
+  expect(words).toEqual(["a value at each step", "a value at each step", "a value every 4 steps", "a value at each step, run backward", "20 steps of its own"]);
 });
 
 test("a field is bounded where it is shorter than the examples", () => {

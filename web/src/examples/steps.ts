@@ -2,10 +2,21 @@
 import type { Column, Exemplar, LayerInfo, Span, Study } from "../types/documents";
 import { quantity, shape } from "../drawing/numbers";
 
-/** The step of an exemplar: its position, or else where its trace is highest among the steps that count. */
-export function strongest(one: Pick<Exemplar, "position">, trace: Column | undefined, counted: Span): number | null {
-  const [step] = one.position ?? [];
-  if (step !== undefined) return step;
+/** A unit's values by step, from those by position: a layer with fewer positions than steps has each value over several steps. */
+export function overSteps(values: Column | undefined, steps: number): Column | undefined {
+  if (values === undefined || values.length === steps || values.length === 0) return values;
+  return Array.from({ length: steps }, (_, step) => values[Math.floor((step * values.length) / steps)] ?? null);
+}
+
+/** The first step that a position stands for, of so many on an example; the number of positions is the steps' where it is not known. */
+export function stepAt(position: number, positions: number, steps: number): number {
+  return positions > 0 ? Math.ceil((position * steps) / positions) : position;
+}
+
+/** The step of an exemplar: that of its position, or else where its `trace`, by step, is highest among the steps that count. */
+export function strongest(one: Pick<Exemplar, "position">, trace: Column | undefined, counted: Span, positions?: number): number | null {
+  const [position] = one.position ?? [];
+  if (position !== undefined) return stepAt(position, positions ?? 0, trace?.length ?? 0);
   let best: number | null = null;
   let highest = Number.NEGATIVE_INFINITY;
   for (let at = counted[0]; at < Math.min(counted[1], trace?.length ?? 0); at += 1) {
@@ -20,8 +31,17 @@ export interface Place {
   reach: Span;
 }
 
-export function placesOf(exemplars: Exemplar[]): Place[] {
-  return exemplars.flatMap((one) => (one.reach ? [{ step: one.position?.[0] ?? null, reach: one.reach }] : []));
+/** Where exemplars are, in a layer whose positions are `stride` steps apart. */
+export function placesOf(exemplars: Exemplar[], stride = 1): Place[] {
+  return exemplars.flatMap(({ position, reach }) => (reach ? [{ step: position?.[0] === undefined ? null : position[0] * stride, reach }] : []));
+}
+
+/** Where a layer over a text or series has its values. */
+export function valuesWords({ stride, shape: [positions] }: Pick<LayerInfo, "stride" | "shape">): string {
+  const along = stride?.[1];
+  if (along === 0) return quantity(positions ?? 0, "step") + " of its own";
+  if (along === -1) return "a value at each step, run backward";
+  return along !== undefined && along > 1 ? `a value every ${along} steps` : "a value at each step";
 }
 
 /** What units see, as their reaches tell; null where nothing is known. A `bounded` field is the same at all steps but those
