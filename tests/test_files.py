@@ -8,7 +8,7 @@ import pytest
 
 from torchlurk.cli import main
 from torchlurk.errors import OptionError, StorageError
-from torchlurk.files import write_whole
+from torchlurk.files import read_given, write_whole
 
 PNG = (".png",)
 
@@ -110,3 +110,20 @@ def test_analyze_refuses_in_one_line_and_touches_nothing(tmp_path, capsys, out):
     assert out in said
     assert names(tmp_path) == before
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_what_never_ends_is_not_read_for_ever(tmp_path, capsys):
+    with pytest.raises(OSError, match="goes on beyond 64 MiB"):
+        read_given(Path("/dev/zero"))
+    with pytest.raises(SystemExit) as ended:
+        main(["note", str(tmp_path / "a.lurk"), "--import", "/dev/zero"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_pipe_is_read_to_its_end():
+    into, out = os.pipe()
+    os.write(out, b"a,b")
+    os.close(out)
+    assert read_given(Path(f"/dev/fd/{into}")) == b"a,b"
+    os.close(into)

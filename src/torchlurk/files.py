@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -15,6 +16,22 @@ from torchlurk.errors import OptionError, StorageError
 def real(path: Path) -> Path:
     """Where the links end that lead to the file; of links in a loop the path itself, which nothing can then be read from."""
     return Path(os.path.realpath(path))
+
+
+def read_given(path: Path) -> bytes:
+    """All that a file holds. Raises `OSError` where it cannot be read, and for a pipe or device that goes on beyond
+    `MOST_PIPED`: some never end.
+    """
+    with path.open("rb") as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file.read()
+        found = file.read(MOST_PIPED + 1)
+    if len(found) > MOST_PIPED:
+        raise OSError(errno.EFBIG, f"it is no file, and goes on beyond {MOST_PIPED >> 20} MiB", str(path))
+    return found
+
+
+MOST_PIPED = 64 << 20
 
 
 def write_whole(path: Path, body: bytes, endings: Collection[str]) -> None:

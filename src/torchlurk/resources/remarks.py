@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torchlurk.errors import OptionError, TorchlurkError
+from torchlurk.files import read_given
 from torchlurk.records import Remark
 from torchlurk.store.reading import Reader
 from torchlurk.store.remarks import Change
@@ -53,7 +54,7 @@ def read_remarks(path: Path) -> dict[Unit, Change]:
     Raises `OptionError` that says where something is wrong.
     """
     try:
-        given = json.loads(path.read_bytes())
+        given = json.loads(read_given(path))
     except OSError as error:
         raise OptionError(
             f"'{path}' cannot be read: {error.strerror}", "torchlurk note STUDY --export FILE writes one"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from torchlurk.errors import OptionError, nearest
+from torchlurk.files import read_given
 from torchlurk.inputs.sources.class_names import read_labels
 from torchlurk.records import Class
 
@@ -63,8 +65,8 @@ def read_classes(file: Path, paths: Sequence[str]) -> Labelling:
 
 def _rows(file: Path, what: str) -> list[tuple[str, str]]:
     try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if row]
+        stream = io.StringIO(read_given(file).decode("utf-8-sig"), newline="")
+        rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if row]
     except OSError as error:
         raise OptionError(f"{what}: {error.strerror}", "give a file that can be read") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torchlurk.errors import OptionError
+from torchlurk.files import read_given
 
 FORMS = (
     'use JSON (a list of names, {"folder": "words"}, or a list of {"synset", "name"}) or text '
@@ -34,7 +35,7 @@ def read_labels(file: Path, folders: Sequence[str]) -> list[str]:
     Raises `OptionError` where the file cannot be read or has another form.
     """
     try:
-        text = file.read_text("utf-8-sig")
+        text = read_given(file).decode("utf-8-sig")
     except OSError as error:
         raise OptionError(f"--class-names {file}: {error.strerror}", "give a file that can be read") from error
     except UnicodeDecodeError as error:

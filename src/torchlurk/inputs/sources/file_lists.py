@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from pathlib import Path
 
 from torchlurk.errors import DataError
+from torchlurk.files import read_given
 from torchlurk.inputs.sources.class_files import Labelling, labelling
 from torchlurk.inputs.sources.listing import Listing
 
@@ -30,8 +32,8 @@ def read_list(file: Path) -> tuple[Listing, Labelling]:
     listing = Listing()
     words: list[str | None] = []
     try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.reader(stream))[1:]
+        stream = io.StringIO(read_given(file).decode("utf-8-sig"), newline="")
+        rows = list(csv.reader(stream))[1:]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file} cannot be read as a list of files: {error}", "save it as CSV in UTF-8") from error
     for number, row in enumerate(rows, 2):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from torchlurk.errors import DataError
+from torchlurk.files import read_given
 
 Layout = Literal["whole", "lines", "rows"]
 """One document a file; a line; or a line of a document and its class, with a tab between."""
@@ -66,7 +67,7 @@ def _not_text(data: bytes, place: int, skipped: int, what: str) -> str:
 def read_text(file: Path) -> str:
     """The text of a file; raises `DataError`, with the reason alone, where it cannot be read."""
     try:
-        data = file.read_bytes()
+        data = read_given(file)
     except OSError as error:
         raise DataError(f"cannot be opened: {error.strerror}") from error
     return decode(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.errors import OptionError
+from torchlurk.files import read_given
 from torchlurk.inputs.numpy_files import load_arrays
 from torchlurk.track_records import Measure
 
@@ -69,8 +71,8 @@ def _values(labels: Float32[np.ndarray, " token"]) -> Float32[np.ndarray, " valu
 def _of_table(file: Path, what: str) -> Iterator[tuple[str, Float32[np.ndarray, " token"]]]:
     """The columns of a TSV; an empty cell is a token without a label."""
     try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+        stream = io.StringIO(read_given(file).decode("utf-8-sig"), newline="")
+        rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
     except OSError as error:
         raise OptionError(f"{what}: {error.strerror}", "give a file that can be read") from error
     except (UnicodeDecodeError, csv.Error) as error:

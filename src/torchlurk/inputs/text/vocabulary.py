@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torchlurk.errors import OptionError
+from torchlurk.files import read_given
 
 FORMS = 'use a JSON object {"token": index} or a JSON list of tokens in index order'
 UNKNOWN, PADDING = ("<unk>", "[UNK]"), ("<pad>", "[PAD]")
@@ -37,7 +38,9 @@ def read_vocabulary(file: Path) -> Vocabulary:
     """The vocabulary in a JSON file; raises `OptionError` where the file cannot be read or is none."""
     what = f"--vocabulary {file}"
     try:
-        content = json.loads(file.read_text("utf-8-sig"), object_pairs_hook=lambda pairs: _without_repetition(pairs, what))
+        content = json.loads(
+            read_given(file).decode("utf-8-sig"), object_pairs_hook=lambda pairs: _without_repetition(pairs, what)
+        )
     except OSError as error:
         raise OptionError(f"{what}: {error.strerror}", "give a file that can be read") from error
     except (ValueError, RecursionError) as error:
