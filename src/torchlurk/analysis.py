@@ -23,6 +23,7 @@ from torchlurk.inputs.demo.opening import told_of_folder
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.dataset_opening import open_dataset
+from torchlurk.inputs.sources.folder import told_of_splits
 from torchlurk.jobs import Engine, Progress, Share
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import LoadedModel, load
@@ -169,7 +170,9 @@ def task_of(
         loaded = load(model, weights, preprocessing=not _says_all(settings.inputs))
     else:
         loaded = LoadedModel(unwrap(model), None, type(model).__name__)
-    notes: list[tuple[str, str]] = []
+    notes = [("weights", one) for one in loaded.told]
+    for one in loaded.told:
+        progress.say(one)
     if isinstance(data, (str, Path, DrawnPictures)):
         if class_names is not None:
             raise OptionError("--class-names is a list, and DATA is no data set of a program", "give a file of names")
@@ -179,6 +182,9 @@ def task_of(
             notes.append(("data", told))
         source = open_source(data, settings.inputs, loaded.preprocessing, vocabulary, loaded.text)
         notes += [("inputs", UNNORMALIZED)] if _is_unnormalized(loaded, source, settings.inputs) else []
+        if splits := told_of_splits(source):
+            progress.say(splits)
+            notes.append(("data", splits))
     else:
         takes = forward_parameters(loaded.module, constants or {})
         source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary, takes)

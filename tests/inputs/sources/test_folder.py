@@ -16,7 +16,7 @@ from PIL import Image
 from torchlurk.errors import DataError, OptionError
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.source import spread
-from torchlurk.inputs.sources.folder import ImageFolder
+from torchlurk.inputs.sources.folder import ImageFolder, told_of_splits
 from torchlurk.options import InputOptions
 from torchlurk.records import Preprocessing, Skip
 
@@ -287,3 +287,19 @@ def test_a_source_that_was_pickled_reads_in_another_folder(tmp_path, monkeypatch
     packed = pickle.dumps(ImageFolder(Path("data"), Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3)))
     monkeypatch.chdir("/")
     assert pickle.loads(packed).read(0).values.shape == (8, 8, 3)
+
+
+def test_folders_of_splits_are_told_from_classes(tmp_path):
+    for path in ("train/cat/0.png", "val/cat/0.png", "val/dog/1.png"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / path)
+    told = told_of_splits(ImageFolder(tmp_path, Preprocessing(), name="animals/"))
+    assert told is not None
+    assert "train and val, which look like the parts of a data set" in told
+    assert told.endswith("give animals/train")
+    assert told_of_splits(ImageFolder(tmp_path / "val", Preprocessing())) is None
+    flat = tmp_path / "flat"  # a network that tells training pictures from others
+    for path in ("train/0.png", "test/1.png"):
+        (flat / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(flat / path)
+    assert told_of_splits(ImageFolder(flat, Preprocessing())) is None

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -66,6 +67,16 @@ WRAPPINGS: dict[str, Callable[[dict[str, Tensor]], object]] = {
     "model._orig_mod.": prefixed("model._orig_mod."),
     "net.module.": prefixed("net.module."),
     "compiled inside": lambda state: {name.replace("1.", "1._orig_mod.", 1): tensor for name, tensor in state.items()},
+    "options beside it": lambda state: {
+        "model": state,
+        "args": argparse.Namespace(lr=1, out=Path("a"), more=argparse.Namespace()),
+    },
+    "NumPy's numbers beside it": lambda state: {
+        "state_dict": state,
+        "best": np.float64(91.2),
+        "curve": np.zeros(3, np.float32),
+        "done": np.bool_(True),
+    },
     "averaged": lambda state: {"n_averaged": torch.tensor(4), **{f"module.{name}": one for name, one in state.items()}},
     "without counters": lambda state: {name: one for name, one in state.items() if "num_batches" not in name},
 }
@@ -92,6 +103,24 @@ def test_safetensors_load_with_prefixes_too(trained: nn.Sequential, tmp_path: Pa
     assert equal(load_into_new(tmp_path / "w.safetensors"), trained)
 
 
+def test_which_of_two_states_is_taken_is_told(trained: nn.Sequential, tmp_path: Path) -> None:
+    old = {name: torch.zeros_like(tensor) for name, tensor in trained.state_dict().items()}
+    torch.save({"state_dict": trained.state_dict(), "state_dict_ema": old}, tmp_path / "both.pt")
+    state = read_state(tmp_path / "both.pt")
+    assert len(state.told) == 1
+    assert "last step, 'state_dict', which were taken, and their average, 'state_dict_ema'" in state.told[0]
+    assert equal(load_into_new(tmp_path / "both.pt"), trained)
+
+
+def test_a_network_within_a_larger_module_is_found_and_the_rest_named(trained: nn.Sequential, tmp_path: Path) -> None:
+    whole = {**{f"net.{name}": one for name, one in trained.state_dict().items()}, "criterion.weight": torch.ones(2)}
+    torch.save({"state_dict": whole}, tmp_path / "lightning.ckpt")
+    state, module = read_state(tmp_path / "lightning.ckpt"), network()
+    load_state(module, state, "'lightning.ckpt'")
+    assert equal(module, trained)
+    assert state.told == ["'lightning.ckpt' also holds what is not part of the network, and is left out: criterion.weight"]
+
+
 def test_a_network_whose_own_names_begin_with_module_keeps_them(tmp_path: Path) -> None:
     class Wrapping(nn.Module):
         def __init__(self) -> None:
@@ -115,10 +144,6 @@ class Trap:
 
 def write_whole(file: Path) -> None:
     torch.save(Whole(), file)
-
-
-def write_namespace(file: Path) -> None:
-    torch.save({"state_dict": network().state_dict(), "args": argparse.Namespace(lr=1)}, file)
 
 
 def write_trap(file: Path) -> None:
@@ -148,7 +173,9 @@ def write_script(file: Path) -> None:
 
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "a whole model": (write_whole, r"pickled objects \(.*Whole\).*torch\.save\(model\.state_dict\(\)"),
-    "a namespace": (write_namespace, r"pickled objects \(argparse\.Namespace\)"),
+    "ONNX": (lambda file: file.write_bytes(b"\x08\x07\x12\x07pytorch" + b"x" * 80), "is an ONNX file"),
+    "Keras": (lambda file: file.write_bytes(b"\x89HDF\r\n\x1a\n" + b"0" * 99), "is an HDF5 file, such as Keras writes"),
+    "a page": (lambda file: file.write_text("<!doctype html><title>not found</title>"), "page of markup"),
     "a trap": (write_trap, r"pickled objects|damaged"),
     "truncated": (write_truncated, "damaged"),
     "truncated, old format": (write_truncated_old, "damaged"),

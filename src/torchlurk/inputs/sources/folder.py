@@ -17,6 +17,9 @@ from torchlurk.inputs.sources.class_files import Labelling, by_folder, classes_o
 from torchlurk.inputs.sources.listing import Listing, list_images
 from torchlurk.records import Class, Example, Preprocessing, Skip
 
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+"""What the parts of a data set are called."""
+
 PROBED_FILES = 16
 """How many files, spread over the data, are looked into before the work begins: for their size and their content."""
 
@@ -100,6 +103,20 @@ def check_sizes(source: Source, size_at: Callable[[int], tuple[int, int]]) -> No
             f"images differ in size: {one} is {first[1]}x{first[0]}, {other} {second[1]}x{second[0]}",
             "give --resize and --crop, for example --resize 256 --crop 224",
         )
+
+
+def told_of_splits(source: Source) -> str | None:
+    """What a user is told where the folders taken for classes are the parts of a data set, each with classes below it."""
+    names = [one.name for one in source.classes]
+    if not names or not {name.lower() for name in names} <= SPLITS:
+        return None
+    paths = [source.examples[index].path for index in spread(len(source.examples), PROBED_FILES)]
+    if not all(path.count("/") > 1 for path in paths):
+        return None
+    return (
+        f"the classes are the folders {' and '.join(names)}, which look like the parts of a data set, each with a folder per"
+        f" class: for those give {source.name.rstrip('/')}/{names[0]}"
+    )
 
 
 def _by_folder(listing: Listing) -> tuple[Listing, Labelling]:

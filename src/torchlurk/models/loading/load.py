@@ -18,7 +18,7 @@ from torchlurk.models.loading import callables
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.loading.preprocessing import translate
 from torchlurk.models.loading.sources import Network, Weights, hf_network, timm_network, torchvision_network
-from torchlurk.models.loading.weights import load_state, read_state
+from torchlurk.models.loading.weights import State, load_state, read_state
 from torchlurk.records import Preprocessing
 
 _SOURCES: dict[str, Callable[[str, Weights, object], Network]] = {
@@ -37,12 +37,14 @@ class LoadedModel:
     """A network as it runs: `module` in eval mode and out of its wrappers, on the CPU unless its own code moved it.
 
     `preprocessing` is None where nothing is known of it, `text` where the model's library does not say that it takes text.
+    `told` is what a user should know of where its weights came from.
     """
 
     module: nn.Module
     preprocessing: Preprocessing | None
     spec: str
     text: ReadsText | None = None
+    told: tuple[str, ...] = ()
 
 
 def load(spec: str, weights: str | Path | None = None, *, preprocessing: bool = True) -> LoadedModel:
@@ -55,14 +57,16 @@ def load(spec: str, weights: str | Path | None = None, *, preprocessing: bool = 
     kind, _, name = spec.partition(":")
     with _seeded():
         if kind in _SOURCES and name:
-            module, described = _SOURCES[kind](name, _given(weights), _called(weights))
+            state = _given(weights)
+            module, described = _SOURCES[kind](name, state, _called(weights))
         else:
             module, described = _built(spec)
             module = unwrap(module)
-            _load_into(module, spec, weights)
-    if isinstance(described, ReadsText):
-        return LoadedModel(unwrap(module).eval(), None, spec, described)
-    return LoadedModel(unwrap(module).eval(), _read(described, required=preprocessing), spec)
+            state = _load_into(module, spec, weights)
+        told = tuple(state.told) if isinstance(state, State) else ()
+        if isinstance(described, ReadsText):
+            return LoadedModel(unwrap(module).eval(), None, spec, described, told)
+        return LoadedModel(unwrap(module).eval(), _read(described, required=preprocessing), spec, told=told)
 
 
 def _built(spec: str) -> Network:
@@ -91,13 +95,16 @@ def _called(weights: str | Path | None) -> str:
     return "the published state" if weights is None else f"'{weights}'"
 
 
-def _load_into(module: nn.Module, spec: str, weights: str | Path | None) -> None:
+def _load_into(module: nn.Module, spec: str, weights: str | Path | None) -> State | None:
     if weights == _RANDOM:
         raise OptionError(
             f"--weights random has no effect for '{spec}'", "it applies to torchvision:, timm: and hf:; leave it out"
         )
-    if weights is not None:
-        load_state(module, read_state(Path(weights).expanduser()), _called(weights))
+    if weights is None:
+        return None
+    state = read_state(Path(weights).expanduser())
+    load_state(module, state, _called(weights))
+    return state
 
 
 def _read(described: object, *, required: bool) -> Preprocessing | None:

@@ -72,6 +72,7 @@ def torchvision_network(name: str, weights: Weights, source: object) -> Network:
         what = "is not a classification model" if elsewhere else f"is not in torchvision{nearest(name, known)}"
         raise ModelError(f"'{name}' {what}", "for any other model, write a function that builds it: FILE.py:CALLABLE")
     published = models.get_model_weights(name).DEFAULT
+    state: Mapping[str, Tensor] | None
     state = _torchvision_published(name, published) if weights is None else None if weights == "random" else weights
     if state is not None and name.startswith("densenet"):
         state = {_DENSENET_OLD.sub(r"\1\2", key): tensor for key, tensor in state.items()}
@@ -184,14 +185,14 @@ def _at_size(preset: Preprocessing, size: int) -> Preprocessing:
     return preset if preset.crop == (size, size) else replace(preset, resize=(size,), crop=(size, size))
 
 
-def _torchvision_published(name: str, published: Any) -> State:
+def _torchvision_published(name: str, published: Any) -> dict[str, Tensor]:
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(published.url).name
     try:
         if not cached.exists():
             request = urllib.request.Request(published.url, method="HEAD")
             with urllib.request.urlopen(request, timeout=_REACH_SECONDS):
                 pass
-        state: State = published.get_state_dict(
+        state: dict[str, Tensor] = published.get_state_dict(
             progress=sys.stderr.isatty(), check_hash=True, map_location="cpu", weights_only=True
         )
     except _BROKEN as error:

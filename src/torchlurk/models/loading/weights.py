@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PosixPath, PurePosixPath
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from jaxtyping import Shaped
@@ -15,20 +19,36 @@ from torch import Tensor, nn
 
 from torchlurk.errors import WeightsError
 
-State = dict[str, Tensor]
 
-_NESTS = (
-    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params",
-    "state_dict_ema", "model_ema", "ema_state_dict", "ema",
-)  # fmt: skip
-"""Under what training programs keep a model's state, looked for in this order: the last step's before its average."""
+class State(dict[str, Tensor]):
+    """Tensors by their names in a file; `told` is what a user should know of how they were found and loaded."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], told: Iterable[str] = ()) -> None:
+        super().__init__(tensors)
+        self.told = list(told)
+
+
+_NESTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params")
+"""Under what training programs keep a model's state, looked for in this order."""
+_AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
+"""Under what they keep the average of its last steps: taken where there is nothing else."""
 _PARALLEL = "module."
 _COMPILED = "_orig_mod."
 _AVERAGED = "n_averaged"
 """The buffer in which torch's AveragedModel counts its updates."""
 _COUNTER = ".num_batches_tracked"
 _SHOWN = 3
-_SNIFFED = 9
+_SNIFFED = 64
+_OTHER_FORMATS = {
+    b"\x89HDF": "an HDF5 file, such as Keras writes",
+    b"GGUF": "a GGUF file",
+    b"\x93NUMPY": "a NumPy array",
+    b"%PDF": "a PDF",
+    b"<": "a page of markup, such as a download that failed",
+}
+"""What files that are taken for weights begin with, and what they are."""
+_ONNX = b"\x08", (b"pytorch", b"onnx", b"tf2onnx", b"keras2onnx", b"skl2onnx")
+"""What an ONNX file begins with, and one of the producers that it names soon after."""
 _SAVE = (
     "torch.save(model.state_dict(), 'weights.pt') in the program that made it; pickles are not loaded, they can run any code"
 )
@@ -51,9 +71,20 @@ def read_state(file: Path) -> State:
         raise WeightsError(f"'{file}' cannot be read: {error.strerror or error}", "check its permissions") from error
     if not start:
         raise WeightsError(f"'{file}' is empty", "save or download it again")
-    if file.suffix == ".safetensors" or start[8:9] == b"{":
-        return _read_safetensors(file)
+    if start[8:9] == b"{":
+        return State(_read_safetensors(file))
+    if other := _other_format(start):
+        raise WeightsError(f"'{file}' is {other}, not weights of a PyTorch network", f"save a state dict with {_SAVE}")
+    if file.suffix == ".safetensors":
+        return State(_read_safetensors(file))
     return _state_in(_read_torch(file), file)
+
+
+def _other_format(start: bytes) -> str | None:
+    """What a file of another program is by its first bytes."""
+    if start.startswith(_ONNX[0]) and any(producer in start for producer in _ONNX[1]):
+        return "an ONNX file"
+    return next((what for beginning, what in _OTHER_FORMATS.items() if start.startswith(beginning)), None)
 
 
 def load_state(module: nn.Module, state: Mapping[str, Shaped[Tensor, ...]], source: object) -> None:
@@ -62,7 +93,7 @@ def load_state(module: nn.Module, state: Mapping[str, Shaped[Tensor, ...]], sour
     Raises `WeightsError` that names, shortened, what is missing, unexpected or of another shape; `source` is where the
     state comes from.
     """
-    fitting = _named_like(module, state)
+    fitting, others = _named_like(module, state)
     problems = _differences(module.state_dict(), fitting)
     if problems:
         raise WeightsError(
@@ -76,6 +107,8 @@ def load_state(module: nn.Module, state: Mapping[str, Shaped[Tensor, ...]], sour
         module.load_state_dict(versioned, strict=True)
     except (RuntimeError, ValueError, TypeError) as error:
         raise WeightsError(f"{source} does not fit {type(module).__name__}: {_line(error)}") from error
+    if others and isinstance(state, State):
+        state.told.append(f"{source} also holds what is not part of the network, and is left out: {_shortened(others)}")
 
 
 def build_to_fit(build: Callable[[int | None], nn.Module], state: Mapping[str, Tensor] | None, source: object) -> nn.Module:
@@ -93,7 +126,7 @@ def build_to_fit(build: Callable[[int | None], nn.Module], state: Mapping[str, T
     return module
 
 
-def _read_safetensors(file: Path) -> State:
+def _read_safetensors(file: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(file)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
@@ -104,12 +137,20 @@ def _read_safetensors(file: Path) -> State:
 
 def _read_torch(file: Path) -> object:
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_plain()):
+            return torch.load(file, map_location="cpu", weights_only=True)
     except MemoryError as error:
         raise WeightsError(f"'{file}' does not fit into memory") from error
     # A damaged legacy file makes the unpickler raise almost anything.
     except Exception as error:
         raise _refusal(file, error) from error
+
+
+def _plain() -> list[Any]:
+    """What training programs keep beside a state that is nothing but data: their options, and numbers of NumPy's."""
+    kinds = [type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "uint32", "bool")]
+    read_back = [np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]]
+    return [argparse.Namespace, SimpleNamespace, PosixPath, PurePosixPath, np.dtype, np.ndarray, *kinds, *read_back]
 
 
 def _refusal(file: Path, error: Exception) -> WeightsError:
@@ -131,12 +172,19 @@ def _state_in(content: object, file: Path) -> State:
     """The state dict in what torch loaded: itself, under one of the usual names, or the only one that there is."""
     if not isinstance(content, Mapping):
         raise WeightsError(f"'{file}' holds a {type(content).__name__}, not a state dict", f"save one with {_SAVE}")
-    for name in _NESTS:
+    for name in (*_NESTS, *_AVERAGES):
         if _holds_tensors(content.get(name)):
-            return _state_in(content[name], file)
+            found = _state_in(content[name], file)
+            averages = [one for one in _AVERAGES if one != name and _holds_tensors(content.get(one))]
+            if averages:
+                found.told.append(
+                    f"'{file}' holds the weights of the last step, '{name}', which were taken, and their average,"
+                    f" '{averages[0]}': to look at that, save it alone"
+                )
+            return found
     tensors = _tensors(content)
     if tensors:
-        return tensors
+        return State(tensors)
     nested = [name for name, value in content.items() if isinstance(name, str) and _holds_tensors(value)]
     if len(nested) == 1:
         return _state_in(content[nested[0]], file)
@@ -148,24 +196,34 @@ def _holds_tensors(value: object) -> bool:
     """Whether a value is a state dict, or a dictionary with one inside."""
     if not isinstance(value, Mapping):
         return False
-    return bool(_tensors(value)) or any(_holds_tensors(value.get(name)) for name in _NESTS)
+    return bool(_tensors(value)) or any(_holds_tensors(value.get(name)) for name in (*_NESTS, *_AVERAGES))
 
 
-def _tensors(value: Mapping[object, object]) -> State:
+def _tensors(value: Mapping[object, object]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in value.items() if isinstance(name, str) and isinstance(tensor, Tensor)}
 
 
-def _named_like(module: nn.Module, state: Mapping[str, Tensor]) -> State:
-    """The state under the names that share most with the module's own: as it is, out of wrappers, less its prefix."""
+def _named_like(module: nn.Module, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """The state under the names that share most with the module's own: as it is, out of wrappers, less its prefix.
+
+    Where the network is one part of what was saved, as in a module that also holds its loss, it is that part; the names of
+    the others come second.
+    """
     own = module.state_dict()
     candidates = [dict(state), _out_of_wrappers(state)]
+    others: list[str] = []
     while head := _shared_head(candidates[-1]):
         shorter = {name.removeprefix(head): tensor for name, tensor in candidates[-1].items()}
         candidates.append(_out_of_wrappers(shorter))
     best = max(candidates, key=lambda candidate: len(own.keys() & candidate.keys()) - len(candidate.keys() - own.keys()))
+    if not own.keys() <= best.keys():
+        for head in dict.fromkeys(name.partition(".")[0] + "." for name in candidates[1]):
+            part = {name.removeprefix(head): one for name, one in candidates[1].items() if name.startswith(head)}
+            if own.keys() <= part.keys() and part.keys() <= own.keys():
+                best, others = part, [name for name in candidates[1] if not name.startswith(head)]
     # Files from before torch 0.4.1 lack these counters, which nothing computes with.
     counters = {name: own[name] for name in own if name.endswith(_COUNTER) and name not in best}
-    return {**best, **counters}
+    return {**best, **counters}, others
 
 
 def _shared_head(state: Mapping[str, Tensor]) -> str:
@@ -174,7 +232,7 @@ def _shared_head(state: Mapping[str, Tensor]) -> str:
     return heads.pop() if len(heads) == 1 else ""
 
 
-def _out_of_wrappers(state: Mapping[str, Tensor]) -> State:
+def _out_of_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Without the names that torch.compile puts anywhere, and data parallelism and averaging around everything."""
     renamed = {name.replace(_COMPILED, ""): tensor for name, tensor in state.items()}
     while renamed.keys() - {_AVERAGED} and all(name.startswith(_PARALLEL) for name in renamed.keys() - {_AVERAGED}):
@@ -184,7 +242,7 @@ def _out_of_wrappers(state: Mapping[str, Tensor]) -> State:
 
 def _class_count(module: nn.Module, state: Mapping[str, Tensor]) -> int | None:
     """The number of classes of the state, where it alone differs from the module's; None where more or nothing does."""
-    own, given = module.state_dict(), _named_like(module, state)
+    own, given = module.state_dict(), _named_like(module, state)[0]
     if own.keys() != given.keys():
         return None
     pairs = [(own[name].shape, given[name].shape) for name in own if own[name].shape != given[name].shape]
