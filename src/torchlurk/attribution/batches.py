@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from torchlurk.attribution import evidence
-from torchlurk.attribution.methods import ByRule
+from torchlurk.attribution.methods import ByRule, Inputs, by_rules
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.attribution.sides import UnsuitedError
 from torchlurk.attribution.views import Examples, View
@@ -135,8 +135,8 @@ class Attributes(Protocol):
     def spreads(self, method: str, pairs: Pairs) -> Iterator[Float[Tensor, "pair 2"]]:
         """Where the mass of the attributions by a method that goes back by rules lies: see `evidence.spread_of`."""
 
-    def alike(self, method: str, shuffled: nn.Module, pairs: Pairs) -> list[float]:
-        """How alike the attributions are with those of another network: see `evidence.similarity`."""
+    def alike(self, methods: Sequence[str], shuffled: nn.Module, pairs: Pairs) -> dict[str, list[float]]:
+        """By method, how alike the attributions are with those of another network: see `evidence.similarity`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,8 @@ class Context:
     """Of the inputs."""
     tolerance: float
     device: torch.device
+    windowed: dict[str, bool] = field(default_factory=dict)
+    """By layer, whether windows serve, as far as it has been tried: it is the same for every worker's network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +178,20 @@ class Attributor:
 
     def _windows(self, network: nn.Module, reach: ReceptiveField) -> WindowReadout | None:
         """Tried once, on nothing: which pairs share a pass must not depend on what was made before them."""
+        known = self._scene.windowed.get(self._layer.name)
+        if known is False:
+            return None
         try:
             window = WindowReadout(network, self._layer, reach, self._scene.size)
+            if known:
+                return window
             first = torch.zeros(1, dtype=torch.long, device=self._scene.device)
             nothing = self._scene.filling.new_zeros((1, len(self._scene.filling), *self._scene.size))
             View.window(window, View.whole(self._readout, nothing, first, first, first)).activations()
         except UnsuitedError:
+            self._scene.windowed[self._layer.name] = False
             return None
+        self._scene.windowed[self._layer.name] = True
         return window
 
     def pieces(self, pairs: Pairs) -> Iterator[Pairs]:
@@ -228,23 +237,33 @@ class Attributor:
                 if method in run.attributions:
                     yield evidence.spread_of(run.attributions[method])
 
-    def alike(self, method: str, shuffled: nn.Module, pairs: Pairs) -> list[float]:
+    def alike(self, methods: Sequence[str], shuffled: nn.Module, pairs: Pairs) -> dict[str, list[float]]:
         """See `Attributes`."""
         readouts = [Readout(one, self._layer) for one in (self._readout.module, shuffled)]
-        rows = self._scene.examples.alike([one.example for one in pairs.exemplars])
-        return [share for some in rows for share in self._similarities(method, readouts, pairs.at(some))]
+        found: dict[str, list[float]] = {name: [] for name in methods}
+        for some in map(pairs.at, self._scene.examples.alike([one.example for one in pairs.exemplars])):
+            own, other = (self._by_each(methods, readout, some) for readout in readouts)
+            for name in methods:
+                found[name] += self._similarities(own[name], other[name], some)
+        return found
 
-    def _similarities(self, method: str, readouts: Sequence[Readout], pairs: Pairs) -> list[float]:
-        """How alike the pictures of each pair are by these two readouts."""
+    def _by_each(self, methods: Sequence[str], readout: Readout, pairs: Pairs) -> dict[str, Inputs]:
+        """The attributions by each of these methods, on whole inputs; all that go back by rules share a pass forward."""
         examples = [one.example for one in pairs.exemplars]
-        inputs, companions = self._scene.examples.inputs(examples), self._scene.examples.companions(examples)
-        pictures = []
-        for readout in readouts:
-            with readout.ready(), accompanied(readout.module, companions):
-                pictures.append(method_named(method)(readout, inputs, *self.places(pairs))[0].detach().cpu())
+        given = self._scene.examples.inputs(examples), *self.places(pairs)
+        ways = {name: method_named(name) for name in methods}
+        ruled = {name: way for name, way in ways.items() if isinstance(way, ByRule)}
+        with readout.ready(), accompanied(readout.module, self._scene.examples.companions(examples)):
+            found = dict(zip(ruled, by_rules(list(ruled.values()), readout, *given)[0], strict=True)) if ruled else {}
+            found |= {name: way(readout, *given)[0] for name, way in ways.items() if name not in ruled}
+        return {name: one.detach().cpu() for name, one in found.items()}
+
+    def _similarities(self, own: Inputs, other: Inputs, pairs: Pairs) -> list[float]:
+        """How alike two pictures of each pair are within its box."""
+        boxes = (one.box or (0, 0, own.shape[3], own.shape[2]) for one in pairs.exemplars)
         return [
-            float(evidence.similarity(*(one[[row], :, box[1] : box[3], box[0] : box[2]] for one in pictures)))
-            for row, box in enumerate(one.box or (0, 0, inputs.shape[3], inputs.shape[2]) for one in pairs.exemplars)
+            float(evidence.similarity(*(one[[row], :, y0:y1, x0:x1] for one in (own, other))))
+            for row, (x0, y0, x1, y1) in enumerate(boxes)
         ]
 
     def _sharing(self, pairs: Pairs) -> Iterator[list[int]]:

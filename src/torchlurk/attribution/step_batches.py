@@ -169,16 +169,16 @@ class StepAttributor:
             for found in self._found(given, [method], Made()).values():
                 yield evidence.spread_of(given.shown(method, found).movedim(-1, 1)[:, :, None])
 
-    def alike(self, method: str, shuffled: nn.Module, pairs: Pairs) -> list[float]:
-        """How alike the attributions are with those of another network: see `evidence.similarity`."""
-        found = []
+    def alike(self, methods: Sequence[str], shuffled: nn.Module, pairs: Pairs) -> dict[str, list[float]]:
+        """By method, how alike the attributions are with those of another network: see `evidence.similarity`."""
+        found: dict[str, list[float]] = {name: [] for name in methods}
         for some in self.pieces(pairs):
             both = [self._given(network, some) for network in (self._network, shuffled)]
-            pictures = [self._by(one, method)[0] for one in both]
-            shown = [one.shown(method, picture).movedim(-1, 1) for one, picture in zip(both, pictures, strict=True)]
-            for row, one in enumerate(some.exemplars):
-                reach = slice(*(one.reach or (0, shown[0].shape[2])))
-                found.append(float(evidence.similarity(*(each[[row], :, reach] for each in shown))))
+            for name in methods:
+                shown = [one.shown(name, self._by(one, name)[0]).movedim(-1, 1) for one in both]
+                for row, one in enumerate(some.exemplars):
+                    reach = slice(*(one.reach or (0, shown[0].shape[2])))
+                    found[name].append(float(evidence.similarity(*(each[[row], :, reach] for each in shown))))
         return found
 
     def _given(self, network: nn.Module, pairs: Pairs) -> _Given:

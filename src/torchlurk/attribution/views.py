@@ -195,6 +195,8 @@ class Examples:
             return found
 
     def _read(self, lacking: Sequence[int]) -> None:
+        if not lacking:
+            return
         cpu = torch.device("cpu")
         for batch in feed(self.source, lacking, max(1, len(lacking)), self._workers):
             made = self.source.kind.inputs(batch, cpu, self._dtype)

@@ -243,11 +243,13 @@ class _Pictures:
 
     def _read(self, channels: Iterable[int]) -> None:
         """Reads the exemplars of these units, once each."""
+        lacking = [channel for channel in channels if channel not in self._exemplars]
+        if not lacking:
+            return  # a study that is being written is opened anew each time
         reader = self._work.reader
         with reader.reading():
-            for channel in channels:
-                if channel not in self._exemplars:
-                    self._exemplars[channel] = reader.unit(Unit(self._layer.name, channel)).exemplars
+            for channel in lacking:
+                self._exemplars[channel] = reader.unit(Unit(self._layer.name, channel)).exemplars
 
     def _conclude(self, concluded: Concluded) -> None:
         writer = self._work.writer

@@ -103,11 +103,16 @@ class Conclusions:
             return {}
         generator = torch.Generator().manual_seed(self._seed)
         shuffled = evidence.shuffled(self._network, self._weights, generator)
-        return {name: self._check(name, shuffled, self._pairs(rows)) if rows else None for name, rows in bases.items()}
+        found: dict[str, MethodCheck | None] = dict.fromkeys(bases)
+        for rows in dict.fromkeys(tuple(rows) for rows in bases.values() if rows):
+            names = [name for name, own in bases.items() if tuple(own) == rows]
+            found |= {name: _check(name, one) for name, one in self._maker.alike(names, shuffled, self._pairs(rows)).items()}
+        return found
 
-    def _check(self, name: str, shuffled: nn.Module, pairs: Pairs) -> MethodCheck | None:
-        finite = [one for one in self._maker.alike(name, shuffled, pairs) if math.isfinite(one)]
-        if not finite:
-            return None
-        mean = sum(finite) / len(finite)
-        return MethodCheck(name, mean, mean > ALIKE)
+
+def _check(name: str, similarities: Sequence[float]) -> MethodCheck | None:
+    finite = [one for one in similarities if math.isfinite(one)]
+    if not finite:
+        return None
+    mean = sum(finite) / len(finite)
+    return MethodCheck(name, mean, mean > ALIKE)

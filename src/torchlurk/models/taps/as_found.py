@@ -20,13 +20,15 @@ def evaluation(module: nn.Module) -> Iterator[None]:
     """
     flags = [(one, one.training) for one in module.modules()]
     try:
-        for one, _ in flags:
-            one.training = False
+        for one, flag in flags:
+            if flag:  # modules take their time to be told
+                one.training = False
         with as_written():
             yield
     finally:
         for one, flag in flags:
-            one.training = flag
+            if one.training is not flag:
+                one.training = flag
 
 
 @contextmanager
@@ -36,9 +38,7 @@ def as_found(module: nn.Module, *, each_pass: bool = True) -> Iterator[None]:
     With `each_pass`, each pass of the module begins with the buffers as they were found and depends on none before it.
     """
     buffers = Buffers(module)
-    tensors = (*module.parameters(), *module.buffers())
-    devices = sorted({tensor.get_device() for tensor in tensors if tensor.is_cuda})
-    with torch.random.fork_rng(devices=devices), evaluation(module):
+    with torch.random.fork_rng(devices=_cuda_devices(module)), evaluation(module):
         hook = module.register_forward_pre_hook(buffers.before_each_pass, prepend=True) if buffers and each_pass else None
         try:
             yield
@@ -60,7 +60,15 @@ def _without_cudnn(module: nn.Module) -> AbstractContextManager[None]:
 
     Its settings are the whole process's. On a CPU, where several threads may be in here at one time, they are let alone.
     """
-    if not any(one.is_cuda for one in module.parameters()):
+    if not _cuda_devices(module):
         return nullcontext()
     recurrent = any(isinstance(one, nn.RNNBase) for one in module.modules())
     return torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent)
+
+
+def _cuda_devices(module: nn.Module) -> list[int]:
+    """The numbers of CUDA's devices that a module's tensors are on."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # which saves looking
+        return []
+    tensors = (*module.parameters(), *module.buffers())
+    return sorted({tensor.get_device() for tensor in tensors if tensor.is_cuda})

@@ -50,7 +50,8 @@ class Buffers:
         self._restore(thorough=False)
 
     def _restore(self, *, thorough: bool) -> None:
-        with torch.no_grad():
+        # Function modes of whoever watches the pass would be asked about every buffer's version, and see what is no part of it.
+        with torch._C.DisableTorchFunction(), torch.no_grad():
             altered = _altered([one for one in self._kept if thorough or _written(one)])
             for one in self._kept:
                 if _replaced(one):
