@@ -49,3 +49,19 @@ def test_an_unknown_attribute_is_an_attribute_error():
 def test_axes_in_signatures_are_checked_in_tests():
     with pytest.raises(jaxtyping.TypeCheckError, match="unit k"):
         columns.narrow_rows(np.zeros(3, np.float32))
+
+
+AS_FOUND = """
+import os, warnings, torch
+found = dict(os.environ), list(warnings.filters)
+import torchlurk
+network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU())
+torchlurk.analyze(network, [torch.rand(3, 8, 8)] * 4, "a.lurk", stages=["scan"], mean=(0.5,) * 3, std=(0.5,) * 3).close()
+assert found == (dict(os.environ), warnings.filters), set(os.environ) - set(found[0])
+"""
+
+
+@pytest.mark.slow
+def test_an_analysis_leaves_the_process_as_found(tmp_path):
+    done = subprocess.run([sys.executable, "-c", AS_FOUND], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr

@@ -248,3 +248,64 @@ def test_a_quota_reached_is_an_error_of_one_line_and_what_was_finished_is_kept(t
     with Writer(path) as writer:
         write_layers(writer)
     assert holds_what_was_finished(path) == LAYERS
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "folder"])
+def test_a_study_that_goes_while_it_is_written_is_said_at_once(tmp_path, make, how):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "a.lurk"
+
+    def gone():
+        with Writer(path) as writer:
+            make.before_scan(writer)
+            shutil.rmtree(folder) if how == "folder" else path.unlink()
+            if how == "replaced":
+                path.write_bytes(b"other")
+            writer.add_note("data", "lost")
+
+    with pytest.raises(StorageError, match="was deleted or replaced while it was being written"):
+        gone()
+    assert not path.exists() or path.read_bytes() == b"other"
+
+
+def test_a_study_that_goes_after_its_last_change_is_said_too(tmp_path, make):
+    writer = Writer(tmp_path / "a.lurk")
+    make.before_scan(writer)
+    (tmp_path / "a.lurk").unlink()
+    with pytest.raises(StorageError, match="was deleted or replaced"):
+        writer.close()
+    writer.close()
+
+
+def test_the_log_of_another_study_is_not_taken_for_its_own(tmp_path, study, make):
+    other = tmp_path / "other.lurk"
+    with Writer(other) as writer:
+        make.before_scan(writer)
+        shutil.copy(f"{other}-wal", f"{study}-wal")
+    before = study.read_bytes()
+    for open_it in (Reader, Writer, check):
+        with pytest.raises(StudyError, match=r"'small.lurk-wal' beside it is the log of another study"):
+            open_it(study)
+    assert study.read_bytes() == before
+    Path(f"{study}-wal").unlink()
+    assert check(study).problems == ()
+
+
+@pytest.mark.parametrize("cut", [1, 5000, 40000])
+def test_after_a_power_cut_all_but_the_last_changes_are_there(tmp_path, make, cut):
+    path, left = tmp_path / "a.lurk", tmp_path / "left.lurk"
+    with Writer(path) as writer:
+        make.before_scan(writer)
+        for number in range(12):
+            writer.add_note("data", f"{number}")
+        shutil.copy(path, left)
+        log = Path(f"{path}-wal").read_bytes()
+    Path(f"{left}-wal").write_bytes(log[:-cut])
+    with Reader(left) as reader:
+        kept = [text for _, text in reader.notes()]
+    assert kept == [str(number) for number in range(len(kept))]
+    assert 12 - len(kept) <= 1 + cut // 16384
+    with Writer(left) as writer:
+        writer.add_note("data", "later")
+    assert check(left).problems == ()

@@ -6,7 +6,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from torchlurk.errors import StorageError, StudyError, nearest
@@ -135,6 +135,33 @@ def check_is_file(path: Path) -> None:
             raise not_a_study(path)
     except PermissionError as error:
         raise StudyError(f"'{path}' cannot be read: {error.strerror}") from error
+
+
+def refuse_foreign_log(home: Path, path: Path) -> None:
+    """Raises `StudyError` for a finished study with the log of another one beside it, which SQLite would take for its own.
+
+    The log goes before the header says that the study is finished, so that both are looked at twice.
+    """
+    log = home.with_name(home.name + "-wal")
+    if all(_is_long(log) and _is_plain(home) for _ in range(2)):
+        raise StudyError(
+            f"'{path}' is complete, and '{log.name}' beside it is the log of another study",
+            f"move '{log.name}' and '{home.name}-shm' away",
+        )
+
+
+def _is_long(log: Path) -> bool:
+    try:
+        return log.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _is_plain(home: Path) -> bool:
+    """Whether the header says that no log belongs to the file."""
+    with suppress(OSError), home.open("rb") as file:
+        return file.read(20)[18:] == b"\1\1"
+    return False
 
 
 def not_a_study(path: Path) -> StudyError:

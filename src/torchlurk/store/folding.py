@@ -30,6 +30,15 @@ def left_open(path: Path) -> bool:
     return any(home.with_name(home.name + ending).exists() for ending in SIDE_FILES)
 
 
+def place_of(home: Path) -> tuple[int, int] | None:
+    """Which file is at a path; None where none is."""
+    try:
+        found = home.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def fold(db: sqlite3.Connection) -> None:
     """Gives free room back and folds the side files into the study; they stay where another program keeps it open."""
     try:

@@ -46,6 +46,11 @@ class Lock:
         os.close(handle)
         return None
 
+    @property
+    def held(self) -> bool:
+        """Whether it is not released yet."""
+        return self._handle is not None
+
     def release(self) -> None:
         """Ends the lock and removes its file; a second call does nothing."""
         if self._handle is None:

@@ -12,7 +12,16 @@ from typing import TypeVar
 
 from torchlurk.errors import StudyError
 from torchlurk.files import real
-from torchlurk.store.connections import check_is_file, code_of, limit_cells, not_a_study, open_reading, translated, version_of
+from torchlurk.store.connections import (
+    check_is_file,
+    code_of,
+    limit_cells,
+    not_a_study,
+    open_reading,
+    refuse_foreign_log,
+    translated,
+    version_of,
+)
 
 IDLE_CONNECTIONS = 4
 """Kept open for the next call; only on a study that nobody is writing."""
@@ -86,6 +95,7 @@ class Snapshots:
                 db.execute("BEGIN")
                 limit_cells(db)
                 return db
+        refuse_foreign_log(real(self.path), self.path)
         if self._immutable:
             return _begun(open_reading(self.path, immutable=True), self.path)
         try:

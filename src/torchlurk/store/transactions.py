@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from torchlurk.errors import StorageError, StudyError, TorchlurkError
 from torchlurk.files import real
-from torchlurk.store.connections import check_is_file, open_reading, open_writing, translated, version_of
-from torchlurk.store.folding import enter_wal, fold, settle
+from torchlurk.store.connections import check_is_file, open_reading, open_writing, refuse_foreign_log, translated, version_of
+from torchlurk.store.folding import enter_wal, fold, place_of, settle
 from torchlurk.store.locking import Lock
 from torchlurk.store.schema import VERSION, upgrade
 
@@ -32,14 +32,17 @@ class Transactions:
         self.path, self._committed = path, committed
         self._turn = threading.RLock()
         self._failed = False
+        self._file: tuple[int, int] | None = None
         with translated(path, writing=True):
             home = real(path)
+            refuse_foreign_log(home, path)
             self._lock = Lock(home)
             try:
                 _refuse_older(home, path)
                 self._db = open_writing(home)
                 try:
                     self._prepare()
+                    self._file = place_of(home)
                 except BaseException:
                     self._let_go()
                     raise
@@ -73,6 +76,8 @@ class Transactions:
             try:
                 with translated(self.path, writing=True):
                     fold(self._db)
+                if self._lock.held:
+                    self._check_there()
             finally:
                 self._let_go()
                 self._lock.release()
@@ -96,6 +101,7 @@ class Transactions:
                     raise
                 return
             self._failed = False
+            self._check_there()
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -106,7 +112,16 @@ class Transactions:
                 if self._inside():
                     self._db.execute("ROLLBACK")
                 raise
+            self._check_there()
             self._committed()
+
+    def _check_there(self) -> None:
+        """Raises `StorageError` where the file was deleted or another put in its place: what is written would go nowhere."""
+        if self._file is not None and place_of(real(self.path)) != self._file:
+            raise StorageError(
+                f"'{self.path}' was deleted or replaced while it was being written",
+                "run the same command again, from the start",
+            )
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

@@ -6,6 +6,9 @@ cannot be followed: everything computed afterwards is taken to depend on what th
 
 from __future__ import annotations
 
+import importlib
+import os
+import warnings
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -42,6 +45,18 @@ EXPOSING = frozenset({"numpy", "__array__", "__dlpack__", "data_ptr", "untyped_s
 """Methods that hand out a tensor's memory: it may be read, and written to, without another operation."""
 
 
+@cache
+def import_compiler() -> None:
+    """Imports what torch imports by itself once a mode watches its calls, and takes back what that changes for the whole
+    process: environment variables and filters of warnings.
+    """
+    before = dict(os.environ)
+    with warnings.catch_warnings():
+        importlib.import_module("torch._dynamo")
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+
+
 class Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While active, follows what every tensor depends on in `image`, a picture, or a sequence with its steps along the axis
     `steps`; `reach_of` tells.
@@ -51,6 +66,7 @@ class Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, image: Tensor, steps: int | None = None) -> None:
+        import_compiler()
         super().__init__()  # type: ignore[no-untyped-call]
         self._origin = of_image(image.shape) if steps is None else of_steps(image.shape, steps)
         self._reaches: MutableMapping[Tensor, Reach] = WeakTensorKeyDictionary()
