@@ -127,6 +127,21 @@ def telling_keywords() -> Iterator[None]:
         raise
 
 
+def told(error: BaseException) -> str:
+    """What kind of error of others it is, and what it says, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error of others says, in one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of others says; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def nearest(name: str, known: Iterable[str], *, most: int = 3) -> str:
     """The known names that look most like `name`, as the end of a sentence ('; nearest: a, b'); empty if none does."""
     close = difflib.get_close_matches(name, list(known), n=most, cutoff=0.5)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from torchlurk.errors import MissingExtraError, ModelError, OptionError, nearest
+from torchlurk.errors import MissingExtraError, ModelError, OptionError, nearest, told
 from torchlurk.models.taps.arguments import of_rows
 from torchlurk.models.taps.readout import Readout, UnreachedError
 from torchlurk.models.taps.tensors import output_tensor
@@ -66,10 +66,8 @@ class CaptumMethod:
             except ModelError:
                 raise
             except Exception as error:
-                what = " ".join(str(error).split()) or "no message"
                 raise ModelError(
-                    f"Captum's {self.name} is not defined for this network: {type(error).__name__}: {what}",
-                    "choose another method",
+                    f"Captum's {self.name} is not defined for this network: {told(error)}", "choose another method"
                 ) from error
         return found.detach(), activations
 

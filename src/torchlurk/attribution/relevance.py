@@ -24,7 +24,7 @@ from torchlurk.attribution import recurrent_relevance as recurrent
 from torchlurk.errors import ModelError
 from torchlurk.models.survey.channel_axis import COPIES, REARRANGEMENTS
 from torchlurk.models.taps.backward_rules import Rules
-from torchlurk.models.taps.nonlinearities import Function, operand, operation_name
+from torchlurk.models.taps.nonlinearities import Function, in_place, operand, operation_name
 from torchlurk.models.taps.normalizations import factors
 from torchlurk.models.taps.readout import Readout
 from torchlurk.models.taps.recurrent import unrolled_streams
@@ -193,8 +193,8 @@ class Propagation(Rules):
         if name == "batch_norm":
             return self._normalized(func, args, kwargs)
         if name in SUMS and len(given) == 2 and given[0].shape == given[1].shape and len(args) == 2 and not kwargs:
-            return _Sum.apply(*given, self._in_place(func))  # type: ignore[no-untyped-call]
-        if name in SCALINGS and len(args) == 2 and isinstance(args[1], (int, float)) and not self._in_place(func):
+            return _Sum.apply(*given, in_place(func))  # type: ignore[no-untyped-call]
+        if name in SCALINGS and len(args) == 2 and isinstance(args[1], (int, float)) and not in_place(func):
             return _Scaled.apply(args[0], [func(args[0].detach(), args[1])])  # type: ignore[no-untyped-call]
         versions = [one._version for one in given]
         result = super().__torch_function__(func, types, args, kwargs)
@@ -237,11 +237,6 @@ class Propagation(Rules):
             scale = factors(*(call.arguments[name] for name in ("running_var", "weight", "eps")))
             weight = linear.weight * scale.reshape(-1, *[1] * (linear.weight.ndim - 1))
         return _Share.apply(x, replace(linear, weight=weight, value=value))  # type: ignore[no-untyped-call,no-any-return]
-
-    @staticmethod
-    def _in_place(func: Function) -> bool:
-        name = getattr(func, "__name__", "").split(".")[0]
-        return bool(name.startswith("__i") if name.endswith("__") else name.endswith("_"))
 
 
 def _average(func: Function, args: Sequence[Any], kwargs: Mapping[str, Any], x: Tensor) -> _Linear:

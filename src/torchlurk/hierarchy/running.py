@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from torchlurk.errors import ModelError, OptionError
+from torchlurk.errors import ModelError, OptionError, told
 from torchlurk.models.taps.interventions import Replacements
 from torchlurk.models.taps.tensors import tensors_in
 
@@ -18,10 +18,9 @@ def run(module: nn.Module, inputs: Shaped[Tensor, "image ..."], replaced: Replac
     except ModelError:
         raise
     except Exception as error:
-        what = " ".join(str(error).split()) or "no message"
         shape = "×".join(map(str, inputs.shape[1:]))
         raise ModelError(
-            f"{type(module).__name__} failed on inputs of {shape}: {type(error).__name__}: {what}",
+            f"{type(module).__name__} failed on inputs of {shape}: {told(error)}",
             "it must run in evaluation mode on such inputs, with gradients if they are needed",
         ) from error
     found = [replaced.latest(one) for one in tensors_in(output)]

@@ -114,7 +114,7 @@ class Attributed:
             said.append(f"recall {labels.percent(self.exemplar.recall)}")
         if not math.isnan(self.record.kept):
             said.append(_kept(self.record.kept))
-        return said + ([_checked(self.check)] if self.check is not None else [])
+        return said + ([labels.checked(self.check, "image")] if self.check is not None else [])
 
     def _crop(self) -> Image.Image | None:
         if self.whole is None:
@@ -154,7 +154,7 @@ def _row(method: str, by_rank: Mapping[int, Attributed], scale: float, rendering
         captions = [_caption(by_rank.get(rank), theme) for rank in range(max(drawn) + 1)]
         parts.append(in_columns(captions, theme))
     check = next((one.check for one in by_rank.values() if one.check is not None), None)
-    note = _checked(check) if check is not None else ""
+    note = labels.checked(check, "image") if check is not None else ""
     return titled(f"What excited it, by {method}", note, stacked(parts, GAP // 2, theme), theme)
 
 
@@ -167,11 +167,6 @@ def _caption(one: Attributed | None, theme: Theme) -> Image.Image:
 
 def _kept(share: float) -> str:
     return f"top tenth keeps {labels.percent(share)}"
-
-
-def _checked(check: MethodCheck) -> str:
-    said = f"similarity {labels.number(round(check.similarity, 2))} with random weights below"
-    return f"shows the image, not the unit: {said}" if check.marked else said
 
 
 def _shares(size: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "height width"]:

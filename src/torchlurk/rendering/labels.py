@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.anatomy import BIAS, INPUT, Prediction, TreeNode
-from torchlurk.records import Class, Exemplar, Layer
+from torchlurk.records import Class, Exemplar, Layer, MethodCheck
 from torchlurk.unit_statistics import is_share, label, listed, written_with
 
 MINUS = "−"
@@ -125,3 +125,9 @@ def top_classes(
     """The classes with the highest values, highest first, equal ones by index; classes without a value are left out."""
     known = [(one, float(values[one.index])) for one in classes if not math.isnan(values[one.index])]
     return sorted(known, key=lambda pair: (-pair[1], pair[0].index))[:most]
+
+
+def checked(check: MethodCheck, noun: str) -> str:
+    """What the check of a method by random weights says of it on a layer; `noun` is what it may show in place of the unit."""
+    said = f"similarity {number(round(check.similarity, 2))} with random weights below"
+    return f"shows the {noun}, not the unit: {said}" if check.marked else said

@@ -21,7 +21,7 @@ from torchlurk.rendering.encoding import png
 from torchlurk.rendering.marked_text import cell_width, draw_lines, excerpt
 from torchlurk.rendering.marks import Content, Marks, marks_of
 from torchlurk.rendering.series_lines import draw_series, names_width, ranges_of
-from torchlurk.rendering.step_words import checked_words, evidence_of, last_steps_words
+from torchlurk.rendering.step_words import evidence_of, last_steps_words
 from torchlurk.rendering.steps import separator
 from torchlurk.rendering.typography import fitted, write
 
@@ -71,7 +71,7 @@ class AttributedSteps:
         """In words: how strong the exemplar is, what parts of it alone excite, and the check."""
         said = [f"activation {labels.number(self.exemplar.score)}", *evidence_of(self.record)]
         said += [words] if self.record.ranking == "max" and (words := last_steps_words(self.exemplar)) else []
-        return said + ([checked_words(self.check)] if self.check is not None else [])
+        return said + ([labels.checked(self.check, "input")] if self.check is not None else [])
 
     def picture(self, *, theme: Theme = LIGHT) -> Image.Image:
         """The text or series, coloured by the numbers, with a line of evidence below."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.input_records import SeriesExample, TextExample
-from torchlurk.records import Exemplar, MethodCheck, StepAttribution
+from torchlurk.records import Exemplar, StepAttribution
 from torchlurk.rendering import labels
 from torchlurk.rendering.steps import BLOCKS, separator, visible
 
@@ -110,9 +110,3 @@ def _painted(text: str, share: float) -> str:
     if abs(share) < FAINT:
         return text
     return f"{STRONG if abs(share) >= 0.5 else ''}{FOR if share > 0 else AGAINST}{text}{PLAIN}"
-
-
-def checked_words(check: MethodCheck) -> str:
-    """What the check of a method says of it on a layer."""
-    said = f"similarity {labels.number(round(check.similarity, 2))} with random weights below"
-    return f"shows the input, not the unit: {said}" if check.marked else said

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
-from torchlurk.errors import ModelError, OptionError, UnitError
+from torchlurk.errors import ModelError, OptionError, UnitError, in_one_line
 from torchlurk.inputs.pictures.preprocessing import HIGHEST
 from torchlurk.models.survey.layers import Survey, survey
 from torchlurk.models.taps.readout import Readout
@@ -136,7 +136,7 @@ def ascent_of(
             readout.layer = _of_these_pictures(layer, activation)
             maps = readout.arranged(activation, len(grey))
     except Exception as error:  # a network may refuse a size in any way, by an assertion too
-        reason = error.message if isinstance(error, ModelError) else " ".join(str(error).split()) or type(error).__name__
+        reason = error.message if isinstance(error, ModelError) else in_one_line(error)
         raise ModelError(
             f"layer '{layer.name}' cannot be reached with pictures of {canvas.height}×{canvas.width}: {reason}",
             "give the size that the network expects",

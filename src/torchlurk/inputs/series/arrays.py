@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Shaped
 
-from torchlurk.errors import DataError, nearest
+from torchlurk.errors import DataError, in_one_line, nearest
 from torchlurk.inputs.numpy_files import load_array, load_arrays
 from torchlurk.inputs.series.recordings import Recordings
 from torchlurk.inputs.sources.class_files import Labelling, labelling
@@ -58,7 +58,7 @@ def read_npz(file: Path, wanted: str | None = None) -> Recordings:
 def _unreadable(file: Path, error: Exception) -> DataError:
     if _is_numpy(file) and ("pickle" in str(error) or "Python objects" in str(error)):
         return DataError(f"{file} contains Python objects, which are never unpickled", "save plain arrays of numbers")
-    reason = "it is none" if not _is_numpy(file) else " ".join(str(error).split()) or type(error).__name__
+    reason = "it is none" if not _is_numpy(file) else in_one_line(error)
     return DataError(f"{file} cannot be read as a NumPy file: {reason}", "is it complete?")
 
 

@@ -59,9 +59,9 @@ def list_files(root: Path, wanted: Wanted) -> Listing:
     """
     listing = Listing()
     for entry, path in walk(root, listing):
-        if _leads_to_folder(entry):
+        if leads(entry.is_dir):
             listing.skip(path, f"is not {wanted.singular}")
-        elif not leads_to_file(entry):
+        elif not leads(entry.is_file):
             listing.skip(path, "is a broken link" if entry.is_symlink() else "is not a file")
         elif wanted.accepts(entry, os.path.splitext(entry.name)[1].lower()):
             listing.paths.append(path)
@@ -84,7 +84,7 @@ def walk(root: Path, listing: Listing) -> Iterator[tuple[os.DirEntry[str], str]]
         prefix, above = pending.pop()
         for entry in _entries(root, prefix, listing):
             path = prefix + entry.name
-            if not _leads_to_folder(entry) or entry.name == NO_CLASS:
+            if not leads(entry.is_dir) or entry.name == NO_CLASS:
                 yield entry, path
             elif (identity := _identity(entry)) in above:
                 listing.skip(path, "links to a folder that it is in")
@@ -94,18 +94,10 @@ def walk(root: Path, listing: Listing) -> Iterator[tuple[os.DirEntry[str], str]]
                     listing.folders.append(path)
 
 
-def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder or a link to one; a link that leads back to itself is none."""
+def leads(test: Callable[[], bool]) -> bool:
+    """Whether an entry is, or links to, what `test` asks (`entry.is_file`); a link that leads back to itself is nothing."""
     try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-def leads_to_file(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a file or a link to one; a link that leads back to itself is none."""
-    try:
-        return entry.is_file()
+        return test()
     except OSError:
         return False
 

@@ -11,7 +11,7 @@ from torchlurk.errors import DataError, OptionError, nearest
 from torchlurk.input_records import KindName
 from torchlurk.inputs.series.source import SERIES_SUFFIXES, TABLE
 from torchlurk.inputs.sources.file_lists import is_list, read_list
-from torchlurk.inputs.sources.listing import IMAGE_SUFFIXES, Listing, is_folder, is_image, leads_to_file, walk
+from torchlurk.inputs.sources.listing import IMAGE_SUFFIXES, Listing, is_folder, is_image, leads, walk
 from torchlurk.inputs.text.source import ROWS, TEXT_SUFFIXES
 from torchlurk.options import InputOptions
 
@@ -86,7 +86,7 @@ def _kind_of_folder(root: Path) -> KindName:
     counts: Counter[KindName | None] = Counter()
     for entry, _ in walk(root, Listing()):
         suffix = os.path.splitext(entry.name)[1].lower()
-        if not leads_to_file(entry):
+        if not leads(entry.is_file):
             continue
         if is_image(entry, suffix):
             return "pictures"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from torchlurk.errors import DeviceError, ModelError, OptionError
+from torchlurk.errors import DeviceError, ModelError, OptionError, first_line
 from torchlurk.options import Precision
 
 _CUDA = re.compile(r"cuda(?::(\d+))?")
@@ -54,7 +54,7 @@ def place(module: nn.Module, device: torch.device, precision: Precision) -> nn.M
         copied = copy.deepcopy(module)
     except Exception as error:  # copying runs code of the modules' own
         raise ModelError(
-            f"the model cannot be copied: {_first_line(error)}", f"move it to {device} in {precision} yourself"
+            f"the model cannot be copied: {first_line(error)}", f"move it to {device} in {precision} yourself"
         ) from error
     try:
         copied = copied.to(device, dtype) if numbers - {dtype} else copied.to(device)
@@ -98,7 +98,3 @@ def _of_another_backend(name: str) -> torch.device | None:
 def _present() -> list[str]:
     cards = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     return ["cpu", *cards, *(["mps"] if torch.backends.mps.is_available() else [])]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

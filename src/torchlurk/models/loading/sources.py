@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from torchlurk.errors import ModelError, WeightsError, nearest
+from torchlurk.errors import ModelError, WeightsError, first_line, nearest
 from torchlurk.input_records import ReadsText
 from torchlurk.models.loading.extras import import_timm, import_torchvision, import_transformers
 from torchlurk.models.loading.preprocessing import translate
@@ -240,7 +240,7 @@ def _from_hub(name: str, load: Callable[[bool], Result]) -> Result:
         return load(True)
     except _BROKEN as error:
         if Path(name).expanduser().is_dir():
-            raise WeightsError(f"the folder '{name}' holds no model of transformers: {_line(error)}", _FOLDER) from error
+            raise WeightsError(f"the folder '{name}' holds no model of transformers: {first_line(error)}", _FOLDER) from error
         if not isinstance(error, OSError):
             raise _unpublished(f"hf:{name}", error) from error
     _check_hub(name, f"hf:{name}")
@@ -273,14 +273,10 @@ def _check_hub(repository: str, spec: str) -> None:
 def _unpublished(spec: str, error: Exception, where: str = "") -> WeightsError:
     hub = "try with a network, or give a folder with hf:FOLDER, or another MODEL with --weights FILE"
     return WeightsError(
-        f"the published weights of {spec} cannot be loaded: {_line(error).rstrip('.')}{where}",
+        f"the published weights of {spec} cannot be loaded: {first_line(error).rstrip('.')}{where}",
         hub if spec.startswith("hf:") else "give weights with --weights FILE (or --weights random)",
     )
 
 
 def _not_built(library: str, name: str, error: Exception) -> ModelError:
-    return ModelError(f"{library} cannot build '{name}': {_line(error)}", "check the name, or write a FILE.py:CALLABLE")
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ModelError(f"{library} cannot build '{name}': {first_line(error)}", "check the name, or write a FILE.py:CALLABLE")

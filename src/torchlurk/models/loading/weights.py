@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from torchlurk.errors import WeightsError
+from torchlurk.errors import WeightsError, in_one_line
 
 
 class State(dict[str, Tensor]):
@@ -106,7 +106,7 @@ def load_state(module: nn.Module, state: Mapping[str, Shaped[Tensor, ...]], sour
     try:
         module.load_state_dict(versioned, strict=True)
     except (RuntimeError, ValueError, TypeError) as error:
-        raise WeightsError(f"{source} does not fit {type(module).__name__}: {_line(error)}") from error
+        raise WeightsError(f"{source} does not fit {type(module).__name__}: {in_one_line(error)}") from error
     if others and isinstance(state, State):
         state.told.append(f"{source} also holds what is not part of the network, and is left out: {_shortened(others)}")
 
@@ -131,7 +131,7 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
         return safetensors.torch.load_file(file)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise WeightsError(
-            f"'{file}' is damaged or is not a safetensors file: {_line(error)}", "save or download it again"
+            f"'{file}' is damaged or is not a safetensors file: {in_one_line(error)}", "save or download it again"
         ) from error
 
 
@@ -273,7 +273,3 @@ def _shortened(names: Iterable[str]) -> str:
 
 def _shape(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "a scalar"
-
-
-def _line(error: Exception) -> str:
-    return " ".join((str(error).strip() or type(error).__name__).split())

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from torchlurk.errors import ModelError
+from torchlurk.errors import ModelError, told
 from torchlurk.models.survey.axes import Axes
 from torchlurk.models.taps.called_functions import CalledFunction, CalledFunctions, Reads, function_streams
 from torchlurk.models.taps.modules import submodules
@@ -69,8 +69,7 @@ def _read(stream: str, kind: str, read: Callable[[], Tensor]) -> Float[Tensor, .
     try:
         values = read()
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{what} cannot be read: {type(error).__name__}: {reason}", "see STREAMS") from error
+        raise ModelError(f"{what} cannot be read: {told(error)}", "see STREAMS") from error
     if not isinstance(values, Tensor) or values.ndim not in (2, 3, 4):
         raise ModelError(f"{what} is no tensor of examples and channels", "see STREAMS")
     return values

@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from torchlurk.errors import ModelError, OptionError
+from torchlurk.errors import ModelError, OptionError, told
 from torchlurk.models.survey.axes import PICTURES, Axes
 from torchlurk.models.survey.channel_axis import RECURRENT
 from torchlurk.models.survey.computed_streams import computed_layers
@@ -192,13 +192,9 @@ def _run(module: nn.Module, inputs: Tensor, axes: Axes) -> Recording:
                 recording = alone if _one_after_the_other(recording, alone) else recording
             return recording
         except Exception as error:
-            reason, hint = misfit(module, axes.batch_first(inputs)) or (_told(error), axes.hint)
+            reason, hint = misfit(module, axes.batch_first(inputs)) or (told(error), axes.hint)
             shape = "×".join(str(extent) for place, extent in enumerate(inputs.shape) if place != axes.batch)
             raise ModelError(f"{type(module).__name__} cannot run on an input of {shape}: {reason}", hint) from error
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
 
 
 def _one_after_the_other(several: Recording, alone: Recording) -> bool:

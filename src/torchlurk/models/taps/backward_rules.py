@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
-from torchlurk.models.taps.nonlinearities import Function, nonlinearity, operand, operation_name
+from torchlurk.models.taps.nonlinearities import Function, in_place, nonlinearity, operand, operation_name
 from torchlurk.models.taps.normalizations import normalized
 
 Rule = Callable[[Tensor, Tensor], Tensor]
@@ -81,7 +81,7 @@ class Rules(TorchFunctionMode):
         if gate is None or operation_name(func) not in PRODUCTS or not gate.joins(args):
             return None
         x = gate.operand
-        if args[0] is gate.result and _in_place(func):
+        if args[0] is gate.result and in_place(func):
             return None  # written over the gate, where what becomes of x cannot be swapped
 
         def silu(value: Tensor) -> Any:
@@ -211,8 +211,3 @@ def _lower(args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
 
 def _without_out(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kwargs.items() if name != "out"}
-
-
-def _in_place(func: Function) -> bool:
-    name = getattr(func, "__name__", "").split(".")[0]
-    return bool(name.startswith("__i") if name.endswith("__") else name.endswith("_"))

@@ -89,6 +89,12 @@ def nonlinearity(function: Function, args: Sequence[Any], kwargs: Mapping[str, A
     return _clamped(_argument(args, kwargs, 1, "min"), upper)
 
 
+def in_place(function: Function) -> bool:
+    """Whether a torch function writes over its operand, by its name: `relu_`, `__iadd__`."""
+    name = getattr(function, "__name__", "").split(".")[0]
+    return bool(name.startswith("__i") if name.endswith("__") else name.endswith("_"))
+
+
 def operand(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """What a nonlinearity is applied to: its first argument, or the one called `input`."""
     return args[0] if args else kwargs.get("input")

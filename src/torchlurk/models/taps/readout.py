@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from torchlurk.errors import ModelError
+from torchlurk.errors import ModelError, told
 from torchlurk.models.taps.arguments import of_rows
 from torchlurk.models.taps.as_found import differentiable
 from torchlurk.models.taps.backward_rules import Rule, exempt
@@ -159,10 +159,9 @@ class Readout(nn.Module):
         except ModelError:
             raise
         except Exception as error:
-            what = " ".join(str(error).split()) or "no message"
             shape: Sequence[int] = inputs.shape[1:]
             raise ModelError(
                 f"{type(self.module).__name__} failed on inputs of {'×'.join(map(str, shape))} with gradients on: "
-                f"{type(error).__name__}: {what}",
+                f"{told(error)}",
                 "it must run in evaluation mode on such inputs outside torch.no_grad()",
             ) from error

@@ -28,23 +28,20 @@ def recurrent(call: Call) -> tuple[Reach, ...]:
 @rule("_pack_padded_sequence")
 def packed(call: Call) -> tuple[Reach, ...]:
     """The steps that there are, one after the other; how many there are is a constant."""
-    given = call.first("input")
-    if not all(one.empty for one in call.all("lengths")):
-        return anything(call)
-    return _laid_out(call, given, "input")
+    return _laid_out(call, "input", "lengths")
 
 
 @rule("_pad_packed_sequence")
 def padded(call: Call) -> tuple[Reach, ...]:
     """The steps back in their places; the padding depends on nothing that matters."""
-    given = call.first("data")
-    if not all(one.empty for one in call.all("batch_sizes")):
+    return _laid_out(call, "data", "batch_sizes")
+
+
+def _laid_out(call: Call, name: str, lengths: str) -> tuple[Reach, ...]:
+    """The operation itself says where elements go, if the lengths are constants: it is done to the intervals."""
+    given = call.first(name)
+    if not all(one.empty for one in call.all(lengths)):
         return anything(call)
-    return _laid_out(call, given, "data")
-
-
-def _laid_out(call: Call, given: Reach, name: str) -> tuple[Reach, ...]:
-    """The operation itself says where elements go: it is done to the intervals."""
     others = {other: value for other, value in call.arguments.items() if other != name}
 
     def moved(sides: Tensor) -> Tensor:
