@@ -135,7 +135,7 @@ def test_a_method_is_known_wherever_methods_are(tmp_path: Path) -> None:
     shown = json.loads(printed("show", tmp_path / "s.lurk", "0:1", "--json"))
     assert {one["method"] for one in shown["images"]["attributions"]} == {"squared"}
     assert document(tmp_path / "s.lurk", "study.json")["methods"] == ["squared"]
-    assert "lrp, squared or captum:NAME;" in " ".join(printed("analyze", "--help").split())
+    assert "lrp_plus, squared or captum:NAME;" in " ".join(printed("analyze", "--help").split())
     picture = torch.stack([PICTURES[0][0]])
     squared, usual = (tl.attribute(network(), picture, "3:0", method=name) for name in ("squared", "gradient"))
     assert torch.equal(squared, usual)  # ReLU's slope is 0 or 1, as is its square

@@ -55,6 +55,7 @@ METHODS = Table(
         "guided": "torchlurk.attribution.methods:GUIDED",
         "guided_neg": "torchlurk.attribution.methods:GUIDED_NEG",
         "lrp": "torchlurk.attribution.relevance:relevance",
+        "lrp_plus": "torchlurk.attribution.relevance:relevance_plus",
     }
 )
 """Attribution methods but for Captum's, which are named `captum:` and the class (`torchlurk.attribution.methods.Method`)."""

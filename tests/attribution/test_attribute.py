@@ -89,10 +89,8 @@ def by_hand(w1: list[list[float]], w2: list[float], x: list[float], method: str)
     return [f * value for f, value in zip(found, x, strict=True)] if method == "input_x_gradient" else found
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [one for one in METHODS if not one.startswith("lrp")])
 def test_a_unit_two_rectifications_deep_is_as_derived_by_hand(method: str) -> None:
-    if method == "lrp":
-        pytest.skip("derived in test_relevance.py")
     w1 = [[1.0, -2.0, 0.5], [-1.0, 1.0, 3.0], [0.5, 0.25, -1.0], [2.0, 0.0, 1.0]]
     w2 = [2.0, -1.0, 3.0, 0.5]
     x = [2.0, 0.5, 1.5]
@@ -308,7 +306,7 @@ def test_the_model_is_left_as_found_after_success_and_after_an_error(method: str
     torch.rand(3)
     before = state(net)
     with context():
-        if method == "lrp":
+        if method.startswith("lrp"):
             with pytest.raises(ModelError):
                 attribute(net, given, "b:1", method)
         else:

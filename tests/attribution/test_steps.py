@@ -268,7 +268,15 @@ class Whole(nn.Module):
         return self.head(self.rnn(self.embedding(ids))[0][-1])
 
 
-@pytest.mark.parametrize(("cell", "method"), [*product([nn.LSTMCell], METHODS), (nn.GRUCell, "lrp"), (nn.RNNCell, "lrp")])
+@pytest.mark.parametrize(
+    ("cell", "method"),
+    [
+        *product([nn.LSTMCell], METHODS),
+        (nn.GRUCell, "lrp"),
+        (nn.RNNCell, "lrp"),
+        *product([nn.LSTMCell, nn.GRUCell], ["lrp_plus"]),
+    ],
+)
 def test_a_cell_in_a_loop_has_the_attributions_of_the_module(cell, method):
     loop, ids = Loop(cell), texts()
     whole = Whole(loop)

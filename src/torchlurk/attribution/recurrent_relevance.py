@@ -4,6 +4,9 @@ arXiv 1706.07206, sec. 3).
 With the gates held fixed, and tanh(x) taken as x times the fixed number tanh(x) / x, a recurrent layer is linear in its
 inputs and first states, but for its biases. The relevance of an input is then the input times the gradient of that linear
 layer: the ε-rule for ε → 0, without a division that could lose any.
+
+By the z⁺-rule (`plus`), sums are shared out among the terms of their own sign (`agreeing`): over many steps the shares of the
+linear layer may grow without bound, for and against, and these do not.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from torchlurk.attribution.agreeing import added, agreeing, products
 from torchlurk.models.taps.recurrent import STATE, Laid, Steps, Weights, lengths_of, packed_again, padded, turned
 
 MODES = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN_TANH", "rnn_relu": "RNN_RELU"}
@@ -90,29 +94,57 @@ State = tuple[Tensor, Tensor | None]
 """h, and of an LSTM c."""
 
 
-def stepped(mode: str, weights: Weights, given: Float[Tensor, "batch gates"], before: State) -> State:
-    """The state after one step of the linear layer; `given` is what the step's input contributes to all gates."""
+def stepped(
+    mode: str, weights: Weights, given: Float[Tensor, "batch gates"], before: State, x: Float[Tensor, "batch feature"] | None
+) -> State:
+    """The state after one step of the linear layer; `given` is what the step's input contributes to all gates.
+
+    With that input itself, `x`, by the z⁺-rule.
+    """
     hidden, cell = before
-    fed_back = F.linear(hidden, weights.state, weights.state_bias)
+    add = torch.add if x is None else added
+    if mode == "GRU":
+        _, z, n = _gates_of_gru(weights, given, hidden, x)
+        kept = held(z)
+        return add((1 - kept) * squashed(n), kept * hidden), None
+    total = _total(weights, given, hidden, x)
     if mode == "LSTM":
         assert cell is not None
-        i, f, g, o = (given + fed_back).chunk(4, -1)
-        cell = held(f) * cell + held(i) * squashed(g)
+        i, f, g, o = total.chunk(4, -1)
+        cell = add(held(f) * cell, held(i) * squashed(g))
         hidden = held(o) * squashed(cell)
-        projection = weights.projection
-        return (hidden if projection is None else F.linear(hidden, projection)), cell
-    if mode == "GRU":
-        (r, z, n), (back_r, back_z, back_n) = given.chunk(3, -1), fed_back.chunk(3, -1)
-        kept = held(z + back_z)
-        return (1 - kept) * squashed(n + held(r + back_r) * back_n) + kept * hidden, None
-    total = given + fed_back
+        return (hidden if weights.projection is None else _projected(hidden, weights.projection, plus=x is not None)), cell
     return (total.relu() if mode == "RNN_RELU" else squashed(total)), None
 
 
+def _total(weights: Weights, given: Tensor, hidden: Tensor, x: Tensor | None) -> Tensor:
+    """What all gates are of, from a step's input and the state before it."""
+    total = given + F.linear(hidden, weights.state, weights.state_bias)
+    return total if x is None else agreeing(total, products(x, weights.input), products(hidden, weights.state))
+
+
+def _gates_of_gru(weights: Weights, given: Tensor, hidden: Tensor, x: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of a GRU, whose reset gate stands before what the state contributes to the candidate."""
+    fed_back = F.linear(hidden, weights.state, weights.state_bias)
+    (r, z, n), (back_r, back_z, back_n) = given.chunk(3, -1), fed_back.chunk(3, -1)
+    reset = held(r + back_r)
+    if x is None:
+        return r + back_r, z + back_z, n + reset * back_n
+    both = products(x, weights.input), products(hidden, weights.state)
+    of_x, of_state = (tuple(zip(*(one.chunk(3, -1) for one in parts), strict=True)) for parts in both)
+    candidate = agreeing(n + reset * back_n, of_x[2], (reset * of_state[2][0], reset * of_state[2][1]))
+    return agreeing(r + back_r, of_x[0], of_state[0]), agreeing(z + back_z, of_x[1], of_state[1]), candidate
+
+
+def _projected(hidden: Tensor, projection: Tensor, *, plus: bool) -> Tensor:
+    found = F.linear(hidden, projection)
+    return agreeing(found, products(hidden, projection)) if plus else found
+
+
 def streams_of_relevance(
-    mode: str, weights: Weights, steps: Steps, wanted: Collection[str]
+    mode: str, weights: Weights, steps: Steps, wanted: Collection[str], *, plus: bool = False
 ) -> dict[str, Float[Tensor, "time batch unit"]]:
-    """As `unrolled_streams`, with relevance going back."""
+    """As `unrolled_streams`, with relevance going back, with `plus` by the z⁺-rule."""
     if not set(wanted) - {STATE}:
         return {}
     weights = _fixed(weights)
@@ -120,31 +152,30 @@ def streams_of_relevance(
     hidden, cell = (None if one is None else entered(one) for one in steps.before)
     assert hidden is not None
     earlier = torch.cat([hidden[None], states[:-1]])
-    given = F.linear(inputs, weights.input, weights.input_bias)
-    fed_back = F.linear(earlier, weights.state, weights.state_bias)
+    given, x = F.linear(inputs, weights.input, weights.input_bias), inputs if plus else None
     if mode == "GRU":
-        (r, z, n), (back_r, back_z, back_n) = given.chunk(3, -1), fed_back.chunk(3, -1)
-        candidate = squashed(n + held(r + back_r) * back_n)
-        return {"r": left(opened(r + back_r)), "z": left(opened(z + back_z)), "n": left(candidate)}
-    i, f, g, o = (given + fed_back).chunk(4, -1)
+        r, z, n = _gates_of_gru(weights, given, earlier, x)
+        return {"r": left(opened(r)), "z": left(opened(z)), "n": left(squashed(n))}
+    i, f, g, o = _total(weights, given, earlier, x).chunk(4, -1)
     found = {"i": left(opened(i)), "f": left(opened(f)), "g": left(squashed(g)), "o": left(opened(o))}
     if "c" in wanted:
         cells = []
         for kept, new in zip(held(f), held(i) * squashed(g), strict=True):
-            cell = kept * cell + new
+            cell = added(kept * cell, new) if plus else kept * cell + new
             cells.append(cell)
         found["c"] = left(torch.stack(cells))
     return found
 
 
-def cell_of_relevance(mode: str, args: Sequence[Any]) -> Any:
+def cell_of_relevance(mode: str, args: Sequence[Any], *, plus: bool = False) -> Any:
     """A call of a cell, with relevance going back; `args` are those of torch's own function."""
     x, hx, *flat = args
     biases = flat[2:4] or (None, None)
     weights = _fixed(Weights(flat[0], flat[1], biases[0], biases[1], ()))
     hidden, cell = hx if mode == "LSTM" else (hx, None)
     before = entered(hidden), None if cell is None else entered(cell)
-    state, after = stepped(mode, weights, F.linear(entered(x), weights.input, weights.input_bias), before)
+    given = entered(x)
+    state, after = stepped(mode, weights, F.linear(given, weights.input, weights.input_bias), before, given if plus else None)
     return (left(state), left(after)) if after is not None else left(state)
 
 
@@ -179,7 +210,7 @@ class _Call:
         return Weights(own[0], own[1], biases[0], biases[1], own, own[-1] if each in (3, 5) else None)
 
 
-def module_of_relevance(mode: str, args: Sequence[Any]) -> tuple[Tensor, ...]:
+def module_of_relevance(mode: str, args: Sequence[Any], *, plus: bool = False) -> tuple[Tensor, ...]:
     """A call of a recurrent module, with relevance going back; `args` are those of torch's own kernel."""
     call = _Call.of(mode, args)
     data = call.data.transpose(0, 1) if call.batch_first else call.data
@@ -194,7 +225,7 @@ def module_of_relevance(mode: str, args: Sequence[Any]) -> tuple[Tensor, ...]:
             place = layer * call.directions + direction
             before = states[place], None if cells is None else cells[place]
             turn = (lambda one: _back(one, lengths)) if direction else (lambda one: one)
-            output, after = _run(mode, call.weights(place), turn(steps), before, lengths)
+            output, after = _run(mode, call.weights(place), turn(steps), before, lengths, plus=plus)
             outputs.append(turn(output))
             last.append(after)
         steps = torch.cat(outputs, -1)
@@ -208,13 +239,19 @@ def _back(steps: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def _run(
-    mode: str, weights: Weights, steps: Float[Tensor, "time batch feature"], before: State, lengths: Tensor | None
+    mode: str,
+    weights: Weights,
+    steps: Float[Tensor, "time batch feature"],
+    before: State,
+    lengths: Tensor | None,
+    *,
+    plus: bool,
 ) -> tuple[Float[Tensor, "time batch unit"], State]:
     """All steps of one layer and direction; an example that has ended keeps its state, and gives zeros."""
     given = F.linear(steps, weights.input, weights.input_bias)
     state, outputs = before, []
     for step, own in enumerate(given):
-        after = stepped(mode, weights, own, state)
+        after = stepped(mode, weights, own, state, steps[step] if plus else None)
         if lengths is None:
             state = after
             outputs.append(after[0])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,8 +56,26 @@ def relevance(
 
     Raises `ModelError` for a network with an operation that the rules do not speak of.
     """
+    return _propagated(Propagation(), readout, inputs, channels, positions)
+
+
+def relevance_plus(
+    readout: Readout,
+    inputs: Float[Tensor, "pair ..."],
+    channels: Int[Tensor, " pair"],
+    positions: Int[Tensor, " pair"] | None,
+) -> tuple[Float[Tensor, "pair ..."], Float[Tensor, " pair"]]:
+    """The same by z⁺ everywhere, each value among the contributions of its own sign: biases get nothing, and no share is larger
+    than what is shared.
+    """
+    return _propagated(Propagation(plus=True), readout, inputs, channels, positions)
+
+
+def _propagated(
+    propagation: Propagation, readout: Readout, inputs: Tensor, channels: Tensor, positions: Tensor | None
+) -> tuple[Tensor, Tensor]:
     leaf = inputs.detach().clone().requires_grad_()
-    with Propagation():
+    with propagation:
         activations = readout(leaf, channels, positions)
     return readout.back(activations, activations.detach(), leaf), activations.detach()
 
@@ -87,17 +106,37 @@ class _Linear:
     value: Tensor
     positive: bool
     """Whether only what speaks for the value shares in it (z⁺), or everything (epsilon)."""
+    either: bool = False
+    """Whether of a value below zero what is below zero shares in it, too."""
 
     def shares(self, x: Tensor, relevance: Tensor) -> Tensor:
         """The relevance of each number of the operand."""
         if not self.positive:
             return _shared(x, lambda v: self.function(v, self.weight), relevance / _stable(self.value))
+        if self.either:
+            return self._in_either_direction(x, relevance)
         assert self.weight is not None
         plus, minus = self.weight.clamp(min=0), self.weight.clamp(max=0)
         for_it = self.function(x.clamp(min=0), plus) + self.function(x.clamp(max=0), minus)
         rate = relevance / _stable(for_it)
         above = _shared(x.clamp(min=0), lambda v: self.function(v, plus), rate)
         return above + _shared(x.clamp(max=0), lambda v: self.function(v, minus), rate)
+
+    def _in_either_direction(self, x: Tensor, relevance: Tensor) -> Tensor:
+        above, below = x.clamp(min=0), x.clamp(max=0)
+        terms: dict[bool, list[tuple[Tensor, Tensor | None]]] = {True: [(above, None)], False: [(below, None)]}
+        if self.weight is not None:
+            plus, minus = self.weight.clamp(min=0), self.weight.clamp(max=0)
+            terms = {True: [(above, plus), (below, minus)], False: [(above, minus), (below, plus)]}
+        shares = []
+        for sign, own in terms.items():
+            total = torch.stack([self.function(part, weight) for part, weight in own]).sum(0)
+            rate = torch.where((self.value > 0) == sign, relevance / _stable(total), 0.0)
+            shares += [_shared(part, partial(self._linear, weight), rate) for part, weight in own]
+        return torch.stack(shares).sum(0)
+
+    def _linear(self, weight: Tensor | None, x: Tensor) -> Tensor:
+        return self.function(x, weight)
 
 
 def _shared(x: Tensor, function: Callable[[Tensor], Tensor], rate: Tensor) -> Tensor:
@@ -123,11 +162,14 @@ class _Share(torch.autograd.Function):
 
 
 class _Sum(torch.autograd.Function):
-    """The sum of two terms, in place if the first is to hold it; back go shares in proportion."""
+    """The sum of two terms, in place if the first is to hold it; back go shares in proportion, with `plus` of the terms that
+    have the sum's sign.
+    """
 
     @staticmethod
-    def forward(ctx: Any, one: Tensor, other: Tensor, in_place: bool) -> Tensor:
+    def forward(ctx: Any, one: Tensor, other: Tensor, in_place: bool, plus: bool) -> Tensor:
         ctx.save_for_backward(one.clone(), other.clone())
+        ctx.plus = plus
         if in_place:
             ctx.mark_dirty(one)
             return one.add_(other)
@@ -135,10 +177,12 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor, Tensor, None, None]:
         one, other = ctx.saved_tensors
+        if ctx.plus:
+            one, other = (term * (term * (one + other) > 0) for term in (one, other))
         rate = relevance / _stable(one + other)
-        return one * rate, other * rate, None
+        return one * rate, other * rate, None, None
 
 
 class _Scaled(torch.autograd.Function):
@@ -159,10 +203,11 @@ def _unchanged(signal: Float[Tensor, "*s"], slope: Shaped[Tensor, "*s"]) -> Floa
 
 
 class Propagation(Rules):
-    """While open, each operation is given the way back of its rule; what has none raises `ModelError`."""
+    """While open, each operation is given the way back of its rule, with `plus` of z⁺; what has none raises `ModelError`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, plus: bool = False) -> None:
         super().__init__(_unchanged)
+        self._plus = plus
         self._latest: tuple[Tensor, int, Tensor, _Linear] | None = None
         """The latest convolution or dense layer: what it gave, at which version, to what, and how."""
 
@@ -181,19 +226,21 @@ class Propagation(Rules):
         if name in BY_GRADIENT:
             return func(*args, **kwargs)
         if func is unrolled_streams:
-            return recurrent.streams_of_relevance(*args, **kwargs)
+            return recurrent.streams_of_relevance(*args, **kwargs, plus=self._plus)
         if name in recurrent.MODES:
-            return recurrent.module_of_relevance(recurrent.MODES[name], args)
+            return recurrent.module_of_relevance(recurrent.MODES[name], args, plus=self._plus)
         if name in recurrent.CELLS:
-            return recurrent.cell_of_relevance(recurrent.CELLS[name], args)
+            return recurrent.cell_of_relevance(recurrent.CELLS[name], args, plus=self._plus)
         if name in CONVOLUTIONS or name == "linear":
             return self._weighted(func, args, kwargs, given)
         if name in AVERAGES:
-            return _Share.apply(given[0], _average(func, args, kwargs, given[0]))  # type: ignore[no-untyped-call]
+            average = _average(func, args, kwargs, given[0])
+            linear = replace(average, positive=self._plus, either=self._plus)
+            return _Share.apply(given[0], linear)  # type: ignore[no-untyped-call]
         if name == "batch_norm":
             return self._normalized(func, args, kwargs)
         if name in SUMS and len(given) == 2 and given[0].shape == given[1].shape and len(args) == 2 and not kwargs:
-            return _Sum.apply(*given, in_place(func))  # type: ignore[no-untyped-call]
+            return _Sum.apply(*given, in_place(func), self._plus)  # type: ignore[no-untyped-call]
         if name in SCALINGS and len(args) == 2 and isinstance(args[1], (int, float)) and not in_place(func):
             return _Scaled.apply(args[0], [func(args[0].detach(), args[1])])  # type: ignore[no-untyped-call]
         versions = [one._version for one in given]
@@ -216,7 +263,8 @@ class Propagation(Rules):
 
         with torch.no_grad():
             value = func(*args, **kwargs)
-        linear = _Linear(function, weight.detach(), value, positive=operation_name(func) != "linear")
+        positive = self._plus or operation_name(func) != "linear"
+        linear = _Linear(function, weight.detach(), value, positive, either=self._plus)
         result: Tensor = _Share.apply(x, linear)  # type: ignore[no-untyped-call]
         if "transpose" not in operation_name(func):
             self._latest = (result, result._version, x, linear)

@@ -16,7 +16,7 @@ from torchlurk.attribution import evidence
 from torchlurk.attribution.batches import KEPT_RANKS, Made, Pairs, Piece, Ranking
 from torchlurk.attribution.methods import ByRule, by_rules
 from torchlurk.attribution.methods import method as method_named
-from torchlurk.attribution.relevance import conservation, relevance
+from torchlurk.attribution.relevance import conservation, relevance, relevance_plus
 from torchlurk.attribution.steps import SeriesReadout, Steps, TextReadout, of_tokens
 from torchlurk.attribution.views import Examples
 from torchlurk.errors import MissingExtraError, ModelError, TorchlurkError
@@ -287,7 +287,7 @@ class StepAttributor:
 
     def _attribute(self, given: _Given, name: str, found: Steps, activations: Tensor, made: Made) -> None:
         shown = given.shown(name, found)
-        conserved = conservation(shown, activations).tolist() if method_named(name) is relevance else None
+        conserved = conservation(shown, activations).tolist() if method_named(name) in (relevance, relevance_plus) else None
         kept = self._kept(given, shown, activations)
         values = shown.float().cpu().numpy()
         for row, (channel, exemplar) in enumerate(zip(given.pairs.channels, given.pairs.exemplars, strict=True)):

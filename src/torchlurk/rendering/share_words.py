@@ -13,7 +13,7 @@ SHARES: Mapping[str, str] = {
     "last steps alone keep": "what is left of it when only the last 1, 4, 16 or 64 steps stay and the others say nothing",
     "top tenth keeps": "what is left of it when only the tenth of the steps with the largest numbers stays",
     "at the input, at biases": "what lrp's numbers add up to, and what the network's biases have of it; far from 100 % and 0 %,"
-    " what speaks for and against the unit mostly cancels",
+    " what speaks for and against the unit mostly cancels: see lrp_plus",
 }
 """By how they are called. All are shares of the activation."""
 

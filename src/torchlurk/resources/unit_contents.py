@@ -65,7 +65,7 @@ class StepAttribution(TypedDict):
     method: str
     kept: Value
     conserved: Value
-    """Of lrp: the share of the activation that arrived at the input."""
+    """Of lrp and lrp_plus: the share of the activation that arrived at the input."""
 
 
 class StepNumbers(StepAttribution):

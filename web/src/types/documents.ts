@@ -362,7 +362,7 @@ export interface StepAttribution {
   rank: number;
   method: string;
   kept: Value;
-  /** Of lrp: the share of the activation that arrived at the input. */
+  /** Of lrp and lrp_plus: the share of the activation that arrived at the input. */
   conserved: Value;
 }
 
