@@ -35,6 +35,22 @@ def test_a_channel_is_the_mean_over_its_positions(maps) -> None:
     assert values(Channel(3), maps) == pytest.approx([sum(maps[one, 3].double().tolist()) / 12 for one in range(3)], rel=1e-5)
 
 
+def test_objectives_are_added_subtracted_and_divided_as_tensors_are(maps) -> None:
+    one, other = (torch.tensor(values(Channel(number), maps)) for number in (1, 3))
+    several = [Channel(1), Channel(3)]
+    for objective, expected in (
+        (sum(several) / 2, (one + other) / 2),
+        (1 + several[0], 1 + one),
+        (several[0] - 2, one - 2),
+        (2 - several[0] * 3, 2 - one * 3),
+        (several[0] - several[1], one - other),
+    ):
+        assert values(objective, maps) == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-6)
+    assert (Channel() / 2 + 1).own
+    with pytest.raises(TypeError):
+        Channel() * Channel()  # a product of two is none of them
+
+
 def test_a_neuron_is_the_centre_or_the_position_named(maps) -> None:
     # Of 3 by 4 the centre is row 1, column 2.
     assert values(Neuron(), maps) == [maps[one, own, 1 * 4 + 2].item() for one, own in enumerate(OWN.tolist())]

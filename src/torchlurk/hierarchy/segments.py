@@ -20,7 +20,7 @@ from torchlurk.attribution.relevance import Propagation
 from torchlurk.attribution.rules import gradient
 from torchlurk.errors import ModelError
 from torchlurk.hierarchy.running import run
-from torchlurk.models.taps.as_found import differentiable
+from torchlurk.models.taps.as_found import backward, differentiable
 from torchlurk.models.taps.backward_rules import Rule, Rules
 from torchlurk.models.taps.interventions import Before, replacing
 from torchlurk.models.taps.reading import maps
@@ -144,7 +144,8 @@ class Segments:
                 )
             except RuntimeError:  # an operation whose way back cannot take several signals at once
                 self._one_by_one = True
-        every = [torch.autograd.grad(start, ends, one, retain_graph=True, allow_unused=True) for one in questions]
+        with backward(self._module):
+            every = [torch.autograd.grad(start, ends, one, retain_graph=True, allow_unused=True) for one in questions]
         return [None if ones[0] is None else torch.stack(ones) for ones in zip(*every, strict=True)]
 
     def _signal(self, name: str, found: Tensor | None, rows: int) -> Maps:

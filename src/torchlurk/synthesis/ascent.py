@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 
 from torchlurk.models.acceleration.fast_convolutions import Quick
+from torchlurk.models.taps.as_found import backward
 from torchlurk.models.taps.backward_rules import Rule, Rules
 from torchlurk.models.taps.partial_layer import sparing
 from torchlurk.models.taps.readout import Readout
@@ -161,7 +162,8 @@ class _Lane:
             wanted = [x, pictures] if of.preset.transparency else [x]
             if not values.requires_grad:
                 return values, torch.zeros_like(x), None
-            found = torch.autograd.grad(values.sum(), wanted, allow_unused=True)
+            with backward(of.readout.module):
+                found = torch.autograd.grad(values.sum(), wanted, allow_unused=True)
         gradient = torch.zeros_like(x) if found[0] is None else found[0]
         return values.detach(), gradient, found[1] if len(found) > 1 else None
 

@@ -1,6 +1,6 @@
 """What is to be large: from a layer's maps to one number a picture.
 
-They add up and take factors: `Channel() - 0.5 * Channel(7)`.
+They add up, with each other and with numbers, and take factors: `Channel() - 0.5 * Channel(7)`, `sum(several) / len(several)`.
 """
 
 from __future__ import annotations
@@ -33,19 +33,43 @@ class Objective(ABC):
         """Whether it looks at each picture's own channel alone."""
         return False
 
-    def __add__(self, other: Objective) -> Objective:
-        return Sum(self, other)
+    def __add__(self, other: Objective | float) -> Objective:
+        return Sum(self, other if isinstance(other, Objective) else Constant(float(other)))
 
-    def __sub__(self, other: Objective) -> Objective:
-        return Sum(self, Multiple(other, -1.0))
+    __radd__ = __add__
+
+    def __sub__(self, other: Objective | float) -> Objective:
+        return self + -1.0 * other
+
+    def __rsub__(self, other: float) -> Objective:
+        return -self + other
 
     def __mul__(self, factor: float) -> Objective:
         return Multiple(self, float(factor))
 
     __rmul__ = __mul__
 
+    def __truediv__(self, divisor: float) -> Objective:
+        return Multiple(self, 1 / float(divisor))
+
     def __neg__(self) -> Objective:
         return Multiple(self, -1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(Objective):
+    """The same number for every picture: it changes what is reached, not the picture."""
+
+    number: float
+
+    def values(self, maps: Maps, channels: Int[Tensor, " picture"], shape: tuple[int, ...]) -> Values:
+        """The number."""
+        return maps.new_full((len(maps),), self.number)
+
+    @property
+    def own(self) -> bool:
+        """It looks at no channel at all."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import nn
 
+from torchlurk.errors import ModelError
 from torchlurk.models.taps.buffers import Buffers
 from torchlurk.models.taps.compiling import as_written
 
@@ -53,6 +54,21 @@ def differentiable(module: nn.Module) -> Iterator[None]:
     """As `as_found`, with gradients on."""
     with torch.inference_mode(False), torch.enable_grad(), _without_cudnn(module), as_found(module):
         yield
+
+
+@contextmanager
+def backward(module: nn.Module) -> Iterator[None]:
+    """A backward pass: what torch or an autograd function of the model's own raises in it becomes a `ModelError`."""
+    try:
+        yield
+    except (ModelError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        what = " ".join(str(error).split()).partition(" Hint: ")[0] or "no message"
+        raise ModelError(
+            f"{type(module).__name__} has no backward pass: {type(error).__name__}: {what}",
+            "a method that needs one cannot be used with it; the scan needs none",
+        ) from error
 
 
 def _without_cudnn(module: nn.Module) -> AbstractContextManager[None]:

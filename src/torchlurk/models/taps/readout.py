@@ -12,7 +12,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from torchlurk.errors import ModelError, told
 from torchlurk.models.taps.arguments import of_rows
-from torchlurk.models.taps.as_found import differentiable
+from torchlurk.models.taps.as_found import backward, differentiable
 from torchlurk.models.taps.backward_rules import Rule, exempt
 from torchlurk.models.taps.reading import maps, reading, rows_of
 from torchlurk.records import Layer
@@ -143,7 +143,8 @@ class Readout(nn.Module):
         if activations.requires_grad:
             # Given tensors, `grad` would run outside the open function modes, which checkpoints need once more.
             edges = get_gradient_edge(activations), get_gradient_edge(leaf)
-            found = torch.autograd.grad(*edges, seed, retain_graph=again, allow_unused=True)
+            with backward(self.module):
+                found = torch.autograd.grad(*edges, seed, retain_graph=again, allow_unused=True)
         if found[0] is None:
             raise ModelError(
                 f"no gradient flows from layer '{self.layer.name}' back to the input",

@@ -19,7 +19,7 @@ from torchlurk.hierarchy.descent import passage
 from torchlurk.hierarchy.predictions import predictions
 from torchlurk.hierarchy.running import run
 from torchlurk.model_session import ModelSession
-from torchlurk.models.taps.as_found import as_found, differentiable
+from torchlurk.models.taps.as_found import as_found, backward, differentiable
 from torchlurk.models.taps.backward_rules import Rules, exempt
 from torchlurk.models.taps.interventions import Before, replacing
 from torchlurk.models.taps.reading import maps
@@ -164,5 +164,6 @@ def _project(
         at = int((flat == flat.amax()).nonzero()[0, 0])
         chosen = own.reshape(-1)[at]
     signal = chosen.detach() if passage(wanted.method).relevance else torch.ones_like(chosen)
-    (values,) = torch.autograd.grad(get_gradient_edge(chosen), get_gradient_edge(leaf), signal)
+    with backward(bench.module):
+        (values,) = torch.autograd.grad(get_gradient_edge(chosen), get_gradient_edge(leaf), signal)
     return values[0].float(), layer.position(at), float(flat[at])
