@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from torchlurk.models.taps.as_found import as_found, differentiable
 from torchlurk.models.taps.buffers import Buffers
@@ -88,3 +89,19 @@ def test_buffers_made_in_inference_mode_are_put_back():
         with as_found(module):
             assert [module(torch.ones(2)).tolist() for _ in range(2)] == [[0, 0]] * 2
     assert not module.kept.any()
+
+
+def test_what_watches_a_pass_is_asked_nothing_about_buffers():
+    class Watching(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            seen.append(func)
+            return func(*args, **(kwargs or {}))
+
+    seen = []
+    norm = nn.BatchNorm2d(2)
+    buffers = Buffers(norm)
+    norm.running_mean += 1
+    with Watching():
+        buffers.before_each_pass(norm, ())
+    assert seen == []
+    assert not norm.running_mean.any()
