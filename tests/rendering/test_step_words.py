@@ -25,7 +25,7 @@ def attribution(numbers: list[float], **given) -> StepAttribution:
 def test_the_largest_steps_are_told_with_the_evidence_for_them():
     found = attribution([0, 0.2, 0, 0, 0, 0, -0.4, 0.1, 0, 0], kept=0.5, conserved=-0.25)
     (line,) = in_terminal(found, TEXT, 6, 60, coloured=False)
-    assert line == "lrp (top tenth keeps 50 %, −25 % at the input, 125 % at biases): −0.4000 'm'  +0.2000 'b'  +0.1000 'c'"
+    assert line == "lrp (top tenth keeps 50 %, −25 % at the input, 125 % elsewhere): −0.4000 'm'  +0.2000 'b'  +0.1000 'c'"
     assert last_steps_words(EXEMPLAR) == "the last steps alone keep 25 % (1), 110 % (4)"
 
 

@@ -12,8 +12,8 @@ SHARES: Mapping[str, str] = {
     "recall": "what the unit's activation at the exemplar still is when it sees the box alone",
     "last steps alone keep": "what is left of it when only the last 1, 4, 16 or 64 steps stay and the others say nothing",
     "top tenth keeps": "what is left of it when only the tenth of the steps with the largest numbers stays",
-    "at the input, at biases": "what lrp's numbers add up to, and what the network's biases have of it; far from 100 % and 0 %,"
-    " what speaks for and against the unit mostly cancels: see lrp_plus",
+    "at the input, elsewhere": "what lrp's numbers add up to, and what is at biases or at what the network gives itself, such as a"
+    " decoder's guesses; of lrp far from 100 %, what is for and against the unit mostly cancels: see lrp_plus",
 }
 """By how they are called. All are shares of the activation."""
 
@@ -26,7 +26,7 @@ def shares_explained(exemplars: Sequence[Exemplar], attributions: Sequence[StepA
         "recall": any(one.recall is not None for one in exemplars),
         "last steps alone keep": any(one.last_steps for one in exemplars),
         "top tenth keeps": any(not math.isnan(one.kept) for one in attributions),
-        "at the input, at biases": any(not math.isnan(one.conserved) for one in attributions),
+        "at the input, elsewhere": any(not math.isnan(one.conserved) for one in attributions),
     }
     lines = [
         line

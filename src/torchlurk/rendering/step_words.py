@@ -32,12 +32,12 @@ class Painted(str):
 
 
 def evidence_of(one: StepAttribution) -> list[str]:
-    """In words: what the largest numbers alone excite, and how much of the activation they add up to; the rest is of biases."""
+    """In words: what the largest numbers alone excite, and how much of the activation they add up to; the rest is elsewhere, at biases."""
     said = [] if math.isnan(one.kept) else [f"top tenth keeps {labels.percent(one.kept)}"]
     if math.isnan(one.conserved):
         return said
     arrived, rest = labels.percent(one.conserved), labels.percent(1 - one.conserved)
-    return [*said, f"{arrived} at the input, {rest} at biases"]
+    return [*said, f"{arrived} at the input, {rest} elsewhere"]
 
 
 def steps_words(span: tuple[int, int]) -> str:
