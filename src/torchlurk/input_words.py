@@ -29,7 +29,7 @@ class InputKind:
     one_model: bool = False
 
 
-ON_STEPS = ("gradient", "input_x_gradient", "lrp")
+ON_STEPS = ("gradient", "input_x_gradient", "lrp_plus")
 
 KINDS: dict[str, InputKind] = {
     "pictures": InputKind("pictures", attributed="the images", methods=("deconv", "guided", "gradient"), one_model=True),

@@ -197,7 +197,7 @@ class AttributeOptions:
     methods: tuple[str, ...] = option(
         (),
         "Attribution methods, comma-separated: {names} or captum:NAME; by default deconv,guided,gradient for pictures,"
-        " gradient,input_x_gradient,lrp for text and series.",
+        " gradient,input_x_gradient,lrp_plus for text and series.",
         metavar="METHOD,…",
         commas=True,
         names=METHODS,

@@ -14,7 +14,7 @@ from torchlurk.store.checking import check
 from torchlurk.units import Unit
 
 TOKENS, CHANNELS, UNITS = 9, 3, 4
-METHODS = ("gradient", "input_x_gradient", "lrp")
+METHODS = ("gradient", "input_x_gradient", "lrp_plus")
 
 
 class Reader(nn.Module):
@@ -93,7 +93,7 @@ def test_what_is_stored_is_the_attribution_to_the_bit(made):
             found = tl.attribute(network(text), inputs, address, one.method, **where)[0].numpy()
             assert one.values.shape == (len(inputs[0]), 1 if text else CHANNELS)
             np.testing.assert_allclose(one.values, found.reshape(one.values.shape), rtol=1e-4, atol=1e-7)
-            assert math.isnan(one.conserved) == (one.method != "lrp")
+            assert math.isnan(one.conserved) == (one.method != "lrp_plus")
 
 
 def test_the_last_steps_and_the_top_tenth_excite_what_a_pass_with_the_others_silenced_says(made):
@@ -114,7 +114,7 @@ def test_the_last_steps_and_the_top_tenth_excite_what_a_pass_with_the_others_sil
     (lrp,) = (
         one
         for one in study.reader.step_attributions(Unit(layer, channel))
-        if (one.ranking, one.rank, one.method) == ("max", 0, "lrp")
+        if (one.ranking, one.rank, one.method) == ("max", 0, "lrp_plus")
     )
     largest = int(np.abs(lrp.values).sum(1).argmax())
     assert lrp.kept == pytest.approx(share([largest]), rel=1e-4)

@@ -137,9 +137,9 @@ DAMAGE = [
     ("series", "UPDATE step_attribution SET steps = 0", (), "step_attribution.steps is not a whole number"),
     (
         "text",
-        "UPDATE step_attribution SET steps = 99 WHERE method = 'lrp'",
+        "UPDATE step_attribution SET steps = 99 WHERE method = 'lrp_plus'",
         (),
-        "the attribution by lrp of exemplar 0 by max has 99",
+        "the attribution by lrp_plus of exemplar 0 by max has 99",
     ),
     ("text", "UPDATE example_tokens SET ids = x'', width = 3", (), "example 0: example_tokens.ids is not a blob of ids"),
     (

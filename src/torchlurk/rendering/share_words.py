@@ -12,8 +12,8 @@ SHARES: Mapping[str, str] = {
     "recall": "what the unit's activation at the exemplar still is when it sees the box alone",
     "last steps alone keep": "what is left of it when only the last 1, 4, 16 or 64 steps stay and the others say nothing",
     "top tenth keeps": "what is left of it when only the tenth of the steps with the largest numbers stays",
-    "at the input, elsewhere": "what lrp's numbers add up to, and what is at biases or at what the network gives itself, such as a"
-    " decoder's guesses; of lrp far from 100 %, what is for and against the unit mostly cancels: see lrp_plus",
+    "at the input, elsewhere": "what lrp's numbers add up to, and what is at biases or at what the network gives itself, such"
+    " as a decoder's guesses; of lrp far from 100 %, what is for and against the unit mostly cancels: see lrp_plus",
 }
 """By how they are called. All are shares of the activation."""
 

@@ -32,7 +32,7 @@ class Painted(str):
 
 
 def evidence_of(one: StepAttribution) -> list[str]:
-    """In words: what the largest numbers alone excite, and how much of the activation they add up to; the rest is elsewhere, at biases."""
+    """In words: what the largest numbers alone excite, and how much of the activation they add up to; the rest is elsewhere."""
     said = [] if math.isnan(one.kept) else [f"top tenth keeps {labels.percent(one.kept)}"]
     if math.isnan(one.conserved):
         return said
