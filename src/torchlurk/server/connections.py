@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_CONNECTIONS = 400
@@ -41,6 +42,16 @@ class BoundedConnection(H11Protocol):
         """What it becomes is not watched here: it is asked for signs of life."""
         self._rest()
         super().handle_websocket_upgrade(event)
+
+    def send_400_response(self, msg: str) -> None:
+        """Says that what came is not HTTP. What is being answered, where that follows a request, is answered to nobody."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:
+            self.end()
 
     def end(self) -> None:
         """Closes it without waiting for anything."""

@@ -229,8 +229,8 @@ def _places(db: sqlite3.Connection) -> Iterator[str]:
     height, width = shape[-2:] if len(shape) == 3 else (columns.FARTHEST - 1,) * 2
     for id, layer in _layers(db):
         outside = db.execute(
-            "SELECT channel, ranking, rank FROM exemplar WHERE layer = ? AND (position NOT BETWEEN 0 AND ? OR x0 IS NOT NULL AND"
-            " (0 <= x0 AND x0 <= x1 AND x1 <= ? AND 0 <= y0 AND y0 <= y1 AND y1 <= ?) IS NOT 1)",
+            "SELECT channel, ranking, rank FROM exemplar WHERE layer = ? AND (position NOT BETWEEN 0 AND ?"
+            " OR x0 IS NOT NULL AND (0 <= x0 AND x0 <= x1 AND x1 <= ? AND 0 <= y0 AND y0 <= y1 AND y1 <= ?) IS NOT 1)",
             (id, 2**31 if layer.layout == "sequence" else layer.positions - 1, width, height),
         )
         for channel, ranking, rank in outside:
