@@ -56,6 +56,7 @@ class BoundedConnection(H11Protocol):
     def end(self) -> None:
         """Closes it without waiting for anything."""
         self._rest()
+        self.connections.discard(self)  # at once: until it is lost, others may come
         self.transport.abort()
 
     @property

@@ -33,6 +33,9 @@ PORTS_TRIED = 20
 GRACE = 2
 """Seconds that open answers (event streams above all) have when the server ends."""
 
+ACCEPTED_AT_ONCE, WAITING = 64, 1024
+"""Connections that are accepted before those that are too many are closed, and those that may wait for it."""
+
 MOST_IN_A_MESSAGE = 8 << 20
 """Bytes of one message of a stream; beyond it the connection is closed."""
 
@@ -97,6 +100,7 @@ class Server:
         config = uvicorn.Config(
             app,
             http=BoundedConnection,
+            backlog=ACCEPTED_AT_ONCE,
             log_level="warning",
             timeout_graceful_shutdown=GRACE,
             lifespan="off",
@@ -123,6 +127,7 @@ class Server:
             if not self._thread.is_alive() or time.monotonic() > give_up:
                 raise TorchlurkError(f"the server did not start on {self.url}")
             time.sleep(0.01)
+        self._socket.listen(WAITING)
         return self
 
     def wait(self, until: threading.Event | None = None) -> None:
