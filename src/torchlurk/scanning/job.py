@@ -122,7 +122,7 @@ class ScanPart:
         )
 
 
-Answers = list[tuple[Int64[np.ndarray, " batch"], Int64[Tensor, " batch"]]]
+Answers = list[tuple[Int64[np.ndarray, " _"], Int64[Tensor, " _"]]]
 """Of some batches the examples and the highest output for each, which stays on its device until the shard ends."""
 
 
