@@ -140,6 +140,7 @@ def check(study: Study, loop: list[dict[str, np.ndarray]], counted: list[tuple[i
             for one in kept:
                 shape = layer.record.shape
                 at = int(np.ravel_multi_index(one.position, shape)) if len(one.position) > 1 else sum(one.position)
+                at = at if one.own_step is None else one.own_step
                 first = counted[one.example][0] if counted and layer.record.layout == "sequence" else 0
                 assert own[one.example][at - first] == pytest.approx(one.score, abs=TOLERANCE), unit
                 assert strongest[one.example] == pytest.approx(one.score, abs=TOLERANCE)
