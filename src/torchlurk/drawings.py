@@ -271,10 +271,11 @@ def attributed_steps(reader: Reader, record: UnitRecord, by: str, method: str | 
     """The same of a unit on texts or series."""
     unit = Unit(record.layer.name, record.channel)
     checks, exemplars = {one.method: one for one in reader.checks(unit.layer)}, {one.rank: one for one in record.exemplars[by]}
+    sequence, traces = cache(reader.sequence), reader.traces(unit)
     return tuple(
-        AttributedSteps(one, exemplars[one.rank], reader.sequence(exemplars[one.rank].example), checks.get(one.method))
+        AttributedSteps(one, exemplar, sequence(exemplar.example), checks.get(one.method), traces.get(exemplar.example))
         for one in reader.step_attributions(unit)
-        if one.ranking == by and method in (None, one.method) and one.rank in exemplars
+        if one.ranking == by and method in (None, one.method) and (exemplar := exemplars.get(one.rank)) is not None
     )
 
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from torchlurk.input_records import SeriesExample, TextExample
-from torchlurk.records import Exemplar, StepAttribution
+from torchlurk.records import Exemplar, Layer, StepAttribution, UnitRecord
 from torchlurk.rendering.colour import LIGHT
+from torchlurk.rendering.marks import Marks, marks_of
+from torchlurk.rendering.sequences import SERIES, sequence_sheet
 from torchlurk.rendering.series_lines import draw_series, ranges_of
 from torchlurk.rendering.step_attributions import AttributedSteps, attributed_marks
 from torchlurk.rendering.step_words import AGAINST, FOR, PLAIN, STRONG, Painted, in_terminal, last_steps_words, steps_words
+from torchlurk.rendering.text import Steps
 
 TEXT = TextExample(tuple("ab\x1b[31mc\nd"), (), (2, 9))
 EXEMPLAR = Exemplar(0, 3, "a.txt", None, 0.5, (6,), reach=(0, 7), last_steps=((1, 0.25), (4, 1.1)))
+
+STATISTICS = {"fraction_active": 0.5, "max": 0.5, "min": 0.0}
 
 
 def attribution(numbers: list[float], **given) -> StepAttribution:
@@ -52,16 +59,34 @@ def test_a_series_is_told_by_the_sum_over_its_channels():
 
 
 def test_burn_in_is_coloured_by_what_excited_the_unit():
-    marks = attributed_marks(EXEMPLAR, TEXT, attribution([1] * 10))
+    marks = attributed_marks(marks_of(EXEMPLAR, TEXT, None), TEXT, attribution([1] * 10))
     assert marks.counts(0)
     assert marks.values.tolist() == [1] * 10
 
 
+@pytest.mark.parametrize("content", [TEXT, SeriesExample(np.zeros((10, 1), np.float32), ("",), (0, 10))])
+def test_what_excited_a_layer_with_fewer_positions_is_marked_at_the_step_that_its_position_stands_for(content, monkeypatch):
+    drawn = []
+    for drawing in ("draw_series", "draw_lines"):
+        monkeypatch.setattr(
+            f"torchlurk.rendering.step_attributions.{drawing}", lambda *given, **_: drawn.append(given) or blank
+        )
+    blank, trace = Image.new("RGB", (9, 9)), np.arange(5, dtype=np.float32)
+    exemplar, found = replace(EXEMPLAR, position=(3,)), attribution([1] * 10)
+    AttributedSteps(found, exemplar, content, trace=trace).picture()
+    (given,) = drawn
+    assert next(one.strongest for one in given if isinstance(one, Marks)) == (6, 8)
+
+    record = UnitRecord(Layer("a", "Conv1d", "sequence", 1, (5,)), 0, STATISTICS, {"max": (exemplar,)}, {}, trace)
+    steps, rows = Steps({3: content}, {3: trace}, attributions=[found]), []
+    sequence_sheet(record, [], steps, replace(SERIES, exemplars=lambda shown, *_: rows.append(shown[0].step) or blank))
+    assert rows == ["step 6", "step 6"]
+
+
 def test_the_lines_of_a_series_have_the_colours_of_its_numbers():
     series = SeriesExample(np.array([[0, 0], [1, 1], [0, 0]], np.float32), ("", ""), (0, 3))
-    marks = attributed_marks(
-        Exemplar(0, 0, "", None, 1.0), series, StepAttribution("max", 0, "lrp", np.zeros((3, 2), np.float32))
-    )
+    bare = marks_of(Exemplar(0, 0, "", None, 1.0), series, None)
+    marks = attributed_marks(bare, series, StepAttribution("max", 0, "lrp", np.zeros((3, 2), np.float32)))
     tints = np.array([[1, -1]] * 3, np.float32)
     image = np.asarray(draw_series(series, marks, ranges_of([series]), 1.0, 60, 30, tints=tints), int)
     distance = [

@@ -137,9 +137,9 @@ def _attributed(
 
 
 def _with_numbers(one: Shown, attribution: StepAttribution) -> Shown:
-    if one.content is None:
+    if one.content is None or one.marks is None:
         return one
-    return replace(one, marks=attributed_marks(one.exemplar, one.content, attribution), tints=attribution.values)
+    return replace(one, marks=attributed_marks(one.marks, one.content, attribution), tints=attribution.values)
 
 
 def sequence_layer_sheet(

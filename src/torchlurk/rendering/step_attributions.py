@@ -35,27 +35,29 @@ def scale_of_numbers(found: Sequence[StepAttribution]) -> float:
     return max(largest, default=0.0) or 1.0
 
 
-def attributed_marks(exemplar: Exemplar, content: Content, one: StepAttribution) -> Marks:
-    """What is marked on an exemplar, with the attribution's numbers, of a series none: they are on its lines.
+def attributed_marks(marks: Marks, content: Content, one: StepAttribution) -> Marks:
+    """An exemplar's marks with the attribution's numbers for values, of a series none: they are on its lines.
 
     Burn-in, too: what excited the unit may lie there.
     """
-    marks = replace(marks_of(exemplar, content, None), counted=(0, content.steps))
+    marks = replace(marks, counted=(0, content.steps))
     values = one.values[:, 0] if isinstance(content, TextExample) else np.full(content.steps, np.nan, np.float32)
-    return replace(marks, values=values) if len(values) == content.steps else marks
+    return replace(marks, values=values if len(values) == content.steps else np.full(content.steps, np.nan, np.float32))
 
 
 @dataclass(frozen=True, slots=True)
 class AttributedSteps:
     """What in one exemplar that is a text or series excited a unit, by a method, with the evidence that there is.
 
-    `content` is None where the study does not hold the example. `check` is of the layer and method.
+    `content` is None where the study does not hold the example. `check` is of the layer and method. `trace` is the unit's
+    values there: it tells how many positions the layer has.
     """
 
     record: StepAttribution
     exemplar: Exemplar
     content: Content | None
     check: MethodCheck | None = None
+    trace: Float32[np.ndarray, " time"] | None = None
 
     @property
     def method(self) -> str:
@@ -82,7 +84,8 @@ class AttributedSteps:
         return stacked([*drawn, line], GAP, theme)
 
     def _drawn(self, content: Content, theme: Theme) -> Image.Image:
-        marks, scale = attributed_marks(self.exemplar, content, self.record), scale_of_numbers([self.record])
+        marks = attributed_marks(marks_of(self.exemplar, content, self.trace), content, self.record)
+        scale = scale_of_numbers([self.record])
         if isinstance(content, SeriesExample):
             left = names_width([content], ACROSS)
             return draw_series(
