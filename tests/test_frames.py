@@ -103,6 +103,7 @@ def assert_there(study, row):
         assert row["best_step"] is None
     elif exemplar.token is not None:
         assert content.tokens[row["best_step"]] == row["best_token"]
+        assert row["best_place"] == content.place(row["best_path"], row["best_step"])
     trace = unit.steps().traces.get(row["best_example"], ())
     if row["best_step"] is not None and len(trace) == content.steps:
         assert trace[row["best_step"]] == trace[content.counted[0] :].max()

@@ -93,6 +93,14 @@ class TextExample:
         before = "".join(self.tokens[one] + self._gap(one) for one in range(first, step))
         return before, "".join(self._gap(one - 1) + self.tokens[one] for one in range(step + 1, last))
 
+    def place(self, path: str, step: int) -> str:
+        """Where a token stands, as `file@offset`, of an example whose path is that of its first counted token; the path alone
+        where the token comes from no document.
+        """
+        name, _, first = path.rpartition("@")
+        known = name and self.offsets and 0 <= step < self.steps and self.counted[0] < self.steps
+        return f"{name}@{self.offsets[step]}" if known and first == str(self.offsets[self.counted[0]]) else path
+
     def _gap(self, step: int) -> str:
         """What stands between a token and the next one."""
         if not self.offsets:

@@ -31,8 +31,11 @@ def attribution(numbers: list[float], **given) -> StepAttribution:
 
 def test_the_largest_steps_are_told_with_the_evidence_for_them():
     found = attribution([0, 0.2, 0, 0, 0, 0, -0.4, 0.1, 0, 0], kept=0.5, conserved=-0.25)
-    (line,) = in_terminal(found, TEXT, 6, 60, coloured=False)
-    assert line == "lrp (top tenth keeps 50 %, −25 % at the input, 125 % elsewhere): −0.4000 'm'  +0.2000 'b'  +0.1000 'c'"
+    assert in_terminal(found, TEXT, 6, 60, coloured=False) == [
+        "lrp: −0.4000 'm'  +0.2000 'b'  +0.1000 'c'",
+        "top tenth keeps 50 %, −25 % at the input, 125 % elsewhere",
+    ]
+    assert in_terminal(found, TEXT, 6, 40, coloured=False)[0] == "lrp: −0.4000 'm'  +0.2000 'b'"
     assert last_steps_words(EXEMPLAR) == "the last steps alone keep 25 % (1), 110 % (4)"
 
 
@@ -54,7 +57,7 @@ def test_a_series_is_told_by_the_sum_over_its_channels():
     series = SeriesExample(np.zeros((3, 2), np.float32), ("", ""), (0, 3))
     found = StepAttribution("max", 0, "gradient", np.array([[1, -1], [2, 1], [0, -1.5]], np.float32))
     words, blocks = in_terminal(found, series, 0, 60, coloured=True)
-    assert words == "gradient: +3.000 step 1  −1.500 step 2"
+    assert words == "gradient, summed over channels: +3.000 step 1  −1.500 step 2"
     assert blocks.endswith(f"▁{STRONG}{FOR}█{PLAIN}{STRONG}{AGAINST}▅{PLAIN}")
 
 

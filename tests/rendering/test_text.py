@@ -51,6 +51,17 @@ def test_a_text_is_shown_also_where_no_step_of_it_is_the_strongest() -> None:
     assert series.count("▁▂▃▃▄▅▆▆▇█") == 2
 
 
+def test_the_place_of_a_text_is_that_of_the_step_itself() -> None:
+    text = TextExample(tuple("some words"), tuple(range(96, 106)), (4, 10))
+    exemplars = {"max": (Exemplar(0, 4, "a.txt@100", None, 1.0, (7,), reach=(0, 8)),)}
+    values = {"mean": 0.0, "std": 1.0, "max": 1.0, "min": 0.0, "fraction_active": 0.5, "selectivity": math.nan}
+    record = UnitRecord(Layer("rnn", "GRU", "sequence", 2, (10,)), 1, values, exemplars, {})
+    steps = Steps({4: text}, {4: np.zeros(10, np.float32)})
+    assert "step 7  saw steps 0–7  a.txt@103" in describe(record, [], steps)
+    assert "a.txt@103" in describe(record, [], steps, columns=36).replace(" ", "").splitlines()
+    assert [text.place(path, 7) for path in ("a.txt", "a@b.txt@100", "a@7")] == ["a.txt", "a@b.txt@103", "a@7"]
+
+
 def test_the_percentages_that_it_shows_are_explained_below_them(make_record: Make) -> None:
     record = make_record()
     said = describe(record, [], Steps({}, {}, {}, [StepAttribution("max", 0, "lrp", np.zeros((2, 1), np.float32), 0.5, -4.0)]))

@@ -24,7 +24,7 @@ def summary(path: Path) -> str:
         lines += [f"note: {note}" for note in study.notes]
         chosen = "most selective" if len(study.classes) > 1 else "strongest"
         if named := most_selective(study):
-            lines += ["", f"Look at a unit (the {chosen} of each of the last layers):"]
+            lines += ["", f"Look at a unit (each the {chosen} of its layer):"]
             lines += [f"  torchlurk show {path} {unit} --out unit.png" for unit in named]
         lines += ["", "Look at all of them:", f"  torchlurk serve {path}"]
         words = KINDS[study.reader.inputs().kind]

@@ -86,7 +86,7 @@ def _printed(table: Table, tracks: Sequence[Track]) -> Printed:
         "half-life": (True, _number("half_life")),
         "knows": (False, lambda row: _known(row, tracks)),
         **{f"{name} ratio": (True, _number(f"synthesis_{name}_ratio")) for name in _presets(table)},
-        "strongest example": (False, _words("best_path")),
+        "strongest example": (False, lambda row: shortened(row.get("best_place") or row.get("best_path") or "", LONGEST)),
         "there": (False, _excerpt),
     }
     rows = list(islice(table, MOST_ROWS))

@@ -55,10 +55,17 @@ def last_steps_words(exemplar: Exemplar) -> str:
 def in_terminal(
     one: StepAttribution, content: Content, step: int, columns: int, *, coloured: bool, indent: str = ""
 ) -> list[str]:
-    """The steps with the largest numbers, and with colours all of it around a step, one colour for each sign."""
+    """The steps with the largest numbers, as many as fit, the evidence for them, and with colours all of it around a step, one
+    colour for each sign.
+    """
     by_step = one.values.sum(axis=1)
-    evidence = f" ({', '.join(said)})" if (said := evidence_of(one)) else ""
-    lines = [f"{indent}{one.method}{evidence}: {'  '.join(_told(content, at, float(by_step[at])) for at in _largest(by_step))}"]
+    told = f"{one.method}, summed over channels:" if one.values.shape[1] > 1 else f"{one.method}:"
+    for number, at in enumerate(_largest(by_step)):
+        longer = f"{told}{'  ' if number else ' '}{_told(content, at, float(by_step[at]))}"
+        if number and len(longer) > columns:
+            break
+        told = longer
+    lines = [indent + told, *([indent + ", ".join(said)] if (said := evidence_of(one)) else [])]
     if coloured:
         drawn = _coloured(content, by_step, step, columns) if isinstance(content, TextExample) else _blocks(by_step, columns)
         lines.append(Painted(indent + drawn))

@@ -144,8 +144,8 @@ def _exemplars(exemplars: Sequence[Exemplar], columns: int) -> list[str]:
         "#": [str(one.rank + 1) for one in exemplars],
         "score": [labels.number(one.score) for one in exemplars],
         "recall": ["" if one.recall is None else labels.percent(one.recall) for one in exemplars],
-        "position": ["" if not one.position else ",".join(map(str, one.position)) for one in exemplars],
-        "box": ["" if one.box is None else " ".join(map(str, one.box)) for one in exemplars],
+        "at y,x": ["" if not one.position else ",".join(map(str, one.position)) for one in exemplars],
+        "box x0 y0 x1 y1": ["" if one.box is None else " ".join(map(str, one.box)) for one in exemplars],
         "example": [str(one.example) for one in exemplars],
     }
     lines = ["" for _ in range(len(exemplars) + 1)]
@@ -160,8 +160,8 @@ def _exemplars(exemplars: Sequence[Exemplar], columns: int) -> list[str]:
 
 
 def _in_steps(kind: str, exemplars: Sequence[Exemplar], steps: Steps, columns: int, coloured: bool) -> list[str]:
-    """An exemplar's score, step, reach and path; its text around the step, or its beginning and the unit's values in all of it;
-    and what excited the unit there.
+    """An exemplar's score, step, reach and path, of a text the place of the step's token; its text around the step, or its
+    beginning and the unit's values in all of it; and what excited the unit there.
     """
     found = [trace for one in exemplars if (trace := steps.traces.get(one.example)) is not None and len(trace)]
     low, high = min((float(one.min()) for one in found), default=0.0), max((float(one.max()) for one in found), default=0.0)
@@ -177,10 +177,12 @@ def _in_steps(kind: str, exemplars: Sequence[Exemplar], steps: Steps, columns: i
         if one.reach is not None:
             facts.append(f"saw {steps_words(one.reach)}")
         facts += [f"class {one.class_label}" if one.class_label.isdecimal() else one.class_label] if one.class_label else []
-        facts.append(one.path or f"example {one.example}")
-        lines.append(GAP.join(facts))
+        place = content.place(one.path, step) if isinstance(content, TextExample) and step is not None else one.path
+        facts.append(place or f"example {one.example}")
         indent = " " * 4
         room = columns - len(indent)
+        fits = display_columns(GAP.join(facts)) <= columns
+        lines += [GAP.join(facts)] if fits else [GAP.join(facts[:-1]), indent + facts[-1]]
         if isinstance(content, TextExample) and step is not None and step < content.steps:
             lines.append(indent + marked(content, step, room, apart=apart))
         elif isinstance(content, TextExample):

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.frames import Column, Table, floats, texts
+from torchlurk.input_records import TextExample
 from torchlurk.records import Class, Layer, Remark, Synthesis
 from torchlurk.resources.best_steps import excerpt, strongest_step
 from torchlurk.resources.outputs import named_outputs
@@ -134,7 +135,12 @@ def _steps(reader: Reader, layer: Layer, found: Strongest) -> Columns:
     if reader.inputs().kind != "text":
         return known
     around = [excerpt(content, step) or NOTHING for content, step in zip(contents, steps, strict=True)]
+    places = [
+        content.place(path, step) if isinstance(content, TextExample) and path and step >= 0 else None
+        for path, content, step in zip(found.path, contents, steps, strict=True)
+    ]
     before, token, after = zip(*around, strict=True) if around else ((), (), ())
+    known["best_place"] = texts(places)
     return known | {"best_before": texts(before), "best_token": texts(token), "best_after": texts(after)}
 
 

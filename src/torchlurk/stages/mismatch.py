@@ -10,11 +10,15 @@ from torchlurk.run_records import Run
 
 
 def differences(left: Run, right: Run, words: tuple[str, str]) -> list[str]:
-    """Each thing that decides results and is not the same, with what it is in both, after the words for them."""
+    """Each thing that decides results and is not the same, with what it is in both, after the words for them.
+
+    Of data of one name with two limits the limits are named alone: they make the data another already.
+    """
     found = []
     if left.model_fingerprint != right.model_fingerprint:
         found.append(_named("the model's weights", left.model, right.model, words))
-    if left.data_fingerprint != right.data_fingerprint:
+    limited = left.data == right.data and left.options.get("limit") != right.options.get("limit")
+    if left.data_fingerprint != right.data_fingerprint and not limited:
         found.append(_named("the data, or how it is cut and read", left.data, right.data, words))
     return found + differing_options(left.options, right.options, words)
 
