@@ -112,6 +112,11 @@ class UnitView:
         self.exemplars(by)  # refuses a kind that there is not
         given = self._reader, self.record, by, method
         pictures = self._reader.inputs().kind == "pictures"
+        stored = self._reader.attributions if pictures else self._reader.step_attributions
+        known = dict.fromkeys(one.method for one in stored(Unit(self.record.layer.name, self.record.channel)))
+        if method is not None and method not in known:
+            there = f"available: {', '.join(known)}" if known else "run the stage attribute with it"
+            raise UnitError(f"no attributions of {self.address} by '{method}'", there)
         return Attributions(attributed(*given) if pictures else attributed_steps(*given))
 
     def syntheses(self, preset: str | None = None) -> Syntheses:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchlurk.input_records import SeriesExample, TextExample
-from torchlurk.records import Class, Exemplar, Layer, StepAttribution, UnitRecord
+from torchlurk.records import Attribution, Class, Exemplar, Layer, MethodCheck, StepAttribution, UnitRecord
 from torchlurk.rendering.share_words import SHARES, TITLE
 from torchlurk.rendering.text import Steps, bar, describe, display_columns, shortened
 
@@ -60,6 +60,15 @@ def test_the_place_of_a_text_is_that_of_the_step_itself() -> None:
     assert "step 7  saw steps 0–7  a.txt@103" in describe(record, [], steps)
     assert "a.txt@103" in describe(record, [], steps, columns=36).replace(" ", "").splitlines()
     assert [text.place(path, 7) for path in ("a.txt", "a@b.txt@100", "a@7")] == ["a.txt", "a@b.txt@103", "a@7"]
+
+
+def test_of_pictures_each_method_is_told_with_its_evidence(make_record: Make) -> None:
+    made = [Attribution("max", rank, "guided", (0, 0, 1, 1), "", 1.0, kept) for rank, kept in enumerate((0.25, 0.75, math.nan))]
+    made += [Attribution("max", 0, "lrp", (0, 0, 1, 1), "", 1.0)]
+    said = describe(make_record(), [], attributions=made, checks=[MethodCheck("lrp", 0.125, marked=False)])
+    assert "  guided: 3 exemplars · top tenth keeps 25 %–75 %\n" in said
+    assert "  lrp: 1 exemplar · similarity 0.1200 with random weights below\n" in said
+    assert "  top tenth keeps: " in said
 
 
 def test_the_percentages_that_it_shows_are_explained_below_them(make_record: Make) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 import torchlurk as tl
 from torchlurk.attribution.batches import Attributor
-from torchlurk.errors import OptionError, StudyError
+from torchlurk.errors import OptionError, StudyError, UnitError
 from torchlurk.jobs import Silence
 from torchlurk.models.survey.layers import survey
 from torchlurk.units import Unit
@@ -254,6 +254,9 @@ def test_a_study_gives_attributions_with_their_image_and_evidence(made):
     }
     (strongest, second) = unit.attributions("mean", "guided")
     assert (strongest.record.rank, second.record.rank) == (0, 1)
+    with pytest.raises(UnitError, match="by 'lrp'") as raised:
+        unit.attributions(method="lrp")
+    assert raised.value.hint == "available: deconv, gradient, guided"
     assert strongest.values.shape == (SIDE, SIDE, 3)
     assert found[0].exemplar == unit.exemplars("max")[found[0].record.rank]
     assert found[0].whole is not None

@@ -47,6 +47,7 @@ def command(
         check_name(out, (".svg",))
     from torchlurk.explanation import document, explain_on
     from torchlurk.model_session import ModelSession
+    from torchlurk.rendering.labels import prediction
     from torchlurk.store.reading import Reader
 
     with Reader(study) as reader:
@@ -56,7 +57,8 @@ def command(
     if out:
         found.save(out)
         if not as_json:
-            click.echo(f"wrote {out}")
+            said = "; ".join(f"{one.label} {prediction(one)}" for one in found.predictions)
+            click.echo(f"wrote {out}: the tree beneath {found.root.branch.root}, where the network says {said}")
     if as_json:
         click.echo(document(found))
     elif not out:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from torchlurk.records import Layer
+from torchlurk.rendering.labels import counted
 from torchlurk.resources.documents import layers_document
 
 WIDTH = 240
@@ -42,7 +43,7 @@ def command(model: str, weights: str | None, shape: str | None, every: bool, as_
     # Wide enough for any name: a terminal that is narrower wraps, and nothing is cut off in a file.
     Console(highlight=False, width=WIDTH).print(_table(found.layers if every else scanned))
     units = sum(layer.channels for layer in scanned)
-    click.echo(f"{len(scanned)} layers with {units:,} units, for {_input(found.input_shape)}")
+    click.echo(f"{counted(len(scanned), 'layer')} with {counted(units, 'unit')}, for {_input(found.input_shape)}")
 
 
 def _table(layers: Sequence[Layer]) -> Table:

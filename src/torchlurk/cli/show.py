@@ -19,7 +19,7 @@ from torchlurk.rendering.text import describe
 from torchlurk.store.queries import of_some_examples
 from torchlurk.study import Study
 from torchlurk.unit_statistics import STATISTICS
-from torchlurk.units import aliased
+from torchlurk.units import Unit, aliased
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".pdf": "PDF"}
 """Of a contact sheet, by how the name of its file ends."""
@@ -74,7 +74,10 @@ def command(study: Path, unit: str, as_json: bool, out: Path | None, rendering: 
             click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
         elif not out:
             coloured = sys.stdout.isatty()
-            click.echo(describe(found.record, opened.classes, found.steps(), found.remark, coloured=coloured))
+            layer = found.record.layer.name
+            made, checks = opened.reader.attributions(Unit(layer, found.record.channel)), opened.reader.checks(layer)
+            given = found.record, opened.classes, found.steps(), found.remark
+            click.echo(describe(*given, coloured=coloured, attributions=made, checks=checks))
 
 
 def _draw(picture: Image.Image, out: Path, *, quiet: bool = False) -> None:

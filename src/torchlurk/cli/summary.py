@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from torchlurk.input_words import KINDS
+from torchlurk.rendering.labels import counted
 from torchlurk.store.queries import telling_selectivity
 from torchlurk.study import Study
 from torchlurk.views import LayerView
@@ -19,7 +20,8 @@ def summary(path: Path) -> str:
     """What the study holds, what was skipped, and commands to look at it."""
     with Study(path) as study:
         units = sum(len(layer) for layer in study.layers)
-        lines = [f"{path}: {len(study.layers)} layers, {units:,} units, {study.reader.example_count():,} examples"]
+        counts = {"layer": len(study.layers), "unit": units, "example": study.reader.example_count()}
+        lines = [f"{path}: {', '.join(counted(count, noun) for noun, count in counts.items())}"]
         lines += _skipped(study)
         lines += [f"note: {note}" for note in study.notes]
         chosen = "most selective" if len(study.classes) > 1 else "strongest"

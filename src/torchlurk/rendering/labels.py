@@ -127,6 +127,11 @@ def top_classes(
     return sorted(known, key=lambda pair: (-pair[1], pair[0].index))[:most]
 
 
+def counted(count: int, noun: str) -> str:
+    """So many of something, of one in the singular."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def checked(check: MethodCheck, noun: str) -> str:
     """What the check of a method by random weights says of it on a layer; `noun` is what it may show in place of the unit."""
     said = f"similarity {number(round(check.similarity, 2))} with random weights below"

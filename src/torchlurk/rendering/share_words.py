@@ -6,12 +6,12 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from torchlurk.records import Exemplar, StepAttribution
+from torchlurk.records import Attribution, Exemplar, StepAttribution
 
 SHARES: Mapping[str, str] = {
     "recall": "what the unit's activation at the exemplar still is when it sees the box alone",
     "last steps alone keep": "what is left of it when only the last 1, 4, 16 or 64 steps stay and the others say nothing",
-    "top tenth keeps": "what is left of it when only the tenth of the steps with the largest numbers stays",
+    "top tenth keeps": "what is left of it when only the tenth of the pixels or steps with the largest numbers stays",
     "at the input, elsewhere": "what lrp's numbers add up to, and what is at biases or at what the network gives itself, such"
     " as a decoder's guesses; of lrp far from 100 %, what is for and against the unit mostly cancels: see lrp_plus",
 }
@@ -20,13 +20,16 @@ SHARES: Mapping[str, str] = {
 TITLE = "Percentages are shares of the activation"
 
 
-def shares_explained(exemplars: Sequence[Exemplar], attributions: Sequence[StepAttribution], columns: int) -> list[str]:
+def shares_explained(
+    exemplars: Sequence[Exemplar], attributions: Sequence[Attribution | StepAttribution], columns: int
+) -> list[str]:
     """Lines that explain the percentages that a description of these has, none where it has none."""
+    by_step = [one for one in attributions if isinstance(one, StepAttribution)]
     there = {
         "recall": any(one.recall is not None for one in exemplars),
         "last steps alone keep": any(one.last_steps for one in exemplars),
         "top tenth keeps": any(not math.isnan(one.kept) for one in attributions),
-        "at the input, elsewhere": any(not math.isnan(one.conserved) for one in attributions),
+        "at the input, elsewhere": any(not math.isnan(one.conserved) for one in by_step),
     }
     lines = [
         line

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.input_records import SeriesExample, TextExample, step_at
-from torchlurk.records import Class, Exemplar, Remark, StepAttribution, UnitRecord
+from torchlurk.records import Attribution, Class, Exemplar, MethodCheck, Remark, StepAttribution, UnitRecord
 from torchlurk.rendering import labels
 from torchlurk.rendering.known_tracks import known_lines
 from torchlurk.rendering.remarks import mark, paragraphs
@@ -53,12 +53,15 @@ def describe(
     columns: int = COLUMNS,
     most_classes: int = MOST_CLASSES,
     coloured: bool = False,
+    attributions: Sequence[Attribution] = (),
+    checks: Sequence[MethodCheck] = (),
 ) -> str:
     """The unit's layer, statistics, exemplars and strongest classes, no line wider than `columns`; no control codes unless
     `coloured`, which draws attributions in two colours by their sign.
 
     With `steps` each exemplar has its text, the strongest token marked, or the line of its values. A `remark` is what people
-    noted of the unit: name and star stand beside the address, the note below.
+    noted of the unit: name and star stand beside the address, the note below. Of pictures, `attributions` are those of the
+    unit and `checks` those of its layer, of which each method has a line or two.
     """
     address = str(Unit(record.layer.name, record.channel)) + ("   dead: never above zero" if record.dead else "")
     if remark is not None and (told := mark(remark)):
@@ -73,8 +76,10 @@ def describe(
         if exemplars:
             shown = _exemplars(exemplars, columns) if steps is None else _in_steps(kind, exemplars, steps, columns, coloured)
             blocks.append([title, *shown])
+    if attributions:
+        blocks.append(["What excited it (--out PICTURE.png draws it)", *_methods(attributions, checks, columns)])
     shown_exemplars = [one for kind in ("max", "mean") for one in record.exemplars.get(kind, ())]
-    if explained := shares_explained(shown_exemplars, steps.attributions if steps else (), columns):
+    if explained := shares_explained(shown_exemplars, steps.attributions if steps else attributions, columns):
         blocks.append(explained)
     for measure, ranking in (steps.tokens if steps else {}).items():
         blocks.append(token_lines(measure, ranking, columns, display_columns))
@@ -85,6 +90,23 @@ def describe(
             bars = _bars([(one.label, value) for one, value in top], columns)
             blocks.append([f"Classes by mean of the {name}{of}", *bars])
     return "\n\n".join("\n".join(_fitting(line, columns) for line in block) for block in blocks)
+
+
+def _methods(attributions: Sequence[Attribution], checks: Sequence[MethodCheck], columns: int) -> list[str]:
+    """Each method with how many exemplars it has a picture of, how much their top tenths keep, and its check."""
+    by_method = {one.method: one for one in checks}
+    lines: list[str] = []
+    for method in dict.fromkeys(one.method for one in attributions):
+        own = [one for one in attributions if one.method == method]
+        kept = [one.kept for one in own if not math.isnan(one.kept)]
+        facts = [labels.counted(len(own), "exemplar")]
+        if kept:
+            facts.append("top tenth keeps " + "–".join(dict.fromkeys(map(labels.percent, (min(kept), max(kept))))))
+        if method in by_method:
+            facts.append(labels.checked(by_method[method], "image"))
+        indented = f"{method}: {' · '.join(facts)}"
+        lines += textwrap.wrap(indented, columns, initial_indent=GAP, subsequent_indent=2 * GAP)
+    return lines
 
 
 def _fitting(line: str, columns: int) -> str:

@@ -21,6 +21,7 @@ from torchlurk.records import Preprocessing
     [
         (["<unk>", *"abc "], False, "34 % of the tokens are not in the vocabulary, and the network is given '<unk>' for them"),
         ([*"abc ", "[UNK]"], False, "34 % of the tokens are not in the vocabulary, and the network is given '[UNK]'"),
+        ([*"\nabc "], False, r"34 % of the tokens are not in the vocabulary, and the network is given '\n' for them"),
         ([*" abc"], False, "34 % of the tokens are not in the vocabulary, and the network is given ' '"),
         (
             {"a": 1, "b": 2, "c": 3, " ": 4},

@@ -355,6 +355,13 @@ def test_every_form_of_callable_is_taken(form: str, tmp_path: Path) -> None:
     assert "layers_beside" not in set(sys.modules) - modules
 
 
+def test_a_file_without_a_name_lists_what_it_has(tmp_path: Path) -> None:
+    spec = write(tmp_path / "cnn.py", "from torch import nn\nclass Net(nn.Linear): pass\ndef make(): pass\ndef _own(): pass")
+    with pytest.raises(ModelError, match="is a file") as raised:
+        load(spec)
+    assert raised.value.hint == f"name one of its callables: {spec}:Net, {spec}:make"
+
+
 def test_two_files_of_one_name_with_siblings_of_one_name_do_not_mix(tmp_path: Path) -> None:
     for width in (2, 3):
         folder = tmp_path / str(width)

@@ -20,6 +20,8 @@ _OTHERS = (
 IMAGE_SUFFIXES, OTHER_SUFFIXES = (frozenset(f".{suffix}" for suffix in kinds.split()) for kinds in (_IMAGES, _OTHERS))
 """A file with the first kind of suffix counts as an image, one with the second does not; others tell by their first bytes."""
 
+MOVED = "a study of data that was moved goes on with the new path"
+
 NO_CLASS = "__MACOSX"
 """A folder that archives made on a Mac leave behind: no class of anyone's."""
 
@@ -122,7 +124,7 @@ def _check_folder(root: Path) -> None:
         beside = [entry.name for entry in os.scandir(parent)]
     except OSError:
         beside = []
-    raise DataError(f"no folder {root}{nearest(root.name, beside)}", "DATA is a folder of images, or drawn")
+    raise DataError(f"no folder {root}{nearest(root.name, beside)}", f"DATA is a folder of images, or drawn; {MOVED}")
 
 
 def _entries(root: Path, prefix: str, listing: Listing) -> Iterator[os.DirEntry[str]]:

@@ -11,7 +11,7 @@ from torchlurk.errors import DataError, OptionError, nearest
 from torchlurk.input_records import KindName
 from torchlurk.inputs.series.source import SERIES_SUFFIXES, TABLE
 from torchlurk.inputs.sources.file_lists import is_list, read_list
-from torchlurk.inputs.sources.listing import IMAGE_SUFFIXES, Listing, is_folder, is_image, leads, walk
+from torchlurk.inputs.sources.listing import IMAGE_SUFFIXES, MOVED, Listing, is_folder, is_image, leads, walk
 from torchlurk.inputs.text.source import ROWS, TEXT_SUFFIXES
 from torchlurk.options import InputOptions
 
@@ -109,4 +109,5 @@ def _missing(data: Path) -> DataError:
         beside = os.listdir(data.parent)
     except OSError:
         beside = []
-    return DataError(f"no file {data}{nearest(data.name, beside)}", "DATA is a folder, a file of text or of series, or drawn")
+    hint = f"DATA is a folder, a file of text or of series, or drawn; {MOVED}"
+    return DataError(f"no file {data}{nearest(data.name, beside)}", hint)

@@ -43,7 +43,7 @@ def unknown_tokens(source: Source) -> str:
             unknown += sum(tokens[place].lower() != stand_in.lower() for place in places)
     if not total or unknown / total < MANY:
         return ""
-    given = f"'{stand_in}'" if stand_in else f"index {vocabulary.unknown}"
+    given = repr(stand_in) if stand_in else f"index {vocabulary.unknown}"
     return (
         f"{100 * unknown / total:.0f} % of the tokens are not in the vocabulary, and the network is given {given} for them: are"
         " tokenizer, vocabulary and lowercase as in its training?"

@@ -68,7 +68,7 @@ def vocabulary_of(content: Any, what: str = "the vocabulary") -> Vocabulary:
         by_index[index] = token
     index_of = {token: index for index, token in by_index.items()}
     if len(index_of) < len(by_index):
-        raise OptionError(f"{what} lists '{_repeated(by_index.values())}' more than once", FORMS)
+        raise OptionError(f"{what} lists {_repeated(by_index.values())!r} more than once", FORMS)
     tokens = tuple(by_index.get(index, "") for index in range(max(by_index) + 1))
     unknown, padding = (next((index_of[one] for one in names if one in index_of), 0) for names in (UNKNOWN, PADDING))
     return Vocabulary(tokens, index_of, unknown, padding)
@@ -78,16 +78,16 @@ def _check_pair(token: Any, index: Any, by_index: Mapping[int, str], what: str) 
     if not isinstance(token, str):
         raise OptionError(f"{what} lists {token!r}, which is not a token", FORMS)
     if type(index) is not int or not 0 <= index < MOST_TOKENS:
-        raise OptionError(f"{what} gives '{token}' the index {json.dumps(index)[:40]}", "indices are whole numbers, 0 or more")
+        raise OptionError(f"{what} gives {token!r} the index {json.dumps(index)[:40]}", "indices are whole numbers, 0 or more")
     if index in by_index:
         raise OptionError(
-            f"{what} gives '{by_index[index]}' and '{token}' the same index {index}", "give each token its own index"
+            f"{what} gives {by_index[index]!r} and {token!r} the same index {index}", "give each token its own index"
         )
 
 
 def _without_repetition(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
-        raise OptionError(f"{what} lists '{_repeated(key for key, _ in pairs)}' more than once", FORMS)
+        raise OptionError(f"{what} lists {_repeated(key for key, _ in pairs)!r} more than once", FORMS)
     return dict(pairs)
 
 

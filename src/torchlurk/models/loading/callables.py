@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
@@ -42,6 +43,21 @@ def build(spec: str) -> tuple[nn.Module, object]:
             return target, None
         returned = with_torchvision(_without_arguments(target, spec))
     return _pair(returned, spec)
+
+
+def only_a_file(spec: str) -> ModelError | None:
+    """The error for a Python file without the name of what is in it, which lists what that may be; None for anything else."""
+    file = Path(spec).expanduser()
+    if file.suffix != _SUFFIX or not file.is_file():
+        return None
+    try:
+        statements = ast.parse(file.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        statements = []
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    names = [one.name for one in statements if isinstance(one, kinds) and not one.name.startswith("_")]
+    named = f"name one of its callables: {', '.join(f'{spec}:{name}' for name in names)}" if names else f"write {spec}:CALLABLE"
+    return ModelError(f"'{spec}' is a file, and which model of it is meant is not said", named)
 
 
 def _run(file: Path) -> ModuleType:

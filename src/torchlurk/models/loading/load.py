@@ -80,7 +80,7 @@ def _built(spec: str) -> Network:
         return demo_text_network(), ReadsText(vocabulary=TOKENS)
     place, _, name = spec.rpartition(":")
     if not place or not name.isidentifier():
-        raise ModelError(f"'{spec}' is not a model", f"write {_KINDS}")
+        raise callables.only_a_file(spec) or ModelError(f"'{spec}' is not a model", f"write {_KINDS}")
     return callables.build(spec)
 
 
