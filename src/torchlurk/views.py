@@ -20,6 +20,7 @@ from torchlurk.rendering.encoding import png
 from torchlurk.rendering.labels import top_classes
 from torchlurk.rendering.text import Steps
 from torchlurk.resources.documents import unit_document, with_values
+from torchlurk.resources.telling import telling
 from torchlurk.resources.token_documents import UnitTokens, tokens_document, tokens_of
 from torchlurk.resources.unit_table import unit_table
 from torchlurk.store.reading import Reader
@@ -36,7 +37,7 @@ class UnitView:
 
     def __init__(self, reader: Reader, record: UnitRecord) -> None:
         self._reader = reader
-        self.record = record
+        self.record = telling(record)
 
     @property
     def address(self) -> str:
@@ -72,7 +73,9 @@ class UnitView:
         return self.record.knows
 
     def exemplars(self, by: str = "max") -> Exemplars:
-        """The strongest examples `by` "max" or "mean", strongest first; or by "quantile" of the max, lowest first."""
+        """The strongest examples `by` "max" or "mean", strongest first; or by "quantile" of the max, lowest first. None of a
+        unit that has one value everywhere.
+        """
         if by not in self.record.exemplars:
             raise UnitError(f"no exemplars by '{by}'", f"available: {', '.join(self.record.exemplars)}")
         return Exemplars(self.record.exemplars[by])

@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -117,3 +120,25 @@ def test_what_show_prints_of_a_unit_is_in_its_page(document, sequences, kind):
         printed = study.unit("rnn.l0:2").to_json()
     for shown, entry in zip(printed["exemplars"]["max"], page["exemplars"]["max"], strict=True):
         assert shown.items() <= entry.items()
+
+
+def test_a_unit_that_never_varies_has_no_strongest_example_and_no_class_anywhere(sequences, kind, tmp_path):
+    path = shutil.copy(sequences[kind], tmp_path / f"{kind}.lurk")
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE unit SET min = 0, max = 0, fraction_active = 0 WHERE layer = 0 AND channel = 1")
+        db.commit()
+    with Reader(path) as reader:
+        forest = Forest([reader])
+        layer, unit = (json.loads(forest.find(f"{kind}/{name}.json").body) for name in ("layers/0", "layers/0/units/1"))
+        pages = [json.loads(forest.find(f"{kind}/classes/{index}.json").body) for index in (0, 1)]
+    best = layer["best"]
+    assert (best["example"][1], best["score"][1], best["step"][1], layer["best_class"][1]) == (-1, None, -1, -1)
+    assert best["example"][0] >= 0 <= layer["best_class"][0]
+    assert all(not found for of in (unit["exemplars"], unit["classes"]) for found in of.values())
+    assert all(one["channel"] != 1 for page in pages for one in page["layers"][0]["units"])
+    with torchlurk.open(path) as study:
+        shown, row = study.unit("rnn.l0:1"), list(study.units("rnn.l0"))[1]
+        assert not any(shown.exemplars(by) for by in ("max", "mean", "quantile"))
+        assert not shown.attributions()
+        assert not shown.classes()
+        assert all(row[name] is None or row[name] != row[name] for name in row if name.startswith("best_")), "null, or NaN"

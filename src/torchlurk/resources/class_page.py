@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from torchlurk.records import Class, Layer
 from torchlurk.resources.cache import Remembered
 from torchlurk.resources.documents import number
+from torchlurk.resources.telling import telling_profiles
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 
@@ -59,7 +60,7 @@ def _strongest(reader: Reader, index: int, layer: str, of_class: int, remembered
     """The units with the highest contrast; found for all classes at once, as one is rarely looked at alone."""
 
     def ranked() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        profiles = reader.class_profiles(layer)[0]
+        profiles = telling_profiles(reader, layer)[0]
         found = contrasts(profiles)
         order = np.argsort(-found, axis=0, kind="stable")[:UNITS]
         return order, np.take_along_axis(profiles, order, axis=0), np.take_along_axis(found, order, axis=0)

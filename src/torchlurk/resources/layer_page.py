@@ -14,6 +14,7 @@ from torchlurk.resources.best_steps import Content, excerpt, strongest_step
 from torchlurk.resources.documents import DIGITS, number, rounded, track_document
 from torchlurk.resources.outputs import named_outputs
 from torchlurk.resources.remarks import layer_marks
+from torchlurk.resources.telling import telling_profiles
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
 from torchlurk.track_records import best_strength
@@ -128,7 +129,7 @@ def _unmade(reader: Reader, index: int, channels: int, view: str) -> list[int]:
 
 def _favourites(reader: Reader, layer: Layer) -> tuple[list[int], list[int], list[float | None]]:
     """For each unit the classes with the highest and the second highest mean of the max, and the highest; -1 for none."""
-    by_max, _ = reader.class_profiles(layer.name)
+    by_max, _ = telling_profiles(reader, layer.name)
     if by_max.shape[1] == 0:
         return [-1] * len(by_max), [-1] * len(by_max), [None] * len(by_max)
     values = np.where(np.isfinite(by_max), by_max, -np.inf)

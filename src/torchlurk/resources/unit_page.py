@@ -17,6 +17,7 @@ from torchlurk.resources.documents import number, step_attribution, unit_documen
 from torchlurk.resources.layer_page import checks_of
 from torchlurk.resources.outputs import named_output
 from torchlurk.resources.relations import Standardized, most_alike, neighbours, standardized
+from torchlurk.resources.telling import telling, telling_profiles
 from torchlurk.resources.token_documents import tokens_document
 from torchlurk.store import queries
 from torchlurk.store.reading import Reader
@@ -43,7 +44,7 @@ class Surroundings:
 
     def profiles(self, layer: str) -> Standardized:
         """Of all units of a layer, their class means as `standardized` makes them."""
-        return self.remembered(("profiles", layer), lambda: standardized(self.reader.class_profiles(layer)[0]))
+        return self.remembered(("profiles", layer), lambda: standardized(telling_profiles(self.reader, layer)[0]))
 
     def neighbours(self, layer: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The layers before and after."""
@@ -59,7 +60,7 @@ class Surroundings:
 
 def unit_page(reader: Reader, unit: Unit, index: int, around: Surroundings) -> dict[str, Any]:
     """Everything that the page of a unit shows; `index` is its layer's number."""
-    record, classes = reader.unit(unit), reader.classes()
+    record, classes = telling(reader.unit(unit)), reader.classes()
     made = reader.attributions(unit), reader.syntheses(unit), reader.findings(unit)
     document = unit_document(record, classes, *made, reader.remarks(unit.layer).get(unit))
     _with_pictures(reader, document, record)

@@ -13,6 +13,7 @@ from torchlurk.input_records import TextExample
 from torchlurk.records import Class, Layer, Remark, Synthesis
 from torchlurk.resources.best_steps import excerpt, strongest_step
 from torchlurk.resources.outputs import named_outputs
+from torchlurk.resources.telling import telling_profiles
 from torchlurk.store import queries, unit_rows
 from torchlurk.store.reading import Reader
 from torchlurk.store.unit_rows import Strongest
@@ -74,7 +75,7 @@ def _classes(reader: Reader, layer: Layer, classes: Sequence[Class]) -> Columns:
     """The classes with the highest mean of the maximum and of the mean."""
     if not classes:
         return {}
-    by_max, by_mean = reader.class_profiles(layer.name)
+    by_max, by_mean = telling_profiles(reader, layer.name)
     names = [one.label for one in classes]
     first, value = _highest(by_max)
     by_max[np.arange(len(by_max)), first] = np.nan

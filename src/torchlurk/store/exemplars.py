@@ -19,9 +19,11 @@ from torchlurk.store.step_attributions import load_last_steps
 CONTEXT = 16
 """Tokens before and after an exemplar's own that are told with it."""
 
+VARIES = "NOT EXISTS (SELECT 1 FROM unit WHERE unit.layer = e.layer AND unit.channel = e.channel AND min = max)"
+"""Whether an exemplar `e` is of a unit that has more than one value: else no example is its strongest."""
 BEST = (
-    "SELECT channel, example, score, position, x0, y0, x1, y1 FROM exemplar"
-    " WHERE layer = ? AND ranking = 'max' AND rank = 0 AND x0 IS NOT NULL ORDER BY channel"
+    "SELECT channel, example, score, position, x0, y0, x1, y1 FROM exemplar AS e"
+    f" WHERE layer = ? AND ranking = 'max' AND rank = 0 AND x0 IS NOT NULL AND {VARIES} ORDER BY channel"
 )
 EXEMPLARS = (
     "SELECT e.ranking, e.rank, e.example, example.path, class.label, e.score, e.position, e.x0, e.y0, e.x1, e.y1, e.recall"

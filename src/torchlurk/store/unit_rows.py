@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from torchlurk.store import columns
+from torchlurk.store.exemplars import VARIES
 from torchlurk.store.reading import Reader
 from torchlurk.store.sequences import has_sequences
 
@@ -37,7 +38,7 @@ STRONGEST = (
     "SELECT e.channel, e.example, example.path, class.label, e.score, e.recall, e.position, e.x0, e.y0, e.x1, e.y1"
     " FROM exemplar AS e"
     " LEFT JOIN example ON example.id = e.example LEFT JOIN class ON class.id = example.class"
-    " WHERE e.layer = ? AND e.ranking = 'max' AND e.rank = 0"
+    f" WHERE e.layer = ? AND e.ranking = 'max' AND e.rank = 0 AND {VARIES}"
 )
 KEPT = "SELECT channel, method, kept FROM {} WHERE layer = ? AND ranking = 'max' AND rank = 0 ORDER BY method"
 
