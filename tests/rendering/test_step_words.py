@@ -86,7 +86,7 @@ def test_what_excited_a_layer_with_fewer_positions_is_marked_at_the_step_that_it
     assert rows == ["step 6", "step 6"]
 
 
-def test_the_lines_of_a_series_have_the_colours_of_its_numbers():
+def test_a_series_lies_on_the_colours_of_its_numbers_and_its_lines_are_whole_where_these_are_small():
     series = SeriesExample(np.array([[0, 0], [1, 1], [0, 0]], np.float32), ("", ""), (0, 3))
     bare = marks_of(Exemplar(0, 0, "", None, 1.0), series, None)
     marks = attributed_marks(bare, series, StepAttribution("max", 0, "lrp", np.zeros((3, 2), np.float32)))
@@ -97,6 +97,9 @@ def test_the_lines_of_a_series_have_the_colours_of_its_numbers():
         for rows, colour in ((slice(30), LIGHT.accent), (slice(30, 60), LIGHT.opposite))
     ]
     assert max(distance) < 40
+    faint = np.asarray(draw_series(series, marks, ranges_of([series]), 1.0, 60, 30, tints=tints / 9), int)
+    line = np.abs(faint[:30] - LIGHT.ink).sum(-1).min(axis=0)
+    assert line[12:48].max() < 200, "between the first and the last step each column has the line's ink"
 
 
 @pytest.mark.parametrize("kind", ["text", "series"])

@@ -99,7 +99,7 @@ def plot_steps(record: UnitRecord, classes: Sequence[Class], steps: Steps, examp
     top = MARGIN + HEADER + len(facts) * LINE
     figure = PictureFigure(figsize=(ACROSS + 2 * MARGIN, top + sum(tall.values()) + charts_height(charts) + MARGIN))
     _header(figure, record, facts)
-    words = f"colours: {labels.number(-scale)} (red) to {labels.number(scale)} (blue); marked: the strongest step"
+    words = f"colours: {labels.number(-scale)} (orange) to {labels.number(scale)} (blue); marked: the strongest step"
     write(figure, MARGIN, top - LINE * 1.5, words if steps.traces else "", SMALL, colour=LIGHT.muted)
     for kind, shown in rows.items():
         write(figure, MARGIN, top, EXEMPLAR_ROWS[kind], MEDIUM, weight="bold")

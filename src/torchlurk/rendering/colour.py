@@ -1,5 +1,5 @@
 """Colours of the pictures: a light and a dark theme with one accent, signed numbers around neutral grey in pictures, and on
-the ground of text from blue over nothing to red.
+the ground of text from blue over nothing to orange.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LIGHT = Theme(
     ink=(24, 27, 32),
     muted=(98, 105, 117),
     accent=(0, 95, 184),
-    opposite=(190, 40, 38),
+    opposite=(196, 78, 8),
 )
 DARK = Theme(
     ground=(18, 20, 24),
@@ -50,7 +50,7 @@ DARK = Theme(
     ink=(233, 236, 241),
     muted=(152, 160, 173),
     accent=(84, 150, 224),
-    opposite=(226, 98, 84),
+    opposite=(224, 120, 56),
 )
 
 

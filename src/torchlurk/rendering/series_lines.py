@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from jaxtyping import Float32
@@ -26,12 +26,7 @@ PADDING = 0.1
 FINENESS = 3
 """How many times finer than asked for lines are drawn before they are averaged down, which smooths them."""
 
-TINTED = 0.05
-"""The least share of the scale whose colour is drawn."""
-TINT_WIDTH = 3 * FINENESS
-
 Range = tuple[float, float]
-Points = list[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +40,11 @@ class Frame:
     def x(self, step: float) -> float:
         """The left edge of a step."""
         return self.left + step * (self.across - self.left) / max(1, self.steps)
+
+    @property
+    def together(self) -> int:
+        """How many steps share a pixel."""
+        return max(1, -(-self.steps // max(1, self.across - self.left)))
 
 
 def ranges_of(series: Iterable[SeriesExample]) -> tuple[Range, ...]:
@@ -82,8 +82,8 @@ def draw_series(
     """The first `MOST_CHANNELS` channels, each `height` pixels high, names in the `left` pixels, and the band where values are
     known.
 
-    What the unit can have seen is shaded, its strongest step a bar in the accent's colour, burn-in darker. With `tints` each
-    step of a line has the colour of its number there, on the same scale.
+    What the unit can have seen is shaded, its strongest step a bar in the accent's colour, burn-in darker. With `tints` the
+    ground of each channel has at each step the colour of its number there, on the same scale, and the strongest step is a line.
     """
     channels = min(series.values.shape[1], len(ranges))
     frame = Frame(left, across, len(series.values))
@@ -92,11 +92,11 @@ def draw_series(
     fine = Image.new("RGB", (size[0] * FINENESS, size[1] * FINENESS), theme.ground)
     draw = ImageDraw.Draw(fine)
     _shade(draw, frame, marks, channels * height, theme)
+    if tints is not None:
+        _tint(draw, frame, marks, tints[:, :channels] / scale, height, theme)
+    _bar(draw, frame, marks, channels * height, theme, tinted=tints is not None)
     for channel in range(channels):
-        ink = theme.ink if tints is None else theme.muted
-        points = _line(draw, series.values[:, channel], ranges[channel], frame, channel * height, height, ink)
-        if tints is not None:
-            _tint(draw, points, tints[:, channel] / scale, frame, theme)
+        _line(draw, series.values[:, channel], ranges[channel], frame, channel * height, height, theme.ink)
     if banded:
         _band(draw, frame, marks, scale, channels * height + BAND_GAP, theme)
     image = fine.resize(size, Image.Resampling.BOX)
@@ -113,12 +113,17 @@ def _shade(draw: ImageDraw.ImageDraw, frame: Frame, marks: Marks, height: int, t
     _block(draw, frame, reach, (0, height), theme.panel)
     for burned in ((0, marks.counted[0]), (marks.counted[1], frame.steps)):
         _block(draw, frame, burned, (0, height), theme.line)
-    if marks.strongest is not None:
-        first, last = marks.strongest
-        narrow = max(0.0, (frame.x(last) - frame.x(first)) - MOST_BAR) / 2
-        bar = tuple((2 * ground + accent) // 3 for ground, accent in zip(theme.ground, theme.accent, strict=True))
-        x0, x1 = frame.x(first) + narrow, frame.x(last) - narrow
-        draw.rectangle(_fine(x0, 0, max(x1, x0 + LEAST_BAR), height), fill=(bar[0], bar[1], bar[2]))
+
+
+def _bar(draw: ImageDraw.ImageDraw, frame: Frame, marks: Marks, height: int, theme: Theme, *, tinted: bool) -> None:
+    """The strongest step in a pale accent; on a ground that has colours of its own a thin grey line."""
+    if marks.strongest is None:
+        return
+    first, last = marks.strongest
+    narrow = max(0.0, (frame.x(last) - frame.x(first)) - (LEAST_BAR if tinted else MOST_BAR)) / 2
+    x0, x1 = frame.x(first) + narrow, frame.x(last) - narrow
+    colour = theme.muted if tinted else diverging(1 / 3, theme)
+    draw.rectangle(_fine(x0, 0, max(x1, x0 + LEAST_BAR), height), fill=colour)
 
 
 LEAST_BAR, MOST_BAR = 2.0, 10.0
@@ -145,16 +150,13 @@ def _line(
     top: int,
     height: int,
     colour: Colour,
-) -> list[Points]:
-    """A line through the values of one channel, broken where they are not finite; a single value is a dash. What it goes
-    through.
-    """
+) -> None:
+    """A line through the values of one channel, broken where they are not finite; a single value is a dash."""
     low, high = range_
     span = (high - low) or 1.0
     room = height * (1 - 2 * PADDING)
     middle = 0.0 if high > low else room / 2
     shares = (values.astype(np.float64) - low) / span
-    drawn = []
     for run in _known_runs(values):
         points = [
             ((frame.x(step + 0.5)) * FINENESS, (top + height * (1 - PADDING) - middle - share * room) * FINENESS)
@@ -164,19 +166,15 @@ def _line(
             (x, y), half = points[0], (frame.x(1) - frame.x(0)) / 2 * FINENESS
             points = [(x - half, y), (x + half, y)]
         draw.line(points, fill=colour, width=FINENESS + 1, joint="curve")
-        drawn.append(points)
-    return drawn
 
 
-def _tint(draw: ImageDraw.ImageDraw, drawn: Sequence[Points], shares: np.ndarray, frame: Frame, theme: Theme) -> None:
-    """Over the lines, each piece in the colour of its step."""
-    across = (frame.across - frame.left) / max(1, frame.steps)
-    for points in drawn:
-        for before, after in pairwise(points):
-            middle = ((before[0] + after[0]) / 2 / FINENESS - frame.left) / across
-            share = float(shares[min(len(shares) - 1, max(0, int(middle)))])
-            if abs(share) >= TINTED:
-                draw.line([before, after], fill=diverging(share, theme), width=TINT_WIDTH, joint="curve")
+def _tint(draw: ImageDraw.ImageDraw, frame: Frame, marks: Marks, shares: np.ndarray, height: int, theme: Theme) -> None:
+    """Each channel's ground in the colours of its numbers; of many steps to a pixel the largest magnitude counts."""
+    shaded, known = replace(theme, ground=theme.panel), np.nan_to_num(shares, posinf=0.0, neginf=0.0)
+    for channel, start in product(range(shares.shape[1]), range(0, len(shares), frame.together)):
+        part = known[start : start + frame.together, channel]
+        colour = diverging(float(part[np.abs(part).argmax()]), shaded if marks.reached(start) else theme)
+        _block(draw, frame, (start, start + len(part)), (channel * height, (channel + 1) * height), colour)
 
 
 def _known_runs(values: Float32[np.ndarray, " time"]) -> list[tuple[int, int]]:
@@ -188,7 +186,7 @@ def _known_runs(values: Float32[np.ndarray, " time"]) -> list[tuple[int, int]]:
 def _thinned(run: tuple[int, int], shares: np.ndarray, frame: Frame) -> list[tuple[int, float]]:
     """The steps of a run to draw a line through: all, or the least and the largest of each pixel's where they are more."""
     first, last = run
-    together = -(-frame.steps // max(1, frame.across - frame.left))
+    together = frame.together
     if together <= 2:
         return [(step, float(shares[step])) for step in range(first, last)]
     found: list[tuple[int, float]] = []
@@ -203,7 +201,7 @@ def _band(draw: ImageDraw.ImageDraw, frame: Frame, marks: Marks, scale: float, t
     """Each step on the colour of the unit's value; what it cannot have seen as a thin line. Of many steps to a pixel the one
     with the largest magnitude counts.
     """
-    together = max(1, -(-frame.steps // max(1, frame.across - frame.left)))
+    together = frame.together
     magnitudes = np.nan_to_num(np.abs(marks.values), nan=-1.0)
     for start in range(0, frame.steps, together):
         stop = min(start + together, frame.steps)

@@ -1,6 +1,6 @@
 """Attributions on texts and series as pictures: as rows of a contact sheet, and one alone in a notebook.
 
-What speaks for the unit is blue, what speaks against it red, as everywhere in sheets.
+What speaks for the unit is blue, what speaks against it orange, as everywhere in sheets and in the app.
 """
 
 from __future__ import annotations
