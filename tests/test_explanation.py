@@ -123,6 +123,9 @@ def test_the_command_prints_draws_and_documents(study: Path, picture: Path, tmp_
     )
     assert json.loads(drawn.output)["tree"]["children"]
     assert (tmp_path / "tree.svg").read_text().startswith("<svg")
+    said = CliRunner().invoke(torchlurk_command, ["explain", *given, "--out", str(tmp_path / "b.svg")], catch_exceptions=False)
+    root = json.loads(drawn.output)["tree"]["unit"]
+    assert f"b.svg: the tree beneath {root}, where the network says " in said.output
 
 
 def test_another_model_than_the_studys_is_refused(study: Path) -> None:

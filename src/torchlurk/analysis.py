@@ -46,6 +46,10 @@ UNNORMALIZED = (
 )
 
 
+MOST_STD = 2
+"""No numbers from 0 to 1 have a larger one than 0.5; 1 leaves pixels as they are."""
+
+
 def run_stages(task: Task, stages: Sequence[str]) -> None:
     """Runs those of the stages that are not complete yet, in their order.
 
@@ -182,6 +186,9 @@ def task_of(
             notes.append(("data", told))
         source = open_source(data, settings.inputs, loaded.preprocessing, vocabulary, loaded.text)
         notes += [("inputs", UNNORMALIZED)] if _is_unnormalized(loaded, source, settings.inputs) else []
+        if ranged := _of_other_range(source):
+            progress.say(f"note: {ranged}")
+            notes.append(("inputs", ranged))
         if splits := told_of_splits(source):
             progress.say(splits)
             notes.append(("data", splits))
@@ -207,6 +214,21 @@ def task_of(
 def _is_unnormalized(loaded: LoadedModel, source: Source, inputs: InputOptions) -> bool:
     """Whether pixels are taken as they are because nothing says otherwise."""
     return source.kind.name == "pictures" and loaded.preprocessing is None and inputs.mean is None
+
+
+def _of_other_range(source: Source) -> str:
+    """What to tell where mean and std are of pixels from 0 to 255; '' where they may be of those from 0 to 1."""
+    mean, std = source.preprocessing.mean, source.preprocessing.std
+    if source.kind.name != "pictures" or (max(mean) <= 1 and max(std) <= MOST_STD):
+        return ""
+    return (
+        f"pixels are numbers from 0 to 1, and the mean is {_listed(mean)}, the std {_listed(std)}: divide --mean and"
+        " --std by 255 if they are of pixels from 0 to 255"
+    )
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ",".join(f"{value:g}" for value in values)
 
 
 def _says_all(inputs: InputOptions) -> bool:

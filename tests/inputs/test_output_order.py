@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from torchlurk.inputs.output_order import NOT_ITS_CLASSES, NUMBER, TEXT, check_trained, choose_order, orders
+from torchlurk.inputs.output_order import NOT_ITS_CLASSES, NUMBER, TEXT, Choice, check_trained, choose_order, orders
 
 LISTED = sorted(map(str, range(12)))
 BY_NUMBER = tuple(LISTED.index(str(output)) for output in range(12))
@@ -93,3 +93,10 @@ def test_of_data_made_for_no_network_outputs_are_the_classes_only_where_predicti
     assert found.note == f"{NOT_ITS_CLASSES} (0 % of the predictions agree)"
     assert check_trained(names, 4, np.roll(known, 1), known).note is None
     assert check_trained(names, 3, np.full(30, -1), known).note is None  # of other data predictions are not noted
+
+
+def test_where_nothing_is_the_matter_the_share_that_is_right_is_told() -> None:
+    names = ["cat", "dog"]
+    right = check_trained(names, 2, np.array([0, 1] * 20), np.array([0, 1] * 20))
+    assert right == Choice(agreement="100 % of the network's predictions are the examples' classes")
+    assert check_trained(names, 2, np.array([0, 0] * 20), np.array([0, 1] * 20)).agreement is None

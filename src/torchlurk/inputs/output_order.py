@@ -28,10 +28,13 @@ NOT_ITS_CLASSES = "the network has as many outputs as the data have classes, but
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The order that was chosen, None where the classes as listed are the outputs; and what to tell of it."""
+    """The order that was chosen, None where the classes as listed are the outputs; and what to tell of it, as a note
+    or, where nothing is the matter, in passing.
+    """
 
     order: Order | None = None
     note: str | None = None
+    agreement: str | None = None
 
 
 def called_by_numbers(names: Sequence[str]) -> bool:
@@ -100,7 +103,7 @@ def check_trained(
         return Choice()
     share = _agreement(tuple(range(outputs)), answers[known], classes[known])
     if _above_chance(share, outputs, int(known.sum())):
-        return Choice()
+        return Choice(agreement=f"{_percent(share)} of the network's predictions are the examples' classes")
     return Choice((None,) * outputs, f"{NOT_ITS_CLASSES} ({_percent(share)} of the predictions agree)")
 
 

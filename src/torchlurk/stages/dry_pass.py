@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError, OptionError
+from torchlurk.inputs.kinds import Inputs
 from torchlurk.models.loading.load import LoadedModel, load
+from torchlurk.models.survey.axes import PICTURES
 from torchlurk.models.survey.expected_input import Expected, expected_input
 from torchlurk.models.survey.input_axes import axes_of
 from torchlurk.models.survey.layers import Survey, survey
 from torchlurk.models.taps.arguments import Arguments, called_with
+from torchlurk.models.taps.as_found import as_found
 from torchlurk.stages.places import BY_KIND
 
 USUAL_SIZES = ((224, 224), (32, 32), (28, 28), (64, 64), (96, 96), (128, 128), (256, 256), (299, 299), (384, 384))
@@ -46,6 +50,28 @@ def survey_model(model: str, weights: str | None, shape: str | None) -> Survey:
             refused = refused or error
     assert refused is not None
     raise ModelError(refused.message, f"say the input's shape with --input: {SHAPES}")
+
+
+@contextmanager
+def telling_size(network: nn.Module, example: Inputs) -> Iterator[None]:
+    """Where the network does not run on pictures of that size within it, the `ModelError` tells a usual one that it runs at."""
+    try:
+        yield
+    except ModelError as error:
+        size = _runs_at(network, example) if isinstance(example, Tensor) and error.hint == PICTURES.hint else None
+        if size is None:
+            raise
+        height, width = size
+        raise ModelError(error.message, f"it runs at {height}×{width}: --resize {height} --crop {width}") from error
+
+
+def _runs_at(network: nn.Module, example: Tensor) -> tuple[int, int] | None:
+    """The first usual size at which pictures like the example go through; None where none does."""
+    for height, width in USUAL_SIZES:
+        with as_found(network), torch.inference_mode(False), torch.no_grad(), suppress(Exception):
+            network(example.new_zeros(1, example.shape[1], height, width))
+            return height, width
+    return None
 
 
 def _surveyed(module: nn.Module, example: Tensor) -> Survey:

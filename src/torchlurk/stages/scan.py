@@ -18,8 +18,10 @@ from torchlurk.inputs.feeding import check_repeatable, feed
 from torchlurk.inputs.output_order import called_by_numbers
 from torchlurk.inputs.source import Tracked
 from torchlurk.inputs.text.frequencies import frequent_tokens
+from torchlurk.inputs.text.kind import Text
 from torchlurk.inputs.text.unknown import unknown_tokens
 from torchlurk.jobs import Clock, Shard, joined
+from torchlurk.models.survey.expected_input import other_vocabulary
 from torchlurk.models.survey.input_filters import input_kernels
 from torchlurk.models.survey.layers import Survey, choose, survey
 from torchlurk.models.taps.arguments import Arguments
@@ -32,6 +34,7 @@ from torchlurk.scanning.job import SHARD_EXAMPLES, Scan, ScanPart
 from torchlurk.scanning.probed_steps import probed_steps
 from torchlurk.scanning.repeatability import COMPANY, LINE, dependences, mixed
 from torchlurk.scanning.statistics import draw_sample
+from torchlurk.stages.dry_pass import telling_size
 from torchlurk.stages.kept_steps import (
     layers_kept,
     measured_levels,
@@ -99,7 +102,8 @@ class ScanStage:
         network = task.network(task.settings.scan.precision)
         with task.called(network) as arguments:
             with task.first_input(network) as example:
-                found = survey(network, example, task.settings.scan.tap, BY_KIND[self._source.kind.name])
+                with telling_size(network, example):
+                    found = survey(network, example, task.settings.scan.tap, BY_KIND[self._source.kind.name])
                 layers = choose(found.layers, task.settings.scan.layers, task.settings.scan.streams)
                 if not layers:
                     raise _no_layer(found)
@@ -163,7 +167,8 @@ class ScanStage:
             raise self._task.nothing_to_read(part.skipped)
         source = self._source
         data = Scanned(source.kind.name, source.classes, source.examples, source.skipped)
-        keep_results(writer, part, data, scan.layers, places.of)
+        if agreement := keep_results(writer, part, data, scan.layers, places.of).agreement:
+            self._progress.say(agreement)
         writer.delete_other_pictures()
         self._keep_examples(writer, writer.examples_without_picture())
         if source.kind.name != "pictures":
@@ -229,10 +234,22 @@ class ScanStage:
                 writer.add_note("data", changing)
             if unknown := unknown_tokens(self._source):
                 writer.add_note("data", unknown)
+            if other := self._other_vocabulary(network):
+                writer.add_note("data", other)
             if arguments.companions:
                 writer.add_note("data", of_companions(arguments, self._source.kind.name))
             for kind, text in self._task.notes:
                 writer.add_note(kind, text)
+
+    def _other_vocabulary(self, network: nn.Module) -> str:
+        """What to tell where tokens are looked up in a vocabulary that is not as large as the network's, which one with its
+        own tokenizer may well be.
+        """
+        kind, inputs = self._source.kind, self._task.settings.inputs
+        own = self._task.model.startswith("hf:") or inputs.tokenizer not in (None, "char", "word")
+        if (own and inputs.vocabulary is None) or not isinstance(kind, Text) or kind.vocabulary is None:
+            return ""
+        return other_vocabulary(network, len(kind.vocabulary))
 
     def _note_boxes(self, writer: Writer, layers: Sequence[Layer]) -> None:
         reading = [layer.name for layer in layers if not layer.together]

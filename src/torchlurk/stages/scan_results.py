@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torchlurk.input_records import KindName
-from torchlurk.inputs.output_order import called_by_numbers, check_trained, choose_order
+from torchlurk.inputs.output_order import Choice, called_by_numbers, check_trained, choose_order
 from torchlurk.records import Class, Example, Layer, Ranking, Skip
 from torchlurk.scanning.job import ScanPart
 from torchlurk.scanning.over_time import counts_of
@@ -33,8 +33,8 @@ class Scanned:
 
 def keep_results(
     writer: Writer, part: ScanPart, data: Scanned, layers: Sequence[Layer], places: Callable[[Layer], Places]
-) -> None:
-    """Writes what the finished part says, one layer a transaction."""
+) -> Choice:
+    """Writes what the finished part says, one layer a transaction; gives what was found of the order of the classes."""
     examples = (
         replace(one, class_index=int(known)) if known >= 0 else one
         for one, known in zip(data.examples, part.classes, strict=True)
@@ -43,7 +43,7 @@ def keep_results(
         writer.write_data(data.classes, examples, [*data.skipped, *_skips(data.examples, part)])
         if data.kind == "pictures":
             writer.write_input_statistics(part.inputs.finish())
-        _keep_order(writer, part, data)
+        order = _keep_order(writer, part, data)
     tied: dict[str, float] = {}
     for layer in layers:
         scanned = part.layers[layer.name]
@@ -60,13 +60,14 @@ def keep_results(
     keep_responses(writer, part.over_time, layers)
     for note in _told_of_ties(tied, layers) if tied else ():
         writer.add_note("ties", note)
+    return order
 
 
 def _skips(examples: Sequence[Example], part: ScanPart) -> list[Skip]:
     return [Skip(examples[index].path or str(index), reason) for index, reason in sorted(part.skipped.items())]
 
 
-def _keep_order(writer: Writer, part: ScanPart, data: Scanned) -> None:
+def _keep_order(writer: Writer, part: ScanPart, data: Scanned) -> Choice:
     """Writes which output is which class, where their names leave that open."""
     names = [one.name for one in data.classes]
     choose = choose_order if called_by_numbers(names) else check_trained
@@ -74,6 +75,7 @@ def _keep_order(writer: Writer, part: ScanPart, data: Scanned) -> None:
     writer.write_output_classes(chosen.order)
     if chosen.note:
         writer.add_note("classes", chosen.note)
+    return chosen
 
 
 def tied_share(ranking: Ranking) -> float:

@@ -55,3 +55,11 @@ def test_the_note_is_in_the_study(tmp_path: Path) -> None:
     options = {"kind": "text", "vocabulary": ["<unk>", "a", "b"], "input_axes": "bt"}
     with tl.analyze(net, tmp_path / "a.txt", tmp_path / "s.lurk", **options) as study:
         assert any(note.startswith("60 % of the tokens are not in the vocabulary") for note in study.notes)
+        assert not any("rows" in note for note in study.notes)
+
+
+def test_a_vocabulary_of_another_size_than_the_embedding_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("abab")
+    net = torch.nn.Sequential(torch.nn.Embedding(5, 2), torch.nn.Linear(2, 2))
+    with tl.analyze(net, tmp_path / "a.txt", tmp_path / "s.lurk", vocabulary=["a", "b"], input_axes="bt") as study:
+        assert "the vocabulary has 2 tokens, and 0 (Embedding) has rows for 5: is it the one" in " ".join(study.notes)

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from torchlurk.input_records import KindName
 
+GREY, COLOUR = 1, 3
+"""Channels of pictures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
@@ -63,7 +66,23 @@ def misfit(module: nn.Module, inputs: Shaped[Tensor, "batch ..."]) -> tuple[str,
     if kind == "series" and inputs.shape[2] != expected.extent:
         hint = f"give series of {expected.extent} channels, or a model for {inputs.shape[2]}"
         return f"the series have {inputs.shape[2]} channels, and {expected.module} takes {expected.extent}", hint
+    if kind == "pictures" and {expected.extent, inputs.shape[1]} == {GREY, COLOUR}:
+        grey = "--mean and --std with one value each make pictures grey; " if inputs.shape[1] == GREY else ""
+        hint = f"{grey}give {expected.extent} value(s) of each, or a model for {inputs.shape[1]}"
+        return f"the pictures have {inputs.shape[1]} channel(s), and {expected.module} takes {expected.extent}", hint
     return None
+
+
+def other_vocabulary(module: nn.Module, tokens: int) -> str:
+    """What to tell the user where no embedding of the network has as many rows as the vocabulary has tokens; '' otherwise."""
+    embeddings = {path: one for path, one in module.named_modules() if isinstance(one, (nn.Embedding, nn.EmbeddingBag))}
+    if not embeddings or tokens in {one.num_embeddings for one in embeddings.values()}:
+        return ""
+    path, one = next(iter(embeddings.items()))
+    return (
+        f"the vocabulary has {tokens:,} tokens, and {path or 'the network'} ({type(one).__name__}) has rows for"
+        f" {one.num_embeddings:,}: is it the one that the model was trained with?"
+    )
 
 
 def _kind(inputs: Tensor) -> KindName | None:
