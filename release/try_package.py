@@ -54,6 +54,12 @@ class Environment:
             raise SystemExit(f"{program} {' '.join(map(str, arguments))} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
 
+    def fresh(self, name: str) -> Path:
+        """An empty folder."""
+        folder = self.work / name
+        folder.mkdir()
+        return folder
+
     def install(self, *requirements: str | Path) -> None:
         """Installs with the tested versions, so that what is tried here is what the tests ran with."""
         self.run("python", "-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS, *requirements)
@@ -127,8 +133,12 @@ def shows_the_app(environment: Environment) -> None:
 def executed(environment: Environment) -> None:
     """The first notebook runs from its first cell to its last."""
     environment.install("nbclient", "ipykernel", "nbformat")
-    run = "import nbformat, nbclient, sys; nbclient.NotebookClient(nbformat.read(sys.argv[1], 4), timeout=600).execute()"
-    environment.run("python", "-c", run, NOTEBOOK)
+    run = (
+        "import json, nbformat, nbclient, sys; notebook = nbformat.read(sys.argv[1], 4);"
+        " nbclient.NotebookClient(notebook, timeout=600, resources=json.loads(sys.argv[2])).execute()"
+    )
+    own = {"metadata": {"path": str(environment.fresh("notebook"))}}
+    environment.run("python", "-c", run, NOTEBOOK, json.dumps(own))
 
 
 def same_files(environment: Environment, source: Path) -> None:

@@ -1,13 +1,17 @@
 """What can be had without torch, and how quickly."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jaxtyping
 import numpy as np
 import pytest
 
 from torchlurk.store import columns
+
+ROOT = Path(__file__).parents[1]
 
 TORCHLESS = [
     "errors",
@@ -65,3 +69,23 @@ assert found == (dict(os.environ), warnings.filters), set(os.environ) - set(foun
 def test_an_analysis_leaves_the_process_as_found(tmp_path):
     done = subprocess.run([sys.executable, "-c", AS_FOUND], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not (ROOT / "ARCHITECTURE.md").exists(), reason="needs a checkout")
+def test_packages_import_downwards_as_the_architecture_shows_them():
+    table = (ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("|---|---|\n")[2].partition("\n\n")[0]
+    lines = [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in table.splitlines()]
+    # What has a line of its own within a package is part of it.
+    line_of = {name: number for number, names in enumerate(lines) for name in names if "/" not in name}
+    source = ROOT / "src" / "torchlurk"
+    for path in sorted(source.rglob("*.py")):
+        own = of_table(".".join(path.relative_to(source).with_suffix("").parts), line_of)
+        for used in re.findall(r"^\s*from torchlurk\.([\w.]+) import", path.read_text("utf-8"), re.M):
+            other = of_table(used, line_of)
+            if own and other:
+                assert line_of[own] <= line_of[other], f"{path.relative_to(source)} imports {used}, which stands above {own}"
+
+
+def of_table(module, line_of):
+    """The package of a module that the table has: the longest name that it begins with."""
+    return max((name for name in line_of if f"{module}.".startswith(f"{name}.")), key=len, default=None)

@@ -81,3 +81,20 @@ def test_a_fault_of_the_package_itself_keeps_its_traceback():
     exec("def fail(): raise RuntimeError('a fault of our own')", ours)
     with pytest.raises(RuntimeError, match="of our own"), naming_failures(nn.Identity(), lambda: "example 1"):
         ours["fail"]()
+
+
+class TooShort(nn.Module):
+    """Fails in an operation of torch's, beside one that is watched for what follows it."""
+
+    def __init__(self):
+        super().__init__()
+        self.c, self.fc = nn.Conv1d(2, 4, 9), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.fc(self.c(x.transpose(1, 2)).relu().mean(2))
+
+
+def test_an_operation_that_is_watched_is_the_networks_own(tmp_path):
+    series = [(torch.randn(steps, 2), index % 2) for index, steps in enumerate((15, 15, 15, 5))]
+    with pytest.raises(ModelError, match="TooShort failed on example 3: RuntimeError: Calculated padded"):
+        tl.analyze(TooShort().eval(), series, out=tmp_path / "short.lurk")

@@ -19,6 +19,9 @@ NAMED = 3
 
 Found = TypeVar("Found")
 
+WATCHING = ("__torch_function__", "__torch_dispatch__")
+"""Functions through which the network's operations go while they are watched."""
+
 KEPT = "what was saved before is kept: once this is mended, the same command continues"
 
 
@@ -68,5 +71,8 @@ def named(examples: Sequence[Example], batch: Int64[np.ndarray, " batch"]) -> st
 
 
 def _raised_here(error: Exception) -> bool:
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__", "")).startswith("torchlurk.")
+    """Whether code of this package raised it, and not an operation of the network's that this package only watches."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    while len(frames) > 1 and frames[-1].f_code.co_name in WATCHING:
+        frames.pop()
+    return str(frames[-1].f_globals.get("__name__", "")).startswith("torchlurk.")
