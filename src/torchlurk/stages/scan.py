@@ -35,6 +35,7 @@ from torchlurk.scanning.probed_steps import probed_steps
 from torchlurk.scanning.repeatability import COMPANY, LINE, dependences, mixed
 from torchlurk.scanning.statistics import draw_sample
 from torchlurk.stages.dry_pass import telling_size
+from torchlurk.stages.guesses import poor_guesses
 from torchlurk.stages.kept_steps import (
     layers_kept,
     measured_levels,
@@ -236,6 +237,8 @@ class ScanStage:
                 writer.add_note("data", unknown)
             if other := self._other_vocabulary(network):
                 writer.add_note("data", other)
+            if not arguments.companions and (poor := poor_guesses(network, self._source, self._task.device)):
+                writer.add_note("data", poor)
             if arguments.companions:
                 writer.add_note("data", of_companions(arguments, self._source.kind.name))
             for kind, text in self._task.notes:
