@@ -47,9 +47,21 @@ def test_ticks_have_no_more_digits_than_they_need(value: float, written: str) ->
 
 @pytest.mark.parametrize(
     ("share", "written"),
-    [(0.0, "0 %"), (1.0, "100 %"), (0.5, "50 %"), (0.123, "12.3 %"), (1e-6, "< 0.1 %"), (0.99999, "> 99.9 %"), (1.37, "137 %")],
+    [
+        (0.0, "0 %"),
+        (1.0, "100 %"),
+        (0.5, "50 %"),
+        (0.123, "12.3 %"),
+        (1e-6, "< 0.1 %"),
+        (0.9996, "100 %"),
+        (1.0004, "100 %"),
+        (-1e-4, "0 %"),
+        (1.37, "137 %"),
+    ],
 )
-def test_a_share_is_never_rounded_to_none_or_all(share: float, written: str) -> None:
+def test_a_share_that_is_the_whole_but_for_rounding_is_the_whole_and_a_small_one_is_not_nothing(
+    share: float, written: str
+) -> None:
     assert percent(share) == written
 
 

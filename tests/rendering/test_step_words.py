@@ -16,7 +16,17 @@ from torchlurk.rendering.marks import Marks, marks_of
 from torchlurk.rendering.sequences import SERIES, sequence_sheet
 from torchlurk.rendering.series_lines import draw_series, ranges_of
 from torchlurk.rendering.step_attributions import AttributedSteps, attributed_marks
-from torchlurk.rendering.step_words import AGAINST, FOR, PLAIN, STRONG, Painted, in_terminal, last_steps_words, steps_words
+from torchlurk.rendering.step_words import (
+    AGAINST,
+    FOR,
+    PLAIN,
+    STRONG,
+    Painted,
+    evidence_of,
+    in_terminal,
+    last_steps_words,
+    steps_words,
+)
 from torchlurk.rendering.text import Steps
 
 TEXT = TextExample(tuple("ab\x1b[31mc\nd"), (), (2, 9))
@@ -36,6 +46,8 @@ def test_the_largest_steps_are_told_with_the_evidence_for_them():
         "top tenth keeps 50 %, −25 % at the input, 125 % elsewhere",
     ]
     assert in_terminal(found, TEXT, 6, 40, coloured=False)[0] == "lrp: −0.4000 'm'  +0.2000 'b'"
+    for almost in (0.99999, 1.00001):
+        assert evidence_of(attribution([0], conserved=almost)) == ["100 % at the input, 0 % elsewhere"]
     assert last_steps_words(EXEMPLAR) == "the last steps alone keep 25 % (1), 110 % (4)"
 
 

@@ -18,6 +18,8 @@ DIGITS = 4
 SMALLEST_PLAIN = 1e-3
 LARGEST_PLAIN = 1e6
 TOP_CLASSES = 20
+NOISE = 0.0005
+"""A share that is no further than this from the whole is the whole: the rest is rounding of floats."""
 HOLDERS = 2
 """How many are named of what holds a unit down."""
 
@@ -55,14 +57,15 @@ def round_number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as percent: three digits at most, and never rounded to 0 % or 100 % where it is neither."""
+    """A share as percent: three digits at most; what is no more than `NOISE` below zero is zero, and what is just above it is
+    never rounded to that.
+    """
     if math.isnan(share):
         return UNDEFINED
-    if 0 < share < 0.0005:
+    if 0 < share < NOISE:
         return "< 0.1 %"
-    if 0.9995 <= share < 1:
-        return "> 99.9 %"
-    written = f"{100 * share:.1f}" if share < 0.9995 else f"{100 * share:.0f}"
+    share = 0.0 if abs(share) < NOISE else share
+    written = f"{100 * share:.1f}" if share < 1 - NOISE else f"{100 * share:.0f}"
     return f"{written.removesuffix('.0').replace('-', MINUS)} %"
 
 

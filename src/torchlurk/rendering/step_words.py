@@ -36,8 +36,8 @@ def evidence_of(one: StepAttribution) -> list[str]:
     said = [] if math.isnan(one.kept) else [f"top tenth keeps {labels.percent(one.kept)}"]
     if math.isnan(one.conserved):
         return said
-    arrived, rest = labels.percent(one.conserved), labels.percent(1 - one.conserved)
-    return [*said, f"{arrived} at the input, {rest} elsewhere"]
+    rest = 1 - one.conserved if abs(1 - one.conserved) > labels.NOISE else 0.0
+    return [*said, f"{labels.percent(one.conserved)} at the input, {labels.percent(rest)} elsewhere"]
 
 
 def steps_words(span: tuple[int, int]) -> str:
