@@ -32,6 +32,17 @@ def run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.parametrize("command", [["analyze", "net.py:net", "data", "--out", "s.lurk"], ["layers", "net.py:net"]])
+def test_weights_that_are_not_there_are_told_before_torch_is_imported(command):
+    done = run(
+        f"import sys; sys.modules['torch'] = None; from torchlurk.cli import main; main({[*command, '--weights', 'absent.pt']})"
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "torchlurk: there is no weights file 'absent.pt'   (check the path given to --weights)\n",
+    )
+
+
 @pytest.mark.parametrize("module", ["", *(f".{name}" for name in TORCHLESS)])
 def test_it_is_imported_without_torch(module):
     done = run(f"import sys, torchlurk{module}; sys.exit('torch' in sys.modules)")

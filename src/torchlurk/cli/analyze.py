@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from torchlurk.cli.flags import PORT, Flag, added_flags, flags
+from torchlurk.cli.flags import PORT, Flag, added_flags, check_weights, flags
 from torchlurk.cli.progress import watcher
 from torchlurk.cli.summary import summary
 from torchlurk.errors import OptionError
@@ -70,6 +70,7 @@ def command(
     files; a .csv with the header path,class; drawn (pictures drawn by code, to start with), demo or demo-text. Rerun the
     same command to continue after an interruption.
     """
+    check_weights(weights)
     from torchlurk.analysis import analyze_model
 
     share = Share.parse(part) if part is not None else None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
+from torchlurk.errors import WeightsError
 from torchlurk.options import HIGHEST_PORT, help_of
 
 Options = TypeVar("Options")
@@ -18,6 +21,15 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 PORT = click.IntRange(0, HIGHEST_PORT)
+
+
+def check_weights(given: str | None) -> None:
+    """Raises `WeightsError` where --weights names a file that is not there: before torch, which takes seconds to import."""
+    if given is None or given == "random":
+        return
+    with suppress(PermissionError, ValueError, RuntimeError):  # what else is the matter is told when the file is read
+        if not Path(given).expanduser().exists():
+            raise WeightsError(f"there is no weights file '{given}'", "check the path given to --weights")
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
