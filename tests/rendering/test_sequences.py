@@ -14,6 +14,7 @@ from torchlurk.records import Class, Exemplar, Layer, Ranking, UnitRecord
 from torchlurk.rendering.colour import DARK, LIGHT, Theme
 from torchlurk.rendering.contact_sheet import CONTENT, MARGIN
 from torchlurk.rendering.known_tracks import known_lines
+from torchlurk.rendering.labels import without_repeats
 from torchlurk.rendering.sequences import (
     SERIES,
     TEXTS,
@@ -160,3 +161,13 @@ def test_channels_that_are_not_drawn_are_counted() -> None:
 def test_an_example_alone_is_drawn(kind: str, steps: int) -> None:
     picture = sequence_example(content(kind, steps))
     assert max(picture.size) < 2000
+
+
+def test_a_unit_with_one_value_per_example_is_not_shown_twice(kind: str, rows: Rows) -> None:
+    record, steps = unit(kind, 2)
+    vector = replace(record, layer=replace(LAYER, layout="vector", shape=()))
+    alone = replace(record, exemplars={**record.exemplars, "mean": ()}, classes={"max": record.classes["max"]})
+    heights = [sequence_sheet(one, CLASSES, steps, rows).height for one in (vector, alone, record)]
+    assert heights[0] == heights[1] < heights[2]
+    assert set(without_repeats(vector).classes) == {"max"}
+    assert without_repeats(record) is record

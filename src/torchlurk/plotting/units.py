@@ -60,6 +60,7 @@ def plot_unit(record: UnitRecord, classes: Sequence[Class], picture: Picture) ->
 
     Boxes are in pixels of what `picture` gives. What the record does not hold is left out.
     """
+    record = labels.without_repeats(record)
     shown = {kind: record.exemplars[kind][:TILES] for kind in EXEMPLAR_ROWS if record.exemplars.get(kind)}
     pictures = {one.example: picture(one.example) for row in shown.values() for one in row}
     charts = _charts(record, classes, "images")
@@ -88,7 +89,7 @@ def plot_steps(record: UnitRecord, classes: Sequence[Class], steps: Steps, examp
 
     `examples` is the word for what the data are. All of the figure has one scale of colours.
     """
-    scale = scale_of(steps.traces.values())
+    record, scale = labels.without_repeats(record), scale_of(steps.traces.values())
     rows = {kind: shown_of(record.exemplars[kind][:TILES], steps) for kind in EXEMPLAR_ROWS if record.exemplars.get(kind)}
     ranges = ranges_of(one for one in steps.examples.values() if isinstance(one, SeriesExample))
     columns, high = (SERIES_ACROSS, SERIES_HIGH) if ranges else (1, TEXT_LINES * TEXT_LINE)

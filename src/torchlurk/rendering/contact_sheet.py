@@ -87,6 +87,7 @@ def contact_sheet(
     exemplars of each kind are shown, above what there is to be put `beneath` that kind; what was `made` to excite the unit
     comes after those by maximum and mean. What the record does not hold is left out.
     """
+    record = labels.without_repeats(record)
     parts = [heading(record, theme)]
     for kind, title in EXEMPLAR_ROWS.items():
         parts += [made] if made is not None and kind == "quantile" else []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.anatomy import BIAS, INPUT, Prediction, TreeNode
-from torchlurk.records import Class, Exemplar, Layer, MethodCheck
+from torchlurk.records import Class, Exemplar, Layer, MethodCheck, UnitRecord
 from torchlurk.unit_statistics import is_share, label, listed, written_with
 
 MINUS = "−"
@@ -115,6 +116,14 @@ def _along(layer: Layer, sizes: Sequence[int]) -> str:
     if layer.layout != "sequence":
         return f"{extent(sizes)} px"
     return f"{sizes[-1]} step{'' if sizes[-1] == 1 else 's'}"
+
+
+def without_repeats(record: UnitRecord) -> UnitRecord:
+    """The record without what is by mean where a unit has one value per example, which is its maximum and its mean."""
+    if record.layer.shape:
+        return record
+    exemplars = {kind: found for kind, found in record.exemplars.items() if kind != "mean"}
+    return replace(record, exemplars=exemplars, classes={kind: one for kind, one in record.classes.items() if kind != "mean"})
 
 
 def exemplar_name(exemplar: Exemplar) -> str:

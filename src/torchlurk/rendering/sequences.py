@@ -106,7 +106,7 @@ def sequence_sheet(
 
     All of the sheet has one scale of colours, told in a legend. What the record or `steps` do not hold is left out.
     """
-    scale = scale_of(steps.traces.values())
+    record, scale = labels.without_repeats(record), scale_of(steps.traces.values())
     legend = [_legend(scale, rows.words, theme)] if steps.traces else []
     parts = [stacked([heading(record, theme), *legend], GAP, theme), *known_list(record.knows, theme)]
     for kind, title in EXEMPLAR_ROWS.items():
