@@ -62,7 +62,7 @@ def scanned(activation: nn.Module, path):
 @pytest.mark.slow
 def test_a_note_says_where_the_strongest_examples_tie_at_a_ceiling(tmp_path):
     study = scanned(nn.ReLU6(), tmp_path)
-    assert [one.example for one in study.unit("0:0").exemplars("max")] == [0, 1, 2]
+    assert study.unit("0:0").exemplars("max") == ()  # it is at the ceiling at every position of every example
     (note,) = study.notes
     assert "at the ceiling of relu6: 0 (75%)" in note
     assert "--tap output" in note
