@@ -124,6 +124,7 @@ def test_from_an_example_down_the_tree_and_back(tab):
     expect(node(page, other)).to_have_count(1)
     assert tab.shown() == opened
     page = tab.open(opened)
+    expect(nodes(page)).to_have_count(len(names))  # what was open comes after the first level
     drawn(page)
     assert told(page) == names
     page.get_by_role("link", name="all layers").click()
