@@ -309,6 +309,7 @@ def _heads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STREAMS, nn.functional.scaled_dot_product_attention, {"heads": norms})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_heads")
 def test_a_stream_of_a_function_is_a_layer_of_the_module_that_calls_it(tmp_path: Path) -> None:
     torch.manual_seed(0)

@@ -35,6 +35,7 @@ def imported(tree: ast.Module) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="needs a checkout")
 def test_everything_that_is_imported_is_declared():
     known = declared() | set(sys.stdlib_module_names) | {"torchlurk"}

@@ -253,6 +253,7 @@ def test_a_study_is_drawn_with_a_row_a_layer() -> None:
     assert overlaps(figure) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [0, 1, 161])
 def test_studies_of_few_and_many_layers_are_drawn(layers: int) -> None:
     figure = plot_study("a.lurk", "model", [facts(2)] * layers)
@@ -270,6 +271,7 @@ def test_studies_draw_themselves_and_their_layers(demo, sequences) -> None:
                 assert layer.plot()._repr_png_().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", [TextExample((), (), (0, 0)), SeriesExample(np.zeros((0, 0), np.float32), (), (0, 0))])
 def test_sequences_that_hold_nothing_are_drawn(example: TextExample | SeriesExample) -> None:
     unit, steps = in_steps(example, [])

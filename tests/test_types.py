@@ -29,6 +29,7 @@ def test_axes_are_named_in_strings_and_so_are_checked() -> None:
                 assert isinstance(axes, ast.Constant), f"{path}:{node.lineno}: {ast.unparse(node)}"
 
 
+@pytest.mark.slow
 def test_only_what_is_compiled_has_no_types() -> None:
     for path, tree in trees():
         for node in ast.walk(tree):

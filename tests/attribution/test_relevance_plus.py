@@ -130,6 +130,7 @@ def test_it_is_as_derived_neuron_by_neuron(kind: type[nn.RNNBase]) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "given"), KINDS)
 def test_all_of_it_arrives_without_biases_and_with_them_never_more_and_of_the_sign_of_the_unit(kind, given) -> None:
     net = OnSeries(kind, given, both=True).to(REAL)

@@ -135,6 +135,7 @@ class OfOneSize(nn.Module):
         return self.patches(x).flatten(1)
 
 
+@pytest.mark.slow
 def test_a_network_that_takes_one_size_alone_is_attributed_on_the_whole(tmp_path):
     pictures = TensorDataset(torch.rand(4, 3, 32, 32), torch.arange(4))
     study = tl.analyze(

@@ -151,6 +151,7 @@ def test_names_of_classes_as_a_list_are_refused_where_they_would_do_nothing(tmp_
             tl.analyze(net(5), data, tmp_path / "a.lurk", class_names=["a"])
 
 
+@pytest.mark.slow
 def test_outputs_of_a_network_that_does_not_know_the_classes_are_not_called_by_them(tmp_path: Path) -> None:
     chosen = {
         "stages": ["scan"],

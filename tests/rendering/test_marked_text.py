@@ -76,6 +76,7 @@ def test_an_empty_text_has_no_lines() -> None:
     assert excerpt(text(), 0, 40, 3) == ()
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(max_size=6), max_size=30), st.integers(0, 40), st.integers(2, 20), st.integers(1, 4))
 def test_no_line_is_wider_and_the_step_is_always_in(tokens: list[str], centre: int, columns: int, lines: int) -> None:
     found = excerpt(text(*tokens), centre, columns, lines)

@@ -53,6 +53,7 @@ def test_one_more_takes_the_place_of_the_one_idle_for_longest(quick, monkeypatch
             one.close()
 
 
+@pytest.mark.slow
 def test_who_does_not_read_is_not_answered_for_ever(quick):
     with connected(quick) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)

@@ -27,6 +27,7 @@ class Follower(nn.Module):
         return known.mul(0.96).add(0.01) if self.soft else known * 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [Follower(1), Follower(1, soft=True), Follower(0), Follower(-1), Follower(3)])
 def test_scores_no_better_than_frequencies_are_told(tmp_path, network):
     (tmp_path / "a.txt").write_text(TEXT)
@@ -36,6 +37,7 @@ def test_scores_no_better_than_frequencies_are_told(tmp_path, network):
     assert said == (network.ahead == 3)
 
 
+@pytest.mark.slow
 def test_a_wrong_vocabulary_is_noticed_by_them(tmp_path):
     (tmp_path / "a.txt").write_text(TEXT)
     given = {"input_axes": "bt", "window": 100, "layers": ["embedding"]}

@@ -167,6 +167,7 @@ def test_parts_have_the_scores_of_the_whole(study: Study, tmp_path: Path, monkey
             assert scored(merged)[name]["untrained"] == pytest.approx(found["untrained"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_tracks_of_a_file_are_measured_too_and_a_study_goes_on_with_no_others(tmp_path: Path) -> None:
     world = text_world(InputOptions(limit=6))
     steps = int(np.sum(world.lengths))

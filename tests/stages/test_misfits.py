@@ -34,6 +34,7 @@ def test_a_single_mean_for_a_model_of_colours_is_refused_for_that(pictures):
     assert "one value each make pictures grey; give 3 value(s)" in raised.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mean", "std", "told"), [(127.5, 127.5, True), (0.5, 58.0, True), (0.5, 0.5, False), (0.0, 1.0, False)]
 )

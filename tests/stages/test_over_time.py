@@ -166,6 +166,7 @@ def test_a_head_that_is_not_linear_is_told_of(text, tmp_path):
         assert any("not a linear map of the last layer's states" in note for note in study.notes)
 
 
+@pytest.mark.slow
 def test_parts_give_the_tokens_and_gates_of_the_whole(study, text, tmp_path, monkeypatch):
     monkeypatch.setattr("torchlurk.stages.scan.SHARD_EXAMPLES", 4)
     for number in (1, 2):

@@ -98,6 +98,7 @@ def test_merging_takes_no_notes_of_people_from_parts(parts, tmp_path):
         assert merged.remarks == {}
 
 
+@pytest.mark.slow
 def test_a_part_that_was_interrupted_goes_on_to_the_same_study(folder, parts, tmp_path, interrupted, monkeypatch, same_scan):
     monkeypatch.setattr("torchlurk.stages.scan.SHARD_EXAMPLES", 4)
     monkeypatch.setattr("torchlurk.stages.scan.SECONDS_BETWEEN_SAVES", 0.0)

@@ -313,6 +313,7 @@ def test_of_a_data_set_of_series_the_longest_decides_how_many_steps_a_layer_has(
         assert [scores[example] for example in range(3)] == pytest.approx([float(one) for one in states], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_summary_names_the_most_selective_unit_of_those_that_more_than_a_few_pictures_excite(tmp_path):
     """Pictures 0 to 39 have values of 0 to 3.9 and the classes 0 and 1: unit 0 sees the last one alone, unit 1 class 1."""
     pictures = [(torch.full((1, 2, 2), index / 10), index // 20) for index in range(40)]
@@ -329,6 +330,7 @@ def test_the_summary_names_the_most_selective_unit_of_those_that_more_than_a_few
         assert "Look at a unit" not in summary(tmp_path / "b.lurk")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "channels", "said"),
     [(1 << 24, 1, "a series of 16,777,216 steps has 67,108,864 bytes"), (2, 65537, "a series has 65,537 channels")],

@@ -160,6 +160,7 @@ def test_networks_that_take_no_pictures_are_refused() -> None:
         tl.synthesize(nn.Sequential(nn.Linear(7, 5)), "0:1", size=SIDE, steps=1)
 
 
+@pytest.mark.slow
 def test_of_grey_data_pictures_come_out_grey() -> None:
     grey = InputStatistics(9, np.full(3, 0.4), np.full((3, 3), 0.02), np.ones((3, SIDE, SIDE // 2 + 1)))
     for way in (LUCID, WAYS["maco"]):

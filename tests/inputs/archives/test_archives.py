@@ -183,6 +183,7 @@ def test_examples_are_read_from_several_threads_and_in_another_process(shards):
     assert read == [index % 6 for index in range(48)]
 
 
+@pytest.mark.slow
 def test_a_study_of_shards_is_that_of_the_same_files_in_a_folder(shards, tmp_path):
     for file in shards.iterdir():
         with tarfile.open(file) as made:

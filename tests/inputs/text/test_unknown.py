@@ -49,6 +49,7 @@ def test_a_data_set_tells_by_its_unknown_token_and_not_by_its_padding() -> None:
     assert [unknown_tokens(one)[:4] for one in sources] == ["50 %", ""]
 
 
+@pytest.mark.slow
 def test_the_note_is_in_the_study(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("ab zz")
     net = torch.nn.Sequential(torch.nn.Embedding(3, 2), torch.nn.Linear(2, 2))

@@ -63,6 +63,7 @@ def assert_near(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None
         assert (one - other).abs().max() < NEAR * other.abs().max()
 
 
+@pytest.mark.slow
 def test_values_and_gradients_are_as_ever(network: nn.Module, ways: list[str]) -> None:
     x = torch.rand(3, 3, 60, 70)
     expected, way = passed(network, x), Quick(network)
