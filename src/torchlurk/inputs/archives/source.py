@@ -16,12 +16,11 @@ from torchlurk.inputs.archives.index import DEFLATED, Index
 from torchlurk.inputs.archives.naming import ZIP, archives
 from torchlurk.inputs.archives.shards import index_shards
 from torchlurk.inputs.archives.zip_files import LOCAL_HEADER, index_zip
-from torchlurk.inputs.items import Item
-from torchlurk.inputs.pictures.decoding import MOST_PIXELS, decode_bytes, size_in
-from torchlurk.inputs.pictures.preprocessing import prepare, resolve
-from torchlurk.inputs.source import ExampleList, PictureSource, printable, spread
+from torchlurk.inputs.pictures.decoding import MOST_PIXELS
+from torchlurk.inputs.pictures.preprocessing import resolve
+from torchlurk.inputs.source import ExampleList, printable, spread
 from torchlurk.inputs.sources.class_files import classes_of, read_classes
-from torchlurk.inputs.sources.folder import PROBED_BYTES, PROBED_FILES, check_sizes
+from torchlurk.inputs.sources.stored_pictures import StoredPictures
 from torchlurk.options import InputOptions
 from torchlurk.records import Class, Example, Preprocessing
 
@@ -29,7 +28,7 @@ MOST_BYTES = 4 * MOST_PIXELS
 """A longer member is passed over: it holds more than any picture that would be decoded."""
 
 
-class ArchiveSource(PictureSource):
+class ArchiveSource(StoredPictures):
     """The pictures of an index; see `Source`. `root` is the folder of the archives.
 
     An example is read by its place, with a file opened for it alone: any thread may read any example. Its path is that of
@@ -48,10 +47,6 @@ class ArchiveSource(PictureSource):
         self._chosen = np.array(spread(len(index), options.limit), np.int64)
         self.examples: Sequence[Example] = ExampleList(_Chosen(index.names, self._chosen), classes[self._chosen])
 
-    def read(self, index: int) -> Item:
-        """See `Source`."""
-        return Item(prepare(decode_bytes(self._content(index)), self.preprocessing), self.examples[index].class_index)
-
     def fingerprint(self) -> str:
         """See `Source`: over the names, sizes and classes of all pictures, and the content of a few."""
         digest = hashlib.sha256("\0".join(one.name for one in self.classes).encode("utf-8", "surrogateescape"))
@@ -59,19 +54,8 @@ class ArchiveSource(PictureSource):
             digest.update(np.ascontiguousarray(values[self._chosen], "<i8").tobytes())
         for place in self._chosen.tolist():
             digest.update(self._index.names[place].encode("utf-8", "surrogateescape") + b"\0")
-        for index in spread(len(self._chosen), PROBED_FILES):
-            digest.update(hashlib.sha256(self._beginning(index)).digest())
+        digest.update(self._probed())
         return digest.hexdigest()
-
-    def check_sizes(self) -> None:
-        """Raises `DataError` where a few spread pictures would become network inputs of different sizes."""
-        check_sizes(self, lambda index: size_in(self._content(index)))
-
-    def _beginning(self, index: int) -> bytes:
-        try:
-            return self._content(index)[:PROBED_BYTES]
-        except DataError:
-            return b""
 
     def _content(self, index: int) -> bytes:
         """The bytes of a picture; raises `DataError`, with the reason alone, where they are not there."""

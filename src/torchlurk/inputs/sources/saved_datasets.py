@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from torchlurk.errors import DataError, MissingExtraError
-from torchlurk.inputs.items import Item
-from torchlurk.inputs.pictures.decoding import decode_bytes, size_in
-from torchlurk.inputs.pictures.preprocessing import prepare, resolve
-from torchlurk.inputs.source import ExampleList, PictureSource, printable, spread
+from torchlurk.inputs.pictures.preprocessing import resolve
+from torchlurk.inputs.source import ExampleList, printable, spread
 from torchlurk.inputs.sources.class_files import Labelling, classes_of, labelling, read_classes
-from torchlurk.inputs.sources.folder import PROBED_BYTES, PROBED_FILES, check_sizes
 from torchlurk.inputs.sources.labels import CLASS_KEYS
+from torchlurk.inputs.sources.stored_pictures import StoredPictures
 from torchlurk.options import InputOptions
 from torchlurk.records import Class, Example, Preprocessing
 
@@ -40,13 +38,11 @@ def open_saved(folder: Path, options: InputOptions, default: Preprocessing | Non
     return source
 
 
-class SavedDataset(PictureSource):
+class SavedDataset(StoredPictures):
     """The rows of a saved data set; see `Source`. They stay in files that are mapped into memory.
 
     An example's path is the one that is stored beside its picture, often none.
     """
-
-    skipped = ()
 
     def __init__(self, root: Path, dataset: Dataset, preprocessing: Preprocessing, options: InputOptions, name: str) -> None:
         from datasets import Image
@@ -61,10 +57,6 @@ class SavedDataset(PictureSource):
         self._chosen = spread(len(paths), options.limit)
         self.examples: Sequence[Example] = ExampleList([paths[place] for place in self._chosen], labels.indices[self._chosen])
 
-    def read(self, index: int) -> Item:
-        """See `Source`."""
-        return Item(prepare(decode_bytes(self._content(index)), self.preprocessing), self.examples[index].class_index)
-
     def fingerprint(self) -> str:
         """See `Source`: over the paths, classes and numbers of bytes of all pictures, and the content of a few."""
         from pyarrow import compute
@@ -74,25 +66,14 @@ class SavedDataset(PictureSource):
         digest.update(np.ascontiguousarray(sizes[self._chosen], "<i8").tobytes())
         for one in self.examples:
             digest.update(f"{one.path}\0{one.class_index}\0".encode())
-        for index in spread(len(self._chosen), PROBED_FILES):
-            digest.update(hashlib.sha256(self._beginning(index)).digest())
+        digest.update(self._probed())
         return digest.hexdigest()
-
-    def check_sizes(self) -> None:
-        """Raises `DataError` where a few spread pictures would become network inputs of different sizes."""
-        check_sizes(self, lambda index: size_in(self._content(index)))
 
     def _field(self, name: str) -> ChunkedArray:
         """A field of the column of pictures: their `bytes`, or their `path`."""
         from pyarrow import compute
 
         return compute.struct_field(self._rows.data.column(self._column), name)
-
-    def _beginning(self, index: int) -> bytes:
-        try:
-            return self._content(index)[:PROBED_BYTES]
-        except DataError:
-            return b""
 
     def _content(self, index: int) -> bytes:
         """The bytes of a picture, stored with the data set or in a file that it names."""

@@ -219,7 +219,7 @@ def _named_like(module: nn.Module, state: Mapping[str, Tensor]) -> tuple[dict[st
     if not own.keys() <= best.keys():
         for head in dict.fromkeys(name.partition(".")[0] + "." for name in candidates[1]):
             part = {name.removeprefix(head): one for name, one in candidates[1].items() if name.startswith(head)}
-            if own.keys() <= part.keys() and part.keys() <= own.keys():
+            if own.keys() == part.keys():
                 best, others = part, [name for name in candidates[1] if not name.startswith(head)]
     # Files from before torch 0.4.1 lack these counters, which nothing computes with.
     counters = {name: own[name] for name in own if name.endswith(_COUNTER) and name not in best}

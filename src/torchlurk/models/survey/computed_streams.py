@@ -51,14 +51,14 @@ def computed_layers(
 
         return called
 
-    def told(one: CalledFunction) -> None:
+    def note(one: CalledFunction) -> None:
         for stream, read in one.streams():
             add(one.name, one.call, stream, _read(stream, one.name, partial(one.read, read)))
 
     with ExitStack() as opened, torch.inference_mode(False), torch.no_grad():
         for name, (one, reads) in computed.items():
             opened.callback(one.register_forward_hook(watch(name, reads), with_kwargs=True).remove)
-        for handle in CalledFunctions(told).attached(module) if functions else ():
+        for handle in CalledFunctions(note).attached(module) if functions else ():
             opened.callback(handle.remove)
         module(inputs.detach().clone())
     return found

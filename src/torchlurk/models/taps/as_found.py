@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import nn
 
-from torchlurk.errors import ModelError
+from torchlurk.errors import ModelError, told
 from torchlurk.models.taps.buffers import Buffers
 from torchlurk.models.taps.compiling import as_written
 
@@ -64,9 +64,8 @@ def backward(module: nn.Module) -> Iterator[None]:
     except (ModelError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        what = " ".join(str(error).split()).partition(" Hint: ")[0] or "no message"
         raise ModelError(
-            f"{type(module).__name__} has no backward pass: {type(error).__name__}: {what}",
+            f"{type(module).__name__} has no backward pass: {told(error).partition(' Hint: ')[0]}",
             "a method that needs one cannot be used with it; the scan needs none",
         ) from error
 
