@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from torchlurk.rendering.encoding import decode, encode_levels
-from torchlurk.rendering.levels import EVEN, MOST, levels, numbers
+from torchlurk.rendering.levels import EVEN, MOST, levels, numbers, roundings
 
 
 def heavy(shape=(60, 80, 3), seed=0):
@@ -26,6 +26,17 @@ def test_each_number_comes_back_to_half_a_level(seed):
     assert (wrong[np.abs(values) <= scale] <= 0.501 * scale / EVEN).all()
     assert (wrong[np.abs(values) > scale] <= 0.05 * np.abs(values[np.abs(values) > scale])).all()
     assert np.linalg.norm(back - values) < 0.025 * np.linalg.norm(values)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_number_is_further_off_than_its_rounding_and_some_nearly_are(seed):
+    values = heavy(seed=seed)
+    picture, scale = levels(values)
+    wrong, most = np.abs(numbers(picture, scale) - values), roundings(picture, scale)
+    # A number next to a bound between two levels may fall to either: float32 tells no more.
+    assert (wrong <= most * 1.0001 + 1e-6 * np.abs(values)).all()
+    for far in (np.abs(values) <= scale, np.abs(values) > 1.1 * scale):
+        assert (wrong > 0.9 * most)[far].any()
 
 
 def test_no_number_is_cut_off_however_large():

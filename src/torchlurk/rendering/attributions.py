@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, UInt8
 from PIL import Image, ImageDraw, ImageFilter
 
 from torchlurk.records import Attribution, Exemplar, MethodCheck
@@ -27,7 +27,7 @@ from torchlurk.rendering.contact_sheet import (
     titled,
 )
 from torchlurk.rendering.encoding import png, to_image
-from torchlurk.rendering.levels import numbers
+from torchlurk.rendering.levels import numbers, roundings
 from torchlurk.rendering.typography import fitted, write
 
 Rendering = Literal["signed", "magnitude", "overlay"]
@@ -72,12 +72,21 @@ class Attributed:
     @property
     def values(self) -> Float32[np.ndarray, "height width channel"]:
         """The attribution as numbers, each to half a level of the stored picture (docs/decisions/numbers-in-pictures.md)."""
-        pixels = np.asarray(self.stored)
-        pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+        pixels = self._pixels()
         if self.levelled:
             return numbers(pixels, self.record.scale)
         steps = pixels.astype(np.float32) - NEUTRAL
         return steps / np.where(steps < 0, NEUTRAL, 255 - NEUTRAL).astype(np.float32) * self.record.scale
+
+    @property
+    def roundings(self) -> Float32[np.ndarray, "height width channel"]:
+        """How far each of `values` may lie from what was computed: half a level; NaN in older studies, which tell none."""
+        pixels = self._pixels()
+        return roundings(pixels, self.record.scale) if self.levelled else np.full(pixels.shape, np.nan, np.float32)
+
+    def _pixels(self) -> UInt8[np.ndarray, "height width channel"]:
+        pixels = np.asarray(self.stored)
+        return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
     def image(self, rendering: Rendering = "signed") -> Image.Image:
         """Over the box. An overlay is a magnitude where the study does not hold the example."""

@@ -24,6 +24,8 @@ _STEPS = np.arange(-NEUTRAL, MOST + 1)
 _BEYOND = np.clip(np.abs(_STEPS) - EVEN, 0, MOST - EVEN)
 _SHARES = np.sign(_STEPS) * np.where(_BEYOND > 0, 2 ** (_BEYOND / OCTAVE), np.abs(_STEPS) / EVEN)
 """What each level is worth, in parts of the scale."""
+_HALVES = np.where(np.abs(_STEPS) < EVEN, 0.5 / EVEN, np.abs(_SHARES) * (2 ** (0.5 / OCTAVE) - 1))
+"""How far from that a number of this level may lie, in parts of the scale."""
 
 
 def levels(
@@ -42,4 +44,10 @@ def levels(
 def numbers(picture: UInt8[np.ndarray, "height width channel"], scale: float) -> Float32[np.ndarray, "height width channel"]:
     """What `levels` was given, but for rounding: half a level."""
     found: Float32[np.ndarray, "height width channel"] = (_SHARES * scale).astype(np.float32)[picture]
+    return found
+
+
+def roundings(picture: UInt8[np.ndarray, "height width channel"], scale: float) -> Float32[np.ndarray, "height width channel"]:
+    """How far each of `numbers` may lie from what `levels` was given."""
+    found: Float32[np.ndarray, "height width channel"] = (_HALVES * scale).astype(np.float32)[picture]
     return found
