@@ -263,7 +263,7 @@ def test_without_a_library_it_says_what_to_install(without, tmp_path):
         TABLE.to_frame()
     with pytest.raises(MissingExtraError, match=r"needs pyarrow .*\(pip install pyarrow\)"):
         TABLE.to_frame("arrow")
-    with pytest.raises(MissingExtraError, match=r"written by pyarrow or polars.*a \.csv file needs none"):
+    with pytest.raises(MissingExtraError, match=r"writing .parquet needs pyarrow or polars.*or write a \.csv file"):
         TABLE.write(tmp_path / "table.parquet")
     with pytest.raises(OptionError, match=r"library is 'excel'   \(use 'pandas', 'polars', 'arrow'\)"):
         TABLE.to_frame("excel")

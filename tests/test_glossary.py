@@ -35,7 +35,7 @@ close; close all; colours from over 0 to; dismiss; done; enter; follow down; fou
 (t); help and keys; help and keys (?); its page; larger; light or dark (t); live; loading; look up; never above zero;
 next (z); nothing; now; one after the other; overlay; png; prefers; progress; remove; reset; reset (esc); save; show;
 show all; show less; size; smaller; sort by; strongest; svg; the input; this cannot be shown; torchlurk: all studies;
-what if it were not there?; what is shown large; what it is made of; what it knows; what it usually responds to; what it
+what if it were removed?; what is shown large; what it is made of; what it knows; what it usually responds to; what it
 usually sees; who uses it; words; worth knowing:; , together with signs; , what excited it by; :, correlation
 """
 EVERYDAY = " ".join(EVERYDAY_LABELS.split()).split("; ")

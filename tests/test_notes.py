@@ -70,7 +70,7 @@ def test_notes_go_to_another_study_and_come_back_the_same(study, demo, tmp_path)
 def test_notes_on_units_of_another_network_are_left_out_and_named(study, tmp_path):
     file = tmp_path / "notes.json"
     file.write_text(json.dumps({"remarks": [{"unit": "block1:3", "name": "wheels"}, {"unit": "gone:0", "starred": True}]}))
-    assert "left out, as the study has no such units: gone:0" in call("note", study, "--import", file)
+    assert "skipped, because the study has no such units: gone:0" in call("note", study, "--import", file)
     with torchlurk.open(study) as opened:
         assert list(opened.remarks) == ["block1:3"]
 
@@ -101,7 +101,7 @@ def test_a_file_that_holds_no_notes_is_refused_and_says_where(study, tmp_path, c
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--name", "x"], "no UNIT is given"),
+        (["--name", "x"], "no UNIT was given"),
         (["block1:3", "--import", "a.json"], "--import is for all notes"),
         (["--export", "a.json", "--star"], "--export is for all notes"),
         (["--import", "a.json", "--export", "b.json"], "given together"),

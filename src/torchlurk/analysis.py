@@ -41,8 +41,8 @@ from torchlurk.store.folding import left_open
 from torchlurk.store.reading import Reader
 
 UNNORMALIZED = (
-    "the model says nothing of its preprocessing, so pixels reach it as numbers from 0 to 1; if it was trained on normalized"
-    " ones, give --mean and --std"
+    "the model does not state its preprocessing, so it is given pixels from 0 to 1; if it was trained on normalized"
+    " pixels, give --mean and --std"
 )
 
 
@@ -179,7 +179,7 @@ def task_of(
         progress.say(one)
     if isinstance(data, (str, Path, DrawnPictures)):
         if class_names is not None:
-            raise OptionError("--class-names is a list, and DATA is no data set of a program", "give a file of names")
+            raise OptionError("--class-names is a list, which needs a data set object as DATA", "give a file of names")
         data = data if isinstance(data, DrawnPictures) else str(data)
         if isinstance(data, str) and (told := told_of_folder(data)):
             progress.say(told)
@@ -223,7 +223,7 @@ def _of_other_range(source: Source) -> str:
         return ""
     return (
         f"pixels are numbers from 0 to 1, and the mean is {_listed(mean)}, the std {_listed(std)}: divide --mean and"
-        " --std by 255 if they are of pixels from 0 to 255"
+        " --std by 255 if they were computed on pixels from 0 to 255"
     )
 
 

@@ -240,7 +240,7 @@ class Sequences:
         """See `Drawings`."""
         raise StudyError(
             f"'{reader.path}' is a study of {self._rows.noun}, which have steps and no height and width",
-            "study.reader.inputs() tells what its inputs are, study.reader.sequence(example) gives one",
+            "study.reader.inputs() describes its inputs, study.reader.sequence(example) returns one",
         )
 
 

@@ -27,7 +27,7 @@ def read_given(path: Path) -> bytes:
             return file.read()
         found = file.read(MOST_PIPED + 1)
     if len(found) > MOST_PIPED:
-        raise OSError(errno.EFBIG, f"it is no file, and goes on beyond {MOST_PIPED >> 20} MiB", str(path))
+        raise OSError(errno.EFBIG, f"it is not a regular file, and it is larger than {MOST_PIPED >> 20} MiB", str(path))
     return found
 
 

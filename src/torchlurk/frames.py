@@ -130,8 +130,8 @@ class Table:
             self.to_frame("polars").write_parquet(target)
         else:
             raise MissingExtraError(
-                "a .parquet file is written by pyarrow or polars, and neither is installed",
-                "pip install pyarrow; a .csv file needs none",
+                "writing .parquet needs pyarrow or polars, and neither is installed",
+                "pip install pyarrow, or write a .csv file",
             )
         return target.getvalue()
 

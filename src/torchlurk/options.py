@@ -113,7 +113,8 @@ class InputOptions:
     )
     burn_in: int | None = option(
         None,
-        "Tokens that a window reads but does not count where it continues a text; by default a quarter of it, at most 64.",
+        "Tokens at the start of a window that only warm up the network's state and are not counted; by default a quarter"
+        " of the window, at most 64.",
         metavar="N",
     )
     tracks: str | None = option(
@@ -161,13 +162,13 @@ class ScanOptions:
     )
     keep_steps: tuple[str, ...] = option(
         (),
-        "Keep every unit's value at every step of texts and series, in one byte, of layers that match GLOB; may be repeated.",
+        "Keep every unit's value at every step of texts and series, one byte each, for layers matching GLOB; may be repeated.",
         metavar="GLOB",
     )
     precision: Precision = option("fp32", "Number format of the forward pass.")
     seed: int = option(0, "Seed of the random sample of examples and of every other random choice.", metavar="N")
     sample: int = option(
-        1024, "How many randomly drawn examples to keep every unit's response for (histograms, quantiles).", metavar="N"
+        1024, "Number of randomly drawn examples for which every unit's response is kept (histograms, quantiles).", metavar="N"
     )
 
     def __post_init__(self) -> None:
@@ -268,7 +269,7 @@ class ComputeOptions:
         None, "Actors of --engine ray; by default one per GPU, or one per machine without GPUs.", metavar="N"
     )
     gpus_per_actor: float | None = option(
-        None, "GPUs of each actor, or a part of one; by default 1 on --device cuda, otherwise 0.", metavar="F"
+        None, "GPUs per actor, or a fraction of one; by default 1 with --device cuda, otherwise 0.", metavar="F"
     )
 
     def __post_init__(self) -> None:

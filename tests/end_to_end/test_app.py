@@ -121,7 +121,7 @@ def test_units_are_sorted_and_filtered_and_the_address_says_how(tab, served):
 
 def test_a_layer_says_of_how_many_units_it_has_pictures(tab):
     page = tab.open("#/one/layer/block4?view=attribution-guided")
-    expect(page.get_by_text("Pictures of this kind were made of 1 of 96 units.")).to_be_visible()
+    expect(page.get_by_text("Pictures of this kind exist for 1 of 96 units.")).to_be_visible()
     page.get_by_label("Show").select_option(label="what it sees")
     expect(page.get_by_text("Pictures of this kind")).to_have_count(0)
 
@@ -206,7 +206,7 @@ def test_what_is_asked_for_while_the_server_is_away_comes_once_it_is_back(tab_of
     with running("serve", *studies, port=port) as url:
         tab = tab_of(url)
         page = tab.open(f"#/one/unit/{UNIT}")
-    expect(page.get_by_text("The server does not answer.")).to_be_visible()
+    expect(page.get_by_text("The server is not responding.")).to_be_visible()
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(300)
     expect(page.get_by_role("heading", level=1)).to_have_text(UNIT)  # what was loaded before stays

@@ -98,7 +98,7 @@ def test_an_input_to_look_at_a_network_with_may_be_too_large(torchlurk, model):
     done = torchlurk("layers", model, "--input", "3,100000,100000")
     assert (done.status, done.err) == (
         2,
-        "torchlurk: --input has 30,000,000,000 numbers   (use at most 134,217,728: a small input will do)\n",
+        "torchlurk: --input has 30,000,000,000 numbers   (use at most 134,217,728: a small input is enough)\n",
     )
 
 

@@ -37,7 +37,7 @@ def damaged() -> bytes:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (one_array(), "a single array, as an .npy file does"),
+        (one_array(), "a single array: rename it"),
         (damaged(), "while decompressing"),
         (archive("a.txt", b"hello"), "'a.txt' in it is not an array"),
         (archive("a.npy", b""), "'a' in it is not an array"),

@@ -220,7 +220,7 @@ def test_data_that_has_changed_is_noticed_and_not_shown(made, monkeypatch):
     monkeypatch.setattr(DatasetSource, "fingerprint", lambda self: known)
     study = made(Pictures(changed=True), stages=("attribute",))
     assert all(study.reader.attributions(unit) == () for unit in every_unit(study))
-    assert any("do not excite their units as they did" in note for note in study.notes)
+    assert any("differently than during the scan" in note for note in study.notes)
 
 
 def test_without_a_scan_it_says_so(made):
@@ -280,7 +280,7 @@ def test_a_network_whose_values_depend_on_more_than_the_example_is_not_taken_for
     net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), between, nn.Conv2d(6, 4, 3)).eval()
     given = {"mean": (0, 0, 0), "std": (1, 1, 1), "top": 4, "exemplars": 2, "batch_size": 12}
     study = tl.analyze(net, Pictures(), tmp_path / "a.lurk", stages=("scan", "attribute"), **given)
-    kept = [note for note in study.notes if "do not excite their units" in note]
+    kept = [note for note in study.notes if "differently than during the scan" in note]
     assert kept
     assert all(said in note for note in kept)
     assert not any("data changed" in note for note in study.notes)

@@ -72,5 +72,5 @@ def test_a_shape_that_does_not_fit_says_what_the_network_takes(nets):
         survey_model(f"{nets}:Listener", None, "9,5")
     with pytest.raises(OptionError, match=r"--input is '9,x'   \(use C,H,W"):
         survey_model(f"{nets}:Listener", None, "9,x")
-    with pytest.raises(ModelError, match=r"say the input's shape with --input: C,H,W for pictures.*; T for text"):
+    with pytest.raises(ModelError, match=r"give the input's shape with --input: C,H,W for pictures.*; T for text"):
         survey_model(f"{nets}:Narrow", None, None)

@@ -225,7 +225,7 @@ class Forgetful(LocalEngine):
 
 
 def test_an_engine_that_leaves_something_out_is_found_out(tmp_path):
-    with pytest.raises(StudyError, match=r"the engine Forgetful did not do examples 256 to 279"):
+    with pytest.raises(StudyError, match=r"the engine Forgetful did not finish examples 256 to 279"):
         tl.analyze(ReadInRows(), Pictures(), tmp_path / "s.lurk", engine=Forgetful(), **SCAN)
     with tl.analyze(ReadInRows(), Pictures(), tmp_path / "s.lurk", **SCAN) as study:
         assert study.runs["scan"].finished

@@ -44,7 +44,7 @@ def test_a_wrong_vocabulary_is_noticed_by_them(tmp_path):
     with tl.analyze(Table(), tmp_path / "a.txt", tmp_path / "a.lurk", vocabulary=list(LETTERS), **given) as study:
         assert not any("frequencies" in note for note in study.notes)
     with tl.analyze(Table(), tmp_path / "a.txt", tmp_path / "b.lurk", vocabulary=list("badc"), **given) as study:
-        assert "are vocabulary, tokenizer and weights those of its training?" in " ".join(study.notes)
+        assert "do the vocabulary, tokenizer and weights match those used in training?" in " ".join(study.notes)
 
 
 class Table(nn.Module):

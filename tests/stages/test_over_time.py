@@ -163,7 +163,7 @@ def test_outputs_are_tokens_only_of_the_vocabulary_that_is_read(embeddings, voca
 def test_a_head_that_is_not_linear_is_told_of(text, tmp_path):
     with tl.analyze(Language(linear=False).eval(), str(text), tmp_path / "s.lurk", **OPTIONS, layers=("rnn.l0",)) as study:
         assert study.unit("rnn.l0:0").to_json()["tokens"]["next"] is None
-        assert any("not a linear map of the last layer's states" in note for note in study.notes)
+        assert any("not a linear function of the last layer's states" in note for note in study.notes)
 
 
 @pytest.mark.slow

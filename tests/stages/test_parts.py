@@ -196,7 +196,7 @@ def test_more_parts_than_batches_and_parts_that_need_the_whole_scan_are_refused(
         part(tmp_path, 2, 13)
     with pytest.raises(OptionError, match="need the whole scan"):
         part(tmp_path, 1, stages=["scan", "attribute"])
-    with pytest.raises(OptionError, match="starts from nothing"):
+    with pytest.raises(OptionError, match="starts from scratch"):
         part(tmp_path, 1, merged=tmp_path / "a.lurk")
     assert os.listdir(tmp_path) == []
 

@@ -381,7 +381,7 @@ def test_a_forward_that_sorts_its_batch_is_run_on_one_example_at_a_time(tmp_path
     for channel in range(4):
         best = alone[:, channel].topk(3).indices.tolist()
         assert [one.example for one in study.unit(f"conv:{channel}").exemplars("max")] == best
-    assert [note for note in study.notes if "in another order" in note and "conv" in note]
+    assert [note for note in study.notes if "in a different order" in note and "conv" in note]
 
 
 class OneByOne(nn.Module):

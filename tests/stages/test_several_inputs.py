@@ -278,7 +278,7 @@ def test_attributions_are_those_of_the_picture_with_its_own_further_inputs(kind,
             x0, y0, x1, y1 = one.box
             expected = gradient(net, layer, channel, one.exemplar.position or (), image, beside)[:, y0:y1, x0:x1]
             assert near(one.values, expected.permute(1, 2, 0).numpy())
-    assert not any("do not excite" in note for note in study.notes)
+    assert not any("differently than during the scan" in note for note in study.notes)
     assert any("layer vec, gradient: no gradient flows" in note for note in study.notes)
     (check_made,) = {one.check for one in study.unit("head:0").attributions("max", "gradient")}
     assert check_made.similarity < 0.99  # of the same weights it would be one

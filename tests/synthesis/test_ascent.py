@@ -386,7 +386,7 @@ def test_a_unit_without_weights_is_marked_and_has_a_picture_all_the_same(name) -
         net[3].weight[2] = 0
         net[3].bias[2] = 0
     found = made(begun(net, "3", WAYS[name], steps=3), [1, 2])
-    assert found[1].trouble == "no gradient comes back to the picture: nothing in it changes the unit"
+    assert found[1].trouble == "no gradient reaches the picture: nothing in it changes the unit"
     assert found[0].trouble is None
     assert found[1].picture.isfinite().all()
     assert found[1].alpha is None or found[1].alpha.isfinite().all()

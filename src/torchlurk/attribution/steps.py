@@ -93,8 +93,8 @@ class TextReadout(Readout):
             place = next(places, None)
             if place is None or place[1] - place[0] != one.values.shape[-1]:
                 raise ModelError(
-                    f"{type(self.module).__name__} looks its tokens up in another way in every pass",
-                    "attributions need a model that does the same for every text",
+                    f"{type(self.module).__name__} embeds its tokens differently on every pass",
+                    "attributions need a model that embeds every text in the same way",
                 )
             return _picked(inputs[..., slice(*place)].flatten(0, 1), one)
 
@@ -112,7 +112,7 @@ class TextReadout(Readout):
             self._plain.activation(ids)
         if not found:
             raise ModelError(
-                f"{type(self.module).__name__} looks no numbers up for its tokens on the way to layer '{self.layer.name}'",
+                f"{type(self.module).__name__} does not embed its tokens on the way to layer '{self.layer.name}'",
                 "attributions need an embedding, such as nn.Embedding, to go back to",
             )
         return found

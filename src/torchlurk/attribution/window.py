@@ -170,7 +170,7 @@ class _Following(TorchFunctionMode):
         give nothing.
         """
         if x.dim() != 4 or len(kernel) != 2:
-            raise UnsuitedError("a map has other axes than height and width")
+            raise UnsuitedError("a map has axes other than height and width")
         sides = self.sides(x)
         rows, columns = (
             side.slid(kernel[axis], stride[axis], padding[axis], dilation[axis], ceil) for axis, side in enumerate(sides)
@@ -199,9 +199,9 @@ class _Following(TorchFunctionMode):
         several = name not in ("add", "sub", "mul")
         tensors = list(args[0] if several else args[:2])
         if several and (args[1] if len(args) > 1 else kwargs.get("dim", 0)) != 1:
-            raise UnsuitedError("maps are joined along another axis than channels")
+            raise UnsuitedError("maps are concatenated along an axis other than channels")
         if not all(isinstance(one, Tensor) for one in tensors):
-            raise UnsuitedError("a map meets something that is none")
+            raise UnsuitedError("a map is combined with something that is not a map")
         common = self.sides(tensors[0])
         for one in tensors[1:]:
             own = self.sides(one)

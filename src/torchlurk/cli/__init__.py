@@ -20,7 +20,7 @@ COMMANDS = {
     "analyze": "Find out what every unit of a model responds to, and write a study.",
     "merge": "Put the parts of an analysis together into one study.",
     "serve": "Explore studies in a browser.",
-    "show": "Show what a study knows of one unit.",
+    "show": "Show what a study knows about one unit.",
     "units": "List all units of a study in one table, or write it to a file.",
     "note": "Name a unit, leave a note on it, or star it.",
     "explain": "Show which units drove a unit in one image.",

@@ -17,7 +17,7 @@ def command(parts: tuple[Path, ...], out: Path) -> None:
     """Put the parts that `torchlurk analyze --part` made together to one study.
 
     The study is the one that a single process would have made. Neither the model nor the data is needed. All parts must be
-    given, in any order. Parts of attribute or synthesize are added to STUDY if it is the one that they went on from.
+    given, in any order. Parts of attribute or synthesize are added to STUDY if it is the one that they continue.
     """
     from torchlurk.stages.merge import merge
 

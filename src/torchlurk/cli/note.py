@@ -35,7 +35,7 @@ MOST_NAMED = 5
     "source",
     type=click.Path(path_type=Path),
     metavar="FILE.json",
-    help="Take over all notes of a file; each replaces what is noted of its unit.",
+    help="Import all notes from a file; each replaces the note on its unit.",
 )
 @click.option("--export", "target", type=click.Path(path_type=Path), metavar="FILE.json", help="Write all notes to a file.")
 def command(
@@ -78,7 +78,7 @@ def _refuse_odd(unit: str | None, change: Change, source: Path | None, target: P
             "leave out UNIT, --name, --text, --star and --unstar",
         )
     if unit is None and change != Change():
-        raise OptionError("no UNIT is given to note something of", "torchlurk note STUDY LAYER:CHANNEL --name NAME")
+        raise OptionError("no UNIT was given", "torchlurk note STUDY LAYER:CHANNEL --name NAME")
 
 
 def _import(study: Path, source: Path) -> None:
@@ -92,7 +92,7 @@ def _import(study: Path, source: Path) -> None:
     write_remarks(study, known)
     click.echo(f"{study}: {_notes(len(known))} taken over")
     if unknown:
-        click.echo(f"left out, as the study has no such units: {_some(unknown)}", err=True)
+        click.echo(f"skipped, because the study has no such units: {_some(unknown)}", err=True)
 
 
 def _export(study: Path, target: Path) -> None:

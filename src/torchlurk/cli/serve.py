@@ -15,7 +15,7 @@ from torchlurk.cli.flags import PORT
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; other than this machine's own, access requires a token.",
+    help="Address to listen on; any other than this machine's own requires a token.",
 )
 @click.option("--port", type=PORT, default=8000, show_default=True, help="The port, or the next free one.")
 @click.option("--write", is_flag=True, help="Let people name, note and star units in the app; without it nothing is changed.")

@@ -22,4 +22,4 @@ def advice(device: str) -> str | None:
     """What to install where work on this device would be quicker with Numba, and it is not there."""
     if device != "cpu" or importlib.util.find_spec("numba"):
         return None
-    return "note: on a CPU the scan is quicker with Numba, and finds the same   (pip install 'torchlurk[fast]')"
+    return "note: on a CPU the scan is faster with Numba, with the same results   (pip install 'torchlurk[fast]')"

@@ -218,8 +218,8 @@ def check_repeatable(source: Source) -> str:
     if not changed:
         return ""
     return (
-        f"{len(changed)} of {len(chosen)} examples were not the same when read a second time (random augmentation?); "
-        "positions and crops then belong to other pictures than those shown: give the data set without it"
+        f"{len(changed)} of {len(chosen)} examples changed when read a second time (random augmentation?), so "
+        "positions and crops may not match the pictures shown: turn augmentation off"
     )
 
 

@@ -19,7 +19,7 @@ def load_array(file: Path) -> np.ndarray:
     with _told():
         with open(file, "rb") as stream:
             if stream.read(len(ARCHIVE)) == ARCHIVE:
-                raise ValueError("it holds several arrays, as an .npz file does; name it so")
+                raise ValueError("it holds several arrays: rename it to .npz")
         found: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
         return found
 
@@ -29,7 +29,7 @@ def load_arrays(file: Path) -> dict[str, np.ndarray]:
     with _told(), open(file, "rb") as stream:  # a file that numpy opens stays open where it is no archive
         found = np.load(stream, allow_pickle=False)
         if isinstance(found, np.ndarray):
-            raise ValueError("it holds a single array, as an .npy file does; name it so")
+            raise ValueError("it holds a single array: rename it to .npy")
         arrays = {name: found[name] for name in found.files}
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):

@@ -71,7 +71,7 @@ def _added(called: str, path: Path, options: InputOptions) -> Source:
     check_options(options, kind.like, called=called)
     assert kind.opens is not None
     if not path.exists():
-        raise DataError(f"there is no file or folder {path}", f"DATA of the kind {called} is one")
+        raise DataError(f"there is no file or folder {path}", f"DATA of the kind {called} is a file or folder")
     source: Source = kind.opens(path, options)
     return source
 
@@ -79,7 +79,9 @@ def _added(called: str, path: Path, options: InputOptions) -> Source:
 def _of_pictures(data: str, options: InputOptions) -> KindName:
     """The kind of archives and saved data sets; raises `OptionError` where another is asked for."""
     if like(options.kind) not in (None, "pictures"):
-        raise OptionError(f"--kind is '{options.kind}', {data} is read for pictures alone", "unpack it and give the folder")
+        raise OptionError(
+            f"--kind is '{options.kind}', and {data} can only be read as pictures", "unpack it and give the folder"
+        )
     return "pictures"
 
 

@@ -23,7 +23,9 @@ DEVIATIONS = 2
 """An order fits where the share of predictions that agree with it is this many standard deviations above chance."""
 
 
-NOT_ITS_CLASSES = "the network has as many outputs as the data have classes, but others: its outputs are not named"
+NOT_ITS_CLASSES = (
+    "the network has as many outputs as the data has classes, but stands for other classes: its outputs are not named"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def input_size(reader: Reader) -> tuple[int, int]:
     """Height and width of the network's input; raises `StudyError` where no picture can have them."""
     shape = reader.input_shape()
     if not is_picture(shape):
-        raise StudyError(f"no picture has the shape {list(shape)}", "torchlurk check STUDY tells what is damaged")
+        raise StudyError(f"no picture has the shape {list(shape)}", "torchlurk check STUDY lists what is damaged")
     return shape[-2], shape[-1]
 
 

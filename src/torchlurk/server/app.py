@@ -93,7 +93,7 @@ def _add_data(app: FastAPI, forest: Forest, ending: Callable[[], bool], told: st
     async def watch() -> Response:
         """Server-sent events: `progress` and `changed`."""
         if listeners.available_tokens == 0:
-            raise BusyError(f"{MOST_LISTENERS} pages are listening already", "close some of them")
+            raise BusyError(f"{MOST_LISTENERS} pages are already listening", "close some of them")
         headers = {"cache-control": "no-store", "x-accel-buffering": "no", "content-encoding": "identity"}
         return StreamingResponse(
             _counted(events(forest.trees, ending), listeners), media_type="text/event-stream", headers=headers

@@ -22,7 +22,7 @@ FRAMED_BY = "framed-by"
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9.+-]*://(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d{1,5})?")
 
-MISSING = "this address lacks the token of the app in the notebook"
+MISSING = "this address does not carry the notebook's token"
 
 
 @dataclass(frozen=True, slots=True)

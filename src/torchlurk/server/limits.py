@@ -41,4 +41,4 @@ class Bounded:
         await self.app(scope, counted, send)
 
     def _message(self) -> str:
-        return f"a request may bring {self.most >> 20} MiB"
+        return f"requests are limited to {self.most >> 20} MiB"

@@ -34,13 +34,13 @@ def note_routes(forest: Forest, *, write: bool) -> APIRouter:
     router = APIRouter(tags=["notes"])
     turns = CapacityLimiter(1)
 
-    @router.put("/notes/{slug}/{unit:path}", summary="Name a unit, note something of it, star it")
+    @router.put("/notes/{slug}/{unit:path}", summary="Name, annotate or star a unit")
     async def note(
         slug: Annotated[str, Path(max_length=200)], unit: Annotated[str, Path(max_length=LONGEST_ADDRESS)], given: Note
     ) -> Response:
         """JSON {name, text, starred}; what is noted then, in full, or null."""
         if not write:
-            return failure(403, "Forbidden", "this server does not take notes", "start it with torchlurk serve --write")
+            return failure(403, "Forbidden", "this server is read-only", "start it with torchlurk serve --write")
         tree = forest.trees.get(slug)
         if tree is None:
             return failure(404, "NotFound", f"there is no study '{slug[:100]}'", "data/studies.json lists the studies")

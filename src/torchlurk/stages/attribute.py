@@ -149,7 +149,7 @@ class _Work:
     def why_changed(self, layer: Layer) -> str:
         """Why an exemplar may excite a unit of the layer in another way than it did in the scan."""
         known = reaching(self._dependences, self.found.layers, layer.name)
-        return known.told if known else "has the data changed, or does it change when read again?"
+        return known.told if known else "has the data changed, or is it augmented at random?"
 
     def layer(self, wanted: _Wanted, most: int, hands: Hands[Piece, Made]) -> Iterator[int]:
         """Makes the pictures of these units; gives how many units were done, again and again."""
@@ -286,7 +286,7 @@ class _Pictures:
         self._work.writer.replace_note("attribute", beginning, beginning + told if changed else None)
 
 
-CHANGED_TOLD = "exemplars do not excite their units as they did in the scan"
+CHANGED_TOLD = "exemplars excite their units differently than during the scan"
 
 
 def note_of_changed(layer: str) -> str:

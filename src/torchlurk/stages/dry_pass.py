@@ -49,7 +49,7 @@ def survey_model(model: str, weights: str | None, shape: str | None) -> Survey:
         except ModelError as error:
             refused = refused or error
     assert refused is not None
-    raise ModelError(refused.message, f"say the input's shape with --input: {SHAPES}")
+    raise ModelError(refused.message, f"give the input's shape with --input: {SHAPES}")
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def _surveyed(module: nn.Module, example: Tensor) -> Survey:
 def _blank(shape: tuple[int, ...], expected: Expected | None) -> Tensor:
     """Zeros; of text, ids that differ, so that one step can be told from another."""
     if prod(shape) > MOST_NUMBERS:
-        raise OptionError(f"--input has {prod(shape):,} numbers", f"use at most {MOST_NUMBERS:,}: a small input will do")
+        raise OptionError(f"--input has {prod(shape):,} numbers", f"use at most {MOST_NUMBERS:,}: a small input is enough")
     if len(shape) > 1:
         return torch.zeros(1, *shape)
     tokens = expected.extent if expected is not None and expected.kind == "text" else 2

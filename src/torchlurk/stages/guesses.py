@@ -51,7 +51,7 @@ def poor_guesses(network: nn.Module, source: Source, device: torch.device) -> st
     loss, baseline = sums[0] / counts[0], baselines[0] / counts[0]
     return (
         f"the network's scores for the next token are no better than the tokens' frequencies ({loss:.2f} nats a token,"
-        f" {baseline:.2f} by frequency): are vocabulary, tokenizer and weights those of its training?"
+        f" {baseline:.2f} by frequency): do the vocabulary, tokenizer and weights match those used in training?"
     )
 
 

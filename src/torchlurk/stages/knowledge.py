@@ -91,7 +91,7 @@ def keep_merged(writer: Writer, layers: Sequence[Layer], parts: Sequence[Mapping
         _keep(writer, layer.name, probed, trained, random)
 
 
-NO_CONTROL = "what units know stands without a control: the network cannot run untrained"
+NO_CONTROL = "what units know has no control beside it: the network cannot be run untrained"
 
 PROBED = "probed/"
 TRAINED, UNTRAINED = f"{PROBED}trained/", f"{PROBED}untrained/"

@@ -67,7 +67,7 @@ def _merge_scans(writer: Writer, parts: Sequence[Part], progress: Progress) -> N
     assert merged is not None
     reader = parts[0].reader
     if merged.seen == 0:
-        raise DataError("none of the examples of any part can be read", "see each part's torchlurk check")
+        raise DataError("none of the examples of any part can be read", "run torchlurk check on each part")
     classes = max((part.reader.classes() for part in parts), key=len)
     data = Scanned(reader.inputs().kind, classes, all_examples(reader), reader.skips())
     keep_results(writer, merged, data, reader.layers(), lambda layer: _places(layer, parts))

@@ -46,7 +46,7 @@ def merge_pictures(parts: Sequence[Part], out: Path, progress: Progress) -> None
 def _check_scan(part: Part, path: Path, reader: Reader) -> None:
     """Raises `MismatchError` where a study does not hold the scan that the part went on from."""
     if reader.runs().get("scan") != part.reader.runs()["scan"]:
-        raise MismatchError(f"'{path}' does not hold the scan that '{part.path}' went on from", "give one --from to all parts")
+        raise MismatchError(f"'{path}' is not the scan that '{part.path}' continues", "give all parts the same --from")
 
 
 def _check_runs(part: Part, out: Path, reader: Reader) -> None:

@@ -47,7 +47,7 @@ def opened(paths: Sequence[Path]) -> Iterator[list[Part]]:
             _check_alike(parts[0], other)
         for part in parts:
             if not part.portion.finished:
-                raise StudyError(f"part {part.number} in '{part.path}' is not finished", "run its torchlurk analyze again")
+                raise StudyError(f"part {part.number} in '{part.path}' is not finished", "rerun its torchlurk analyze")
         yield sorted(parts, key=lambda part: part.portion.number)
 
 

@@ -312,7 +312,7 @@ class ScanStage:
         if task.share is not None and None not in (asked, known) and asked != known:
             raise MismatchError(
                 f"{task.out} was begun with --batch-size {known}, now {asked}",
-                f"give the same again, or start anew with another --out or without {task.out}",
+                f"give the same value, or start over with another --out or without {task.out}",
             )
         if asked or known:
             return asked or known or 1
@@ -336,8 +336,8 @@ class ScanStage:
         saver.save(part)
         if left := scan.pieces(within, saver.done):
             raise StudyError(
-                f"the engine {type(engine).__name__} did not do examples {left[0].start} to {left[-1].stop - 1}",
-                "what it did is kept: continue with another engine",
+                f"the engine {type(engine).__name__} did not finish examples {left[0].start} to {left[-1].stop - 1}",
+                "what it finished is kept: continue with another engine",
             )
         self._progress.end()
         return part
@@ -383,13 +383,13 @@ def of_companions(arguments: Arguments, kind: KindName) -> str:
     """What a reader should know where a network takes several inputs."""
     shown, places = ONE[kind]
     others = ", ".join(arguments.companions)
-    return f"beside its {shown} the network takes {others}: they go with each example as they are; {places} are of the {shown}"
+    return f"beside its {shown} the network takes {others}: they are passed along unchanged; {places} are of the {shown}"
 
 
 def _no_layer(found: Survey) -> ModelError:
     reasons = "".join(f" ({one.path}: {one.reason})" for one in found.skipped[:1])
-    return ModelError(f"no layer of the model can be read{reasons}", "torchlurk layers MODEL lists what there is")
+    return ModelError(f"no layer of the model can be read{reasons}", "torchlurk layers MODEL lists the layers")
 
 
 def _of_order(layer: str) -> str:
-    return f"layer {layer} is given the examples of a batch in another order (sorting?), so each example was run separately"
+    return f"layer {layer} receives the examples of a batch in a different order (sorting?), so each example was run separately"

@@ -35,10 +35,10 @@ def check_share(task: Task, stages: Sequence[str]) -> None:
     wanted = None if task.share is None else Portion(task.share.number, task.share.of, tuple(stages), asked(task, stages))
     if begun and told(portion) != told(wanted):
         raise MismatchError(
-            f"{task.out} is {told(portion)}, not {told(wanted)}", "choose another --out, or give the same again"
+            f"{task.out} is {told(portion)}, not {told(wanted)}", "choose another --out, or give the same value"
         )
     if portion and wanted and (differing := differing_options(portion.asked, wanted.asked, ("made with", "now"))):
-        raise MismatchError(f"{task.out} was made otherwise: {'; '.join(differing)}", "choose another --out")
+        raise MismatchError(f"{task.out} was made with different settings: {'; '.join(differing)}", "choose another --out")
 
 
 def _check_stages(task: Task, stages: Sequence[str]) -> None:
@@ -54,7 +54,7 @@ def _check_stages(task: Task, stages: Sequence[str]) -> None:
             "make parts of the scan, merge them, then parts of the other stages with --from STUDY",
         )
     if task.merged is not None:
-        raise OptionError("--from is given with a part of the scan, which starts from nothing", "leave --from out")
+        raise OptionError("--from does not apply to a part of the scan, which starts from scratch", "leave --from out")
 
 
 def asked(task: Task, stages: Sequence[str]) -> dict[str, Any]:
@@ -78,10 +78,12 @@ def begin_share(task: Task, stages: Sequence[str], now: Run) -> None:
     with Reader(task.merged) as reader:
         scan = reader.runs().get(SCAN)
         if reader.portion() is not None or scan is None or scan.finished is None:
-            raise StudyError(f"'{task.merged}' holds no whole scan", "merge the parts of the scan before")
+            raise StudyError(f"'{task.merged}' does not hold a complete scan", "merge the parts of the scan first")
         options = json.loads(json.dumps(task.data_options()))
         if differing := differences(scan, replace(now, options=options), ("made with", "now")):
-            raise MismatchError(f"'{task.merged}' was made otherwise: {'; '.join(differing)}", "give the same again")
+            raise MismatchError(
+                f"'{task.merged}' was made with different settings: {'; '.join(differing)}", "give the same settings"
+            )
         with new_study(task.out) as place:
             copy_study(reader, place)
             with Writer(place) as writer:

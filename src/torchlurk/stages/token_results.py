@@ -25,8 +25,8 @@ FEWEST = 5
 """A token that stands more rarely has a mean of chance: it is named only where hardly any tokens stand as often."""
 
 NOT_LINEAR = (
-    "what units say next is not shown: the scores of the next token are not a linear map of the last layer's states, so a unit"
-    " has no weight of its own in them"
+    "what units predict next is not shown: the scores of the next token are not a linear function of the last layer's states,"
+    " so units have no weights of their own in them"
 )
 
 

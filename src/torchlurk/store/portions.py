@@ -29,7 +29,7 @@ def to_portion(value: object) -> Portion:
     what = "meta.part"
     given = columns.from_json(value, what)
     if not isinstance(given, dict) or set(given) != {one.name for one in fields(Portion)}:
-        raise DamageError(f"{what} has not the fields that it must have")
+        raise DamageError(f"{what} does not have the fields it must have")
     if not isinstance(given["asked"], dict) or not isinstance(given["finished"], bool):
         raise DamageError(f"{what} is not as it is written")
     of = columns.whole(given["of"], what, least=1, below=MOST_PARTS)

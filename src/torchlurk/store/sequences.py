@@ -68,7 +68,7 @@ def _description(cell: object) -> InputDescription:
     what = "input.description"
     given = columns.from_json(cell, what, longest=LONGEST_DESCRIPTION)
     if not isinstance(given, dict) or {"called", *given} != {one.name for one in fields(InputDescription)}:
-        raise DamageError(f"{what} has not the fields that it must have")
+        raise DamageError(f"{what} does not have the fields it must have")
     optional = {name: given[name] for name in ("vocabulary_size", "window", "burn_in") if given[name] is not None}
     vocabulary = given["vocabulary"]
     if given["kind"] not in KINDS:
@@ -99,7 +99,7 @@ MOST_QUOTED = 40
 
 def _texts(value: object, what: str) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise DamageError(f"{what} has something else than a list of texts")
+        raise DamageError(f"{what} is not a list of texts")
     found = tuple(columns.text(one, what, longest=LONGEST_DESCRIPTION) for one in value)
     if any(HALF.search(one) for one in found):
         raise DamageError(f"{what} has half a character")

@@ -256,7 +256,7 @@ class _Mark:
     def said(self) -> str | None:
         """What went wrong."""
         if self._trouble is None and not self._moved:
-            return "no gradient comes back to the picture: nothing in it changes the unit"
+            return "no gradient reaches the picture: nothing in it changes the unit"
         return self._trouble
 
 

@@ -104,7 +104,9 @@ def test_of_several_pictures_of_a_sample_the_plain_one_is_shown_and_the_others_a
     content = {"1.mask.png": picture(9), "1.png": picture(1), "2.png": picture(2), "2.mask.png": picture(9)}
     source = opened(tar(tmp_path / "a.tar", content))
     assert values(source) == [1, 2]
-    assert [(one.path, one.reason) for one in source.skipped] == [("*.mask.png", "2 further pictures of samples that have one")]
+    assert [(one.path, one.reason) for one in source.skipped] == [
+        ("*.mask.png", "2 extra pictures in samples that already have one")
+    ]
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -136,7 +138,7 @@ def test_reading_goes_on_behind_a_damaged_header(shards):
     file.write_bytes(bytes(content))
     source = opened(file)
     assert values(source) == [0, 2]
-    assert [one.reason.split(" at ")[0] for one in source.skipped] == ["is damaged", "is of a sample without a picture"]
+    assert [one.reason.split(" at ")[0] for one in source.skipped] == ["is damaged", "belongs to a sample without a picture"]
 
 
 def test_a_damaged_picture_is_found_out_by_reading_it(tmp_path):

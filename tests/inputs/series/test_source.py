@@ -185,7 +185,7 @@ def test_a_csv_file_is_one_series_whose_columns_are_channels(tmp_path):
     ("content", "reason"),
     [
         ("", "is empty"),
-        ("x,y\n", "has a header and no row"),
+        ("x,y\n", "has a header but no rows"),
         ("x,y\n1,2\n3\n", "row 2 has 1 columns, the first 2"),
         ("x,y\n1,2\n3,\n", "row 2 has no value in column 'y'"),
         ("1,2\n3,nan\n", "row 2 has no value in column 2"),

@@ -264,7 +264,7 @@ class Augmented(Unlisted):
 
 def test_random_augmentation_is_noticed_and_leaves_the_fingerprint_alone():
     changing = DatasetSource(Augmented([0] * 20), PLAIN)
-    assert "8 of 8 examples were not the same" in check_repeatable(changing)
+    assert "8 of 8 examples changed" in check_repeatable(changing)
     assert changing.fingerprint() == changing.fingerprint()
     assert check_repeatable(DatasetSource(TensorDataset(PICTURES, LABELS), PLAIN)) == ""
     assert check_repeatable(DatasetSource(Unlisted([ValueError("bad")]), PLAIN)) == ""

@@ -93,7 +93,7 @@ def test_what_cannot_be_read_is_refused_in_a_line(tmp_path):
     datasets.Dataset.from_dict({"text": ["a", "b"]}).save_to_disk(tmp_path / "text")
     with pytest.raises(DataError, match="no column of pictures among text"):
         open_source(str(tmp_path / "text"), InputOptions())
-    with pytest.raises(OptionError, match="is read for pictures alone"):
+    with pytest.raises(OptionError, match="can only be read as pictures"):
         open_source(str(tmp_path / "text"), InputOptions(kind="text"))
     (tmp_path / "both" / "test" / "state.json").write_text("{")
     with pytest.raises(DataError, match="cannot be read"):

@@ -19,14 +19,14 @@ from torchlurk.records import Preprocessing
 @pytest.mark.parametrize(
     ("vocabulary", "lowercase", "said"),
     [
-        (["<unk>", *"abc "], False, "34 % of the tokens are not in the vocabulary, and the network is given '<unk>' for them"),
-        ([*"abc ", "[UNK]"], False, "34 % of the tokens are not in the vocabulary, and the network is given '[UNK]'"),
-        ([*"\nabc "], False, r"34 % of the tokens are not in the vocabulary, and the network is given '\n' for them"),
-        ([*" abc"], False, "34 % of the tokens are not in the vocabulary, and the network is given ' '"),
+        (["<unk>", *"abc "], False, "34 % of the tokens are not in the vocabulary, and are replaced by '<unk>'"),
+        ([*"abc ", "[UNK]"], False, "34 % of the tokens are not in the vocabulary, and are replaced by '[UNK]'"),
+        ([*"\nabc "], False, r"34 % of the tokens are not in the vocabulary, and are replaced by '\n':"),
+        ([*" abc"], False, "34 % of the tokens are not in the vocabulary, and are replaced by ' '"),
         (
             {"a": 1, "b": 2, "c": 3, " ": 4},
             False,
-            "34 % of the tokens are not in the vocabulary, and the network is given index 0",
+            "34 % of the tokens are not in the vocabulary, and are replaced by index 0",
         ),
         (["<unk>", *"abc "], True, ""),
         ([*"abcABC "], False, ""),

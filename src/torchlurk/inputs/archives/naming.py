@@ -37,7 +37,7 @@ def archives(data: str) -> tuple[Path, list[str]]:
     """
     if data.lower().endswith(PACKED):
         raise DataError(
-            f"{data} is compressed, and its members cannot be read one by one", "unpack it to a plain .tar: gunzip FILE"
+            f"{data} is compressed, so its members cannot be read individually", "unpack it to a plain .tar: gunzip FILE"
         )
     path = Path(data).expanduser()
     if path.is_dir():
@@ -55,7 +55,7 @@ def archives(data: str) -> tuple[Path, list[str]]:
 def _matching(pattern: str) -> tuple[Path, list[str]]:
     written = [os.path.expanduser(one) for one in _expanded(pattern)]
     if any(not one.lower().endswith(TAR) for one in written):
-        raise DataError(f"the pattern {pattern} names other files than .tar", "give one that ends in .tar")
+        raise DataError(f"the pattern {pattern} does not name .tar files", "give one that ends in .tar")
     found: list[str] = []
     for one in written:
         found += sorted(glob.glob(one)) if glob.has_magic(one) else [one] if os.path.isfile(one) else []

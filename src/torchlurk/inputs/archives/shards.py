@@ -75,13 +75,13 @@ def _take(stream: IO[bytes], shard: str, growing: Growing) -> None:
             further[kept] += 1
     for sample in samples.values():
         if sample.picture is None:
-            growing.skip(_path(shard, sample.first), "is of a sample without a picture")
+            growing.skip(_path(shard, sample.first), "belongs to a sample without a picture")
         else:
             name = sample.picture.name.removeprefix("./")
             word = _folder(name) if sample.told is None else sample.told
             growing.add(_path(shard, name), sample.picture.offset, sample.picture.size, word)
     for ending, count in sorted(further.items()):
-        growing.skip(_path(shard, f"*.{ending}"), f"{count:,} further pictures of samples that have one")
+        growing.skip(_path(shard, f"*.{ending}"), f"{count:,} extra pictures in samples that already have one")
 
 
 def _path(shard: str, name: str) -> str:

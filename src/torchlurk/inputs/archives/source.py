@@ -85,7 +85,7 @@ def _inflated(stored: bytes) -> bytes:
     except zlib.error as error:
         raise DataError(f"is damaged: {error}") from error
     if not unpacking.eof:
-        raise DataError("is damaged: its compressed bytes do not end")
+        raise DataError("is damaged: its compressed data has no end")
     return content
 
 
@@ -107,7 +107,7 @@ def open_archives(data: str, options: InputOptions, default: Preprocessing | Non
     root, files = archives(data)
     index = index_zip(root / files[0]) if files[0].lower().endswith(ZIP) else index_shards(root, files)
     if not len(index):
-        others = f" ({len(index.skipped)} members passed over; {_first(index)})" if index.skipped else ""
+        others = f" ({len(index.skipped)} members skipped; {_first(index)})" if index.skipped else ""
         raise DataError(f"no pictures in {data}{others}", "it should hold image files, such as dog/7.jpg, or 7.jpg and 7.cls")
     source = ArchiveSource(root, index, resolve(options, default), options, data)
     source.check_sizes()

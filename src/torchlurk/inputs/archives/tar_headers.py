@@ -82,7 +82,7 @@ def members(file: IO[bytes]) -> Iterator[Member | Damage]:
             renamed = _Extended()
         offset = start + -(-size // BLOCK) * BLOCK
     if offset < end and any(rest := _at(file, offset, end - offset)):
-        yield Damage("", f"is cut off: {len(rest)} bytes at its end are no whole header")
+        yield Damage("", f"is cut off: {len(rest)} bytes at its end are not a complete header")
 
 
 def _check_first(file: IO[bytes], end: int) -> None:
@@ -91,7 +91,7 @@ def _check_first(file: IO[bytes], end: int) -> None:
         raise DataError("is empty")
     packed = next((name for magic, name in _COMPRESSED.items() if first.startswith(magic)), None)
     if packed:
-        raise DataError(f"is compressed ({packed}), and its members cannot be read one by one: unpack it to a plain .tar")
+        raise DataError(f"is compressed ({packed}), so its members cannot be read individually: unpack it to a plain .tar")
     if not _whole(first) and (any(first) or end % BLOCK):
         raise DataError("is not a tar file")
 

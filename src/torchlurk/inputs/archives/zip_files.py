@@ -25,7 +25,7 @@ def index_zip(file: Path) -> Index:
         reason = (
             f"cannot be opened: {error.strerror}" if isinstance(error, OSError) else f"cannot be read as a zip file: {error}"
         )
-        raise DataError(f"{file} {reason}", "make it anew, or unpack it and give the folder") from error
+        raise DataError(f"{file} {reason}", "create it again, or unpack it and give the folder") from error
     growing = Growing()
     for one in sorted(members, key=lambda one: one.filename):
         folder, _, base = one.filename.rpartition("/")

@@ -28,8 +28,8 @@ def told_of_folder(data: str) -> str | None:
     if data not in MADE or not Path(data).is_dir():
         return None
     if is_made(data):
-        return f"DATA is Torchlurk's own {data}, not the folder of that name, which is ./{data}"
-    return f"DATA is the folder {data}; the pictures drawn by code have that name only where there is no such folder"
+        return f"DATA is Torchlurk's own {data}, not the folder of that name: for that, write ./{data}"
+    return f"DATA is the folder {data}; the pictures drawn by code are used only if there is no such folder"
 
 
 def open_made(

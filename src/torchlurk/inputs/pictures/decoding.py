@@ -168,7 +168,7 @@ def eight_bit(image: Image.Image, channels: int) -> Image.Image:
     """
     mode = {1: "L", 3: "RGB"}.get(channels)
     if mode is None:
-        raise DataError(f"is an image, and cannot be read as {channels} channels")
+        raise DataError(f"is an image but cannot be read as {channels} channels")
     if image.mode == mode:
         return image
     if image.mode == "F" or image.mode.startswith("I"):

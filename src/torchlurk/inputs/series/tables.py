@@ -39,7 +39,7 @@ def read_table(file: Path) -> Table:
     named = not all(_is_number(cell) for cell in rows[0])
     channels = tuple(cell.strip() for cell in rows[0]) if named else ("",) * len(rows[0])
     if len(rows) == named:
-        raise DataError("has a header and no row")
+        raise DataError("has a header but no rows")
     lines = [_numbers(row, channels, place) for place, row in enumerate(rows[named:], 1)]
     return Table(np.array(lines, np.float32), channels)
 

@@ -20,7 +20,7 @@ _OTHERS = (
 IMAGE_SUFFIXES, OTHER_SUFFIXES = (frozenset(f".{suffix}" for suffix in kinds.split()) for kinds in (_IMAGES, _OTHERS))
 """A file with the first kind of suffix counts as an image, one with the second does not; others tell by their first bytes."""
 
-MOVED = "a study of data that was moved goes on with the new path"
+MOVED = "to continue a study whose data has moved, give the new path"
 
 NO_CLASS = "__MACOSX"
 """A folder that archives made on a Mac leave behind: no class of anyone's."""
@@ -165,7 +165,7 @@ def _finish(root: Path, listing: Listing, wanted: Wanted) -> None:
     listing.paths.sort()
     listing.folders.sort()
     if not listing.paths:
-        others = f" ({len(listing.skipped)} other files passed over)" if listing.skipped else ""
+        others = f" ({len(listing.skipped)} other files skipped)" if listing.skipped else ""
         raise DataError(f"no {wanted.plural} in {root}{others}", wanted.hint)
     filled = {path.partition("/")[0] for path in listing.paths if "/" in path}
     for folder in listing.folders:

@@ -103,7 +103,7 @@ def _loaded(folder: Path) -> Dataset:
     try:
         dataset = datasets.load_from_disk(str(folder))
     except Exception as error:  # whatever a damaged file makes the library raise
-        raise DataError(f"{folder} cannot be read: {' '.join(str(error).split())}", "save the data set once more") from error
+        raise DataError(f"{folder} cannot be read: {' '.join(str(error).split())}", "save the data set again") from error
     if not len(dataset):
         raise DataError(f"{folder} is a data set without rows", "give one with examples")
     return dataset

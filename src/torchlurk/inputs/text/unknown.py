@@ -45,6 +45,6 @@ def unknown_tokens(source: Source) -> str:
         return ""
     given = repr(stand_in) if stand_in else f"index {vocabulary.unknown}"
     return (
-        f"{100 * unknown / total:.0f} % of the tokens are not in the vocabulary, and the network is given {given} for them: are"
-        " tokenizer, vocabulary and lowercase as in its training?"
+        f"{100 * unknown / total:.0f} % of the tokens are not in the vocabulary, and are replaced by {given}: do the"
+        " tokenizer, the vocabulary and lowercasing match those used in training?"
     )

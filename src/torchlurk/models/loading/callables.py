@@ -57,7 +57,7 @@ def only_a_file(spec: str) -> ModelError | None:
     kinds = (ast.FunctionDef, ast.ClassDef)
     names = [one.name for one in statements if isinstance(one, kinds) and not one.name.startswith("_")]
     named = f"name one of its callables: {', '.join(f'{spec}:{name}' for name in names)}" if names else f"write {spec}:CALLABLE"
-    return ModelError(f"'{spec}' is a file, and which model of it is meant is not said", named)
+    return ModelError(f"'{spec}' is a file; it does not say which of its models to use", named)
 
 
 def _run(file: Path) -> ModuleType:

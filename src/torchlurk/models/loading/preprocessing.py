@@ -81,7 +81,7 @@ def _from_timm(config: Mapping[str, Any]) -> Preprocessing:
     elif mode == "center" and enlarged[0] == enlarged[1]:
         resize = enlarged[:1]
     else:
-        raise _refusal(f"its crop mode '{mode}' to {size[0]}×{size[1]} has no counterpart here")
+        raise _refusal(f"its crop mode '{mode}' to {size[0]}×{size[1]} is not supported")
     return _record(resize, _square(size), config.get("interpolation", "bilinear"), config["mean"], config["std"])
 
 
@@ -95,7 +95,7 @@ def _from_steps(steps: Sequence[Any]) -> Preprocessing:
     for step in steps:
         name = type(step).__name__
         if not type(step).__module__.startswith(_LIBRARIES) or normalized:
-            raise _refusal(f"its step {name} has no counterpart here")
+            raise _refusal(f"its step {name} is not supported")
         if name == "Resize" and resize is crop is None and getattr(step, "max_size", None) is None and step.size:
             resize, interpolation = _sides(step.size), step.interpolation
         elif name == "CenterCrop" and crop is None:
@@ -105,9 +105,9 @@ def _from_steps(steps: Sequence[Any]) -> Preprocessing:
         elif name == "Normalize" and scaled:
             mean, std, normalized = _numbers(step.mean), _numbers(step.std), True
         elif name not in _HARMLESS:
-            raise _refusal(f"its step {name} has no counterpart here, or not at this place")
+            raise _refusal(f"its step {name} is not supported, or not in this place")
     if not scaled:
-        raise _refusal("none of its steps brings pixels to 0..1")
+        raise _refusal("none of its steps scales pixels to 0..1")
     return _record(resize, crop, interpolation, mean, std)
 
 
@@ -115,7 +115,7 @@ def _from_image_processor(processor: Any) -> Preprocessing:
     """A transformers image processor; some classes resize in a way of their own."""
     for flag in ("do_flip_channel_order", "do_pad", "do_color_quantize", "do_reduce_labels", "do_thumbnail"):
         if getattr(processor, flag, None):
-            raise _refusal(f"its {flag} has no counterpart here")
+            raise _refusal(f"its {flag} is not supported")
     resize, crop = _sizes(processor)
     mean, std = _normalization(processor)
     return _record(resize, crop, getattr(processor, "resample", None) or 0, mean, std)
@@ -153,7 +153,7 @@ def _extent(size: Any) -> tuple[int, ...]:
         return given["height"], given["width"]
     if given.keys() == {"shortest_edge"}:
         return (given["shortest_edge"],)
-    raise _refusal(f"its size {given} has no counterpart here")
+    raise _refusal(f"its size {given} is not supported")
 
 
 def _normalization(processor: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -162,7 +162,7 @@ def _normalization(processor: Any) -> tuple[tuple[float, ...], tuple[float, ...]
     It computes x·factor − offset from 0..255, then (· − mean) / std, and EfficientNet's divides by std once more.
     """
     if not getattr(processor, "do_rescale", False):
-        raise _refusal("it does not bring pixels to 0..1")
+        raise _refusal("it does not scale pixels to 0..1")
     factor = _WHITE * processor.rescale_factor
     offset = 1.0 if getattr(processor, "rescale_offset", False) else 0.0
     plain = not getattr(processor, "do_normalize", False)
@@ -179,7 +179,7 @@ def _record(
 ) -> Preprocessing:
     key = interpolation.value if isinstance(interpolation, Enum) else interpolation
     if key not in _INTERPOLATIONS:
-        raise _refusal(f"its interpolation {key!r} has no counterpart here")
+        raise _refusal(f"its interpolation {key!r} is not supported")
     means, deviations = _numbers(mean), _numbers(std)
     if len(means) != len(deviations) or not all(value > 0 for value in deviations):
         raise _refusal(f"mean {means} and std {deviations} do not go together")
@@ -196,7 +196,7 @@ def _sides(size: Any) -> tuple[int, ...]:
     """(shorter side,) or (height, width) of a size given as a number or as one or two numbers."""
     sides = tuple(int(side) for side in (size if isinstance(size, Iterable) else (size,)))
     if len(sides) not in (1, 2):
-        raise _refusal(f"its size {size} has no counterpart here")
+        raise _refusal(f"its size {size} is not supported")
     return sides
 
 

@@ -256,7 +256,7 @@ def _layout(call: Call, image: tuple[int, ...], copies: int, axes: Axes) -> tupl
     assert call.output is not None
     rank, axis = len(call.output.shape), _axis(call)
     if any(operation.name in RECURRENT for operation in call.operations):
-        return None, "it calls a recurrent kernel of torch by itself, not through a module of torch.nn"
+        return None, "it calls a recurrent kernel of torch directly, not through a module of torch.nn"
     if rank < 2 or rank > 4:
         return None, f"its output has {rank} axes"
     if 0 in call.output.shape:
@@ -265,7 +265,7 @@ def _layout(call: Call, image: tuple[int, ...], copies: int, axes: Axes) -> tupl
     if batch is None:
         return None, "its output does not hold one example after the other along an axis"
     if axis is None:
-        return None, "it cannot be told along which axis its output has channels"
+        return None, "it is not clear which axis of its output holds channels"
     folded = call.output.shape[batch] != copies
     if batch and (axis != rank - 1 or rank != 3):
         return None, "its examples are on the second axis, and its channels not on the third"

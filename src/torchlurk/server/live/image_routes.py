@@ -194,7 +194,7 @@ async def _body(request: Request) -> bytes:
     async for piece in request.stream():
         found += piece
         if len(found) > MOST_BYTES:
-            raise DataError(f"what was sent has more than {MOST_BYTES // 2**20} MiB", "send a smaller image")
+            raise DataError(f"the upload is larger than {MOST_BYTES // 2**20} MiB", "send a smaller image")
     return bytes(found)
 
 
@@ -232,7 +232,8 @@ def _maps(look: Inspector, layer: str, channels: str) -> Response:
         ]
         if max(chosen) >= len(found):
             raise OptionError(
-                f"'{channels[:100]}' are no channels of layer '{layer}'", f"it has {len(found)}; comma-separated numbers from 0"
+                f"'{channels[:100]}' are not channels of layer '{layer}'",
+                f"it has {len(found)}; comma-separated numbers from 0",
             )
         found = found[torch.tensor(chosen, device=found.device)]
     sheet = sheet_of(found, scale="map")

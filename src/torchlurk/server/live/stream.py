@@ -230,7 +230,7 @@ def _header(sight: _Sight, view: AskedView, wanted: Wanted, seen: Seen) -> tuple
 def _channel(view: AskedView, units: int) -> int:
     layer, _, channel = (view.unit or "").rpartition(":")
     if layer != view.layer or not channel.isdigit() or int(channel) >= units:
-        raise OptionError(f"'{view.unit}' is no unit of the layer that is looked at", f"{view.layer} has {units} units")
+        raise OptionError(f"'{view.unit}' is not a unit of the layer on display", f"{view.layer} has {units} units")
     return int(channel)
 
 
