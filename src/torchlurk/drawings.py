@@ -38,6 +38,7 @@ from torchlurk.resources.sheets import input_size, sheets_of
 from torchlurk.resources.token_documents import tokens_of
 from torchlurk.resources.unit_table import unit_table
 from torchlurk.store.queries import standing_out, telling_selectivity, unit_counts
+from torchlurk.store.portions import load_least_for_means
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 
@@ -234,7 +235,9 @@ class Sequences:
         examples = {one.example for ranked in record.exemplars.values() for one in ranked}
         contents = {example: content for example in examples if (content := reader.sequence(example)) is not None}
         unit = Unit(record.layer.name, record.channel)
-        return Steps(contents, reader.traces(unit), tokens_of(reader, record), reader.step_attributions(unit))
+        with reader.reading() as db:
+            least = load_least_for_means(db)
+        return Steps(contents, reader.traces(unit), tokens_of(reader, record), reader.step_attributions(unit), least)
 
     def input_size(self, reader: Reader) -> tuple[int, int]:
         """See `Drawings`."""

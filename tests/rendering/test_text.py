@@ -44,11 +44,20 @@ def test_a_text_is_shown_also_where_no_step_of_it_is_the_strongest() -> None:
     exemplars = {"max": (Exemplar(0, 4, "a", None, 1.0, (), reach=(0, 10)),), "mean": (Exemplar(0, 4, "a", None, 0.5),)}
     record = UnitRecord(Layer("fc", "Linear", "vector", 2, ()), 1, values, exemplars, {})
     lines = describe(record, [], Steps({4: text}, {})).splitlines()
-    assert [lines[lines.index(title) + 2].strip() for title in ("Strongest by maximum", "Strongest by mean")] == [
-        "some words"
-    ] * 2
+    title = "Strongest by maximum (one value per example: by mean they are the same)"
+    assert lines[lines.index(title) + 2].strip() == "some words"
+    assert not any("Strongest by mean" in line for line in lines)
     series = describe(record, [], Steps({4: SeriesExample(trace[:, None], ("",), (0, 10))}, {4: trace}))
-    assert series.count("▁▂▃▃▄▅▆▆▇█") == 2
+    assert series.count("▁▂▃▃▄▅▆▆▇█") == 1
+
+
+def test_by_mean_a_text_is_shown_without_its_burn_in() -> None:
+    values = {"mean": 0.0, "std": 1.0, "max": 1.0, "min": 0.0, "fraction_active": 0.5, "selectivity": math.nan}
+    text, trace = TextExample(tuple("some words"), (), (5, 10)), np.linspace(0, 1, 10).astype(np.float32)
+    record = UnitRecord(Layer("rnn", "GRU", "sequence", 2, (10,)), 1, values, {"mean": (Exemplar(0, 4, "a", None, 0.5),)}, {})
+    lines = describe(record, [], Steps({4: text}, {4: trace}, least=3)).splitlines()
+    start = lines.index("Strongest by mean (over the steps that count, of examples with at least 3 of them)")
+    assert [line.strip() for line in lines[start + 2 :]] == ["words", "▅▆▆▇█"]
 
 
 def test_the_place_of_a_text_is_that_of_the_step_itself() -> None:

@@ -58,6 +58,7 @@ def test_the_study_tells_its_kind_and_its_inputs(document, kind):
         "burn_in": None,
         "channels": [] if kind == "text" else ["heart rate", "speed", ""],
         "vocabulary_size": 39 if kind == "text" else None,
+        **({} if kind == "text" else {"least_for_means": 4}),
     }
     assert study["input"] == ([33] if kind == "text" else [8, 3])
     assert document_layers(study)[:6] == ["rnn.l0", "rnn.l0.c", "rnn.l0.i", "rnn.l0.f", "rnn.l0.g", "rnn.l0.o"]

@@ -127,6 +127,18 @@ def test_number_formats_are_read_exactly(shape: tuple[int, ...], kind: torch.dty
     check(part_of(maps.to(kind), *rest), literal(maps.to(kind), *rest, TOP), rest[2])
 
 
+def test_examples_that_are_not_ranked_by_mean_count_for_everything_else() -> None:
+    maps, examples, classes, sample = data = world((12, 20, 3))
+    part = part_of(maps[:4], examples[:4], classes[:4], sample)
+    part.add(maps[4:8].clone(), Arrivals(np.array(examples[4:8]), np.array(classes[4:8])), means=False)
+    part.add(maps[8:], Arrivals(np.array(examples[8:]), np.array(classes[8:])))
+    others = [*range(4), *range(8, 12)]
+    expected = literal(*data, TOP)
+    ranked = literal(maps[others], [examples[one] for one in others], [classes[one] for one in others], sample, TOP)
+    assert ranked["mean"] != expected["mean"]
+    check(part, expected | {"mean": ranked["mean"]}, sample)
+
+
 @pytest.mark.parametrize("cuts", [[5], [1, 2, 3], [7, 8], [], list(range(1, 23))])
 def test_the_part_does_not_depend_on_how_the_data_is_cut_into_batches(cuts: list[int]) -> None:
     data = world(SHAPES[0])

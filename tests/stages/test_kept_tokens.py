@@ -75,7 +75,7 @@ def test_parts_and_a_scan_that_was_interrupted_have_the_tokens_of_the_whole(fold
         tl.analyze(Reading().eval(), str(folder), tmp_path / f"{number}.lurk", part=f"{number}/2", **OPTIONS).close()
         assert check(tmp_path / f"{number}.lurk").problems == ()
     tl.merge([tmp_path / "2.lurk", tmp_path / "1.lurk"], out=tmp_path / "merged.lurk").close()
-    for method in ("write_sample", "write_batch_size", "finish"):
+    for method in ("write_sample", "write_passes", "finish"):
         with interrupted(method, 0):
             tl.analyze(Reading().eval(), str(folder), tmp_path / f"{method}.lurk", **OPTIONS)
         tl.analyze(Reading().eval(), str(folder), tmp_path / f"{method}.lurk", **OPTIONS).close()

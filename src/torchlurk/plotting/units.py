@@ -72,7 +72,7 @@ def plot_unit(record: UnitRecord, classes: Sequence[Class], picture: Picture) ->
     _header(figure, record, facts)
     top = above
     for kind, exemplars in shown.items():
-        write(figure, MARGIN, top, EXEMPLAR_ROWS[kind], MEDIUM, weight="bold")
+        write(figure, MARGIN, top, labels.title_of(EXEMPLAR_ROWS[kind], kind, record.layer), MEDIUM, weight="bold")
         for column, exemplar in enumerate(exemplars):
             left = MARGIN + column * (TILE + GAP)
             axes = axes_at(figure, left, top + TITLE, TILE, tile)
@@ -103,7 +103,8 @@ def plot_steps(record: UnitRecord, classes: Sequence[Class], steps: Steps, examp
     words = f"colours: {labels.number(-scale)} (orange) to {labels.number(scale)} (blue); marked: the strongest step"
     write(figure, MARGIN, top - LINE * 1.5, words if steps.traces else "", SMALL, colour=LIGHT.muted)
     for kind, shown in rows.items():
-        write(figure, MARGIN, top, EXEMPLAR_ROWS[kind], MEDIUM, weight="bold")
+        title = labels.title_of(EXEMPLAR_ROWS[kind], kind, record.layer, steps.least)
+        write(figure, MARGIN, top, title, MEDIUM, weight="bold")
         apart = separator([one.content for one in shown if isinstance(one.content, TextExample)])
         for index, one in enumerate(shown):
             left = MARGIN + index % columns * (wide + 2 * GAP)

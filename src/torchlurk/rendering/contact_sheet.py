@@ -107,11 +107,14 @@ def heading(record: UnitRecord, theme: Theme) -> Image.Image:
     return stacked([top, _statistics(record, theme)], HEADER_GAP, theme)
 
 
-def row_note(record: UnitRecord, kind: str, most: int, more: str = "") -> str:
-    """What is said behind the title of a kind of exemplars: how many of them are shown where not all are, and `more`."""
+def row_note(record: UnitRecord, kind: str, most: int, more: str = "", least: int = 0) -> str:
+    """What is said behind the title of a kind of exemplars: how many of them are shown where not all are, what a mean is of
+    (`labels.ranked_by`), and `more`.
+    """
     exemplars = record.exemplars[kind]
     marked = "marked on the histogram of responses" if kind == "quantile" and _has_responses(record) else ""
-    return "; ".join(part for part in (_of(min(len(exemplars), most), len(exemplars)), more, marked) if part)
+    told = _of(min(len(exemplars), most), len(exemplars)), labels.ranked_by(kind, record.layer, least), more, marked
+    return "; ".join(part for part in told if part)
 
 
 def framed(image: Image.Image, margin: int, theme: Theme) -> Image.Image:

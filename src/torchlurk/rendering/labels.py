@@ -118,12 +118,44 @@ def _along(layer: Layer, sizes: Sequence[int]) -> str:
     return f"{sizes[-1]} step{'' if sizes[-1] == 1 else 's'}"
 
 
+ONE_VALUE = "one value per example: by mean they are the same"
+
+
+def one_valued(layer: Layer) -> bool:
+    """Whether a unit has a single value on each example: it has no positions, or one."""
+    return math.prod(layer.shape) == 1
+
+
 def without_repeats(record: UnitRecord) -> UnitRecord:
     """The record without what is by mean where a unit has one value per example, which is its maximum and its mean."""
-    if record.layer.shape:
+    if not one_valued(record.layer):
         return record
     exemplars = {kind: found for kind, found in record.exemplars.items() if kind != "mean"}
     return replace(record, exemplars=exemplars, classes={kind: one for kind, one in record.classes.items() if kind != "mean"})
+
+
+def of_means(layer: Layer, least: int) -> str:
+    """What a mean is of, and which texts or series are ranked by theirs, where not all are; `least` is how many of its steps
+    have to count for that. '' for pictures.
+    """
+    if layer.layout != "sequence":
+        return ""
+    if layer.apart:
+        return "over all of its own steps"
+    return "over the steps that count" + (f", of examples with at least {least} of them" if least > 1 else "")
+
+
+def ranked_by(kind: str, layer: Layer, least: int = 0) -> str:
+    """What there is to say of a ranking beside its name; see `of_means`. '' where that is nothing."""
+    if kind == "mean":
+        return of_means(layer, least)
+    return ONE_VALUE if kind == "max" and one_valued(layer) else ""
+
+
+def title_of(title: str, kind: str, layer: Layer, least: int = 0) -> str:
+    """A ranking's title with what there is to say of it."""
+    told = ranked_by(kind, layer, least)
+    return f"{title} ({told})" if told else title
 
 
 def exemplar_name(exemplar: Exemplar) -> str:

@@ -112,7 +112,7 @@ def sequence_sheet(
     for kind, title in EXEMPLAR_ROWS.items():
         if exemplars := record.exemplars.get(kind, ()):
             shown = shown_of(exemplars[:COLUMNS], steps)
-            told = [row_note(record, kind, COLUMNS, rows.left_out(shown)), last_steps_words(exemplars[0])]
+            told = [row_note(record, kind, COLUMNS, rows.left_out(shown), steps.least), last_steps_words(exemplars[0])]
             note = "  ·  ".join(one for one in told if one)
             parts.append(titled(title, note, rows.exemplars(shown, scale, theme), theme))
             parts += _attributed(record, kind, shown, steps, rows, theme)

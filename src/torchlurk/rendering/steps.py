@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk import input_records
-from torchlurk.input_records import TextExample
+from torchlurk.input_records import SeriesExample, TextExample
+
+Content = TextExample | SeriesExample
 
 MARKS = "⟦", "⟧"
 """Around the token at the strongest step."""
@@ -36,6 +38,14 @@ def marked(text: TextExample, step: int, columns: int, *, apart: str = "") -> st
     left = min(len(before), max(room // 2, room - len(after)))
     start = "" if left == 0 else before[-left:]
     return start + token + after[: room - left]
+
+
+def counted_values(values: Float32[np.ndarray, " time"], content: Content) -> Float32[np.ndarray, " counted"]:
+    """Those of a unit's values that are not of burn-in, which are what its mean is of; of a layer with fewer positions than
+    steps in proportion.
+    """
+    first, last = (-(-step * len(values) // max(1, content.steps)) for step in content.counted)
+    return values[first:last]
 
 
 def sparkline(values: Float32[np.ndarray, " time"], low: float, high: float, columns: int) -> str:

@@ -18,7 +18,7 @@ from torchlurk.rendering.known_tracks import known_lines
 from torchlurk.rendering.remarks import mark, paragraphs
 from torchlurk.rendering.share_words import shares_explained
 from torchlurk.rendering.step_words import Painted, in_terminal, last_steps_words, steps_words
-from torchlurk.rendering.steps import marked, separator, sparkline, visible
+from torchlurk.rendering.steps import counted_values, marked, separator, sparkline, visible
 from torchlurk.rendering.tokens import token_lines
 from torchlurk.rendering.typography import ELLIPSIS, clean
 from torchlurk.time_records import NamedRanking, TokenMeasure
@@ -35,13 +35,15 @@ EIGHTHS = "▏▎▍▌▋▊▉█"
 @dataclass(frozen=True, slots=True)
 class Steps:
     """What a description of a unit on texts or series needs beside its record: the examples, the unit's values there, of texts
-    its tokens by each measure that it has, and its attributions.
+    its tokens by each measure that it has, and its attributions. `least` is how many steps of an example had to count for it to
+    be ranked by mean.
     """
 
     examples: Mapping[int, TextExample | SeriesExample]
     traces: Mapping[int, Float32[np.ndarray, " time"]]
     tokens: Mapping[TokenMeasure, NamedRanking] = field(default_factory=dict)
     attributions: Sequence[StepAttribution] = ()
+    least: int = 0
 
 
 def describe(
@@ -63,6 +65,7 @@ def describe(
     noted of the unit: name and star stand beside the address, the note below. Of pictures, `attributions` are those of the
     unit and `checks` those of its layer, of which each method has a line or two.
     """
+    record = labels.without_repeats(record)
     address = str(Unit(record.layer.name, record.channel)) + ("   dead: never above zero" if record.dead else "")
     if remark is not None and (told := mark(remark)):
         address += f"   {told}"
@@ -75,7 +78,7 @@ def describe(
         exemplars = record.exemplars.get(kind, ())
         if exemplars:
             shown = _exemplars(exemplars, columns) if steps is None else _in_steps(kind, exemplars, steps, columns, coloured)
-            blocks.append([title, *shown])
+            blocks.append([labels.title_of(title, kind, record.layer, steps.least if steps else 0), *shown])
     if attributions:
         blocks.append(["What excited it (--out PICTURE.png draws it)", *_methods(attributions, checks, columns)])
     shown_exemplars = [one for kind in ("max", "mean") for one in record.exemplars.get(kind, ())]
@@ -182,8 +185,8 @@ def _exemplars(exemplars: Sequence[Exemplar], columns: int) -> list[str]:
 
 
 def _in_steps(kind: str, exemplars: Sequence[Exemplar], steps: Steps, columns: int, coloured: bool) -> list[str]:
-    """An exemplar's score, step, reach and path, of a text the place of the step's token; its text around the step, or its
-    beginning and the unit's values in all of it; and what excited the unit there.
+    """An exemplar's score, step, reach and path, of a text the place of the step's token; its text around the step, or what
+    counts of it and the unit's values there; and what excited the unit there.
     """
     found = [trace for one in exemplars if (trace := steps.traces.get(one.example)) is not None and len(trace)]
     low, high = min((float(one.min()) for one in found), default=0.0), max((float(one.max()) for one in found), default=0.0)
@@ -208,9 +211,10 @@ def _in_steps(kind: str, exemplars: Sequence[Exemplar], steps: Steps, columns: i
         if isinstance(content, TextExample) and step is not None and step < content.steps:
             lines.append(indent + marked(content, step, room, apart=apart))
         elif isinstance(content, TextExample):
-            lines.append(indent + shortened(visible(apart.join(content.tokens)), room))
+            lines.append(indent + shortened(visible(apart.join(content.tokens[slice(*content.counted)])), room))
         if trace is not None and (step is None or not isinstance(content, TextExample)):
-            lines.append(indent + sparkline(trace, low, high, room))
+            counting = trace if content is None else counted_values(trace, content)
+            lines.append(indent + sparkline(counting, low, high, room))
         if kind == "max" and (words := last_steps_words(one)):
             lines.append(indent + words)
         for made in steps.attributions:

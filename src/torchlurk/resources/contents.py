@@ -153,6 +153,8 @@ class Inputs(TypedDict):
     burn_in: int | None
     channels: list[str]
     vocabulary_size: int | None
+    least_for_means: NotRequired[int]
+    """How many steps of an example have to count for it to be ranked by mean, where not any number will do."""
     called: NotRequired[str]
     """The name of a kind of input that a program has added."""
 

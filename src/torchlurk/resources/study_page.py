@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from torchlurk.errors import StudyError
-from torchlurk.input_records import InputDescription
 from torchlurk.records import Graph, Layer
 from torchlurk.resources.relations import layer_nodes
 from torchlurk.resources.remarks import study_marks
 from torchlurk.run_records import Run, StageCount
 from torchlurk.store import queries
 from torchlurk.store.columns import writable
+from torchlurk.store.portions import load_least_for_means
 from torchlurk.store.reading import Reader
 
 COVER = 6
@@ -67,7 +67,7 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
         "model": scan.model,
         "data": scan.data,
         "input": list(reader.input_shape()),
-        **_inputs(reader.inputs()),
+        **_inputs(reader),
         "preprocessing": asdict(reader.preprocessing()),
         "version": scan.version,
         "examples": reader.example_count(),
@@ -91,11 +91,14 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
     }
 
 
-def _inputs(inputs: InputDescription) -> dict[str, Any]:
+def _inputs(reader: Reader) -> dict[str, Any]:
     """Of what kind the examples are, and how they were given to the network; the vocabulary is not among it."""
+    with reader.reading() as db:
+        inputs, least = reader.inputs(), load_least_for_means(db)
     told = {"axes": inputs.axes, "window": inputs.window, "burn_in": inputs.burn_in, "channels": list(inputs.channels)}
     called = {"called": inputs.called} if inputs.called else {}
-    return {"kind": inputs.kind, "inputs": told | {"vocabulary_size": inputs.vocabulary_size} | called}
+    means = {"least_for_means": least} if least else {}
+    return {"kind": inputs.kind, "inputs": told | {"vocabulary_size": inputs.vocabulary_size} | means | called}
 
 
 def stages(reader: Reader) -> list[dict[str, Any]]:

@@ -28,7 +28,9 @@ NOTHING_SAID = Seen(None)
 
 @runtime_checkable
 class Takes(Protocol):
-    """Takes the maps of one layer for some examples; with a ceiling it clamps them from zero to it, in place."""
+    """Takes the maps of one layer for some examples; with a ceiling it clamps them from zero to it, in place. Without `means`
+    the examples are not ranked by mean.
+    """
 
     def add(
         self,
@@ -36,6 +38,7 @@ class Takes(Protocol):
         arrivals: Arrivals,
         pool: Executor | None,
         ceiling: float | None = None,
+        means: bool = True,
     ) -> None: ...
 
 
@@ -95,7 +98,8 @@ class Deliveries:
         if layer.name in self._awaited and rows_of(layer, tensor, count) == count:
             found = maps(layer, tensor, count)
             counted = counted_steps(layer, found, self._seen.counted)
-            self._parts[layer.name].add(counted, self._arrivals, self._pool, ceiling)
+            means = self._seen.ranks_means(layer)
+            self._parts[layer.name].add(counted, self._arrivals, self._pool, ceiling, means)
             for one in self._over_time.get(layer.name, {}).values():
                 one.add(layer, found, self._seen)
             if layer.name in self._kept:

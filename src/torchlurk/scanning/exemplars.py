@@ -20,6 +20,9 @@ from torchlurk.records import Ranking
 NOTHING = torch.iinfo(torch.int64).min
 """The strength of a place that no example has taken."""
 
+UNBEATEN = torch.iinfo(torch.int64).max
+"""A strength that no score has."""
+
 MOST_EXAMPLES = 2**32
 """Example indices are below this: they share an integer with the bits of the score."""
 
@@ -65,6 +68,11 @@ class Leaders:
     def empty(cls, units: int, top: int) -> Leaders:
         """Places for the `top` strongest of `units` units, none taken."""
         return cls(torch.full((top, units), NOTHING), torch.full((top, units), -1, dtype=torch.int32))
+
+    @classmethod
+    def closed(cls, units: int, top: int) -> Leaders:
+        """Places that nothing can take."""
+        return cls(torch.full((top, units), UNBEATEN), torch.full((top, units), -1, dtype=torch.int32))
 
     def entering(self, strengths: Int64[Tensor, "batch unit"]) -> Bool[Tensor, "batch unit"]:
         """Which newcomers beat the weakest place: all others can be forgotten without a look."""

@@ -132,7 +132,8 @@ class Scan:
 
     `network` is on `device` and is left as found, between two shards, too. `answers` says that its highest output for each
     example is wanted; `tokens` are the frequent ones of a text, `keeping` are the layers of which steps are kept, and how. A
-    shard has `about` so many examples. `recipe` is how another process makes the network. See `torchlurk.jobs.Fold`.
+    shard has `about` so many examples. `least` is how many steps of an example have to count for it to be ranked by mean.
+    `recipe` is how another process makes the network. See `torchlurk.jobs.Fold`.
     """
 
     network: nn.Module
@@ -150,6 +151,7 @@ class Scan:
     about: int = SHARD_EXAMPLES
     recipe: Recipe | None = None
     keeping: Mapping[str, Levels] = field(default_factory=dict)
+    least: int = 0
 
     @property
     def networks(self) -> Sequence[tuple[nn.Module, Recipe]]:
@@ -236,7 +238,9 @@ class Scan:
                     answers.append((batch.examples, found.argmax(1)))
 
     def _seen(self, batch: Batch) -> Seen:
-        return Seen(counted_of(batch), None if self.tokens is None else self.tokens.places(batch.values))
+        counted = counted_of(batch)
+        brief = counted is not None and counted.last - counted.first < self.least
+        return Seen(counted, None if self.tokens is None else self.tokens.places(batch.values), brief)
 
     def merge(self, left: ScanPart, right: ScanPart) -> ScanPart:
         """See `torchlurk.jobs.Fold`. A part may come from where another copy of the source was read."""

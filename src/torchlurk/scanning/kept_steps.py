@@ -85,6 +85,7 @@ class Ranges:
         arrivals: Arrivals,
         pool: Executor | None,
         ceiling: float | None = None,
+        means: bool = True,
     ) -> None:
         """See `torchlurk.scanning.deliveries.Takes`."""
         if ceiling is not None:

@@ -55,3 +55,11 @@ class Running(NamedTuple):
 def packed(running: Running) -> Int64[np.ndarray, " field"]:
     """The fields one after the other, as `add_maps` wants them."""
     return np.array(running, np.int64)
+
+
+def elsewhere(running: Int64[np.ndarray, " field"], **addresses: int) -> Int64[np.ndarray, " field"]:
+    """A copy of packed fields, some of which are in another place."""
+    moved = running.copy()
+    for name, address in addresses.items():
+        moved[Running._fields.index(name)] = address
+    return moved

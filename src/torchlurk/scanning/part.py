@@ -20,7 +20,7 @@ from torchlurk.scanning import reductions
 from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.scanning.asked_sums import AskedSums
 from torchlurk.scanning.exemplars import NOTHING, Leaders, strength
-from torchlurk.scanning.memory import Running, packed
+from torchlurk.scanning.memory import Running, elsewhere, packed
 from torchlurk.scanning.statistics import ClassSums, Extent, Moments, Sample
 from torchlurk.unit_statistics import COLUMNS, STATISTICS, Statistic, Sums, worked_out
 
@@ -58,6 +58,7 @@ class LayerPart:
     _running: Any = field(default=None, repr=False, compare=False)
     _ready: Any = field(default=None, repr=False, compare=False)
     _settled: bool = field(default=False, repr=False, compare=False)
+    _closed: Leaders | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def empty(
@@ -98,10 +99,12 @@ class LayerPart:
         arrivals: Arrivals,
         pool: Executor | None = None,
         ceiling: float | None = None,
+        means: bool = True,
     ) -> None:
         """Take in the maps of a batch, one of the examples a row.
 
-        With a ceiling they are what comes before a rectification: they are clamped from zero to it, in place.
+        With a ceiling they are what comes before a rectification: they are clamped from zero to it, in place. Without
+        `means` the examples are not ranked by mean.
 
         With a pool, as many of its threads as torch uses share the work on large maps. Raises `ModelError` if the maps
         are of another size than those before, `ValueError` if there is not one row for each example.
@@ -115,9 +118,9 @@ class LayerPart:
             self._fits(maps)
             if ceiling is not None:
                 maps.clamp_(0, ceiling)
-            self._add_by_torch(reductions.flat(maps), arrivals)
+            self._add_by_torch(reductions.flat(maps), arrivals, means)
         else:
-            self._add_by_kernels(kernels, maps, arrivals, pool, ceiling)
+            self._add_by_kernels(kernels, maps, arrivals, pool, ceiling, means)
         if self.asked.statistics:
             flat = reductions.flat(maps).to(self.moments.pivot.device)
             self.asked.add(flat, reductions.finite(flat, self.moments.pivot))
@@ -129,6 +132,7 @@ class LayerPart:
         arrivals: Arrivals,
         pool: Executor | None,
         ceiling: float | None,
+        means: bool,
     ) -> None:
         examples, classes = arrivals.examples, arrivals.classes
         ready = kernels.ready_for(maps.dtype, maps.shape, maps.stride(), ceiling)
@@ -141,14 +145,24 @@ class LayerPart:
         if self._running is None:
             self._running = self._addresses()
         seen = None if self.positions is not None else self.moments.rows.clone()
-        lost = kernels.add_maps(maps, examples, classes, self._running, pool, ready)
+        lost = kernels.add_maps(maps, examples, classes, self._taking(means), pool, ready)
         if lost == kernels.NEW_CLASS:
             self._admit(classes, kernels)
-            lost = kernels.add_maps(maps, examples, classes, self._running, pool, ready)
+            lost = kernels.add_maps(maps, examples, classes, self._taking(means), pool, ready)
         if lost and self.classes.broken is None:
             self._note_lost(reductions.flat(maps), classes)
         if seen is not None:
             self.extent.add(self.moments.rows - seen, maps.shape[2:].numel())
+
+    def _taking(self, means: bool) -> Any:
+        """Where kernels put what they find; without `means`, leaders that nothing beats stand in for those by mean."""
+        if means:
+            return self._running
+        if self._closed is None:
+            self._closed = Leaders.closed(len(self.moments.rows), len(self.by_mean.strengths))
+        return elsewhere(
+            self._running, mean_strengths=self._closed.strengths.data_ptr(), mean_positions=self._closed.positions.data_ptr()
+        )
 
     def _fits(self, maps: Float[Tensor, "batch unit *positions"]) -> None:
         """Raises `ModelError` for maps of another size."""
@@ -183,7 +197,7 @@ class LayerPart:
             setattr(self, name, getattr(moved, name))
         self._running = None
 
-    def _add_by_torch(self, maps: Float[Tensor, "batch unit position"], arrivals: Arrivals) -> None:
+    def _add_by_torch(self, maps: Float[Tensor, "batch unit position"], arrivals: Arrivals, means: bool) -> None:
         """Everything is done where the maps are, and nothing waits for the host: what is kept moves there once."""
         device = CPU if maps.device.type in WITHOUT_FLOAT64 else maps.device
         self._move(device)
@@ -202,7 +216,8 @@ class LayerPart:
         by_max, by_mean = (strength(scores, indices).where(rows.finite, NOTHING) for scores in (rows.max, rows.mean))
         where = reductions.locate(maps, self.by_max.entering(by_max).to(maps.device)).to(device)
         self.by_max.insert(by_max, where)
-        self.by_mean.insert(by_mean, torch.zeros_like(where))
+        if means:
+            self.by_mean.insert(by_mean, torch.zeros_like(where))
         self._running = None
 
     def _addresses(self) -> Any:

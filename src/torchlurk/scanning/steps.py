@@ -5,12 +5,17 @@ from __future__ import annotations
 from types import ModuleType
 from typing import NamedTuple
 
+import numpy as np
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from torchlurk import compiled
 from torchlurk.inputs.items import Batch
+from torchlurk.inputs.source import Source, spread
 from torchlurk.records import Layer
+
+MEASURED = 4096
+"""Examples, evenly spread, that tell how many steps of an example count as a rule."""
 
 
 class Counted(NamedTuple):
@@ -23,15 +28,34 @@ class Counted(NamedTuple):
 
 class Seen(NamedTuple):
     """Of which steps a pass is: those that count, and of a text the place of each token among the frequent ones (`len` of them
-    for all others).
+    for all others). `brief` are examples of too few steps to be ranked by mean.
     """
 
     counted: Counted | None
     tokens: Int64[Tensor, "batch time"] | None = None
+    brief: bool = False
 
     def of(self, row: int) -> Seen:
         """The same of one example of the batch."""
         return self if self.tokens is None else self._replace(tokens=self.tokens[row : row + 1])
+
+    def ranks_means(self, layer: Layer) -> bool:
+        """Whether the examples may be among the strongest by mean of a layer: brief ones only where its steps are its own."""
+        return not self.brief or layer.layout != "sequence" or layer.apart
+
+
+def least_for_means(source: Source, top: int) -> int:
+    """How many steps of an example have to count for it to be ranked by mean: half of the median.
+
+    The mean of a few steps is extreme by chance. 0 where examples have no steps, and where the rule would leave fewer than
+    `top` of them. It follows from the data alone, so that all parts of a scan have the same.
+    """
+    examples = len(source.examples)
+    if source.lengths is None or not examples:
+        return 0
+    steps = np.array([last - first for first, last in map(source.counted, spread(examples, MEASURED))])
+    least = int(np.ceil(np.median(steps) / 2))
+    return least if (steps >= least).sum() >= min(top, len(steps)) else 0
 
 
 def step_kernels() -> ModuleType | None:

@@ -47,8 +47,9 @@ class _Probed:
         arrivals: Arrivals,
         pool: Executor | None,
         ceiling: float | None = None,
+        means: bool = True,
     ) -> None:
-        """Takes what `Deliveries` gives it; the scan alone needs the last two."""
+        """Takes what `Deliveries` gives it; the scan alone needs the last three."""
         examples = arrivals.examples
         bounds = np.searchsorted(self.probed.examples, (examples, examples + 1))
         for row, (start, stop) in enumerate(bounds.T.tolist()):

@@ -34,6 +34,7 @@ from torchlurk.scanning.job import SHARD_EXAMPLES, Scan, ScanPart
 from torchlurk.scanning.probed_steps import probed_steps
 from torchlurk.scanning.repeatability import COMPANY, LINE, dependences, mixed
 from torchlurk.scanning.statistics import draw_sample
+from torchlurk.scanning.steps import least_for_means
 from torchlurk.stages.dry_pass import telling_size
 from torchlurk.stages.guesses import poor_guesses
 from torchlurk.stages.kept_steps import (
@@ -129,7 +130,7 @@ class ScanStage:
                         if disordered is not None:
                             writer.add_note("network", _of_order(disordered))
                 self._tell_dependences(writer, scan)
-                writer.write_batch_size(scan.batch_size)
+                writer.write_passes(scan.batch_size, scan.least)
                 previews = Previews(writer, self._source, layers, places, scan.workers, task.clock)
                 part = self._all_examples(writer, scan, within, previews)
                 if task.share is None:
@@ -296,6 +297,7 @@ class ScanStage:
             answers=isinstance(self._source, DrawnWorld) or called_by_numbers([one.name for one in self._source.classes]),
             tokens=frequent_tokens(self._source) if self._source.kind.name == "text" else None,
             about=SHARD_EXAMPLES,
+            least=least_for_means(self._source, self._task.settings.scan.top),
             recipe=self._task.recipe(network, self._task.settings.scan.precision, arguments),
         )
 

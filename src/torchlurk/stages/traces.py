@@ -35,8 +35,9 @@ class _Traces:
         arrivals: Arrivals,
         pool: Executor | None,
         ceiling: float | None = None,
+        means: bool = True,
     ) -> None:
-        """Takes what `Deliveries` gives it; the scan alone needs the last two."""
+        """Takes what `Deliveries` gives it; the scan alone needs the last three."""
         for row, example in enumerate(arrivals.examples.tolist()):
             if channels := self.units.get(example):
                 values = maps[row, channels].float().cpu().numpy()

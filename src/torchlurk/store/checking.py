@@ -19,7 +19,7 @@ from torchlurk.store import columns, findings, rows, statistics
 from torchlurk.store.columns import DamageError
 from torchlurk.store.connections import UNFORESEEN, size_of, unforeseen
 from torchlurk.store.picture_checking import examine_pictures
-from torchlurk.store.portions import load_portion, to_batch_size, to_portion
+from torchlurk.store.portions import load_portion, to_batch_size, to_least_for_means, to_portion
 from torchlurk.store.progress import piece_sizes
 from torchlurk.store.reading import Reader
 from torchlurk.store.remarks import stray_remarks
@@ -137,6 +137,8 @@ def _records(db: sqlite3.Connection) -> Iterator[str]:
             to_portion(value)
         elif key == "batch_size":
             to_batch_size(value)
+        elif key == "least_for_means":
+            to_least_for_means(value)
         else:
             yield f"meta has an unknown key '{key}'"
     known = {key for (key,) in db.execute("SELECT key FROM meta")}

@@ -1,4 +1,4 @@
-"""What a study is a part of, and how many examples shared a pass: values of `meta`."""
+"""What a study is a part of, how many examples shared a pass, and which were ranked by mean: values of `meta`."""
 
 from __future__ import annotations
 
@@ -56,6 +56,23 @@ def load_batch_size(db: sqlite3.Connection) -> int | None:
 def to_batch_size(value: object) -> int:
     """The number in a value of `meta.batch_size`."""
     return columns.whole(columns.from_json(value, "meta.batch_size"), "meta.batch_size", least=1, below=MOST_AT_ONCE)
+
+
+def store_least_for_means(db: sqlite3.Connection, least: int) -> None:
+    """Replaces how many steps of an example have to count for it to be ranked by mean; 0 where any number will do."""
+    _replace(db, "least_for_means", columns.to_json(least) if least else None)
+
+
+def load_least_for_means(db: sqlite3.Connection) -> int:
+    """How many steps of an example have to count for it to be ranked by mean; 0 where any number will do."""
+    value = _value(db, "least_for_means")
+    return 0 if value is None else to_least_for_means(value)
+
+
+def to_least_for_means(value: object) -> int:
+    """The number in a value of `meta.least_for_means`."""
+    what = "meta.least_for_means"
+    return columns.whole(columns.from_json(value, what), what, least=1, below=MOST_AT_ONCE)
 
 
 def _replace(db: sqlite3.Connection, key: str, value: str | None) -> None:

@@ -31,7 +31,7 @@ from torchlurk.store import columns, rows
 from torchlurk.store.columns import DamageError
 from torchlurk.store.connections import translated
 from torchlurk.store.findings import forget_findings, store_finding
-from torchlurk.store.portions import load_batch_size, store_batch_size, store_portion
+from torchlurk.store.portions import load_batch_size, store_batch_size, store_least_for_means, store_portion
 from torchlurk.store.progress import forget_progress, load_progress, store_progress
 from torchlurk.store.results import store_attributions, store_check, store_count, store_picture, store_synthesis
 from torchlurk.store.scans import store_scan
@@ -101,10 +101,13 @@ class Writer(Transactions):
         with self.transaction():
             store_portion(self._db, portion)
 
-    def write_batch_size(self, size: int) -> None:
-        """Records how many examples share a pass of the scan."""
+    def write_passes(self, batch_size: int, least_for_means: int) -> None:
+        """Records how many examples share a pass of the scan, and how many steps of one have to count for it to be ranked by
+        mean.
+        """
         with self.transaction():
-            store_batch_size(self._db, size)
+            store_batch_size(self._db, batch_size)
+            store_least_for_means(self._db, least_for_means)
 
     def batch_size(self) -> int | None:
         """How many examples share a pass of the scan; None where that was not recorded."""

@@ -1,6 +1,6 @@
 /** Which units of a layer are shown, and in which order. */
 import { named } from "../examples/text";
-import type { Column, Exemplar, Layer, Outputs, Study, Unit } from "../types/documents";
+import type { Column, Exemplar, Layer, LayerInfo, Outputs, Study, Unit } from "../types/documents";
 
 export const SORTS = {
   index: "number",
@@ -44,6 +44,11 @@ export function constant({ statistics: { min, max } }: Pick<Unit, "statistics">)
  */
 export function exciting({ statistics: { min } }: Pick<Unit, "statistics">, exemplars: Exemplar[]): Exemplar[] {
   return min === null ? exemplars : exemplars.filter((one) => one.score === null || one.score > min);
+}
+
+/** Whether a unit has a single value on each example, its maximum and its mean: it has no positions, or one. */
+export function oneValued({ shape }: Pick<LayerInfo, "shape">): boolean {
+  return shape.every((extent) => extent === 1);
 }
 
 /** A class's name as people read it: folders of ImageNet carry a number of WordNet before it. */

@@ -141,6 +141,8 @@ export interface Inputs {
   burn_in: number | null;
   channels: string[];
   vocabulary_size: number | null;
+  /** How many steps of an example have to count for it to be ranked by mean, where not any number will do. */
+  least_for_means?: number;
   /** The name of a kind of input that a program has added. */
   called?: string;
 }
