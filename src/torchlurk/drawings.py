@@ -37,8 +37,8 @@ from torchlurk.rendering.text import Steps
 from torchlurk.resources.sheets import input_size, sheets_of
 from torchlurk.resources.token_documents import tokens_of
 from torchlurk.resources.unit_table import unit_table
-from torchlurk.store.queries import standing_out, telling_selectivity, unit_counts
 from torchlurk.store.portions import load_least_for_means
+from torchlurk.store.queries import standing_out, telling_selectivity, unit_counts
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
 

@@ -56,7 +56,7 @@ def test_by_mean_a_text_is_shown_without_its_burn_in() -> None:
     text, trace = TextExample(tuple("some words"), (), (5, 10)), np.linspace(0, 1, 10).astype(np.float32)
     record = UnitRecord(Layer("rnn", "GRU", "sequence", 2, (10,)), 1, values, {"mean": (Exemplar(0, 4, "a", None, 0.5),)}, {})
     lines = describe(record, [], Steps({4: text}, {4: trace}, least=3)).splitlines()
-    start = lines.index("Strongest by mean (over the steps that count, of examples with at least 3 of them)")
+    start = lines.index("Strongest by mean (over the steps that count, in examples with 3 or more)")
     assert [line.strip() for line in lines[start + 2 :]] == ["words", "▅▆▆▇█"]
 
 

@@ -73,7 +73,7 @@ def test_short_texts_are_not_ranked_by_mean(way: str, tmp_path: Path, monkeypatc
             assert [one.score for one in exemplars] == pytest.approx([found[one] for one in ranked[:TOP]], abs=1e-5)
         view = study.unit("rnn.l0:0")
         told = describe(view.record, study.classes, view.steps())
-        assert "Strongest by mean (over the steps that count, of examples with at least 5 of them)" in told
+        assert "Strongest by mean (over the steps that count, in examples with 5 or more)" in told
         outputs = study.unit("head:0")
         assert [one.example for one in outputs.exemplars("mean")] == [one.example for one in outputs.exemplars("max")]
         told = describe(outputs.record, study.classes, outputs.steps())

@@ -142,7 +142,7 @@ def of_means(layer: Layer, least: int) -> str:
         return ""
     if layer.apart:
         return "over all of its own steps"
-    return "over the steps that count" + (f", of examples with at least {least} of them" if least > 1 else "")
+    return "over the steps that count" + (f", in examples with {least} or more" if least > 1 else "")
 
 
 def ranked_by(kind: str, layer: Layer, least: int = 0) -> str:
