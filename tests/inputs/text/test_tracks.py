@@ -53,6 +53,23 @@ def test_letters_beside_some_tokens_in_brackets_are_a_vocabulary_of_characters()
     assert source.labels(0)["word"].tolist() == [1, 2, 3, 4, 0]
 
 
+def test_a_token_in_brackets_counts_as_one_character_of_none_of_the_kinds() -> None:
+    letters = ["<s>", "[UNK]", "</s>", *"abcdefghij("]
+    found = ids_of(["<s>", "a", "(", "[UNK]", "b", "</s>"], letters).labels(0)
+    assert found["column"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert found["word"].tolist() == [0, 1, 0, 0, 1, 0]
+    assert found["depth"].tolist() == [0, 0, 1, 1, 1, 1]
+    words = ids_of(["[CLS]", "see", "[UNK]", "[1]", "</S>"], ["[CLS]", "see", "[UNK]", "[1]", "</S>"]).labels(0)
+    assert words["capital"].tolist() == words["brackets"].tolist() == [0] * 5
+
+
+def test_a_token_that_a_tokenizer_has_added_is_none_of_the_text() -> None:
+    text, tokens = 'a "b" </s>"c', ["<s>", "a", '"', "b", '"', "</s>", "</s>", '"', "c"]
+    starts = np.array([0, 0, 2, 3, 4, 4, 6, 10, 11])
+    assert told_by_text(text, starts, tokens)["quotes"].tolist() == [0, 0, 1, 1, 0, 0, 0, 1, 1]
+    assert told_by_text("ab\ncd", np.array([0, 1, 2]), ["a", "b", "[SEP]"])["column"].tolist() == [1, 2, 0]
+
+
 def test_ids_without_a_vocabulary_tell_nothing() -> None:
     source = DatasetSource([torch.tensor([1, 2])], Preprocessing(), kind="text")
     assert not source.tracks

@@ -13,12 +13,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
+from torchlurk.input_records import BRACKETED
 from torchlurk.track_records import Measure
 
 OPENING, CLOSING = "([", ")]"
 EITHER_QUOTE, OPENING_QUOTE, CLOSING_QUOTE = '"', "“«", "”»"
 ADDRESS = re.compile(r"https?://[^\s\"'<>()\[\]{}]*[^\s\"'<>()\[\]{}.,;:!?]")
 EMPTY_LINE = re.compile(r"\n[^\S\n]*\n")
+SPECIAL = "\N{REPLACEMENT CHARACTER}"
+"""What stands for a token in brackets in a text that is made of tokens."""
 LONGEST_BEFORE = 1 << 16
 """So many characters before a window are read at most to know what is open in it."""
 
@@ -39,7 +42,7 @@ def told_by_text(text: str, starts: Int64[np.ndarray, " token"], tokens: Sequenc
     """Every track, by name, of the tokens that stand at `starts` of a document."""
     if not len(starts):
         return {name: np.zeros(0, np.float32) for name in MADE}
-    ends = starts + np.array([max(1, len(token)) for token in tokens]) - 1
+    ends = starts + np.array([_extent(text, start, token) for start, token in zip(starts.tolist(), tokens, strict=True)]) - 1
     ends[:-1] = np.minimum(ends[:-1], np.maximum(starts[1:] - 1, starts[:-1]))  # a byte may be shown as "<0xF0>"
     first, last = _beginning(text, int(starts[0])), min(len(text), int(ends.max()) + 1 + LONGEST_ADDRESS)
     piece = text[first:last]
@@ -49,9 +52,17 @@ def told_by_text(text: str, starts: Int64[np.ndarray, " token"], tokens: Sequenc
     return found | {name: by_character[name][starts - first].astype(np.float32) for name in ("capital", "digit")}
 
 
+def _extent(text: str, start: int, token: str) -> int:
+    """How many characters of the text a token is: one in brackets that a tokenizer has added is none of it, and counts as one."""
+    return 1 if BRACKETED.fullmatch(token) and not text.startswith(token, start) else max(1, len(token))
+
+
 def joined(tokens: Sequence[str], apart: str) -> tuple[str, Int64[np.ndarray, " token"], Sequence[str]]:
-    """A text made of tokens with `apart` between them, where each starts in it, and the tokens as they stand there."""
-    bare = [token.lstrip(BEGINNINGS) or " " for token in tokens] if apart else tokens
+    """A text made of tokens with `apart` between them, where each starts in it, and the tokens as they stand there: one in
+    brackets, such as `</s>`, as a single character that is neither letter nor digit.
+    """
+    plain = [SPECIAL if BRACKETED.fullmatch(token) else token for token in tokens]
+    bare = [token.lstrip(BEGINNINGS) or " " for token in plain] if apart else plain
     starts = np.cumsum([0, *(len(token) + len(apart) for token in bare)])[:-1]
     return apart.join(bare), starts, bare
 
