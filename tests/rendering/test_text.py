@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.records import Attribution, Class, Exemplar, Layer, MethodCheck, StepAttribution, UnitRecord
+from torchlurk.rendering.sequences import shown_of
 from torchlurk.rendering.share_words import SHARES, TITLE
 from torchlurk.rendering.text import Steps, bar, describe, display_columns, shortened
 
@@ -67,6 +68,12 @@ def test_the_place_of_a_text_is_that_of_the_step_itself() -> None:
     record = UnitRecord(Layer("rnn", "GRU", "sequence", 2, (10,)), 1, values, exemplars, {})
     steps = Steps({4: text}, {4: np.zeros(10, np.float32)})
     assert "step 7  saw steps 0–7  a.txt@103" in describe(record, [], steps)
+    (drawn,) = shown_of(exemplars["max"], steps)
+    assert drawn.place == "a.txt@103"
+    (whole,) = shown_of([Exemplar(0, 4, "a.txt@100", None, 1.0)], steps)
+    assert whole.place == "a.txt@100", "where no step is the strongest, the example as a whole"
+    (nameless,) = shown_of([Exemplar(0, 4, "", None, 1.0)], steps)
+    assert nameless.place == "example 4"
     assert "a.txt@103" in describe(record, [], steps, columns=36).replace(" ", "").splitlines()
     assert [text.place(path, 7) for path in ("a.txt", "a@b.txt@100", "a@7")] == ["a.txt", "a@b.txt@103", "a@7"]
 

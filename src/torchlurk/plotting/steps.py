@@ -46,7 +46,7 @@ def draw_steps(
 def step_caption(one: Shown) -> str:
     """Rank, score, step, class and name."""
     exemplar = one.exemplar
-    name = shortened(exemplar.path or f"example {exemplar.example}", PATH_COLUMNS)
+    name = shortened(one.place, PATH_COLUMNS)
     label = [shortened(exemplar.class_label, NAME_COLUMNS)] if exemplar.class_label else []
     return "   ".join([str(exemplar.rank + 1), labels.number(exemplar.score), *filter(None, [one.step]), *label, name])
 

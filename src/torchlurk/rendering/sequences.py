@@ -84,6 +84,14 @@ class Shown:
         """Where the unit is strongest, in words; empty where no step is."""
         return f"step {self.marks.strongest[0]}" if self.marks is not None and self.marks.strongest is not None else ""
 
+    @property
+    def place(self) -> str:
+        """Where it is in the data: of a text the place of the strongest step, if it has one; by number without a path."""
+        path, marks = self.exemplar.path, self.marks
+        if isinstance(self.content, TextExample) and marks is not None and marks.strongest is not None:
+            path = self.content.place(path, marks.strongest[0])
+        return path or f"example {self.exemplar.example}"
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -350,9 +358,8 @@ def _facts(one: Shown, theme: Theme, *, across: int = FACTS - 2 * GAP) -> Image.
     ):
         write(draw, (left, line), words, style, ink)
         left += width(words, style) + CAPTION_SPACE
-    name = exemplar.path or f"example {exemplar.example}"
     label = f"{exemplar.class_label}  ·  " if exemplar.class_label else ""
-    write(draw, (0, line + CAPTION_LINE), fitted(label + name, CAPTION, across, lose="middle"), CAPTION, theme.ink)
+    write(draw, (0, line + CAPTION_LINE), fitted(label + one.place, CAPTION, across, lose="middle"), CAPTION, theme.ink)
     return image
 
 

@@ -1,11 +1,20 @@
 import { expect, test } from "vitest";
+import type { Example } from "../types/documents";
 import { rowTo } from "./rows";
-import { inputWords, isBounded, moved, overSteps, placesOf, sees, stepsWords, strongest, valuesWords } from "./steps";
+import { inputWords, isBounded, moved, overSteps, placeOf, placesOf, sees, stepsWords, strongest, valuesWords } from "./steps";
 
 test("an exemplar's step is its position, without one where its trace is highest among the steps that count", () => {
   expect(strongest({ position: [7] }, undefined, [0, 2])).toBe(7);
   expect(strongest({ position: null }, [9, 1, 3, 3, null], [1, 5])).toBe(2);
   expect(strongest({ position: [] }, undefined, [0, 5])).toBe(null);
+});
+
+test("the place of a text's step is that of its own token, not of the first that counts", () => {
+  const example = { kind: "text", counted: [4, 10], offsets: [96, 97, 98, 99, 100, 101, 102, 103, 104, 105] } as unknown as Example;
+  expect(placeOf("a.txt@100", example, 7)).toBe("a.txt@103");
+  expect(placeOf("a.txt@7", example, 7)).toBe("a.txt@7");
+  expect(placeOf("a.txt@100", { ...example, offsets: [] } as Example, 7)).toBe("a.txt@100");
+  expect(placeOf("words.csv", { ...example, kind: "series" } as Example, 7)).toBe("words.csv");
 });
 
 test("what a unit sees is said in steps", () => {

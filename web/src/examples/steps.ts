@@ -1,5 +1,5 @@
 /** Steps of a text or series: where a unit is strongest, what it can have seen from there, how one moves among them. */
-import type { Column, Exemplar, LayerInfo, Span, Study } from "../types/documents";
+import type { Column, Example, Exemplar, LayerInfo, Span, Study } from "../types/documents";
 import { quantity, shape } from "../drawing/numbers";
 
 /** A unit's values by step, from those by position: a layer with fewer positions than steps has each value over several steps. */
@@ -24,6 +24,16 @@ export function strongest(one: Pick<Exemplar, "position">, trace: Column | undef
     if (value > highest) [best, highest] = [at, value];
   }
   return best;
+}
+
+/** Where a token of a text stands, as `file@offset`, of an example whose path is that of its first counted token; the path alone
+ * where the token comes from no document.
+ */
+export function placeOf(path: string, example: Example, step: number): string {
+  if (example.kind !== "text") return path;
+  const [at, first] = [example.offsets[step], example.offsets[example.counted[0]]];
+  const end = path.lastIndexOf("@");
+  return end > 0 && at !== undefined && first !== undefined && path.slice(end + 1) === String(first) ? `${path.slice(0, end)}@${at}` : path;
 }
 
 export interface Place {

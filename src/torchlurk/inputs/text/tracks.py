@@ -53,7 +53,7 @@ def told_by_text(text: str, starts: Int64[np.ndarray, " token"], tokens: Sequenc
 
 
 def _extent(text: str, start: int, token: str) -> int:
-    """How many characters of the text a token is: one in brackets that a tokenizer has added is none of it, and counts as one."""
+    """How many characters of the text a token is; one in brackets that is none of the text counts as one."""
     return 1 if BRACKETED.fullmatch(token) and not text.startswith(token, start) else max(1, len(token))
 
 
