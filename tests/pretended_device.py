@@ -1,6 +1,7 @@
 """A device that is not there: torch takes it for one of its own, and what a GPU would refuse or wait for shows without one.
 
-Its tensors hold one of the CPU, on which everything is computed. As on a GPU, tensors of two devices do not mix, NumPy
+There are two of its kind. Their tensors hold one of the CPU, on which everything is computed. As on a GPU, tensors of two
+devices do not mix, NumPy
 cannot have them, and the host waits where it looks at a number or copies without saying that it will not wait. Copies and
 waits are counted.
 """
@@ -23,6 +24,9 @@ SENT, SENT_AND_WAITED, BROUGHT, WAITED = "sent", "sent and waited", "brought", "
 
 COUNTS: Counter[str] = Counter()
 
+USED: set[int] = set()
+"""The numbers of the devices on which something was computed."""
+
 LOOKS = {
     "aten::_local_scalar_dense",
     "aten::nonzero",
@@ -41,19 +45,19 @@ class There(Tensor):
     """A tensor on the device."""
 
     @staticmethod
-    def __new__(cls, held: Tensor) -> There:
+    def __new__(cls, held: Tensor, index: int = 0) -> There:
         return Tensor._make_wrapper_subclass(
             cls,
             held.shape,
             strides=held.stride(),
             storage_offset=held.storage_offset(),
             dtype=held.dtype,
-            device=torch.device(NAME, 0),
+            device=torch.device(NAME, index),
             requires_grad=held.requires_grad,
         )
 
-    def __init__(self, held: Tensor) -> None:
-        self.held = held
+    def __init__(self, held: Tensor, index: int = 0) -> None:
+        self.held, self.index = held, index
 
     def untyped_storage(self):
         return self.held.untyped_storage()
@@ -68,7 +72,7 @@ class There(Tensor):
         return f"There({self.held})"
 
     def __deepcopy__(self, memo):
-        new = There(self.held.detach().clone()).requires_grad_(self.requires_grad)
+        new = There(self.held.detach().clone(), self.index).requires_grad_(self.requires_grad)
         memo[id(self)] = nn.Parameter(new, self.requires_grad) if getattr(self, "_is_param", False) else new
         return memo[id(self)]
 
@@ -88,6 +92,10 @@ def computed(func, args, kwargs):
     tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
     ours = any(isinstance(one, There) for one in tensors)
     onto = placed(name, args, kwargs, ours)
+    numbers = {one.index for one in tensors if isinstance(one, There)}
+    if len(numbers) > 1 and name != "aten::copy_":
+        raise RuntimeError(f"Expected all tensors to be on the same device, but found two of {NAME} in {func}")
+    number = torch.device(kwargs["device"]).index if kwargs.get("device") is not None else min(numbers, default=0)
     if ours and name != "aten::copy_" and any(not isinstance(one, There) and one.dim() for one in tensors):
         if name not in CHOOSING or not isinstance(args[0], There):
             raise RuntimeError(f"Expected all tensors to be on the same device, but found {NAME} and cpu in {func}")
@@ -100,8 +108,9 @@ def computed(func, args, kwargs):
     found = func(*held, **named)
     if not onto:
         return found
+    USED.add(number or 0)
     with torch.inference_mode(False):
-        found = tree_map_only(Tensor, There, found)
+        found = tree_map_only(Tensor, lambda one: There(one, number or 0), found)
     return return_and_correct_aliasing(func, args, kwargs, found) if ours else found
 
 
@@ -134,7 +143,7 @@ def register() -> None:
     module = SimpleNamespace(
         is_available=lambda: True,
         is_initialized=lambda: True,
-        device_count=lambda: 1,
+        device_count=lambda: 2,
         current_device=lambda: 0,
         _is_in_bad_fork=lambda: False,
         manual_seed_all=lambda seed: None,

@@ -27,7 +27,7 @@ from torchlurk.inputs.sources.folder import told_of_splits
 from torchlurk.jobs import Engine, Progress, Share
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import LoadedModel, load
-from torchlurk.models.loading.placement import choose_device
+from torchlurk.models.loading.placement import choose_devices
 from torchlurk.models.taps.arguments import forward_parameters
 from torchlurk.options import InputOptions
 from torchlurk.run_records import Run
@@ -148,7 +148,9 @@ def analyze_model(
     model's forward that are the same for every example. `share` is which part of the work is done, and `merged` the study
     whose scan a part of a later stage continues from. `engine` is one that a program gives as an object, not by its name.
     """
-    chosen = engine_of(engine or settings.compute.engine, settings.compute, progress.say)
+    chosen = engine_of(
+        engine or settings.compute.engine, settings.compute, progress.say, choose_devices(settings.compute.device)
+    )
     task = task_of(model, data, out, weights, settings, progress, class_names, vocabulary, constants)
     try:
         run_stages(replace(task, share=share, merged=merged, engine=chosen), stages)
@@ -195,7 +197,7 @@ def task_of(
     else:
         takes = forward_parameters(loaded.module, constants or {})
         source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary, takes)
-    device = choose_device(settings.compute.device)
+    device = choose_devices(settings.compute.device)[0]
     return Task(
         loaded.module,
         loaded.spec,

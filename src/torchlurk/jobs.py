@@ -21,6 +21,9 @@ Result = TypeVar("Result")
 Given = TypeVar("Given", contravariant=True)
 Made = TypeVar("Made", covariant=True)
 
+SECONDS_BETWEEN_PARTS = 30.0
+"""How long a worker with a part of its own keeps it to itself: so much is lost with it at most."""
+
 Clock = Callable[[], float]
 """Seconds since some moment, as `time.monotonic` tells them."""
 

@@ -256,7 +256,7 @@ class ExplainOptions:
 class ComputeOptions:
     """Where and how fast to compute. Nothing here changes the results (except for rounding)."""
 
-    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.", metavar="NAME")
+    device: str = option("auto", "auto, cpu, cuda, cuda:N, cuda:all (a copy of the model on each GPU) or mps.", metavar="NAME")
     batch_size: int | None = option(None, "Examples per forward pass; chosen by a short trial by default.", metavar="N")
     workers: int | None = option(None, "Threads that read and decode; one per core by default.", metavar="N")
     engine: str = option(

@@ -320,6 +320,7 @@ def test_a_study_of_text_or_series_says_what_there_is_for_it(torchlurk, here, se
 
 def test_a_device_that_is_not_there(here, model, pictures, tmp_path):
     refused(here("analyze", model, pictures, "--out", tmp_path / "s.lurk", "--device", "cuda:7"), "cuda:7")
+    refused(here("analyze", model, pictures, "--out", tmp_path / "s.lurk", "--device", "cuda:all"), "no device 'cuda'")
     refused(here("analyze", model, pictures, "--out", tmp_path / "s.lurk", "--device", "teapot"), "teapot")
 
 

@@ -131,5 +131,16 @@ def test_an_engine_that_there_is_not_is_refused_with_those_there_are(name):
         engine_of(name)
 
 
+TWO = torch.device("cuda", 0), torch.device("cuda", 1)
+
+
+@pytest.mark.parametrize("engine", ["local", "ray", "ray:auto", ThreadsEngine()])
+def test_several_devices_are_for_threads_alone(engine):
+    with pytest.raises(OptionError, match=r"--device is 'cuda:all', and --engine is '?(local|ray|ray:auto|ThreadsEngine)'?   "):
+        engine_of(engine, devices=TWO)
+    assert engine_of("threads", devices=TWO).devices == TWO
+    assert isinstance(engine_of("threads", devices=TWO[:1]), ThreadsEngine)
+
+
 def test_a_result_that_comes_again_is_passed_over():
     assert list(once([(1, "a"), (0, "b"), (1, "a"), (2, "c"), (0, "b")])) == [(1, "a"), (0, "b"), (2, "c")]

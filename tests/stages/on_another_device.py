@@ -15,6 +15,7 @@ from torch.utils.data import TensorDataset
 
 import torchlurk as tl
 from tests import pretended_device as pretended
+from torchlurk.engines.devices import DevicesEngine
 from torchlurk.models.loading.extras import import_torchvision
 from torchlurk.models.loading.placement import choose_device
 from torchlurk.scanning import part
@@ -50,14 +51,15 @@ def analyzed(path, network, count=8, **options):
     torch.manual_seed(0)
     pictures = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     data = TensorDataset(pictures, torch.arange(count) % 3)
-    return tl.analyze(network, data, out=path, batch_size=4, engine="local", mean=(0, 0, 0), std=(1, 1, 1), **options)
+    options = {"engine": "local", "batch_size": 4} | options
+    return tl.analyze(network, data, out=path, mean=(0, 0, 0), std=(1, 1, 1), **options)
 
 
-def whole(path, family, device):
+def whole(path, family, device, **options):
     """The study of all stages of a family."""
     network, layers, methods = made(family)
     ways = {"methods": methods, "size": 32, "steps": 3, "exemplars": 1, "units": [f"{layer}:3" for layer in layers]}
-    return analyzed(path, network, layers=layers, device=device, stages=["scan", "attribute", "synthesize"], **ways)
+    return analyzed(path, network, layers=layers, device=device, stages=["scan", "attribute", "synthesize"], **ways | options)
 
 
 def scanned(path, device, count=8, **options):
@@ -87,7 +89,13 @@ def main(folder):
     counts = {str(count): counted(folder / f"of-{count}.lurk", count) for count in (8, 24)}
     part.WITHOUT_FLOAT64 = frozenset({pretended.NAME})
     scanned(folder / "host.lurk", pretended.NAME)
-    found = {"counts": counts, "chosen": choose_device(pretended.NAME).type}
+    pretended.USED.clear()
+    scanned(folder / "on-all.lurk", f"{pretended.NAME}:all", count=300, engine="threads")
+    two = DevicesEngine([torch.device(pretended.NAME, 0), torch.device("cpu")])  # torch goes back on one of a kind alone
+    for family in FAMILIES:
+        whole(folder / f"{family}-on-two.lurk", family, pretended.NAME, engine=two, count=300)
+    used = sorted(pretended.USED)
+    found = {"used": used, "counts": counts, "chosen": choose_device(pretended.NAME).type}
     (folder / "found.json").write_text(json.dumps(found), "utf-8")
 
 

@@ -15,8 +15,9 @@ from torch import nn
 
 import torchlurk as tl
 from torchlurk.cli import torchlurk_command
+from torchlurk.engines.devices import DevicesEngine
 from torchlurk.engines.local import LocalEngine
-from torchlurk.errors import OptionError, StudyError
+from torchlurk.errors import ModelError, OptionError, StudyError
 from torchlurk.jobs import Engine
 from torchlurk.study import Study
 
@@ -111,6 +112,10 @@ class Unruly:
             yield hands
 
 
+TWO_DEVICES = DevicesEngine([torch.device("cpu"), torch.device("cpu", 0)])
+"""The CPU twice: by its number it has a copy of the network."""
+
+
 def study_by(engine: str | Engine, path: Path) -> Study:
     tl.analyze(ReadInRows(), Pictures(), path, engine=engine, **SCAN).close()
     return tl.analyze(ReadInRows(), Pictures(), path, engine=engine, **SCAN | LATER)
@@ -148,6 +153,34 @@ def test_an_engine_that_shuffles_and_repeats_and_whose_workers_die_gives_the_sam
         same_pictures(expected, study)
     assert engine.died > 3
     assert engine.again > 3
+
+
+@pytest.mark.slow
+def test_several_devices_give_the_same_study(usual, tmp_path, same_scan, same_pictures, monkeypatch):
+    monkeypatch.setattr("torchlurk.engines.devices.SECONDS_BETWEEN_PARTS", 0.0)
+    with study_by(TWO_DEVICES, tmp_path / "s.lurk") as study, Study(usual) as expected:
+        same_scan(expected, study)
+        same_pictures(expected, study)
+
+
+class Failing(ReadInRows):
+    """Fails at a picture of a late shard."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if any(torch.equal(one, Pictures()[200][0]) for one in x):
+            raise ValueError("no such picture")
+        return super().forward(x)
+
+
+@pytest.mark.slow
+def test_what_fails_on_one_of_several_devices_is_said_as_on_one(tmp_path):
+    said = []
+    for number, engine in enumerate(["local", TWO_DEVICES]):
+        with pytest.raises(ModelError) as caught:
+            tl.analyze(Failing(), Pictures(), tmp_path / f"{number}.lurk", engine=engine, **SCAN)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert "no such picture" in said[0]
 
 
 @pytest.mark.slow
@@ -204,7 +237,7 @@ def test_series_are_scanned_and_attributed_the_same_by_any_engine(tmp_path, same
     options = {"kind": "series", "batch_size": 16, "top": 2, "sample": 32}
     options |= {"stages": ["scan", "attribute"], "methods": ["gradient"], "exemplars": 1}
     with tl.analyze(Recurrent(), Series(), tmp_path / "usual.lurk", engine="local", **options) as expected:
-        for number, engine in enumerate(["threads:2", Unruly(1)]):
+        for number, engine in enumerate(["threads:2", TWO_DEVICES, Unruly(1)]):
             with tl.analyze(Recurrent(), Series(), tmp_path / f"{number}.lurk", engine=engine, **options) as study:
                 same_scan(expected, study)
                 for layer in study.layers:

@@ -61,7 +61,21 @@ def assert_alike(one, other, tolerance):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_scan_attributions_and_syntheses_are_those_of_the_cpu(there, tmp_path, family):
-    studies = whole(tmp_path / "cpu.lurk", family, "cpu"), tl.open(there[0] / f"{family}.lurk")
+    assert_the_same(whole(tmp_path / "cpu.lurk", family, "cpu"), tl.open(there[0] / f"{family}.lurk"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_so_are_those_of_two_devices_at_once(there, tmp_path, family):
+    cpu = whole(tmp_path / "cpu.lurk", family, "cpu", count=300)
+    assert_the_same(cpu, tl.open(there[0] / f"{family}-on-two.lurk"))
+
+
+def test_a_scan_uses_all_devices_of_a_kind(there, tmp_path):
+    assert there[1]["used"] == [0, 1]
+    assert_alike(numbers(scanned(tmp_path / "cpu.lurk", "cpu", 300)), numbers(tl.open(there[0] / "on-all.lurk")), CLOSE)
+
+
+def assert_the_same(*studies):
     assert_alike(*map(numbers, studies), CLOSE)
     units = [f"{layer.name}:3" for layer in studies[0].layers]
     for unit in units:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -152,6 +152,10 @@ class Context:
     device: torch.device
     windowed: dict[str, bool] = field(default_factory=dict)
     """By layer, whether windows serve, as far as it has been tried: it is the same for every worker's network."""
+
+    def on(self, device: torch.device) -> Context:
+        """The same on another device."""
+        return replace(self, examples=self.examples.on(device), filling=self.filling.to(device), device=device)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -34,6 +34,9 @@ class Scene(Protocol):
     def source(self) -> Source:
         """Where the inputs come from."""
 
+    def on(self, device: torch.device) -> Scene:
+        """The same on another device."""
+
     def attributor(self, network: nn.Module, layer: Layer, undefined: set[str]) -> Attributes:
         """What attributes units of a layer with that network; `undefined` are the methods known not to be defined for it."""
 
@@ -54,6 +57,10 @@ class OnPictures:
     def source(self) -> Source:
         """See `Scene`."""
         return self.context.examples.source
+
+    def on(self, device: torch.device) -> OnPictures:
+        """See `Scene`."""
+        return replace(self, context=self.context.on(device))
 
     def attributor(self, network: nn.Module, layer: Layer, undefined: set[str]) -> Attributes:
         """See `Scene`."""
@@ -88,6 +95,10 @@ class Attribute:
     def source(self) -> Source:
         """Where the inputs come from."""
         return self.scene.source
+
+    def on(self, device: torch.device, networks: Sequence[nn.Module]) -> Attribute:
+        """See `torchlurk.engines.devices.Movable`."""
+        return replace(self, network=networks[0], scene=self.scene.on(device))
 
     @property
     def most_workers(self) -> int:

@@ -49,6 +49,10 @@ class StepScene:
         """See `torchlurk.attribution.job.Scene`."""
         return self.examples.source
 
+    def on(self, device: torch.device) -> StepScene:
+        """The same on another device."""
+        return replace(self, examples=self.examples.on(device), device=device)
+
     def attributor(self, network: nn.Module, layer: Layer, undefined: set[str]) -> StepAttributor:
         """What attributes units of a layer with that network; see `torchlurk.attribution.job.Scene`."""
         return StepAttributor(self, network, layer, undefined)

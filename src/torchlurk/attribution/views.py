@@ -162,6 +162,10 @@ class Examples:
         """Pickled without the inputs at hand."""
         return Examples, (self.source, self._dtype, self._device, self._workers)
 
+    def on(self, device: torch.device) -> Examples:
+        """The same on another device, with inputs at hand of its own."""
+        return Examples(self.source, self._dtype, device, self._workers)
+
     def inputs(self, examples: Sequence[int]) -> Shaped[Tensor, "pair ..."]:
         """The inputs in this order, on the device; texts and series must be equally long.
 

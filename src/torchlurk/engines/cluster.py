@@ -22,10 +22,7 @@ import ray.cloudpickle
 from torchlurk.engines.cluster_crew import Answer, Call, Crew, Loss, Member, Need, asked
 from torchlurk.engines.description import Describable, Description
 from torchlurk.errors import DeviceError, OptionError
-from torchlurk.jobs import Each, Fold, Hands, Kept, Part, Piece, Result, Shard
-
-SECONDS_BETWEEN_PARTS = 30.0
-"""How long an actor keeps its part to itself: so much is lost with it at most."""
+from torchlurk.jobs import SECONDS_BETWEEN_PARTS, Each, Fold, Hands, Kept, Part, Piece, Result, Shard
 
 SECONDS_TO_ANSWER = 5.0
 

@@ -116,7 +116,7 @@ class Description:
         ]
         with ExitStack() as bare:
             for _, one in job.networks:
-                bare.enter_context(_as_given(one))
+                bare.enter_context(as_given(one))
             packed = _pickled(tuple(recipes), {}, pickler, "the model", "give MODEL by name")
         known = {id(network): (NETWORK, number) for number, (network, _) in enumerate(job.networks)}
         if (progress := getattr(job, "progress", None)) is not None:
@@ -141,7 +141,7 @@ class Description:
 
 
 @contextmanager
-def _as_given(recipe: Recipe) -> Iterator[None]:
+def as_given(recipe: Recipe) -> Iterator[None]:
     """Within it the module has its own forward, which takes more than inputs, where it was replaced by `called_with`."""
     replaced = None if recipe.arguments.plain else vars(recipe.module).pop("forward", None)
     try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+import torch
+
+from torchlurk.engines.devices import DevicesEngine
 from torchlurk.engines.local import LocalEngine
 from torchlurk.engines.threads import ThreadsEngine
 from torchlurk.errors import MissingExtraError, OptionError
@@ -13,12 +16,22 @@ from torchlurk.options import ComputeOptions
 
 
 def engine_of(
-    engine: Engine | str, compute: ComputeOptions | None = None, say: Callable[[str], None] = lambda text: None
+    engine: Engine | str,
+    compute: ComputeOptions | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    devices: Sequence[torch.device] = (),
 ) -> Engine:
     """The engine of that name, an engine itself; raises `OptionError` for a name that there is not.
 
-    `compute` says how much of a cluster is used, and `say` is told what a person should know of it.
+    `compute` says how much of a cluster is used, and `say` is told what a person should know of it. Several `devices` are used
+    by threads, one each.
     """
+    if len(devices) > 1 and (not isinstance(engine, str) or engine.partition(":")[0] != "threads"):
+        kind = devices[0].type
+        raise OptionError(
+            f"--device is '{kind}:all', and --engine is {repr(engine) if isinstance(engine, str) else type(engine).__name__}",
+            f"several devices are used by --engine threads; with another engine use --device {kind}",
+        )
     if not isinstance(engine, str):
         return engine
     compute = compute or ComputeOptions()
@@ -33,7 +46,7 @@ def engine_of(
     if name == "local" and not colon:
         return LocalEngine()
     if name == "threads" and (not colon or (which.isdecimal() and int(which) > 0)):
-        return ThreadsEngine(int(which) if colon else None)
+        return DevicesEngine(devices) if len(devices) > 1 else ThreadsEngine(int(which) if colon else None)
     raise OptionError(
         f"--engine is '{engine}'", "available: local, threads, threads:N with N from 1, ray, ray:auto, ray:HOST:PORT"
     )

@@ -39,7 +39,7 @@ class ThreadsEngine:
             if count > 1:
                 workers = [opened.enter_context(job.open(None)) for _ in range(count)]
                 opened.enter_context(torch.random.fork_rng(devices=()))  # threads put the random state back in any order
-                yield _spread(workers, opened.enter_context(_threads(count, alone=True)))
+                yield spread(workers, opened.enter_context(threads(count, alone=True)))
             else:
                 work = opened.enter_context(job.open(opened.enter_context(cores(self._count))))
                 yield lambda pieces: enumerate(map(work, pieces))
@@ -52,14 +52,14 @@ def cores(count: int | None) -> Iterator[Executor]:
     count = count or before
     torch.set_num_threads(count)
     try:
-        with _threads(count, alone=False) as pool:
+        with threads(count, alone=False) as pool:
             yield pool
     finally:
         torch.set_num_threads(before)
 
 
 @contextmanager
-def _threads(count: int, *, alone: bool) -> Iterator[Executor]:
+def threads(count: int, *, alone: bool) -> Iterator[Executor]:
     """A pool; `alone` says that each thread's operations run on a core of its own."""
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(count, NAME, torch.set_num_threads, (1,)) if alone else ThreadPoolExecutor(count, NAME)
@@ -71,7 +71,7 @@ def _threads(count: int, *, alone: bool) -> Iterator[Executor]:
             torch.set_num_threads(before)  # what a thread that starts later begins with
 
 
-def _spread(workers: Sequence[Callable[[Piece], Result]], pool: Executor) -> Hands[Piece, Result]:
+def spread(workers: Sequence[Callable[[Piece], Result]], pool: Executor) -> Hands[Piece, Result]:
     """Pieces done by whichever worker is free; each worker is one thread's at a time."""
     free: SimpleQueue[Callable[[Piece], Result]] = SimpleQueue()
     for worker in workers:

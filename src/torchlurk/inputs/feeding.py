@@ -6,8 +6,10 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from threading import Event
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +36,9 @@ REPEATED_EXAMPLES = 8
 """How many examples, spread over the data, are read twice to see whether they stay the same."""
 
 
+ANYTIME = nullcontext()
+
+
 def feed(source: Source, indices: Sequence[int], batch_size: int, workers: int | None = None) -> Iterator[Batch]:
     """The examples `indices` in batches of at most `batch_size`; what cannot be read is left out.
 
@@ -44,6 +49,7 @@ def feed(source: Source, indices: Sequence[int], batch_size: int, workers: int |
     Read ahead by `workers` threads (see `default_workers`), which end with the iterator, however that ends. Raises
     `DataError` where pictures differ in shape, or series in their number of channels.
     """
+    alone = source.alone if workers is None and isinstance(source, DatasetSource) else ANYTIME
     workers = workers or default_workers(source)
     ahead = max(BATCHES_AHEAD, -(-2 * workers // batch_size))
     piece = min(PIECE, -(-batch_size // workers))
@@ -56,7 +62,7 @@ def feed(source: Source, indices: Sequence[int], batch_size: int, workers: int |
         while True:
             while len(pending) <= ahead and (wanted := next(planned, None)) is not None:
                 cuts = (wanted.indices[cut : cut + piece] for cut in range(0, len(wanted.indices), piece))
-                pending.append((wanted, [pool.submit(_read, source, cut, stop) for cut in cuts]))
+                pending.append((wanted, [pool.submit(_read, source, cut, stop, alone) for cut in cuts]))
             if not pending:
                 return
             next_one, futures = pending.popleft()
@@ -103,14 +109,19 @@ def default_workers(source: Source) -> int:
     return min(cores, MOST_WORKERS)
 
 
-def _read(source: Source, indices: Sequence[int], stop: Event) -> list[Item | str]:
-    """The items, or the reasons why they cannot be read; cut short once `stop` is set."""
+def _read(
+    source: Source, indices: Sequence[int], stop: Event, alone: AbstractContextManager[Any] = ANYTIME
+) -> list[Item | str]:
+    """The items, or the reasons why they cannot be read; cut short once `stop` is set. Each is read within `alone`: where there
+    is one reader, another feed of the same source has to wait.
+    """
     read: list[Item | str] = []
     for index in indices:
         if stop.is_set():
             break
         try:
-            read.append(source.read(int(index)))
+            with alone:
+                read.append(source.read(int(index)))
         except DataError as error:
             read.append(error.message)
     return read

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from torchlurk.inputs.pictures.statistics import InputSums
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.inputs.text.frequencies import FrequentTokens
-from torchlurk.jobs import Progress, Shard, remaining
+from torchlurk.jobs import Progress, Shard, Silence, remaining
 from torchlurk.models.taps.arguments import accompanied
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.reading import reading
@@ -157,6 +157,10 @@ class Scan:
     def networks(self) -> Sequence[tuple[nn.Module, Recipe]]:
         """See `torchlurk.engines.description.Describable`."""
         return [(self.network, self.recipe)] if self.recipe else []
+
+    def on(self, device: torch.device, networks: Sequence[nn.Module]) -> Scan:
+        """See `torchlurk.engines.devices.Movable`."""
+        return replace(self, network=networks[0], device=device, progress=Silence())
 
     def empty(self) -> ScanPart:
         """The part of no example."""

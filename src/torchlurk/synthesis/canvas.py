@@ -47,6 +47,11 @@ class Canvas:
         """Where pictures are made."""
         return self.mean.device
 
+    def to(self, device: torch.device) -> Canvas:
+        """The same on another device."""
+        moved = (one.to(device) for one in (self.correlation, self.mean, self.spectrum))
+        return Canvas(self.height, self.width, *moved)
+
 
 def canvas(
     channels: int, height: int, width: int, statistics: InputStatistics | None = None, device: torch.device | str = "cpu"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import nn
 
 from torchlurk.engines.description import Recipe
@@ -61,6 +62,11 @@ class Synthesize:
     def networks(self) -> Sequence[tuple[nn.Module, Recipe]]:
         """See `torchlurk.engines.description.Describable`."""
         return list(zip((self.network, self.exact), self.recipes, strict=True))
+
+    def on(self, device: torch.device, networks: Sequence[nn.Module]) -> Synthesize:
+        """See `torchlurk.engines.devices.Movable`."""
+        network, exact = networks
+        return replace(self, network=network, exact=exact, canvas=self.canvas.to(device))
 
     @property
     def most_workers(self) -> int:

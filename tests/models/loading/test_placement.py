@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from torchlurk.errors import DeviceError, ModelError, OptionError
 from torchlurk.models.loading.identity import fingerprint, unwrap
-from torchlurk.models.loading.placement import choose_device, place
+from torchlurk.models.loading.placement import choose_device, choose_devices, place
 
 
 def network() -> nn.Sequential:
@@ -57,6 +57,23 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(
 def test_what_names_no_device_is_refused(name: str) -> None:
     with pytest.raises(OptionError, match="auto, cpu, cuda, cuda:N or mps"):
         choose_device(name)
+
+
+def test_all_devices_of_a_kind_are_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    see_cards(monkeypatch, 2)
+    assert choose_devices("cuda:all") == (torch.device("cuda:0"), torch.device("cuda:1"))
+    assert choose_devices("cuda:1") == (torch.device("cuda:1"),)
+    see_cards(monkeypatch, 1)
+    assert choose_devices("cuda:all") == choose_devices("cuda") == (torch.device("cuda:0"),)
+    see_cards(monkeypatch, 0)
+    with pytest.raises(DeviceError, match="this machine has no device 'cuda'"):
+        choose_devices("cuda:all")
+
+
+@pytest.mark.parametrize("name", ["cpu:all", "mps:all", "auto:all", "gpu:all"])
+def test_there_is_one_of_other_kinds(name: str) -> None:
+    with pytest.raises(OptionError, match="use auto, cpu, cuda"):
+        choose_devices(name)
 
 
 def test_a_module_that_is_in_place_is_itself() -> None:

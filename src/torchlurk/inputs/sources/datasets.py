@@ -87,7 +87,7 @@ class DatasetSource:
         self._told_by_file = labels is not None
         self._class_indices = self._listed.copy() if self._listed is not None else np.full(len(self._chosen), -1)
         self._class_count = max(len(self._names), int(self._class_indices.max(initial=-1)) + 1)
-        self._lock = Lock()
+        self._lock, self.alone = Lock(), Lock()
         paths = item_paths(dataset)
         self.examples: Sequence[Example] = ExampleList(
             [paths[index] for index in self._chosen] if paths else [""] * len(self._chosen), self._class_indices
@@ -102,12 +102,12 @@ class DatasetSource:
         self._firsts = np.zeros(1, np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickled without its lock."""
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
+        """Pickled without its locks."""
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "alone")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._lock = Lock()
+        self._lock, self.alone = Lock(), Lock()
 
     @property
     def kind(self) -> Kind:

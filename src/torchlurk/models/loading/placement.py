@@ -38,6 +38,15 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda", int(cuda[1]) if cuda[1] else torch.cuda.current_device())
 
 
+def choose_devices(name: str) -> tuple[torch.device, ...]:
+    """All devices of a kind for 'cuda:all', and for every other name the one that `choose_device` finds."""
+    kind, _, which = name.partition(":")
+    if which != "all" or kind in ("auto", "cpu", "mps"):
+        return (choose_device(name),)
+    first = choose_device(kind)
+    return tuple(torch.device(first.type, index) for index in range(torch.get_device_module(first).device_count()))
+
+
 def place(module: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
     """The module on `device` with floating-point numbers in `precision`: itself where nothing must change, else a copy.
 
