@@ -34,6 +34,7 @@ from torchlurk.rendering.step_attributions import AttributedSteps
 from torchlurk.rendering.study_sheet import study_sheet
 from torchlurk.rendering.syntheses import Synthesized, synthesis_row
 from torchlurk.rendering.text import Steps
+from torchlurk.resources.outputs import with_output
 from torchlurk.resources.sheets import input_size, sheets_of
 from torchlurk.resources.token_documents import tokens_of
 from torchlurk.resources.unit_table import unit_table
@@ -113,7 +114,7 @@ class Pictures:
         found = [one for by in ("max", "mean") if by in record.exemplars for one in attributed(reader, record, by)]
         made = synthesized(reader, record)
         return contact_sheet(
-            record,
+            with_output(reader, record),
             reader.classes(),
             lambda example: self.example(reader, example),
             input_size(reader),
@@ -126,7 +127,7 @@ class Pictures:
         """See `Drawings`."""
         from torchlurk.plotting import plot_unit
 
-        return plot_unit(record, reader.classes(), lambda example: self.example(reader, example))
+        return plot_unit(with_output(reader, record), reader.classes(), lambda example: self.example(reader, example))
 
     @bounded()
     def layer(self, reader: Reader, layer: Layer) -> Image.Image:
@@ -177,14 +178,14 @@ class Sequences:
     @bounded(bytes=UNPACKED)
     def unit(self, reader: Reader, record: UnitRecord, rendering: Rendering) -> Image.Image:
         """See `Drawings`."""
-        return sequence_sheet(record, reader.classes(), self.steps(reader, record), self._rows)
+        return sequence_sheet(with_output(reader, record), reader.classes(), self.steps(reader, record), self._rows)
 
     @bounded(bytes=UNPACKED)
     def figure(self, reader: Reader, record: UnitRecord) -> Figure:
         """See `Drawings`."""
         from torchlurk.plotting import plot_steps
 
-        return plot_steps(record, reader.classes(), self.steps(reader, record), self._rows.noun)
+        return plot_steps(with_output(reader, record), reader.classes(), self.steps(reader, record), self._rows.noun)
 
     @bounded(bytes=UNPACKED)
     def layer(self, reader: Reader, layer: Layer) -> Image.Image:

@@ -378,8 +378,8 @@ class Remark:
 class UnitRecord:
     """Everything a study knows of one unit.
 
-    `classes` maps "max" and "mean" to a value for each class, NaN where it has none. `knows` is how well the unit tells each
-    track of a text.
+    `classes` maps "max" and "mean" to a value for each class, NaN where it has none; `knows` is how well it tells each track
+    of a text, `output` what it stands for where it is an output, if that was looked up.
     """
 
     layer: Layer
@@ -389,6 +389,7 @@ class UnitRecord:
     classes: Mapping[str, Float32[np.ndarray, " class"]]
     sample: Float32[np.ndarray, " example"] = field(default_factory=lambda: np.zeros(0, np.float32))
     knows: tuple[Known, ...] = ()
+    output: str = ""
 
     @property
     def dead(self) -> bool:

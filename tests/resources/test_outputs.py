@@ -7,6 +7,9 @@ import json
 import pytest
 
 import torchlurk
+from torchlurk.records import Layer
+from torchlurk.rendering.text import describe
+from torchlurk.resources.outputs import named_outputs, with_output
 from torchlurk.resources.tree import Forest
 from torchlurk.store.reading import Reader
 
@@ -54,6 +57,25 @@ def test_the_logits_of_a_character_model_are_called_by_the_characters(characters
     assert layer["outputs"] == {"of": "tokens", "names": list(VOCABULARY)}
     assert unit["output"] == {"of": "tokens", "name": " "}
     assert before["outputs"] is None
+    with torchlurk.open(characters) as opened:
+        records = [with_output(opened.reader, opened.unit(one).record) for one in ("fc:0", "fc:1", "fc:4", "rnn.l0:1")]
+        assert [one.output for one in records] == ["", "‘a’", "‘↵’", ""]
+        assert describe(records[2], []).splitlines()[1].startswith("output for ‘↵’ · Linear · sequence")
+        assert opened.unit("fc:1").picture().tobytes() != opened.unit("fc:2").picture().tobytes()
+
+
+def test_each_call_of_a_head_in_a_loop_is_named():
+    layers = [Layer(name, "Linear", "vector", 3, ()) for name in ("body", "head", "head#1", "head#2")]
+
+    class Classes(Reader):
+        def __init__(self):
+            pass
+
+        def output_labels(self, outputs):
+            return ["x", "y", "z"]
+
+    found = [named_outputs(Classes(), layers, index) for index in range(4)]
+    assert [one and one["names"][1] for one in found] == [None, "y", "y", "y"]
 
 
 def test_the_outputs_of_a_classifier_are_called_by_their_classes(demo):

@@ -16,6 +16,7 @@ from torchlurk.files import check_name, write_whole
 from torchlurk.rendering.attributions import Rendering
 from torchlurk.rendering.share_words import SHARES, TITLE
 from torchlurk.rendering.text import describe
+from torchlurk.resources.outputs import with_output
 from torchlurk.store.queries import of_some_examples
 from torchlurk.study import Study
 from torchlurk.unit_statistics import STATISTICS
@@ -76,7 +77,7 @@ def command(study: Path, unit: str, as_json: bool, out: Path | None, rendering: 
             coloured = sys.stdout.isatty()
             layer = found.record.layer.name
             made, checks = opened.reader.attributions(Unit(layer, found.record.channel)), opened.reader.checks(layer)
-            given = found.record, opened.classes, found.steps(), found.remark
+            given = with_output(opened.reader, found.record), opened.classes, found.steps(), found.remark
             click.echo(describe(*given, coloured=coloured, attributions=made, checks=checks))
 
 

@@ -119,7 +119,7 @@ def plot_steps(record: UnitRecord, classes: Sequence[Class], steps: Steps, examp
 def _header(figure: Figure, record: UnitRecord, facts: Sequence[str]) -> None:
     address = str(Unit(record.layer.name, record.channel)) + ("   dead" if record.dead else "")
     write(figure, MARGIN, MARGIN, address, LARGE, family="monospace")
-    write(figure, MARGIN, MARGIN + LINE * 1.1, "  ·  ".join(labels.layer_facts(record.layer)), MEDIUM, colour=LIGHT.muted)
+    write(figure, MARGIN, MARGIN + LINE * 1.1, "  ·  ".join(labels.unit_facts(record)), MEDIUM, colour=LIGHT.muted)
     for line, words in enumerate(facts):
         write(figure, MARGIN, MARGIN + LINE * (2 + line), words, MEDIUM)
 

@@ -103,7 +103,7 @@ def contact_sheet(
 def heading(record: UnitRecord, theme: Theme) -> Image.Image:
     """The unit's address and layer above its statistics."""
     address = str(Unit(record.layer.name, record.channel))
-    top = header(address, labels.layer_facts(record.layer), theme, badge="dead" if record.dead else "")
+    top = header(address, labels.unit_facts(record), theme, badge="dead" if record.dead else "")
     return stacked([top, _statistics(record, theme)], HEADER_GAP, theme)
 
 

@@ -111,6 +111,11 @@ def layer_facts(layer: Layer) -> list[str]:
     return facts
 
 
+def unit_facts(record: UnitRecord) -> list[str]:
+    """The same of a unit, and what it stands for where it is an output of the network."""
+    return [*([f"output for {record.output}"] if record.output else []), *layer_facts(record.layer)]
+
+
 def _along(layer: Layer, sizes: Sequence[int]) -> str:
     """Sizes in pixels; of a sequence in steps."""
     if layer.layout != "sequence":

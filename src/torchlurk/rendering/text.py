@@ -69,7 +69,7 @@ def describe(
     address = str(Unit(record.layer.name, record.channel)) + ("   dead: never above zero" if record.dead else "")
     if remark is not None and (told := mark(remark)):
         address += f"   {told}"
-    facts = textwrap.wrap(" · ".join(labels.layer_facts(record.layer)), columns)
+    facts = textwrap.wrap(" · ".join(labels.unit_facts(record)), columns)
     noted = [paragraphs(remark, columns)] if remark is not None and remark.text else []
     blocks = [[address, *facts], *noted, _statistics(record, columns)]
     if known := known_lines(record.knows):
