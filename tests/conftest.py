@@ -81,7 +81,7 @@ def _checked_anew() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _two_threads() -> None:
+def _one_thread() -> None:
     """Tests run side by side: more threads each would only fight over the cores."""
     import torch
 
@@ -92,6 +92,16 @@ LARGE = 1 << 29
 """So many bytes more than after the last time are worth the second that it takes to give back what is free."""
 
 _held = {"bytes": LARGE}
+
+
+@pytest.fixture
+def same_numbers() -> Iterator[None]:
+    """Random numbers are the same in each run of the test; those of other tests stay as they are."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 import torchlurk
 from campaigns import rectifiers
-from torchlurk.attribution.backward import attribute, attribute_pairs
+from tests.attribution_pairs import attribute_pairs
+from torchlurk.attribution.backward import attribute
 from torchlurk.errors import MissingExtraError, ModelError, OptionError, UnitError
 from torchlurk.models.survey.layers import survey
 from torchlurk.tables import METHODS
@@ -25,11 +26,7 @@ from torchlurk.tables import METHODS
 REAL = torch.float64
 
 
-@pytest.fixture(autouse=True)
-def _same_numbers() -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
+pytestmark = pytest.mark.usefixtures("same_numbers")
 
 
 def images(count: int = 2, size: int = 16) -> Tensor:

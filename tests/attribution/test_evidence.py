@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
+from tests.attribution_pairs import attribute_pairs
 from torchlurk.attribution import evidence
-from torchlurk.attribution.backward import attribute_pairs
 from torchlurk.inputs.demo.scenery import SCENERY
 from torchlurk.inputs.demo.world import DemoWorld
 from torchlurk.inputs.feeding import feed, inputs_of

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchlurk.attribution.backward import attribute, attribute_pairs
+from tests.attribution_pairs import attribute_pairs
+from torchlurk.attribution.backward import attribute
 from torchlurk.attribution.relevance import EPSILON, conservation
 from torchlurk.errors import ModelError
 from torchlurk.models.survey.layers import survey
@@ -21,11 +21,7 @@ from torchlurk.models.survey.layers import survey
 REAL = torch.float64
 
 
-@pytest.fixture(autouse=True)
-def _same_numbers() -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
+pytestmark = pytest.mark.usefixtures("same_numbers")
 
 
 def images(count: int = 2, size: int = 10) -> Tensor:

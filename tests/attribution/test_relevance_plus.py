@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -22,11 +21,7 @@ CHANNELS, UNITS, STEPS = 3, 4, 5
 KINDS = [(nn.LSTM, {}), (nn.LSTM, {"proj_size": 2}), (nn.GRU, {}), (nn.RNN, {}), (nn.RNN, {"nonlinearity": "relu"})]
 
 
-@pytest.fixture(autouse=True)
-def _same_numbers() -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
+pytestmark = pytest.mark.usefixtures("same_numbers")
 
 
 class OnSeries(nn.Module):

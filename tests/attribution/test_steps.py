@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -35,11 +35,7 @@ MODULES = [(kind, *shape) for kind in KINDS for shape in ((1, False), (2, True))
 METHODS = ("gradient", "input_x_gradient", "lrp")
 
 
-@pytest.fixture(autouse=True)
-def _same_numbers() -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
+pytestmark = pytest.mark.usefixtures("same_numbers")
 
 
 class OnSeries(nn.Module):
@@ -337,7 +333,7 @@ def test_a_model_that_looks_nothing_up_for_its_tokens_is_refused():
         def forward(self, ids: Tensor) -> Tensor:
             return self.head(torch.stack([(ids == token).float().mean(1) for token in range(TOKENS)], -1))
 
-    with pytest.raises(ModelError, match="looks no numbers up for its tokens"):
+    with pytest.raises(ModelError, match="does not embed its tokens"):
         tl.attribute(Counting(), texts(), "head:1", "gradient")
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -29,11 +28,7 @@ PICKED = 7
 """Every so many layers of a network one unit is looked at."""
 
 
-@pytest.fixture(autouse=True)
-def _same_numbers() -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
+pytestmark = pytest.mark.usefixtures("same_numbers")
 
 
 def image(size: int = 64, count: int = 1) -> Tensor:

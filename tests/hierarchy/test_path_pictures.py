@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -29,11 +27,7 @@ RULES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _same_numbers() -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        yield
+pytestmark = pytest.mark.usefixtures("same_numbers")
 
 
 class Forked(nn.Module):
@@ -164,6 +158,18 @@ def test_a_branch_through_a_unit_that_gives_nothing_has_an_empty_picture() -> No
     assert not picture.values.any()
     (makeup,) = inspector.makeups([inspector.branch("5:1").to(Unit("3", 2))])
     assert makeup.strongest == ()
+
+
+@pytest.mark.parametrize("method", ["gradient", "guided", "deconv"])
+def test_what_comes_over_a_skip_is_not_mixed_with_what_comes_beside_it_when_both_are_asked_for(method: str) -> None:
+    """The gradients of both sides of a sum are one tensor in torch: what is kept of one must not show up in the other."""
+    inspector = Inspector(Forked().eval().to(REAL), image())
+    root = inspector.branch("head:1")
+    both = [root.to(Unit("stem", 1)), root.to(Unit("mix", 2))]
+    together = inspector.pictures(both, method=method)
+    alone = [inspector.pictures([branch], method=method)[0] for branch in both]
+    for one, other in zip(together, alone, strict=True):
+        assert np.abs(one.values - other.values).max() <= 1e-6 * np.abs(other.values).max()
 
 
 def test_pictures_asked_at_once_are_as_asked_one_by_one() -> None:

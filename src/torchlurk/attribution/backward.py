@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from torchlurk.attribution.methods import method as method_named
@@ -24,6 +24,11 @@ from torchlurk.models.taps.invocation import FurtherInputs, Invocation
 from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Layer, Tap
 from torchlurk.units import Unit
+
+SERIES_AXES = 3
+"""Batch, time and channel."""
+TEXT_AXES = 2
+"""Batch and time."""
 
 
 def attribute(
@@ -75,10 +80,6 @@ def attribute(
         return _of_unit(readout, given, wanted.channel, method, position, reduce, text)
 
 
-SERIES_AXES = 3
-"""Batch, time and channel."""
-
-
 def _is_text(inputs: Tensor) -> bool:
     if not inputs.is_floating_point() and inputs.dim() != TEXT_AXES:
         raise OptionError(
@@ -86,10 +87,6 @@ def _is_text(inputs: Tensor) -> bool:
             "give token ids (batch, time), or pictures or series of floats",
         )
     return not inputs.is_floating_point()
-
-
-TEXT_AXES = 2
-"""Batch and time."""
 
 
 def _readout(module: nn.Module, layer: Layer, inputs: Tensor, text: bool) -> tuple[Readout, Tensor]:
@@ -117,28 +114,6 @@ def _of_unit(
             positions = readout.strongest(inputs, channels) if reduce == "max" else None
         found = method_named(method)(readout, inputs, channels, positions)[0]
         return of_tokens(method, found) if text else found
-
-
-def attribute_pairs(
-    module: nn.Module,
-    layer: Layer,
-    inputs: Float[Tensor, "pair ..."],
-    channels: Int[Tensor, " pair"],
-    positions: Int[Tensor, " pair"] | None,
-    method: str = "guided",
-) -> tuple[Float[Tensor, "pair ..."], Float[Tensor, " pair"]]:
-    """Attributions of many units of one layer, each on an input of its own, and the activations that they are of.
-
-    `positions` are row-major indices into the layer's map; None means the mean over positions. One pass forward, no
-    further than the layer, and one back. `layer` is one that `survey` found in `module`, unwrapped, for inputs of this
-    size (or any, if the size changes nothing but its shape and the layout is spatial). Errors are those of `attribute`.
-    """
-    readout = Readout(module, layer)
-    way = method_named(method)
-    with readout.ready():
-        # Copies, for what was made in inference mode cannot take part in a pass with gradients.
-        places = None if positions is None else positions.to(inputs.device, copy=True)
-        return way(readout, inputs, channels.to(inputs.device, copy=True), places)
 
 
 def _check_channel(layer: Layer, channel: int) -> None:

@@ -139,9 +139,9 @@ class Segments:
         questions = signal.reshape(-1, self.batch, *signal.shape[1:])
         if len(questions) > 1 and not self._one_by_one:
             try:
-                return list(
-                    torch.autograd.grad(start, ends, questions, retain_graph=True, allow_unused=True, is_grads_batched=True)
-                )
+                found = torch.autograd.grad(start, ends, questions, retain_graph=True, allow_unused=True, is_grads_batched=True)
+                # Copies: what arrives at both ends of a sum is one tensor, and who asks may change one of them.
+                return [None if one is None else one.clone() for one in found]
             except RuntimeError:  # an operation whose way back cannot take several signals at once
                 self._one_by_one = True
         with backward(self._module):
