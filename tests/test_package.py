@@ -32,15 +32,34 @@ def run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", [["analyze", "net.py:net", "data", "--out", "s.lurk"], ["layers", "net.py:net"]])
-def test_weights_that_are_not_there_are_told_before_torch_is_imported(command):
-    done = run(
-        f"import sys; sys.modules['torch'] = None; from torchlurk.cli import main; main({[*command, '--weights', 'absent.pt']})"
-    )
-    assert (done.returncode, done.stderr) == (
-        2,
-        "torchlurk: there is no weights file 'absent.pt'   (check the path given to --weights)\n",
-    )
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("analyze demo demo --out s.lurk --weights absent.pt", "there is no weights file 'absent.pt'"),
+        ("layers demo --weights absent.pt", "there is no weights file 'absent.pt'"),
+        ("layers absent.py", "there is no file 'absent.py'"),
+        ("layers absent.py:net", "there is no file 'absent.py'"),
+        ("analyze absent.py:net demo --out s.lurk", "there is no file 'absent.py'"),
+        ("explain s.lurk photo.jpg --model absent.py:net", "there is no file 'absent.py'"),
+        ("analyze demo absent --out s.lurk", "no file or folder absent"),
+        ("analyze demo ~absent/data --out s.lurk", "no file or folder ~absent/data"),
+        ("analyze demo absent.npz:x --out s.lurk", "no file or folder absent.npz:x"),
+        ("analyze demo absent.tar --out s.lurk", "no file or folder absent.tar"),
+        ("analyze demo demo --out absent/s.lurk", "there is no folder 'absent' to write 's.lurk' in"),
+        ("analyze demo demo --out s.lurk --stages scan,scam", "--stages names 'scam'; nearest: scan"),
+        ("analyze demo demo --out s.lurk --stages ,", "--stages names no stage"),
+        ("analyze demo demo --out s.lurk --part 3/2", "--part is '3/2'"),
+        ("analyze demo demo --out s.lurk --part 1/2 --serve", "--serve is given with --part"),
+        ("analyze demo demo --out s.lurk --top 0", "--top is 0"),
+        ("analyze demo demo --out s.lurk --crop ²", "Invalid value for '--crop': '²'"),
+        (f"analyze demo demo --out s.lurk --crop {'9' * 5000}", "Invalid value for '--crop': '999"),
+    ],
+)
+def test_what_is_wrong_with_a_command_alone_is_told_before_torch_is_imported(command, said):
+    done = run(f"import sys; sys.modules['torch'] = None; from torchlurk.cli import main; main({command.split()})")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"torchlurk: {said}")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("module", ["", *(f".{name}" for name in TORCHLESS)])

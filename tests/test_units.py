@@ -1,7 +1,7 @@
 import pytest
 
 from torchlurk.errors import UnitError
-from torchlurk.units import Unit, matching
+from torchlurk.units import Unit, matching, whole_number
 
 NAMES = ["features.0", "features.3", "layer1.0.conv1", "layer1.0.conv2", "fc"]
 
@@ -44,3 +44,12 @@ def test_globs_choose_layers_in_the_order_of_the_model():
 def test_a_glob_that_matches_nothing_names_the_nearest():
     with pytest.raises(UnitError, match=r"featurs\.3.*nearest: features\.3"):
         matching(["fc", "featurs.3"], NAMES)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0", 0), ("007", 7), ("9" * 18, 10**18 - 1), ("9" * 19, None), ("9" * 5000, None), ("", None), ("²", None), ("٣", None)]
+    + [(text, None) for text in ("-1", "+1", " 1", "1_0", "1.0", "1e3", "1\n")],
+)
+def test_only_digits_write_a_whole_number(text, number):
+    assert whole_number(text) == number

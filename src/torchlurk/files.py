@@ -18,6 +18,11 @@ def real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with `~` written out; that of a user who is not there is a name like any other."""
+    return Path(os.path.expanduser(path))
+
+
 def read_given(path: Path) -> bytes:
     """All that a file holds. Raises `OSError` where it cannot be read, and for a pipe or device that goes on beyond
     `MOST_PIPED`: some never end.

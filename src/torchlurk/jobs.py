@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
 from torchlurk.errors import OptionError
+from torchlurk.units import whole_number
 
 Part = TypeVar("Part")
 Piece = TypeVar("Piece")
@@ -49,10 +50,10 @@ class Share:
     @classmethod
     def parse(cls, text: str) -> Share:
         """The share written so; raises `OptionError` where it is none."""
-        number, slash, of = text.partition("/")
-        if not (slash and number.isdecimal() and of.isdecimal() and 0 < int(number) <= int(of)):
+        number, of = map(whole_number, (text.partition("/")[::2]))
+        if number is None or of is None or not 0 < number <= of:
             raise OptionError(f"--part is {text!r}", "write K/N, with K from 1 to N: 2/8 is the second of eight parts")
-        return cls(int(number), int(of))
+        return cls(number, of)
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"

@@ -127,12 +127,17 @@ USUAL_STAGES = ("scan",)
 """What runs where no stage is named: one pass over the data. The others add to it (docs/decisions/the-usual-stages.md)."""
 
 
-def check_stages(stages: Sequence[str], kind: KindName) -> None:
-    """Raises `OptionError` for a name that is no stage's, or one that inputs of that kind do not have."""
+def check_stage_names(stages: Sequence[str]) -> None:
+    """Raises `OptionError` for a name that is no stage's."""
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown or not stages:
         told = f"--stages names '{', '.join(unknown)}'{nearest(unknown[0], STAGES)}" if unknown else "--stages names no stage"
         raise OptionError(told, f"available: {', '.join(STAGES)}")
+
+
+def check_stages(stages: Sequence[str], kind: KindName) -> None:
+    """Raises `OptionError` for a name that is no stage's, or one that inputs of that kind do not have."""
+    check_stage_names(stages)
     lacking = [stage for stage in stages if kind not in STAGES[stage].kinds]
     if lacking:
         kinds = " and ".join(dict.fromkeys(kind for stage in lacking for kind in STAGES[stage].kinds))

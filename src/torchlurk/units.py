@@ -62,5 +62,13 @@ def aliased(name: str, names: Sequence[str]) -> str:
 NUMBER = re.compile("[0-9]{1,18}")
 """A channel: what SQLite and its readers take for a whole number."""
 
+
+def whole_number(text: str) -> int | None:
+    """The number that up to 18 digits from 0 to 9 write; None for any other text, such as ² or thousands of digits, which
+    `str.isdigit` takes for numbers and `int` does not.
+    """
+    return int(text) if NUMBER.fullmatch(text) else None
+
+
 LAST = re.compile(r".*\.l\d+")
 PART = re.compile(r"l\d+(_reverse)?")

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from torchlurk.cli.flags import PORT, Flag, added_flags, check_weights, flags
+from torchlurk.cli.early import check_named
+from torchlurk.cli.flags import PORT, Flag, added_flags, flags
 from torchlurk.cli.progress import watcher
 from torchlurk.cli.summary import summary
 from torchlurk.errors import OptionError
 from torchlurk.jobs import Share
-from torchlurk.stage_table import STAGES, USUAL_STAGES, Settings, option_classes
+from torchlurk.stage_table import STAGES, USUAL_STAGES, Settings, check_stage_names, option_classes
 
 
 class Analyze(click.Command):
@@ -70,18 +71,19 @@ def command(
     files; a .csv with the header path,class; drawn (pictures drawn by code, to start with), demo or demo-text. Rerun the
     same command to continue after an interruption.
     """
-    check_weights(weights)
+    share = Share.parse(part) if part is not None else None
+    if share is not None and serve:
+        raise OptionError("--serve is given with --part, whose study is not whole", "serve the merged study")
+    settings = Settings.of(given)
+    wanted = [stage.strip() for stage in stages.split(",") if stage.strip()] if stages is not None else USUAL_STAGES
+    check_stage_names(wanted)
+    check_named(model, weights, data, out)
     from torchlurk.analysis import analyze_model
 
-    share = Share.parse(part) if part is not None else None
-    settings = Settings.of(given)
-    wanted = [stage.strip() for stage in stages.split(",")] if stages else USUAL_STAGES
     if not serve:
         analyze_model(model, data, out, weights, wanted, settings, watcher(), share=share, merged=merged)
         click.echo(summary(out) if share is None else f"{out}: part {share} is done; torchlurk merge puts all parts together")
         return
-    if share is not None:
-        raise OptionError("--serve is given with --part, whose study is not whole", "serve the merged study")
     from torchlurk.server.model_choice import ModelChoice
     from torchlurk.server.running import serving_meanwhile
 

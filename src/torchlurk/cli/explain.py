@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from torchlurk.cli.flags import check_weights, collect, flags
-from torchlurk.errors import OptionError
+from torchlurk.cli.early import check_named
+from torchlurk.cli.flags import collect, flags
+from torchlurk.errors import DataError, OptionError
 from torchlurk.files import check_name
 from torchlurk.options import ExplainOptions
 
@@ -45,7 +46,9 @@ def command(
         raise OptionError("give either an IMAGE or a --class", "torchlurk explain STUDY photo.jpg --model MODEL")
     if out:
         check_name(out, (".svg",))
-    check_weights(weights)
+    check_named(model, weights)
+    if image is not None and not image.exists():
+        raise DataError(f"there is no image '{image}'", "check its path")
     from torchlurk.explanation import document, explain_on
     from torchlurk.model_session import ModelSession
     from torchlurk.rendering.labels import prediction

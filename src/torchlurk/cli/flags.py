@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import fields
 from functools import partial
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from torchlurk.errors import WeightsError
 from torchlurk.options import HIGHEST_PORT, help_of
+from torchlurk.units import whole_number
 
 Options = TypeVar("Options")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 PORT = click.IntRange(0, HIGHEST_PORT)
-
-
-def check_weights(given: str | None) -> None:
-    """Raises `WeightsError` where --weights names a file that is not there: before torch, which takes seconds to import."""
-    if given is None or given == "random":
-        return
-    with suppress(PermissionError, ValueError, RuntimeError):  # what else is the matter is told when the file is read
-        if not Path(given).expanduser().exists():
-            raise WeightsError(f"there is no weights file '{given}'", "check the path given to --weights")
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
@@ -68,10 +57,11 @@ class Extent(click.ParamType):  # type: ignore[type-arg]
         """An int, or (height, width)."""
         if isinstance(value, (int, tuple)):
             return value
-        parts = str(value).split(",")
-        if len(parts) not in (1, 2) or not all(part.strip().isdigit() for part in parts):
+        sides = [whole_number(part.strip()) for part in str(value).split(",")]
+        known = [side for side in sides if side is not None]
+        if len(sides) not in (1, 2) or len(known) < len(sides):
             self.fail(f"'{value}' is neither a number of pixels nor HEIGHT,WIDTH", param, ctx)
-        return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+        return known[0] if len(known) == 1 else (known[0], known[1])
 
 
 class Flag(click.Option):

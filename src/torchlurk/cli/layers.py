@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from torchlurk.cli.flags import check_weights
+from torchlurk.cli.early import check_named
 from torchlurk.records import Layer
 from torchlurk.rendering.labels import counted
 from torchlurk.resources.documents import layers_document
@@ -34,7 +34,7 @@ WIDTH = 240
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document, with the graph.")
 def command(model: str, weights: str | None, shape: str | None, every: bool, as_json: bool) -> None:
     """List the layers of MODEL whose units can be analyzed. This needs no weights."""
-    check_weights(weights)
+    check_named(model, weights)
     from torchlurk.stages.dry_pass import survey_model
 
     found = survey_model(model, weights, shape)

@@ -23,6 +23,7 @@ from torchlurk.engines.cluster_crew import Answer, Call, Crew, Loss, Member, Nee
 from torchlurk.engines.description import Describable, Description
 from torchlurk.errors import DeviceError, OptionError
 from torchlurk.jobs import SECONDS_BETWEEN_PARTS, Each, Fold, Hands, Kept, Part, Piece, Result, Shard
+from torchlurk.units import whole_number
 
 SECONDS_TO_ANSWER = 5.0
 
@@ -158,12 +159,13 @@ def _give(members: Sequence[Member[Shard]], waiting: deque[Shard]) -> None:
 
 def _knock(address: str) -> None:
     """Raises `DeviceError` where nothing listens at HOST:PORT: Ray itself would try for a minute."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not (colon and port.isdecimal()):
+    host, colon, written = address.removeprefix("ray://").rpartition(":")
+    port = whole_number(written)
+    if not colon or port is None:
         if address != "auto":
             raise OptionError(f"--engine is 'ray:{address}'", "write ray, ray:auto or ray:HOST:PORT")
         return
     try:
-        socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
+        socket.create_connection((host, port), SECONDS_TO_ANSWER).close()
     except (OSError, OverflowError) as error:
         raise DeviceError(f"no Ray cluster answers at {address}: {error}", "start one: ray start --head") from error

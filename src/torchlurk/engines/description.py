@@ -22,6 +22,7 @@ from torch import nn
 
 from torchlurk.engines.additions import additions, take
 from torchlurk.errors import MismatchError, OptionError
+from torchlurk.files import expanded
 from torchlurk.jobs import Silence
 from torchlurk.models.loading.identity import fingerprint
 from torchlurk.models.loading.load import load
@@ -42,9 +43,9 @@ class Named:
         """The same for any folder."""
         file, _, function = model.rpartition(":")
         if file.endswith(".py"):
-            model = f"{Path(file).expanduser().absolute()}:{function}"
+            model = f"{expanded(file).absolute()}:{function}"
         if weights not in (None, "random"):
-            weights = Path(str(weights)).expanduser().absolute()
+            weights = expanded(str(weights)).absolute()
         return cls(model, None if weights is None else str(weights))
 
 

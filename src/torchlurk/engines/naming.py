@@ -13,6 +13,7 @@ from torchlurk.engines.threads import ThreadsEngine
 from torchlurk.errors import MissingExtraError, OptionError
 from torchlurk.jobs import Engine
 from torchlurk.options import ComputeOptions
+from torchlurk.units import whole_number
 
 
 def engine_of(
@@ -45,8 +46,8 @@ def engine_of(
             )
     if name == "local" and not colon:
         return LocalEngine()
-    if name == "threads" and (not colon or (which.isdecimal() and int(which) > 0)):
-        return DevicesEngine(devices) if len(devices) > 1 else ThreadsEngine(int(which) if colon else None)
+    if name == "threads" and (not colon or whole_number(which)):
+        return DevicesEngine(devices) if len(devices) > 1 else ThreadsEngine(whole_number(which))
     raise OptionError(
         f"--engine is '{engine}'", "available: local, threads, threads:N with N from 1, ray, ray:auto, ray:HOST:PORT"
     )

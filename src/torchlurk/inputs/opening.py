@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from torchlurk.errors import DataError, OptionError
+from torchlurk.files import expanded
 from torchlurk.input_records import KindName, ReadsText
 from torchlurk.input_words import KINDS, added_kind, like
 from torchlurk.inputs.archives.naming import is_archive
@@ -44,7 +45,7 @@ def open_source(
     """
     if isinstance(data, DrawnPictures) or is_made(data):
         return open_made(data, options, default, vocabulary)
-    path = Path(data).expanduser()
+    path = expanded(data)
     if called := added_kind(data, options.kind):
         return _added(called, path, options)
     archived, saved = is_archive(data), is_saved(path)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
+from torchlurk.units import whole_number
+
 Order = tuple[int | None, ...]
 """For each output the index of its class; None where the data have no such class."""
 
@@ -41,7 +43,7 @@ class Choice:
 
 def called_by_numbers(names: Sequence[str]) -> bool:
     """Whether all names are whole numbers, no two the same."""
-    numbers = [int(name) for name in names if name.isascii() and name.isdigit()]
+    numbers = [number for name in names if (number := whole_number(name)) is not None]
     return bool(names) and len(set(numbers)) == len(names)
 
 

@@ -15,13 +15,6 @@ from torchlurk.inputs.pictures.kind import Pictures
 from torchlurk.records import Class, Example, Preprocessing, Skip
 from torchlurk.track_records import Measure
 
-DEMO = "demo"
-"""The DATA that names the drawn world instead of a folder."""
-DEMO_TEXT = "demo-text"
-"""The DATA that names the text world."""
-DRAWN = "drawn"
-"""The DATA that names the pictures to start with."""
-
 
 @runtime_checkable
 class Source(Protocol):

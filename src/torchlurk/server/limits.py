@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from torchlurk.server.answers import failure
+from torchlurk.units import whole_number
 
 TOO_LARGE = 413
 
@@ -24,8 +25,8 @@ class Bounded:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        said = dict(scope["headers"]).get(b"content-length", b"0")
-        if not said.isdigit() or int(said) > self.most:
+        said = whole_number(dict(scope["headers"]).get(b"content-length", b"0").decode("latin-1"))
+        if said is None or said > self.most:
             await failure(TOO_LARGE, "TooLarge", self._message(), "send less data")(scope, receive, send)
             return
         seen = 0

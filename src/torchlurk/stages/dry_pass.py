@@ -19,6 +19,7 @@ from torchlurk.models.survey.layers import Survey, survey
 from torchlurk.models.taps.arguments import Arguments, called_with
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.stages.places import BY_KIND
+from torchlurk.units import whole_number
 
 USUAL_SIZES = ((224, 224), (32, 32), (28, 28), (64, 64), (96, 96), (128, 128), (256, 256), (299, 299), (384, 384))
 """Heights and widths of pictures that are tried, in order, for a model that does not tell its own."""
@@ -97,10 +98,10 @@ def _no_weights(model: str) -> str | None:
 
 
 def _parsed(shape: str) -> tuple[int, ...]:
-    parts = shape.split(",")
-    if len(parts) > 3 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+    sides = [whole_number(part.strip()) or 0 for part in shape.split(",")]
+    if len(sides) > 3 or 0 in sides:
         raise OptionError(f"--input is {shape!r}", f"use {SHAPES}")
-    return tuple(int(part) for part in parts)
+    return tuple(sides)
 
 
 def _usual_shapes(loaded: LoadedModel, expected: Expected | None) -> Iterator[tuple[int, ...]]:

@@ -137,6 +137,16 @@ def check_is_file(path: Path) -> None:
         raise StudyError(f"'{path}' cannot be read: {error.strerror}") from error
 
 
+def check_folder(path: Path) -> None:
+    """Raises `StorageError` where there is no folder to write the file in."""
+    try:
+        path.parent.stat()
+    except OSError as error:
+        raise _of_system(error, path) from error
+    if not path.parent.is_dir():
+        raise _no_folder(path)
+
+
 def refuse_foreign_log(home: Path, path: Path) -> None:
     """Raises `StudyError` for a finished study with the log of another one beside it, which SQLite would take for its own.
 
@@ -259,8 +269,12 @@ def _of_system(error: OSError, path: Path) -> StorageError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return no_room(path)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return StorageError(f"there is no folder '{path.parent}' to write '{path.name}' in", "create it first")
+        return _no_folder(path)
     return StorageError(f"'{path}' cannot be written: {error.strerror}", "give write permission to it and to its folder")
+
+
+def _no_folder(path: Path) -> StorageError:
+    return StorageError(f"there is no folder '{path.parent}' to write '{path.name}' in", "create it first")
 
 
 def no_room(path: Path) -> StorageError:

@@ -188,10 +188,10 @@ def test_a_folder_below_one_that_cannot_be_read_is_refused(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ("dat", "no folder .*dat; nearest: data.*DATA is a folder"),
+        ("dat", "no file or folder .*dat; nearest: data.*DATA is a folder"),
         ("data/labels.json", "is a file, not a folder"),
         ("data/empty", "no images in .*empty.*should hold image files"),
-        ("nowhere/at/all", "no folder "),
+        ("nowhere/at/all", "no file or folder "),
     ],
 )
 def test_what_is_no_folder_of_images_is_refused_in_one_line(folder, data, words):

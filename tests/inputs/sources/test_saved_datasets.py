@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from torchlurk.errors import DataError, OptionError
 from torchlurk.inputs.opening import open_source
+from torchlurk.inputs.sources import saved_datasets, stored_pictures
 from torchlurk.inputs.sources.dataset_opening import open_dataset
 from torchlurk.options import InputOptions
 
@@ -109,3 +111,28 @@ def test_a_stream_is_refused_with_the_way_out():
     with pytest.raises(DataError, match="not a map-style data set") as error:
         open_dataset(stream, InputOptions())
     assert "save_to_disk" in error.value.hint
+
+
+def test_what_is_longer_than_any_picture_is_passed_over_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored_pictures, "MOST_BYTES", 1000)
+    monkeypatch.setattr(saved_datasets, "MOST_BYTES", 1000)
+    pictures = [{"bytes": png(0), "path": "0.png"}, {"bytes": png(1) + bytes(2000), "path": "1.png"}]
+    datasets.Dataset.from_dict(rows(2, picture=pictures), features=features()).save_to_disk(tmp_path / "all")
+    source = open_source(str(tmp_path / "all"), InputOptions())
+    assert len(source.read(0).values)
+    with pytest.raises(DataError, match="bytes, more than any picture"):
+        source.read(1)
+
+
+def test_a_file_beside_a_data_set_is_read_where_it_is_one_and_no_longer_than_a_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored_pictures, "MOST_BYTES", 1000)
+    monkeypatch.setattr(saved_datasets, "MOST_BYTES", 1000)
+    (tmp_path / "long.png").write_bytes(png(1) + bytes(2000))
+    os.mkfifo(tmp_path / "pipe.png")
+    for name, reason in (
+        ("long.png", "1,001 bytes, more than any picture"),
+        ("pipe.png", "is not a file"),
+        ("no.png", "No such"),
+    ):
+        with pytest.raises(DataError, match=reason):
+            saved_datasets._file(tmp_path / name)

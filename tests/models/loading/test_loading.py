@@ -444,7 +444,7 @@ def test_a_preprocessing_that_the_user_replaces_need_not_be_read(tmp_path: Path)
         ("", "'' is not a model"),
         ("torchvision:", "not a model"),
         (":net", "not a model"),
-        ("net.py", "not a model"),
+        ("net.py", "there is no file 'net.py'"),
         ("absent.py:net", "there is no file 'absent.py'"),
         ("no_such_package.nets:net", "there is no module 'no_such_package'"),
         ("torchvision:resnet81", "nearest: resnet"),

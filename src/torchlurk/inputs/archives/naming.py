@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from torchlurk.errors import DataError, nearest
+from torchlurk.errors import DataError
+from torchlurk.files import expanded
+from torchlurk.inputs.presence import absent
 
 TAR, ZIP = ".tar", ".zip"
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
@@ -24,7 +26,7 @@ def is_archive(data: str) -> bool:
     lower = data.lower()
     if lower.endswith(PACKED):
         return True
-    path = Path(data).expanduser()
+    path = expanded(data)
     if lower.endswith((TAR, ZIP)):
         return not path.is_dir()
     return path.is_dir() and _only_shards(path)
@@ -39,21 +41,18 @@ def archives(data: str) -> tuple[Path, list[str]]:
         raise DataError(
             f"{data} is compressed, so its members cannot be read individually", "unpack it to a plain .tar: gunzip FILE"
         )
-    path = Path(data).expanduser()
+    path = expanded(data)
     if path.is_dir():
         return path.absolute(), _shards_in(path)
     if path.exists():
         return path.parent.absolute(), [path.name]
     if not any(character in data for character in "*?[{"):
-        beside = os.listdir(path.parent) if path.parent.is_dir() else []
-        raise DataError(
-            f"no file {path}{nearest(path.name, beside)}", "DATA is a .tar, several as 'train-{000..127}.tar', or a .zip"
-        )
+        raise absent(path)
     return _matching(data)
 
 
 def _matching(pattern: str) -> tuple[Path, list[str]]:
-    written = [os.path.expanduser(one) for one in _expanded(pattern)]
+    written = [str(expanded(one)) for one in _expanded(pattern)]
     if any(not one.lower().endswith(TAR) for one in written):
         raise DataError(f"the pattern {pattern} does not name .tar files", "give one that ends in .tar")
     found: list[str] = []

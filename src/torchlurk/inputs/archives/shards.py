@@ -19,6 +19,7 @@ from torchlurk.inputs.archives.index import Growing, Index
 from torchlurk.inputs.archives.tar_headers import READ_AT_ONCE, Damage, Member, members
 from torchlurk.inputs.sources.labels import CLASS_KEYS
 from torchlurk.inputs.sources.listing import IMAGE_SUFFIXES, NO_CLASS
+from torchlurk.units import whole_number
 
 NUMBER, RECORD = "cls", "json"
 """What the members that tell a sample's class end in."""
@@ -125,7 +126,7 @@ def _content(stream: IO[bytes], member: Member) -> bytes:
 
 def _number(content: bytes) -> str | int | None:
     text = content.decode("utf-8", "replace").strip()
-    return _class(int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text)
+    return _class(int(text) if whole_number(text) is not None and len(text) < 10 else text)
 
 
 def _recorded(content: bytes) -> str | int | None:

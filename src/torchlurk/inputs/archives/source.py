@@ -16,16 +16,12 @@ from torchlurk.inputs.archives.index import DEFLATED, Index
 from torchlurk.inputs.archives.naming import ZIP, archives
 from torchlurk.inputs.archives.shards import index_shards
 from torchlurk.inputs.archives.zip_files import LOCAL_HEADER, index_zip
-from torchlurk.inputs.pictures.decoding import MOST_PIXELS
 from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.source import ExampleList, printable, spread
 from torchlurk.inputs.sources.class_files import classes_of, read_classes
-from torchlurk.inputs.sources.stored_pictures import StoredPictures
+from torchlurk.inputs.sources.stored_pictures import MOST_BYTES, StoredPictures, check_length
 from torchlurk.options import InputOptions
 from torchlurk.records import Class, Example, Preprocessing
-
-MOST_BYTES = 4 * MOST_PIXELS
-"""A longer member is passed over: it holds more than any picture that would be decoded."""
 
 
 class ArchiveSource(StoredPictures):
@@ -61,8 +57,7 @@ class ArchiveSource(StoredPictures):
         """The bytes of a picture; raises `DataError`, with the reason alone, where they are not there."""
         known, place = self._index, int(self._chosen[index])
         offset, size = int(known.offsets[place]), int(known.sizes[place])
-        if size > MOST_BYTES:
-            raise DataError(f"has {size:,} bytes, more than any picture")
+        check_length(size)
         file = known.files[known.archive(place)]
         try:
             with open(self.root / file, "rb") as stream:
@@ -84,6 +79,8 @@ def _inflated(stored: bytes) -> bytes:
         content = unpacking.decompress(stored, MOST_BYTES)
     except zlib.error as error:
         raise DataError(f"is damaged: {error}") from error
+    if unpacking.unconsumed_tail:
+        raise DataError(f"unpacks to over {MOST_BYTES:,} bytes, more than any picture")
     if not unpacking.eof:
         raise DataError("is damaged: its compressed data has no end")
     return content

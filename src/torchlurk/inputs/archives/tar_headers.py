@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from torchlurk.errors import DataError
+from torchlurk.units import whole_number
 
 BLOCK = 512
 """Headers and contents begin at multiples of it."""
@@ -146,8 +147,8 @@ class _Extended:
         for key, value in _records(content):
             if key == b"path":
                 self.name = _text(value)
-            elif key == b"size" and value.isdigit():
-                self.size = int(value)
+            elif key == b"size" and (size := whole_number(_text(value))) is not None:
+                self.size = size
             elif key.startswith(b"GNU.sparse"):
                 self.sparse = True
 
@@ -156,10 +157,11 @@ def _records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The lines `LENGTH KEY=VALUE` of a pax header."""
     place = 0
     while place < len(content):
-        length, _, _ = content[place : place + 20].partition(b" ")
-        if not length.isdigit() or not 0 < int(length) <= len(content) - place:
+        written, _, _ = content[place : place + 20].partition(b" ")
+        length = whole_number(_text(written))
+        if length is None or not 0 < length <= len(content) - place:
             return
-        record = content[place + len(length) + 1 : place + int(length) - 1]
+        record = content[place + len(written) + 1 : place + length - 1]
         key, _, value = record.partition(b"=")
         yield key, value
-        place += int(length)
+        place += length

@@ -9,7 +9,8 @@ from torchlurk.errors import OptionError
 from torchlurk.input_records import KindName
 from torchlurk.inputs.demo import drawn
 from torchlurk.inputs.pictures.preprocessing import resolve
-from torchlurk.inputs.source import DEMO, DEMO_TEXT, DRAWN, Source
+from torchlurk.inputs.presence import DEMO, DEMO_TEXT, DRAWN
+from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.recognition import check_options, check_vocabulary
 from torchlurk.options import InputOptions
 from torchlurk.records import Preprocessing

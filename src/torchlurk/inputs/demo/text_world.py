@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from torchlurk.inputs.demo.documents import NAMES, SHORTEST, TOKENS, VERSION, write
-from torchlurk.inputs.source import DEMO_TEXT
+from torchlurk.inputs.presence import DEMO_TEXT
 from torchlurk.inputs.sources.class_files import Labelling, classes_of
 from torchlurk.inputs.text.corpus import corpus_of
 from torchlurk.inputs.text.source import TextSource

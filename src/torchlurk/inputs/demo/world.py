@@ -15,7 +15,8 @@ from torchlurk.inputs.demo.pictures import DEMO_DRAWING, LABELS, VERSION, Drawin
 from torchlurk.inputs.demo.scenery import SIDE
 from torchlurk.inputs.items import Item
 from torchlurk.inputs.pictures.preprocessing import prepare
-from torchlurk.inputs.source import DEMO, DRAWN, ExampleList, PictureSource, spread
+from torchlurk.inputs.presence import DEMO, DRAWN
+from torchlurk.inputs.source import ExampleList, PictureSource, spread
 from torchlurk.records import Class, Example, Preprocessing, Skip
 
 IMAGES = 1200

@@ -14,6 +14,7 @@ from torchlurk.inputs.series.recordings import Recordings
 from torchlurk.inputs.sources.class_files import Labelling
 from torchlurk.inputs.text.files import read_text
 from torchlurk.records import Skip
+from torchlurk.units import whole_number
 
 CUT_SHORT = "is the file complete?"
 MISSING = "?"
@@ -91,12 +92,13 @@ def _header(file: Path, lines: Iterator[tuple[int, str]]) -> _Header:
 def _read_header_line(header: _Header, word: str, values: list[str], where: str) -> None:
     says_yes = bool(values) and values[0].lower() == "true"
     if word in ("dimension", "dimensions", "serieslength"):
-        if len(values) != 1 or not values[0].isdigit():
+        number = whole_number(values[0]) if len(values) == 1 else None
+        if number is None:
             raise DataError(f"{where}: @{word} is '{' '.join(values)}', not a number", CUT_SHORT)
         if word == "serieslength":
-            header.length = int(values[0]) or None
+            header.length = number or None
         else:
-            header.dimensions = int(values[0]) or None
+            header.dimensions = number or None
     elif word == "univariate" and says_yes:
         header.dimensions = 1
     elif word == "timestamps":

@@ -15,6 +15,7 @@ from torchlurk.errors import OptionError, nearest
 from torchlurk.files import read_given
 from torchlurk.inputs.sources.class_names import read_labels
 from torchlurk.records import Class
+from torchlurk.units import whole_number
 
 FORM = "a CSV file of lines such as dog/3.jpg,dog or 17,dog: path or number of the example, class"
 
@@ -30,7 +31,7 @@ class Labelling:
 def labelling(words: Sequence[str | None]) -> Labelling:
     """From what the data calls each example's class; classes in the order of their numbers if all are numbers, else by name."""
     distinct = {word for word in words if word is not None}
-    numbers = all(word.isascii() and word.isdigit() for word in distinct)
+    numbers = all(whole_number(word) is not None for word in distinct)
     names = tuple(sorted(distinct, key=lambda word: (int(word), word) if numbers else (0, word)))
     index_of = {name: index for index, name in enumerate(names)}
     return Labelling(names, np.array([-1 if word is None else index_of[word] for word in words], np.int64))
@@ -50,7 +51,7 @@ def read_classes(file: Path, paths: Sequence[str]) -> Labelling:
     """
     what = f"--classes {file}"
     rows = _rows(file, what)
-    numbers = all(key.isascii() and key.isdigit() for key, _ in rows) and not {key for key, _ in rows} & set(paths)
+    numbers = all(whole_number(key) is not None for key, _ in rows) and not {key for key, _ in rows} & set(paths)
     known = {str(index) if numbers else path: index for index, path in enumerate(paths) if numbers or path}
     if numbers and len(rows) != len(paths):
         raise OptionError(f"{what} has {len(rows)} rows, the data {len(paths)} examples", "give one row for each example")

@@ -11,6 +11,7 @@ from typing import Any
 
 from torchlurk.errors import OptionError
 from torchlurk.files import read_given
+from torchlurk.units import whole_number
 
 FORMS = (
     'use JSON (a list of names, {"folder": "words"}, or a list of {"synset", "name"}) or text '
@@ -53,8 +54,8 @@ def _label(folder: str, words: _Words, otherwise: str) -> str:
     synset = _SYNSET.match(folder)
     if synset and synset[0] in words.by_folder:
         return words.by_folder[synset[0]]
-    if folder.isascii() and folder.isdigit() and int(folder) < len(words.by_index):
-        return words.by_index[int(folder)]
+    if (index := whole_number(folder)) is not None and index < len(words.by_index):
+        return words.by_index[index]
     return otherwise
 
 

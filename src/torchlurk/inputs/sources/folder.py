@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from torchlurk.errors import DataError
+from torchlurk.files import expanded
 from torchlurk.inputs.items import Item
 from torchlurk.inputs.pictures.decoding import decode, size_of
 from torchlurk.inputs.pictures.preprocessing import prepare, prepared_size
@@ -47,7 +48,7 @@ class ImageFolder(PictureSource):
         classes: str | Path | None = None,
         listed: tuple[Listing, Labelling] | None = None,
     ) -> None:
-        self.root = root.expanduser()
+        self.root = expanded(root)
         self.name = name or str(root)
         self.preprocessing = preprocessing
         listing, labels = listed or _by_folder(list_images(self.root))

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torchlurk.errors import DataError, nearest
+from torchlurk.errors import DataError
 from torchlurk.inputs.pictures.decoding import PREFIX, format_of
+from torchlurk.inputs.presence import absent
 from torchlurk.inputs.source import printable
 from torchlurk.records import Skip
 
@@ -19,8 +20,6 @@ _OTHERS = (
 )
 IMAGE_SUFFIXES, OTHER_SUFFIXES = (frozenset(f".{suffix}" for suffix in kinds.split()) for kinds in (_IMAGES, _OTHERS))
 """A file with the first kind of suffix counts as an image, one with the second does not; others tell by their first bytes."""
-
-MOVED = "to continue a study whose data has moved, give the new path"
 
 NO_CLASS = "__MACOSX"
 """A folder that archives made on a Mac leave behind: no class of anyone's."""
@@ -119,12 +118,7 @@ def _check_folder(root: Path) -> None:
         return
     if root.exists():
         raise DataError(f"{root} is a file, not a folder", "DATA is the folder that holds the images, or drawn")
-    parent = root.parent
-    try:
-        beside = [entry.name for entry in os.scandir(parent)]
-    except OSError:
-        beside = []
-    raise DataError(f"no folder {root}{nearest(root.name, beside)}", f"DATA is a folder of images, or drawn; {MOVED}")
+    raise absent(root)
 
 
 def _entries(root: Path, prefix: str, listing: Listing) -> Iterator[os.DirEntry[str]]:

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torchlurk.errors import DataError, OptionError, nearest
+from torchlurk.errors import DataError, OptionError
 from torchlurk.input_records import KindName
+from torchlurk.inputs.presence import ARRAY, absent
 from torchlurk.inputs.series.source import SERIES_SUFFIXES, TABLE
 from torchlurk.inputs.sources.file_lists import is_list, read_list
-from torchlurk.inputs.sources.listing import IMAGE_SUFFIXES, MOVED, Listing, is_folder, is_image, leads, walk
+from torchlurk.inputs.sources.listing import IMAGE_SUFFIXES, Listing, is_folder, is_image, leads, walk
 from torchlurk.inputs.text.source import ROWS, TEXT_SUFFIXES
 from torchlurk.options import InputOptions
 
@@ -49,10 +50,10 @@ def recognized(data: Path, wanted: KindName | None) -> KindName:
     """
     if is_folder(data):
         return wanted or _kind_of_folder(data)
-    file, _, array = str(data).partition(".npz:")
+    file, _, array = str(data).partition(ARRAY)
     told = kind_of_name(f"{file}.npz" if array else data.name)
     if told is not None and not Path(f"{file}.npz" if array else data).exists():
-        raise _missing(data)
+        raise absent(data)
     if told == "series" and data.suffix.lower() == TABLE and is_list(data):
         told = kind_of_names(read_list(data)[0].paths, str(data), wanted)
     if told is not None and wanted not in (None, told):
@@ -102,12 +103,3 @@ def _mixed(what: str, counts: Counter[KindName | None]) -> DataError:
     return DataError(
         f"{what} holds {' and '.join(parts)}", "a study holds one kind of data: choose it with --kind, or separate the files"
     )
-
-
-def _missing(data: Path) -> DataError:
-    try:
-        beside = os.listdir(data.parent)
-    except OSError:
-        beside = []
-    hint = f"DATA is a folder, a file of text or of series, or drawn; {MOVED}"
-    return DataError(f"no file {data}{nearest(data.name, beside)}", hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.source import ExampleList, printable, spread
 from torchlurk.inputs.sources.class_files import Labelling, classes_of, labelling, read_classes
 from torchlurk.inputs.sources.labels import CLASS_KEYS
-from torchlurk.inputs.sources.stored_pictures import StoredPictures
+from torchlurk.inputs.sources.stored_pictures import MOST_BYTES, StoredPictures, check_length
 from torchlurk.options import InputOptions
 from torchlurk.records import Class, Example, Preprocessing
 
@@ -46,6 +47,7 @@ class SavedDataset(StoredPictures):
 
     def __init__(self, root: Path, dataset: Dataset, preprocessing: Preprocessing, options: InputOptions, name: str) -> None:
         from datasets import Image
+        from pyarrow import compute
 
         self.root, self.name, self.preprocessing = root, name, preprocessing
         self._column = _column_of_pictures(dataset, root)
@@ -55,15 +57,13 @@ class SavedDataset(StoredPictures):
         labels = read_classes(Path(options.classes), paths) if options.classes else _labels(dataset)
         self.classes: Sequence[Class] = classes_of(labels.names, options.class_names)
         self._chosen = spread(len(paths), options.limit)
+        self._sizes = compute.fill_null(compute.binary_length(self._field("bytes")), -1).to_numpy()[self._chosen]
         self.examples: Sequence[Example] = ExampleList([paths[place] for place in self._chosen], labels.indices[self._chosen])
 
     def fingerprint(self) -> str:
         """See `Source`: over the paths, classes and numbers of bytes of all pictures, and the content of a few."""
-        from pyarrow import compute
-
         digest = hashlib.sha256("\0".join(one.name for one in self.classes).encode("utf-8", "surrogateescape"))
-        sizes = compute.fill_null(compute.binary_length(self._field("bytes")), -1).to_numpy()
-        digest.update(np.ascontiguousarray(sizes[self._chosen], "<i8").tobytes())
+        digest.update(np.ascontiguousarray(self._sizes, "<i8").tobytes())
         for one in self.examples:
             digest.update(f"{one.path}\0{one.class_index}\0".encode())
         digest.update(self._probed())
@@ -77,15 +77,26 @@ class SavedDataset(StoredPictures):
 
     def _content(self, index: int) -> bytes:
         """The bytes of a picture, stored with the data set or in a file that it names."""
+        check_length(int(self._sizes[index]))
         stored = self._rows[self._chosen[index]][self._column]
         if stored is None or (stored["bytes"] is None and stored["path"] is None):
             raise DataError("has no picture")
         if stored["bytes"] is not None:
             return bytes(stored["bytes"])
-        try:
-            return Path(self.root, stored["path"]).read_bytes()
-        except OSError as error:
-            raise DataError(f"cannot be opened: {error.strerror}") from error
+        return _file(Path(self.root, stored["path"]))
+
+
+def _file(path: Path) -> bytes:
+    """What a file holds; raises `DataError`, with the reason alone, where it is none, or longer than any picture."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError("is not a file")
+        with path.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"cannot be opened: {error.strerror}") from error
+    check_length(len(content))
+    return content
 
 
 def _loaded(folder: Path) -> Dataset:

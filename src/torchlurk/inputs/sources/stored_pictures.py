@@ -8,11 +8,20 @@ from hashlib import sha256
 
 from torchlurk.errors import DataError
 from torchlurk.inputs.items import Item
-from torchlurk.inputs.pictures.decoding import decode_bytes, size_in
+from torchlurk.inputs.pictures.decoding import MOST_PIXELS, decode_bytes, size_in
 from torchlurk.inputs.pictures.preprocessing import prepare
 from torchlurk.inputs.source import PictureSource, spread
 from torchlurk.inputs.sources.folder import PROBED_BYTES, PROBED_FILES, check_sizes
 from torchlurk.records import Class, Example, Skip
+
+MOST_BYTES = 4 * MOST_PIXELS
+"""What is longer is passed over before it is read: it holds more than any picture that would be decoded."""
+
+
+def check_length(size: int) -> None:
+    """Raises `DataError` where so many bytes are more than any picture."""
+    if size > MOST_BYTES:
+        raise DataError(f"has {size:,} bytes, more than any picture")
 
 
 class StoredPictures(PictureSource):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib
 import importlib.util
@@ -18,8 +17,8 @@ from torch import nn
 
 from torchlurk.errors import MissingExtraError, ModelError, nearest
 from torchlurk.models.loading.extras import with_torchvision
+from torchlurk.models.loading.files import named_file
 
-_SUFFIX = ".py"
 _PAIR = 2
 
 
@@ -31,9 +30,7 @@ def build(spec: str) -> tuple[nn.Module, object]:
     fails.
     """
     place, _, name = spec.rpartition(":")
-    file = Path(place).expanduser() if place.endswith(_SUFFIX) else None
-    if file is not None and not file.is_file():
-        raise ModelError(f"there is no file '{place}'", "FILE.py:CALLABLE names a Python file, from the current folder")
+    file = named_file(spec)
     folder = file.resolve().parent if file else Path.cwd()
 
     with _importable(folder), _explained(spec, folder):
@@ -43,21 +40,6 @@ def build(spec: str) -> tuple[nn.Module, object]:
             return target, None
         returned = with_torchvision(_without_arguments(target, spec))
     return _pair(returned, spec)
-
-
-def only_a_file(spec: str) -> ModelError | None:
-    """The error for a Python file without the name of what is in it, which lists what that may be; None for anything else."""
-    file = Path(spec).expanduser()
-    if file.suffix != _SUFFIX or not file.is_file():
-        return None
-    try:
-        statements = ast.parse(file.read_bytes()).body
-    except (OSError, SyntaxError, ValueError):
-        statements = []
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    names = [one.name for one in statements if isinstance(one, kinds) and not one.name.startswith("_")]
-    named = f"name one of its callables: {', '.join(f'{spec}:{name}' for name in names)}" if names else f"write {spec}:CALLABLE"
-    return ModelError(f"'{spec}' is a file; it does not say which of its models to use", named)
 
 
 def _run(file: Path) -> ModuleType:

@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from torchlurk.errors import ModelError, OptionError
+from torchlurk.files import expanded
 from torchlurk.input_records import ReadsText
 from torchlurk.models.loading import callables
+from torchlurk.models.loading.files import named_file
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.loading.preprocessing import translate
 from torchlurk.models.loading.sources import Network, Weights, hf_network, timm_network, torchvision_network
@@ -78,16 +80,17 @@ def _built(spec: str) -> Network:
         from torchlurk.models.loading.demo_text import TOKENS, demo_text_network
 
         return demo_text_network(), ReadsText(vocabulary=TOKENS)
+    named_file(spec)
     place, _, name = spec.rpartition(":")
     if not place or not name.isidentifier():
-        raise callables.only_a_file(spec) or ModelError(f"'{spec}' is not a model", f"write {_KINDS}")
+        raise ModelError(f"'{spec}' is not a model", f"write {_KINDS}")
     return callables.build(spec)
 
 
 def _given(weights: str | Path | None) -> Weights:
     if weights is None or weights == _RANDOM:
         return None if weights is None else "random"
-    return read_state(Path(weights).expanduser())
+    return read_state(expanded(weights))
 
 
 def _called(weights: str | Path | None) -> str:
@@ -102,7 +105,7 @@ def _load_into(module: nn.Module, spec: str, weights: str | Path | None) -> Stat
         )
     if weights is None:
         return None
-    state = read_state(Path(weights).expanduser())
+    state = read_state(expanded(weights))
     load_state(module, state, _called(weights))
     return state
 

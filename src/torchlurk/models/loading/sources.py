@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError, WeightsError, first_line, nearest
+from torchlurk.files import expanded
 from torchlurk.input_records import ReadsText
 from torchlurk.models.loading.extras import import_timm, import_torchvision, import_transformers
 from torchlurk.models.loading.preprocessing import translate
@@ -120,7 +121,7 @@ def hf_network(name: str, weights: Weights, source: object) -> Network:
     number of classes. What is in the local cache is used without asking the hub.
     """
     transformers = import_transformers()
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if not folder.is_dir() and (folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise ModelError(f"there is no folder '{name}' with a model", "hf:NAME is a name on the hub, or a local folder")
     where = str(folder) if folder.is_dir() else name
@@ -239,7 +240,7 @@ def _from_hub(name: str, load: Callable[[bool], Result]) -> Result:
     try:
         return load(True)
     except _BROKEN as error:
-        if Path(name).expanduser().is_dir():
+        if expanded(name).is_dir():
             raise WeightsError(f"the folder '{name}' holds no model of transformers: {first_line(error)}", _FOLDER) from error
         if not isinstance(error, OSError):
             raise _unpublished(f"hf:{name}", error) from error

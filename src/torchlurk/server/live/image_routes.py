@@ -21,7 +21,7 @@ from torchlurk.server.live.drawing import as_plane, exact_picture, in_focus, she
 from torchlurk.server.live.model_worker import ModelWorker, OpenImage
 from torchlurk.server.live.requests import LONGEST_NAME, AskedBranches, AskedClass, AskedEffects, AskedExample, AskedUses
 from torchlurk.store import queries
-from torchlurk.units import Unit
+from torchlurk.units import Unit, whole_number
 
 Result = TypeVar("Result")
 
@@ -30,7 +30,6 @@ MOST_PIXELS = 40 * 10**6
 MOST_EXAMPLES = 200
 LONGEST_LIST = 8192
 """Characters of a list of channels."""
-LONGEST_NUMBER = 10
 """Digits."""
 STRONGEST = 8
 SERVED = {"cache-control": "no-store"}
@@ -226,11 +225,8 @@ def _address(unit: Unit | None) -> str | None:
 def _maps(look: Inspector, layer: str, channels: str) -> Response:
     found = as_plane(look.maps(layer))
     if channels:
-        chosen = [
-            int(one) if one.isascii() and one.isdigit() and len(one) < LONGEST_NUMBER else len(found)
-            for one in channels.split(",")
-        ]
-        if max(chosen) >= len(found):
+        chosen = [whole_number(one) for one in channels.split(",")]
+        if any(one is None or one >= len(found) for one in chosen):
             raise OptionError(
                 f"'{channels[:100]}' are not channels of layer '{layer}'",
                 f"it has {len(found)}; comma-separated numbers from 0",

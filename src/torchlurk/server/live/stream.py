@@ -26,6 +26,7 @@ from torchlurk.server.live.image_routes import MOST_EXAMPLES, bench_of, prepared
 from torchlurk.server.live.model_worker import MOST_STREAMS, ModelWorker
 from torchlurk.server.live.requests import AskedView
 from torchlurk.store import queries
+from torchlurk.units import whole_number
 
 MOST_FRAME_BYTES = 4 * 2**20
 MOST_VIEW_BYTES = 2**18
@@ -228,10 +229,11 @@ def _header(sight: _Sight, view: AskedView, wanted: Wanted, seen: Seen) -> tuple
 
 
 def _channel(view: AskedView, units: int) -> int:
-    layer, _, channel = (view.unit or "").rpartition(":")
-    if layer != view.layer or not channel.isdigit() or int(channel) >= units:
+    layer, _, written = (view.unit or "").rpartition(":")
+    channel = whole_number(written)
+    if layer != view.layer or channel is None or channel >= units:
         raise OptionError(f"'{view.unit}' is not a unit of the layer on display", f"{view.layer} has {units} units")
-    return int(channel)
+    return channel
 
 
 def _usual(bench: ModelSession, layer: str | None) -> torch.Tensor | None:

@@ -1,0 +1,48 @@
+"""Whether DATA is there at all: known from its name and a look at the disk, before torch is imported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from torchlurk.errors import DataError, nearest
+from torchlurk.files import expanded
+
+DEMO = "demo"
+"""The DATA that names the drawn world instead of a folder."""
+DEMO_TEXT = "demo-text"
+"""The DATA that names the text world."""
+DRAWN = "drawn"
+"""The DATA that names the pictures to start with."""
+
+ARRAY = ".npz:"
+"""Between a file of arrays and the name of one of them."""
+
+_PATTERN = "*?[{"
+
+
+def check_present(data: str) -> None:
+    """Raises `DataError` where DATA names no data made by code, no pattern of archives, and nothing that is on the disk."""
+    if data in (DEMO, DEMO_TEXT, DRAWN) or any(character in data for character in _PATTERN):
+        return
+    file, _, array = data.partition(ARRAY)
+    path = expanded(f"{file}.npz" if array else data)
+    try:
+        there = path.exists()
+    except PermissionError:  # told where it is read, with what to do
+        return
+    if not there:
+        raise absent(Path(data))
+
+
+def absent(path: Path) -> DataError:
+    """What to tell where nothing is there, with what is near."""
+    try:
+        beside = os.listdir(path.parent)
+    except OSError:
+        beside = []
+    return DataError(
+        f"no file or folder {path}{nearest(path.name, beside)}",
+        "DATA is a folder, a file of text or of series, a .zip, a .tar or several ('train-{000..127}.tar'), or drawn; to"
+        " continue a study whose data has moved, give the new path",
+    )
