@@ -29,6 +29,7 @@ from torchlurk.units import Unit
 
 SEED = 5
 ACTOR_KILLS, DRIVER_KILLS = 20, 10
+GAVE_UP = "actors were lost one after the other while nothing got done"
 STAGES = ("scan", "attribute", "synthesize")
 
 MODEL = """
@@ -118,20 +119,30 @@ def finished(process: subprocess.Popen[str]) -> str:
 
 
 def actors_die(made: "Usual", stage: str, kills: int = ACTOR_KILLS) -> dict[str, object]:
-    """Actors are killed while the stage is done, in as many commands as that takes."""
-    moments, killed, commands = random.Random(SEED), 0, 0
+    """Actors are killed while the stage is done, in as many commands as that takes.
+
+    A command that gives up, since the last four died before they had done anything, is run again, as a person would.
+    """
+    moments, killed, commands, gave_up = random.Random(SEED), 0, 0, 0
     while killed < kills:
-        study = made.copied(stage)
-        process = start(command(made.model, study, stage, by_ray(made.cluster)))
-        while process.poll() is None and killed < kills:
-            time.sleep(moments.uniform(3.0, 8.0))
-            if alive := actors():
-                moments.choice(alive).kill()
-                killed += 1
-        finished(process)
+        study, done = made.copied(stage), False
+        while not done:
+            process = start(command(made.model, study, stage, by_ray(made.cluster)))
+            while process.poll() is None and killed < kills:
+                time.sleep(moments.uniform(3.0, 8.0))
+                if alive := actors():
+                    moments.choice(alive).kill()
+                    killed += 1
+            try:
+                finished(process)
+                done = True
+            except RuntimeError as error:
+                if GAVE_UP not in str(error):
+                    raise
+                gave_up += 1
+            commands += 1
         same(made.usual(stage), study)
-        commands += 1
-    return {"kills": killed, "commands": commands}
+    return {"kills": killed, "commands": commands, "of these gave up": gave_up}
 
 
 def programs_die(made: "Usual", stage: str, kills: int = DRIVER_KILLS) -> dict[str, object]:
