@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 import torchlurk
 from torchlurk.engines.description import Named
 from torchlurk.engines.naming import dismiss, engine_of
-from torchlurk.errors import MismatchError, OptionError, StorageError, StudyError
+from torchlurk.errors import DeviceError, MismatchError, OptionError, StorageError, StudyError, first_line
 from torchlurk.input_words import KINDS, added_kind
 from torchlurk.inputs.demo.drawn import DrawnPictures
 from torchlurk.inputs.demo.opening import told_of_folder
@@ -71,7 +72,13 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
         if (before and before.finished and not stage.lacking(before)) or is_done_share(task):
             task.progress.say(f"{task.out}: the {stage.name} stage is complete")
         else:
-            stage.work(runs[stage.name], before)
+            try:
+                stage.work(runs[stage.name], before)
+            except torch.OutOfMemoryError as error:
+                raise DeviceError(
+                    f"{task.device} ran out of memory in the stage {stage.name}: {first_line(error)}",
+                    "what was saved is kept: continue on another device, or with fewer --layers or --units",
+                ) from error
             written = True
     if task.share is not None:
         finish_share(task)

@@ -74,6 +74,26 @@ def made(family):
     return network.eval(), layers, methods
 
 
+class Roomy(nn.Module):
+    """Has room for three pictures behind its first layer."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3)
+
+    def forward(self, x):
+        maps = self.first(x)
+        if len(x) > 3 and x.device.type == pretended.NAME:
+            raise torch.OutOfMemoryError("Tried to allocate 20.00 MiB")
+        return self.second(maps).mean((2, 3))
+
+
+def halved(path, device):
+    """The study of a scan in batches of 16, or of as many as there is room for."""
+    return analyzed(path, Roomy(), 40, device=device, batch_size=16)
+
+
 def counted(path, count):
     pretended.COUNTS.clear()
     scanned(path, pretended.NAME, count)
@@ -89,13 +109,15 @@ def main(folder):
     counts = {str(count): counted(folder / f"of-{count}.lurk", count) for count in (8, 24)}
     part.WITHOUT_FLOAT64 = frozenset({pretended.NAME})
     scanned(folder / "host.lurk", pretended.NAME)
+    with halved(folder / "halved.lurk", pretended.NAME) as study:
+        batch_size = study.reader.batch_size()
     pretended.USED.clear()
     scanned(folder / "on-all.lurk", f"{pretended.NAME}:all", count=300, engine="threads")
     two = DevicesEngine([torch.device(pretended.NAME, 0), torch.device("cpu")])  # torch goes back on one of a kind alone
     for family in FAMILIES:
         whole(folder / f"{family}-on-two.lurk", family, pretended.NAME, engine=two, count=300)
     used = sorted(pretended.USED)
-    found = {"used": used, "counts": counts, "chosen": choose_device(pretended.NAME).type}
+    found = {"used": used, "batch size": batch_size, "counts": counts, "chosen": choose_device(pretended.NAME).type}
     (folder / "found.json").write_text(json.dumps(found), "utf-8")
 
 

@@ -15,7 +15,7 @@ import torch.utils.backend_registration
 
 import torchlurk as tl
 from tests.pretended_device import NAME, SENT
-from tests.stages.on_another_device import FAMILIES, scanned, whole
+from tests.stages.on_another_device import FAMILIES, halved, scanned, whole
 from torchlurk.models.loading.extras import import_torchvision
 
 CLOSE = 1e-5
@@ -103,6 +103,11 @@ def test_a_batch_is_sent_in_two_copies_and_nothing_is_waited_for(there):
     few, more = (Counter(there[1]["counts"][count]) for count in ("8", "24"))
     # The pictures, and which examples they are of; the four batches more are of the same shard.
     assert more - few == {SENT: 2 * 4}
+
+
+def test_batches_that_do_not_fit_are_halved_and_the_study_has_their_size(there, tmp_path):
+    assert there[1]["batch size"] == 2
+    assert_alike(numbers(halved(tmp_path / "cpu.lurk", "cpu")), numbers(tl.open(there[0] / "halved.lurk")), CLOSE)
 
 
 def test_sums_stay_with_the_host_where_a_device_has_no_float64(there, tmp_path):

@@ -130,7 +130,7 @@ def test_a_finished_part_is_left_as_it_is(parts):
 
 
 def test_the_batch_size_of_a_part_follows_from_the_model_and_no_trial_decides(tmp_path, monkeypatch):
-    monkeypatch.delattr("torchlurk.stages.scan.choose_batch_size")
+    monkeypatch.delattr("torchlurk.stages.batch_size.choose_batch_size")
     first, second = (part(tmp_path, number, 2, batch_size=None) for number in (1, 2))
     with Study(first) as one, Study(second) as other:
         assert one.reader.batch_size() == other.reader.batch_size() == 32
@@ -139,7 +139,7 @@ def test_the_batch_size_of_a_part_follows_from_the_model_and_no_trial_decides(tm
 def test_a_run_that_is_continued_keeps_its_batch_size(tmp_path, interrupted, monkeypatch):
     with interrupted("write_scan", 0):
         tl.analyze(network(), Pictures(), tmp_path / "a.lurk", **OPTIONS)
-    monkeypatch.delattr("torchlurk.stages.scan.choose_batch_size")
+    monkeypatch.delattr("torchlurk.stages.batch_size.choose_batch_size")
     with tl.analyze(network(), Pictures(), tmp_path / "a.lurk", **OPTIONS | {"batch_size": None}) as study:
         assert study.reader.batch_size() == 4
 

@@ -63,7 +63,7 @@ class CaptumMethod:
                 found = method.attribute(
                     inputs.detach().clone(), additional_forward_args=given, **_baseline(method, readout, inputs)
                 )
-            except ModelError:
+            except (ModelError, torch.OutOfMemoryError):
                 raise
             except Exception as error:
                 raise ModelError(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from torchlurk.attribution.batches import Attributes, Attributor, Context, Made, Piece
+from torchlurk.attribution.in_pieces import InPieces
 from torchlurk.engines.description import Recipe
 from torchlurk.inputs.source import Source
 from torchlurk.models.survey.receptive_field import ReceptiveField
@@ -112,7 +113,7 @@ class Attribute:
 
     def attributor(self, layer: str, network: nn.Module, undefined: set[str]) -> Attributes:
         """What attributes units of a layer with that network."""
-        return self.scene.attributor(network, self.layers[layer], undefined)
+        return InPieces(self.scene.attributor(network, self.layers[layer], undefined))
 
 
 class _Worker:

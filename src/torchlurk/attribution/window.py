@@ -328,7 +328,7 @@ class WindowReadout(Readout):
         with following, reading(self.module, [self.layer], deliver, stop_after_last=True):
             try:
                 self.module(copied)
-            except UnsuitedError:
+            except (UnsuitedError, torch.OutOfMemoryError):
                 raise
             except Exception as error:  # a model may refuse another size in any way, by an assertion too
                 raise UnsuitedError(f"the model does not run on a window: {error}") from error

@@ -16,6 +16,7 @@ from torchlurk.models.taps.reading import reading
 from torchlurk.records import Layer
 from torchlurk.scanning.deliveries import Deliveries
 from torchlurk.scanning.part import LayerPart
+from torchlurk.scanning.room import as_many_as_fit
 from torchlurk.scanning.statistics import NO_CLASS
 from torchlurk.scanning.steps import extent_of
 
@@ -51,7 +52,7 @@ def choose_batch_size(
     if not all(layer.together for layer in layers):
         return 1
     with as_found(network), torch.inference_mode():
-        return _largest_that_fits(network, example) if example.is_cuda else _fastest(network, example, layers, clock)
+        return _fastest(network, example, layers, clock) if example.is_cpu else _largest_that_fits(network, example)
 
 
 def settled_batch_size(layers: Sequence[Layer]) -> int:
@@ -108,14 +109,9 @@ def _seconds(run: Callable[[Tensor], None], batch: Tensor, clock: Clock) -> floa
 
 
 def _largest_that_fits(network: nn.Module, example: Tensor) -> int:
-    size = GPU_LARGEST
-    while size > 1:
-        try:
-            network(example.expand(size, *example.shape[1:]).contiguous())
-        except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            size //= 2
-        else:
-            # The statistics need room beside the activations.
-            return size // 2
-    return 1
+    def run(size: int) -> int:
+        network(example.expand(size, *example.shape[1:]).contiguous())
+        return size
+
+    # The statistics need room beside the activations.
+    return max(1, as_many_as_fit(run, GPU_LARGEST) // 2)

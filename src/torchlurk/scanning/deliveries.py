@@ -7,11 +7,14 @@ holds cannot be known from it. They are known when each example has a pass of it
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -21,6 +24,7 @@ from torchlurk.records import Layer
 from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.scanning.kept_steps import StepsOfLayer
 from torchlurk.scanning.over_time import OverTime
+from torchlurk.scanning.room import Room, undivided
 from torchlurk.scanning.steps import Seen, counted_steps, first_counted
 
 NOTHING_SAID = Seen(None)
@@ -42,11 +46,17 @@ class Takes(Protocol):
     ) -> None: ...
 
 
+def _cut(start: int, stop: int, most: int) -> list[slice]:
+    """The rows in runs of at most so many; one run of none where there are none."""
+    return [slice(first, min(first + most, stop)) for first in range(start, stop, most)] or [slice(start, stop)]
+
+
 class Deliveries:
     """Given to `reading` as both `deliver` and `rectify`; `passes` says of which examples each pass is.
 
     `over_time` is what is counted, by layer, of all steps of texts and series beside the parts, `kept` are the layers of which
-    steps are kept.
+    steps are kept. `room` is what is known of the device's memory; `again` says that the examples of a pass have all been in
+    one before.
     """
 
     def __init__(
@@ -56,12 +66,15 @@ class Deliveries:
         pool: Executor | None,
         over_time: Mapping[str, Mapping[str, OverTime]] | None = None,
         kept: Mapping[str, StepsOfLayer] | None = None,
+        room: Room | None = None,
     ) -> None:
         self._layers, self._parts, self._pool = layers, parts, pool
         self._over_time, self._kept = over_time or {}, kept or {}
         self._arrivals = Arrivals(np.zeros(0, np.int64), np.zeros(0, np.int64))
         self._seen = NOTHING_SAID
         self._awaited: set[str] = set()
+        self._room, self._ran_out = room or Room(), False
+        self.again = False
 
     def passes(
         self,
@@ -71,18 +84,34 @@ class Deliveries:
     ) -> Iterator[slice]:
         """The rows of a batch to run together, one pass after the other: all of it, and then, where a layer did not get all of
         it at once, each example by itself. Of texts and series only the steps that count, as `seen` says, enter the parts.
+
+        A pass that ran out of memory, as `within_memory` found, is followed by two of half as many, for the layers that have
+        not got their maps.
         """
-        self._seen = seen
-        self._awaited = {layer.name for layer in self._layers}
-        self._arrivals = arrivals = Arrivals(examples, classes)
-        yield slice(None)
-        lacking = frozenset(self._awaited)
-        for row in range(len(examples) if lacking and len(examples) > 1 else 0):
-            self._awaited = set(lacking)
-            one = slice(row, row + 1)
-            self._arrivals = arrivals.of(one)
-            self._seen = seen.of(row)
-            yield one
+        arrivals, every = Arrivals(examples, classes), frozenset(layer.name for layer in self._layers)
+        count = len(examples)
+        waiting = deque((rows, every, False) for rows in _cut(0, count, self._room.most or max(1, count)))
+        while waiting:
+            rows, awaited, self.again = waiting.popleft()
+            whole = len(range(*rows.indices(count))) == count
+            self._awaited, self._ran_out = set(awaited), False
+            self._arrivals, self._seen = (arrivals, seen) if whole else (arrivals.of(rows), seen.of(rows))
+            yield slice(None) if whole else rows
+            lacking, tried = frozenset(self._awaited), len(self._arrivals)
+            if self._ran_out:
+                self._room.halve(tried)
+                halves = _cut(rows.start, rows.stop, self._room.most or 1)
+                waiting.extendleft(reversed([(half, lacking, self.again) for half in halves]))
+            elif lacking and tried > 1:
+                waiting.extendleft((slice(row, row + 1), lacking, True) for row in reversed(range(rows.start, rows.stop)))
+
+    @contextmanager
+    def within_memory(self) -> Iterator[None]:
+        """A pass runs within it: where the device runs out of memory, fewer examples pass at a time."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            self._ran_out = True
 
     @property
     def complete(self) -> bool:
@@ -100,10 +129,11 @@ class Deliveries:
             counted = counted_steps(layer, found, self._seen.counted)
             means = self._seen.ranks_means(layer)
             self._parts[layer.name].add(counted, self._arrivals, self._pool, ceiling, means)
-            for one in self._over_time.get(layer.name, {}).values():
-                one.add(layer, found, self._seen)
-            if layer.name in self._kept:
-                self._kept[layer.name].add(counted, self._arrivals.examples, first_counted(found, self._seen.counted))
+            with undivided(f"counting over the steps of layer '{layer.name}'"):
+                for one in self._over_time.get(layer.name, {}).values():
+                    one.add(layer, found, self._seen)
+                if layer.name in self._kept:
+                    self._kept[layer.name].add(counted, self._arrivals.examples, first_counted(found, self._seen.counted))
             self._awaited.discard(layer.name)
             return
         if ceiling is not None:

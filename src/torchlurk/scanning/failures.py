@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
+import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
@@ -31,11 +32,11 @@ def naming_failures(
 ) -> Iterator[None]:
     """Within it, what the network's own code raises becomes a `ModelError` that says it was run on what `what` tells.
 
-    Errors of this package, on purpose or not, stay as they are.
+    Errors of this package, on purpose or not, stay as they are, and so does a device's that has run out of memory.
     """
     try:
         yield
-    except TorchlurkError:
+    except (TorchlurkError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a forward can fail in any way
         if _raised_here(error):
@@ -53,7 +54,7 @@ def tried(check: Callable[[], Found]) -> Found | None:
     """
     try:
         return check()
-    except TorchlurkError:
+    except (TorchlurkError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         if _raised_here(error):

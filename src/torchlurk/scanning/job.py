@@ -33,6 +33,7 @@ from torchlurk.scanning.failures import named, naming_failures
 from torchlurk.scanning.kept_steps import StepsOfLayer
 from torchlurk.scanning.over_time import OverTime
 from torchlurk.scanning.part import LayerPart
+from torchlurk.scanning.room import Room
 from torchlurk.scanning.steps import Seen, counted_of, extent_of
 from torchlurk.time_records import Levels
 from torchlurk.unit_statistics import statistics_of
@@ -184,24 +185,32 @@ class Scan:
         depend on which examples a part begins with.
         """
         first = Shard(0, min(self.shard_size, len(self.source.examples)))
-        return _settled(self.empty(), beside or self._first_batch(first))
+        return _settled(self.empty(), beside or self._first_batch(first, Room()))
 
     @contextmanager
     def open(self, cores: Executor | None) -> Iterator[Callable[[Shard, ScanPart], ScanPart]]:
         """See `torchlurk.jobs.Fold`. Examples that cannot be read are skipped, each with its reason."""
-        yield partial(self._run, cores)
+        yield partial(self._run, cores, Room())
 
-    def _run(self, cores: Executor | None, shard: Shard, onto: ScanPart) -> ScanPart:
-        with self._taking(onto, cores) as take:
+    def _run(self, cores: Executor | None, room: Room, shard: Shard, onto: ScanPart) -> ScanPart:
+        with self._taking(onto, cores, room) as take:
             for batch in self._batches(shard):
                 take(batch)
                 self.progress.advance(len(batch.examples) + len(batch.skipped))
         return onto
 
-    def _first_batch(self, shard: Shard) -> ScanPart:
+    def fitting(self) -> Scan:
+        """The scan with batches of the same size, or of half, and so on, of which the first fits into the memory of the
+        device. Raises `DeviceError` where one example does not.
+        """
+        room = Room()
+        self._first_batch(Shard(0, min(self.shard_size, len(self.source.examples))), room)
+        return self if room.most is None else replace(self, batch_size=room.most)
+
+    def _first_batch(self, shard: Shard, room: Room) -> ScanPart:
         """The part of the first batch of which anything can be read."""
         part = self.empty()
-        with self._taking(part, None) as take:
+        with self._taking(part, None, room) as take:
             for batch in self._batches(shard):
                 take(batch)
                 if part.seen:
@@ -212,12 +221,12 @@ class Scan:
         return feed(self.source, range(shard.start, shard.stop), self.batch_size, self.workers)
 
     @contextmanager
-    def _taking(self, onto: ScanPart, cores: Executor | None) -> Iterator[Callable[[Batch], None]]:
+    def _taking(self, onto: ScanPart, cores: Executor | None, room: Room) -> Iterator[Callable[[Batch], None]]:
         """Within it, a function that runs a batch through the network and takes what comes into the part."""
         with ExitStack() as opened:
             opened.enter_context(as_found(self.network))
             opened.enter_context(torch.inference_mode())
-            taking = Deliveries(self.layers, onto.layers, cores, onto.over_time, onto.kept)
+            taking = Deliveries(self.layers, onto.layers, cores, onto.over_time, onto.kept, room)
             opened.enter_context(reading(self.network, self.layers, taking, rectify=taking))
             answers: Answers = []
             yield partial(self._take, onto, taking, answers)
@@ -230,16 +239,22 @@ class Scan:
         self._note_inputs(batch, onto)
         for rows in taking.passes(batch.examples, batch.classes, self._seen(batch)):
             # Made anew for each pass: the first thing a model does may be to overwrite its input.
-            inputs = self.source.kind.inputs(batch, self.device, self.dtype)
             told = partial(named, self.source.examples, batch.examples[rows])
-            companions = batch.companion_inputs(self.device, self.dtype)
-            with naming_failures(self.network, told, inputs[rows]), accompanied(self.network, companions, rows):
-                output = self.network(inputs[rows])
-            if self.answers and len(inputs[rows]) == len(batch):
-                found = next(iter(tensors_in(output)), None)
-                if found is not None and found.ndim == 2 and len(found) == len(batch):
-                    onto.outputs = found.shape[1]
-                    answers.append((batch.examples, found.argmax(1)))
+            with taking.within_memory():
+                inputs = self.source.kind.inputs(batch, self.device, self.dtype)[rows]
+                companions = batch.companion_inputs(self.device, self.dtype)
+                with naming_failures(self.network, told, inputs), accompanied(self.network, companions, rows):
+                    output = self.network(inputs)
+                if self.answers and not taking.again:
+                    found = next(iter(tensors_in(output)), None)
+                    if found is not None and found.ndim == 2 and len(found) == len(inputs):
+                        onto.outputs = found.shape[1]
+                        answers.append((batch.examples[rows], found.argmax(1)))
+
+    def passed(self, taking: Deliveries, batch: Batch, rows: slice) -> None:
+        """One pass over these rows of a batch, whose maps are delivered, if they fit into memory; see `Deliveries.passes`."""
+        with taking.within_memory(), accompanied(self.network, batch.companion_inputs(self.device, self.dtype), rows):
+            self.network(self.source.kind.inputs(batch, self.device, self.dtype)[rows])
 
     def _seen(self, batch: Batch) -> Seen:
         counted = counted_of(batch)

@@ -17,10 +17,12 @@ from torchlurk import compiled
 from torchlurk.errors import ModelError
 from torchlurk.records import LayerScan, Ranking
 from torchlurk.scanning import reductions
-from torchlurk.scanning.arrivals import Arrivals
+from torchlurk.scanning.arrivals import Arrivals, There
 from torchlurk.scanning.asked_sums import AskedSums
 from torchlurk.scanning.exemplars import NOTHING, Leaders, strength
 from torchlurk.scanning.memory import Running, elsewhere, packed
+from torchlurk.scanning.reductions import Rows
+from torchlurk.scanning.room import undivided
 from torchlurk.scanning.statistics import ClassSums, Extent, Moments, Sample
 from torchlurk.unit_statistics import COLUMNS, STATISTICS, Statistic, Sums, worked_out
 
@@ -122,8 +124,9 @@ class LayerPart:
         else:
             self._add_by_kernels(kernels, maps, arrivals, pool, ceiling, means)
         if self.asked.statistics:
-            flat = reductions.flat(maps).to(self.moments.pivot.device)
-            self.asked.add(flat, reductions.finite(flat, self.moments.pivot))
+            with undivided("gathering statistics"):
+                flat = reductions.flat(maps).to(self.moments.pivot.device)
+                self.asked.add(flat, reductions.finite(flat, self.moments.pivot))
 
     def _add_by_kernels(
         self,
@@ -206,6 +209,14 @@ class LayerPart:
             self.moments.settle(reductions.pivots(maps[:1].to(device)))
             self._settled = True
         rows = reductions.reduce(maps, self.moments.pivot.to(maps.device)).to(device)
+        with undivided("taking in what units did"):
+            self._take_in(rows, maps, there, arrivals, means)
+
+    def _take_in(
+        self, rows: Rows, maps: Float[Tensor, "batch unit position"], there: There, arrivals: Arrivals, means: bool
+    ) -> None:
+        """Takes in what `reduce` found; from here on what is kept changes."""
+        device = self.moments.pivot.device
         if self.positions is None:
             self.extent.add(rows.finite.sum(0), maps.shape[2])
         self.moments.add(rows, maps.shape[2])

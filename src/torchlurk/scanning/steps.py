@@ -35,9 +35,9 @@ class Seen(NamedTuple):
     tokens: Int64[Tensor, "batch time"] | None = None
     brief: bool = False
 
-    def of(self, row: int) -> Seen:
-        """The same of one example of the batch."""
-        return self if self.tokens is None else self._replace(tokens=self.tokens[row : row + 1])
+    def of(self, rows: slice) -> Seen:
+        """The same of some examples of the batch."""
+        return self if self.tokens is None else self._replace(tokens=self.tokens[rows])
 
     def ranks_means(self, layer: Layer) -> bool:
         """Whether the examples may be among the strongest by mean of a layer: brief ones only where its steps are its own."""

@@ -13,7 +13,6 @@ from torchlurk.errors import OptionError
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.source import Source
 from torchlurk.jobs import Shard
-from torchlurk.models.taps.arguments import accompanied
 from torchlurk.models.taps.as_found import evaluation
 from torchlurk.models.taps.reading import reading
 from torchlurk.records import Layer
@@ -104,8 +103,7 @@ def measured_levels(scan: Scan, layers: Sequence[Layer]) -> dict[str, Levels]:
             for batch in feed(scan.source, np.sort(scan.sample[:MEASURED]).tolist(), scan.batch_size, scan.workers):
                 if len(batch):
                     for rows in taking.passes(batch.examples, batch.classes, Seen(counted_of(batch))):
-                        with accompanied(scan.network, batch.companion_inputs(scan.device, scan.dtype), rows):
-                            scan.network(scan.source.kind.inputs(batch, scan.device, scan.dtype)[rows])
+                        scan.passed(taking, batch, rows)
     return {layer.name: ranges[layer.name].levels(layer) for layer in layers}
 
 

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from torchlurk.inputs.feeding import feed
 from torchlurk.jobs import Shard
-from torchlurk.models.taps.arguments import accompanied
 from torchlurk.models.taps.as_found import evaluation
 from torchlurk.models.taps.reading import reading
 from torchlurk.models.taps.untrained import untrained
@@ -160,6 +159,5 @@ def _run(scan: Scan, layers: Sequence[Layer], taking: Deliveries, examples: Sequ
         for batch in feed(scan.source, examples, scan.batch_size, scan.workers):
             if len(batch):
                 for rows in taking.passes(batch.examples, batch.classes):
-                    with accompanied(scan.network, batch.companion_inputs(scan.device, scan.dtype), rows):
-                        scan.network(scan.source.kind.inputs(batch, scan.device, scan.dtype)[rows])
+                    scan.passed(taking, batch, rows)
             scan.progress.advance(len(batch) + len(batch.skipped))

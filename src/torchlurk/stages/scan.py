@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from torch import nn
 
 from torchlurk import compiled
-from torchlurk.errors import MismatchError, ModelError, OptionError, StudyError
+from torchlurk.errors import ModelError, OptionError, StudyError
 from torchlurk.input_records import KindName
 from torchlurk.inputs.demo.world import DrawnWorld
 from torchlurk.inputs.feeding import check_repeatable, feed
+from torchlurk.inputs.kinds import Inputs
 from torchlurk.inputs.output_order import called_by_numbers
 from torchlurk.inputs.source import Tracked
 from torchlurk.inputs.text.frequencies import frequent_tokens
@@ -28,13 +28,14 @@ from torchlurk.models.taps.arguments import Arguments
 from torchlurk.options import stored
 from torchlurk.records import Layer
 from torchlurk.run_records import Portion, Run, StageCount
-from torchlurk.scanning.batch_size import choose_batch_size, settled_batch_size
 from torchlurk.scanning.failures import tried
 from torchlurk.scanning.job import SHARD_EXAMPLES, Scan, ScanPart
 from torchlurk.scanning.probed_steps import probed_steps
 from torchlurk.scanning.repeatability import COMPANY, LINE, dependences, mixed
+from torchlurk.scanning.room import as_many_as_fit
 from torchlurk.scanning.statistics import draw_sample
 from torchlurk.scanning.steps import least_for_means
+from torchlurk.stages.batch_size import batch_size_of, fitting
 from torchlurk.stages.dry_pass import telling_size
 from torchlurk.stages.guesses import poor_guesses
 from torchlurk.stages.kept_steps import (
@@ -71,6 +72,9 @@ TRACK_DIGITS = 16
 
 EXAMPLES_AT_ONCE = 64
 """How many examples go into one transaction."""
+
+
+Found = TypeVar("Found")
 
 
 class ScanStage:
@@ -114,8 +118,8 @@ class ScanStage:
                 places = PlacesOfLayers(network, self._source, layers, example, task.device)
                 disordered = self._mixed(network, layers)
                 apart = disordered is not None or not all(layer.together for layer in layers)
-                batch_size = 1 if apart else self._batch_size(network, example, layers, earlier)
-                scan = self._job(network, layers, batch_size, arguments)
+                batch_size = 1 if apart else batch_size_of(task, network, example, layers, earlier)
+                scan = fitting(task, self._job(network, layers, batch_size, arguments), earlier)
             within = self._within(scan)
             scan = replace(scan, keeping=self._keeping(scan, within, earlier))
             with task.writer() as writer:
@@ -267,7 +271,7 @@ class ScanStage:
     def _tell_dependences(self, writer: Writer, scan: Scan) -> None:
         """Notes, before hours are spent, where scores will depend on more than the example."""
         with self._task.some_inputs(scan.network, min(COMPANY, scan.batch_size)) as inputs:
-            found = tried(lambda: dependences(scan.network, scan.layers, inputs)) if len(inputs) else None
+            found = tried(lambda: _fitting(lambda some: dependences(scan.network, scan.layers, some), inputs))
         for one in found or ():
             self._progress.say(f"note: {one.told}")
             writer.add_note("network", one.told)
@@ -277,7 +281,7 @@ class ScanStage:
         if self._task.settings.compute.batch_size == 1:
             return None
         with self._task.some_inputs(network, LINE) as inputs:
-            return tried(lambda: mixed(network, layers, inputs)) if len(inputs) else None
+            return tried(lambda: _fitting(lambda some: mixed(network, layers, some), inputs))
 
     def _sample(self) -> Any:
         return draw_sample(len(self._source.examples), self._task.settings.scan.sample, self._task.settings.scan.seed)
@@ -300,25 +304,6 @@ class ScanStage:
             least=least_for_means(self._source, self._task.settings.scan.top),
             recipe=self._task.recipe(network, self._task.settings.scan.precision, arguments),
         )
-
-    def _batch_size(self, network: nn.Module, example: torch.Tensor, layers: Sequence[Layer], earlier: Run | None) -> int:
-        """That of the run which is continued, unless another is asked for; of a new one chosen by a trial, but not for a share
-        of the work: another share may be done on another machine.
-        """
-        task = self._task
-        asked = task.settings.compute.batch_size
-        known = None
-        if earlier is not None:
-            with Reader(task.out) as reader:
-                known = reader.batch_size()
-        if task.share is not None and None not in (asked, known) and asked != known:
-            raise MismatchError(
-                f"{task.out} was begun with --batch-size {known}, now {asked}",
-                f"give the same value, or start over with another --out or without {task.out}",
-            )
-        if asked or known:
-            return asked or known or 1
-        return choose_batch_size(network, example, layers, task.clock) if task.share is None else settled_batch_size(layers)
 
     def _all_examples(self, writer: Writer, scan: Scan, within: Shard, previews: Previews) -> ScanPart:
         """The part of the examples `within`: what an earlier run saved, and the rest, saved again and again on the way."""
@@ -386,6 +371,11 @@ def of_companions(arguments: Arguments, kind: KindName) -> str:
     shown, places = ONE[kind]
     others = ", ".join(arguments.companions)
     return f"beside its {shown} the network takes {others}: they are passed along unchanged; {places} are of the {shown}"
+
+
+def _fitting(check: Callable[[Inputs], Found], inputs: Inputs) -> Found | None:
+    """What a check says of the inputs, or of as many of them as fit into memory; None where there are none."""
+    return as_many_as_fit(lambda count: check(inputs[:count]), len(inputs)) if len(inputs) else None
 
 
 def _no_layer(found: Survey) -> ModelError:

@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from torchlurk.inputs.feeding import feed
-from torchlurk.models.taps.arguments import accompanied
 from torchlurk.models.taps.as_found import evaluation
 from torchlurk.models.taps.reading import reading
 from torchlurk.scanning.arrivals import Arrivals
@@ -61,7 +60,6 @@ def keep_traces(writer: Writer, scan: Scan, of_all_units: Sequence[int] = ()) ->
             if len(batch):
                 with writer.transaction():
                     for rows in taking.passes(batch.examples, batch.classes):
-                        with accompanied(scan.network, batch.companion_inputs(scan.device, scan.dtype), rows):
-                            scan.network(scan.source.kind.inputs(batch, scan.device, scan.dtype)[rows])
+                        scan.passed(taking, batch, rows)
             scan.progress.advance(len(batch) + len(batch.skipped))
     scan.progress.end()

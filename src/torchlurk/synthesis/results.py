@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
-from torchlurk.errors import ModelError, OptionError, UnitError, in_one_line
+from torchlurk.errors import DeviceError, ModelError, OptionError, UnitError, in_one_line
 from torchlurk.inputs.pictures.preprocessing import HIGHEST
 from torchlurk.models.survey.layers import Survey, survey
 from torchlurk.models.taps.readout import Readout
@@ -78,13 +78,48 @@ def syntheses(
     start: Float[Tensor, "unit channel height width"] | None = None,
     measured_by: Ascent | None = None,
 ) -> Iterator[Synthesis]:
-    """A synthesis for each channel, in order, some at a time. `measured_by` measures the evidence, in another precision."""
+    """A synthesis for each channel, in order, some at a time. `measured_by` measures the evidence, in another precision.
+
+    Where a pass does not fit into the memory of the device, this ascent's passes have half as many pictures from then on.
+    Raises `DeviceError` where one does not fit.
+    """
+    done = 0
+    while done < len(channels):
+        left = None if start is None else start[done:]
+        try:
+            for one in _syntheses(ascent, channels[done:], seed, known, left, measured_by or ascent):
+                yield one
+                done += 1
+        except torch.OutOfMemoryError as error:
+            if ascent.lane < 2:
+                raise _no_room(ascent) from error
+            ascent.lane //= 2
+        torch.cuda.empty_cache()  # what the pass held is free only once the error is gone
+
+
+def _no_room(ascent: Ascent) -> DeviceError:
+    height, width = ascent.size
+    layer = ascent.readout.layer.name
+    return DeviceError(
+        f"the synthesis of one picture of {height}×{width} for layer '{layer}' does not fit into the memory of the device",
+        "give a smaller --size, or use another device",
+    )
+
+
+def _syntheses(
+    ascent: Ascent,
+    channels: Sequence[int],
+    seed: int,
+    known: Mapping[int, Known],
+    start: Float[Tensor, "unit channel height width"] | None,
+    measured_by: Ascent,
+) -> Iterator[Synthesis]:
     ascended = ascent.run(channels, seed, start)
     lane: list[tuple[int, Ascended]] = []
     for index, one in enumerate(ascended, 1):
         lane.append((channels[index - 1], one))
         if len(lane) == ascent.lane or index == len(channels):
-            yield from measured(ascent, measured_by or ascent, lane, seed, known)
+            yield from measured(ascent, measured_by, lane, seed, known)
             lane = []
 
 
@@ -135,6 +170,8 @@ def ascent_of(
             activation = readout.activation(ascent.inputs(grey))
             readout.layer = _of_these_pictures(layer, activation)
             maps = readout.arranged(activation, len(grey))
+    except torch.OutOfMemoryError as error:
+        raise _no_room(ascent) from error
     except Exception as error:  # a network may refuse a size in any way, by an assertion too
         reason = error.message if isinstance(error, ModelError) else in_one_line(error)
         raise ModelError(

@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from torchlurk.errors import ModelError, OptionError, told
+from torchlurk.errors import DeviceError, ModelError, OptionError, told
 from torchlurk.models.survey.axes import PICTURES, Axes
 from torchlurk.models.survey.channel_axis import RECURRENT
 from torchlurk.models.survey.computed_streams import computed_layers
@@ -192,8 +192,11 @@ def _run(module: nn.Module, inputs: Tensor, axes: Axes) -> Recording:
                 recording = alone if _one_after_the_other(recording, alone) else recording
             return recording
         except Exception as error:
-            reason, hint = misfit(module, axes.batch_first(inputs)) or (told(error), axes.hint)
             shape = "×".join(str(extent) for place, extent in enumerate(inputs.shape) if place != axes.batch)
+            if isinstance(error, torch.OutOfMemoryError):
+                message = f"an input of {shape} does not fit into the memory of {inputs.device}"
+                raise DeviceError(message, "use another device, or smaller inputs") from error
+            reason, hint = misfit(module, axes.batch_first(inputs)) or (told(error), axes.hint)
             raise ModelError(f"{type(module).__name__} cannot run on an input of {shape}: {reason}", hint) from error
 
 

@@ -157,7 +157,7 @@ class Readout(nn.Module):
         try:
             # A copy, for the first thing that a model does may be to overwrite its input.
             self.module(inputs.clone())
-        except ModelError:
+        except (ModelError, torch.OutOfMemoryError):
             raise
         except Exception as error:
             shape: Sequence[int] = inputs.shape[1:]
