@@ -13,8 +13,9 @@ from PIL import Image
 
 from torchlurk.records import Class, Exemplar, Layer, UnitRecord
 from torchlurk.rendering import boxes
+from torchlurk.rendering import contact_sheet as contact_sheet_module
 from torchlurk.rendering.colour import DARK, LIGHT, Theme
-from torchlurk.rendering.contact_sheet import CONTENT, GAP, MARGIN, TILE, contact_sheet
+from torchlurk.rendering.contact_sheet import CONTENT, GAP, MARGIN, TILE, contact_sheet, heading
 
 Make = Callable[..., Any]
 
@@ -106,3 +107,16 @@ def test_names_in_any_writing_are_drawn(make_record: Make) -> None:
     names = ["キツネ 赤狐", "ثعلب", "Ελληνικός", "Сибирский", "e\u0301cole", "\ud800", "a\nb", "🦊", "", "$x^2$", "<b>", "%s"]
     classes = [Class(i, name, name) for i, name in enumerate(names)]
     contact_sheet(make_record(), classes, lambda i: None, (64, 64))
+
+
+def test_statistics_beyond_the_first_six_are_on_the_sheet_too(make_record: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = make_record()
+    gate = replace(record, statistics={**record.statistics, "shut": 0.377, "open": 0.191, "half_life": 0.3004})
+    written: dict[str, tuple[float, float]] = {}
+    monkeypatch.setattr(contact_sheet_module, "write", lambda draw, place, words, *_, **__: written.update({words: place}))
+    plain, found = heading(record, LIGHT), heading(gate, LIGHT)
+    assert found.height > plain.height
+    for words in ("shut", "37.7 %", "open", "19.1 %", "half-life", "0.3004 steps"):
+        left, line = written[words]
+        assert 0 <= left < CONTENT, words
+        assert line < found.height, words

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from torchlurk.records import Class, Exemplar, Layer
 from torchlurk.rendering.labels import exemplar_name, layer_facts, number, percent, round_number, statistics, top_classes
+from torchlurk.unit_statistics import BUILT_IN, COLUMNS, STATISTICS
 
 CLASSES = [Class(i, f"n{i}", f"label {i}") for i in range(4)]
 
@@ -95,3 +98,11 @@ def test_an_exemplar_without_class_goes_by_its_file_and_without_file_by_its_numb
     assert exemplar_name(Exemplar(0, 5, "a/b.png", "dog", 1.0)) == "dog"
     assert exemplar_name(Exemplar(0, 5, "a/b.png", None, 1.0)) == "a/b.png"
     assert exemplar_name(Exemplar(0, 5, "", None, 1.0)) == "example 5"
+
+
+def test_the_app_calls_the_statistics_of_recurrent_layers_as_the_terminal_does() -> None:
+    told = (Path(__file__).parents[2] / "web" / "src" / "drawing" / "numbers.ts").read_text(encoding="utf-8")
+    listed = told.partition("OVER_TIME")[2].partition("};")[0]
+    found = re.findall(r'(\w+): \["([^"]+)", "([^"]+)"\]', listed)
+    further = [name for name in STATISTICS if name in BUILT_IN and name not in COLUMNS]
+    assert found == [(name, STATISTICS[name].label, STATISTICS[name].meaning.replace(" -ln", " −ln")) for name in further]

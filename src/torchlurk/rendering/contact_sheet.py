@@ -319,13 +319,15 @@ def _responses(record: UnitRecord, height: int, theme: Theme, examples: str) -> 
 
 
 def _statistics(record: UnitRecord, theme: Theme) -> Image.Image:
-    """The statistics in one band between two lines: name above, value below."""
-    image = Image.new("RGB", (CONTENT, STATISTIC_HEIGHT), theme.ground)
+    """The statistics in bands between lines: name above, value below."""
+    pairs = labels.statistics(record.statistics)
+    bands = max(1, -(-len(pairs) // STATISTIC_COLUMNS))
+    image = Image.new("RGB", (CONTENT, bands * STATISTIC_HEIGHT), theme.ground)
     draw = ImageDraw.Draw(image)
-    for line in (0, STATISTIC_HEIGHT - 1):
+    for line in (0, *(band * STATISTIC_HEIGHT - 1 for band in range(1, bands + 1))):
         draw.line((0, line, CONTENT, line), fill=theme.line)
-    for column, (name, value) in enumerate(labels.statistics(record.statistics)):
-        left = column * CONTENT // STATISTIC_COLUMNS
-        write(draw, (left, STATISTIC_NAME_BASELINE), name, NOTE, theme.muted)
-        write(draw, (left, STATISTIC_VALUE_BASELINE), value, STATISTIC, theme.ink)
+    for place, (name, value) in enumerate(pairs):
+        left, top = place % STATISTIC_COLUMNS * CONTENT // STATISTIC_COLUMNS, place // STATISTIC_COLUMNS * STATISTIC_HEIGHT
+        write(draw, (left, top + STATISTIC_NAME_BASELINE), name, NOTE, theme.muted)
+        write(draw, (left, top + STATISTIC_VALUE_BASELINE), value, STATISTIC, theme.ink)
     return image

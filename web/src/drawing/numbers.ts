@@ -62,3 +62,17 @@ export const MEANING: Record<string, [string, string]> = {
   fraction_active: ["active", "share of examples and positions with an activation above zero"],
   selectivity: ["selectivity", "(best class − the rest) / (best class + the rest), Morcos et al. 2018"],
 };
+
+/** Those of recurrent layers: of gates, and of what a gate keeps. */
+export const OVER_TIME: Record<string, [string, string]> = {
+  shut: ["shut", "share of examples and steps at which the gate is below 0.1 (Karpathy et al. 2015)"],
+  open: ["open", "share of examples and steps at which the gate is above 0.9 (Karpathy et al. 2015)"],
+  half_life: ["half-life", "after how many steps half is left of what is kept: ln 2 over the mean of −ln of the gate that keeps it"],
+};
+const SHARES = ["fraction_active", "shut", "open"];
+
+/** A statistic as people read it: a share as percent, a number of steps with its unit. */
+export function statistic(name: string, value: number | null | undefined): string {
+  if (SHARES.includes(name)) return percent(value);
+  return value !== null && value !== undefined && name === "half_life" ? `${number(value)} steps` : number(value);
+}
