@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.records import Attribution, Class, Exemplar, Layer, MethodCheck, StepAttribution, UnitRecord
+from torchlurk.rendering import labels
+from torchlurk.rendering.contact_sheet import row_note
 from torchlurk.rendering.sequences import shown_of
 from torchlurk.rendering.share_words import SHARES, TITLE
 from torchlurk.rendering.text import Steps, bar, describe, display_columns, shortened
@@ -50,6 +52,19 @@ def test_a_text_is_shown_also_where_no_step_of_it_is_the_strongest() -> None:
     assert not any("Strongest by mean" in line for line in lines)
     series = describe(record, [], Steps({4: SeriesExample(trace[:, None], ("",), (0, 10))}, {4: trace}))
     assert series.count("▁▂▃▃▄▅▆▆▇█") == 1
+
+
+def test_ties_are_told_where_the_exemplars_are() -> None:
+    values = {"mean": 0.0, "std": 1.0, "max": 1.0, "min": 0.0, "fraction_active": 0.5, "selectivity": math.nan}
+    same = tuple(Exemplar(rank, rank, "a", None, 1.0) for rank in range(3))
+    lower = (*same[:2], replace(same[2], score=0.5))
+    record = UnitRecord(Layer("rnn", "GRU", "sequence", 2, (10,)), 1, values, {"max": same, "mean": lower}, {})
+    lines = describe(record, [], Steps({}, {})).splitlines()
+    assert lines[lines.index("Strongest by maximum") + 1].strip() == labels.TIED
+    assert sum(labels.TIED in line for line in lines) == 1
+    assert row_note(record, "max", 9) == labels.TIED
+    assert labels.TIED not in row_note(record, "mean", 9)
+    assert not labels.tied(same[:1]), "a single one has no equal"
 
 
 def test_by_mean_a_text_is_shown_without_its_burn_in() -> None:

@@ -109,11 +109,12 @@ def heading(record: UnitRecord, theme: Theme) -> Image.Image:
 
 def row_note(record: UnitRecord, kind: str, most: int, more: str = "", least: int = 0) -> str:
     """What is said behind the title of a kind of exemplars: how many of them are shown where not all are, what a mean is of
-    (`labels.ranked_by`), and `more`.
+    (`labels.ranked_by`), whether they tie, and `more`.
     """
     exemplars = record.exemplars[kind]
     marked = "marked on the histogram of responses" if kind == "quantile" and _has_responses(record) else ""
-    told = _of(min(len(exemplars), most), len(exemplars)), labels.ranked_by(kind, record.layer, least), more, marked
+    ties = labels.TIED if kind != "quantile" and labels.tied(exemplars) else ""
+    told = _of(min(len(exemplars), most), len(exemplars)), labels.ranked_by(kind, record.layer, least), ties, more, marked
     return "; ".join(part for part in told if part)
 
 

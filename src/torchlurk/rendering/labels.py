@@ -163,6 +163,14 @@ def title_of(title: str, kind: str, layer: Layer, least: int = 0) -> str:
     return f"{title} ({told})" if told else title
 
 
+TIED = "all score the same: of such examples the first in the data are shown"
+
+
+def tied(exemplars: Sequence[Exemplar]) -> bool:
+    """Whether several exemplars are shown and none is stronger than another, so that which they are says little."""
+    return len(exemplars) > 1 and len({one.score for one in exemplars}) == 1
+
+
 def exemplar_name(exemplar: Exemplar) -> str:
     """The exemplar's class; without classes its file, without a file its number."""
     return exemplar.class_label or exemplar.path or f"example {exemplar.example}"

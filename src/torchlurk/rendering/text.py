@@ -78,7 +78,8 @@ def describe(
         exemplars = record.exemplars.get(kind, ())
         if exemplars:
             shown = _exemplars(exemplars, columns) if steps is None else _in_steps(kind, exemplars, steps, columns, coloured)
-            blocks.append([labels.title_of(title, kind, record.layer, steps.least if steps else 0), *shown])
+            ties = [GAP + labels.TIED] if labels.tied(exemplars) else []
+            blocks.append([labels.title_of(title, kind, record.layer, steps.least if steps else 0), *ties, *shown])
     if attributions:
         blocks.append(["What excited it (--out PICTURE.png draws it)", *_methods(attributions, checks, columns)])
     shown_exemplars = [one for kind in ("max", "mean") for one in record.exemplars.get(kind, ())]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from torchlurk.records import Layer, UnitRecord
-from torchlurk.rendering.steps import visible
+from torchlurk.rendering.tokens import shown
 from torchlurk.store.reading import Reader
 
 
@@ -34,7 +34,7 @@ def with_output(reader: Reader, record: UnitRecord) -> UnitRecord:
     found = named_output(reader, layers, index, record.channel)
     if found is None or not found["name"]:
         return record
-    quoted = f"‘{visible(found['name'])}’" if found["of"] == "tokens" else found["name"]
+    quoted = f"‘{shown(found['name'])}’" if found["of"] == "tokens" else found["name"]
     return replace(record, output=quoted)
 
 

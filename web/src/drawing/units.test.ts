@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Exemplar, Layer, Unit } from "../types/documents";
 import { bytes, duration, number, percent, quantity } from "./numbers";
-import { chosen, classWords, constant, exciting, isDead, oneValued, outputLabels, unitWords, viewName } from "./units";
+import { chosen, classWords, constant, exciting, isDead, oneValued, outputLabels, tied, unitWords, viewName } from "./units";
 
 const layer = {
   statistics: { max: [1, 5, 5, null], fraction_active: [0.5, 0.1, 0.2, 0], selectivity: [], mean: [], std: [], min: [0, 0, 0, null] },
@@ -16,6 +16,10 @@ test("units are sorted strongest first, equal ones by number, undefined ones las
 test("a class keeps the units that prefer it or hold it second; dead ones can be hidden", () => {
   expect(chosen(layer, { sort: "index", ofClass: 1, hideDead: false })).toEqual([0, 1, 2]);
   expect(chosen(layer, { sort: "index", ofClass: null, hideDead: true })).toEqual([0, 1, 2]);
+});
+
+test("exemplars tie where all of several have one score", () => {
+  expect([[1, 1, 1], [1, 1, 0.5], [1], []].map((scores) => tied(scores.map((score) => ({ score }))))).toEqual([true, false, false, false]);
 });
 
 test("a unit has one value on each example where it has no positions, or one", () => {

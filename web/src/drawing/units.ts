@@ -46,6 +46,11 @@ export function exciting({ statistics: { min } }: Pick<Unit, "statistics">, exem
   return min === null ? exemplars : exemplars.filter((one) => one.score === null || one.score > min);
 }
 
+/** Whether several exemplars are shown and none is stronger than another, so that which they are says little. */
+export function tied(exemplars: Pick<Exemplar, "score">[]): boolean {
+  return exemplars.length > 1 && exemplars.every((one) => one.score === exemplars[0]?.score);
+}
+
 /** Whether a unit has a single value on each example, its maximum and its mean: it has no positions, or one. */
 export function oneValued({ shape }: Pick<LayerInfo, "shape">): boolean {
   return shape.every((extent) => extent === 1);
