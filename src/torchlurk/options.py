@@ -22,7 +22,7 @@ from torchlurk.tables import METHODS, NAME, PRESETS, StreamNames
 from torchlurk.units import Unit
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 MOST_PIXELS = 2**24
 """Of one picture, given or read from a study: larger ones are refused before memory is taken for them."""
@@ -165,7 +165,7 @@ class ScanOptions:
         "Keep every unit's value at every step of texts and series, one byte each, for layers matching GLOB; may be repeated.",
         metavar="GLOB",
     )
-    precision: Precision = option("fp32", "Number format of the forward pass.")
+    precision: Precision = option("fp32", "Number format of the forward pass; sums are kept in fp32 and more.")
     seed: int = option(0, "Seed of the random sample of examples and of every other random choice.", metavar="N")
     sample: int = option(
         1024, "Number of randomly drawn examples for which every unit's response is kept (histograms, quantiles).", metavar="N"

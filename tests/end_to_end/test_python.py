@@ -140,13 +140,14 @@ def test_data_that_changes_when_read_again_is_said(net, tmp_path):
         assert "random augmentation" in study.notes[0]
 
 
-def test_bf16_gives_nearly_the_same_and_leaves_the_model_in_fp32(net, tmp_path):
+@pytest.mark.parametrize(("precision", "close"), [("bf16", 0.05), ("fp16", 0.005)])
+def test_16_bits_give_nearly_the_same_and_leave_the_model_in_fp32(net, tmp_path, precision, close):
     with (
         tl.analyze(net, Tensors(), tmp_path / "a.lurk") as exact,
-        tl.analyze(net, Tensors(), tmp_path / "b.lurk", precision="bf16") as rough,
+        tl.analyze(net, Tensors(), tmp_path / "b.lurk", precision=precision) as rough,
     ):
         a, b = (study["conv2"].statistics["max"] for study in (exact, rough))
-    assert np.allclose(a, b, rtol=0.05, atol=0.05)
+    assert np.allclose(a, b, rtol=close, atol=close)
     assert next(net.parameters()).dtype == torch.float32
 
 

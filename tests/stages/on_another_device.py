@@ -105,7 +105,8 @@ def main(folder):
     pretended.register()
     for family in FAMILIES:
         whole(folder / f"{family}.lurk", family, pretended.NAME)
-    scanned(folder / "bf16.lurk", pretended.NAME, precision="bf16")
+    for precision in ("bf16", "fp16"):
+        scanned(folder / f"{precision}.lurk", pretended.NAME, precision=precision)
     counts = {str(count): counted(folder / f"of-{count}.lurk", count) for count in (8, 24)}
     part.WITHOUT_FLOAT64 = frozenset({pretended.NAME})
     scanned(folder / "host.lurk", pretended.NAME)

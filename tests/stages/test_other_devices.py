@@ -92,11 +92,13 @@ def assert_the_same(*studies):
             assert one.record.activation == pytest.approx(other.record.activation, rel=1e-2, abs=1e-4)
 
 
-def test_in_half_precision_too(there, tmp_path):
-    found = numbers(scanned(tmp_path / "cpu.lurk", "cpu", precision="bf16")), numbers(tl.open(there[0] / "bf16.lurk"))
-    # One unit in the last place of bf16 is 4e-3 of a number; what is strongest, and a ratio of two such, may change by it.
+@pytest.mark.parametrize(("precision", "rounding"), [("bf16", 4e-3), ("fp16", 5e-4)])
+def test_in_half_precision_too(there, tmp_path, precision, rounding):
+    studies = scanned(tmp_path / "cpu.lurk", "cpu", precision=precision), tl.open(there[0] / f"{precision}.lurk")
+    found = map(numbers, studies)
+    # One unit in the last place is `rounding` of a number; what is strongest, and a ratio of two such, may change by it.
     names = ("mean", "std", "max", "min", "best_score")
-    assert_alike(*({name: one[name] for name in names} for one in found), 4e-3)
+    assert_alike(*({name: one[name] for name in names} for one in found), rounding)
 
 
 def test_a_batch_is_sent_in_two_copies_and_nothing_is_waited_for(there):

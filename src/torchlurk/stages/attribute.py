@@ -39,8 +39,9 @@ SECONDS = 15.0, 45.0
 find company whose windows are alike, and what an interruption costs stays small.
 """
 
-CHANGED = 2e-3, 5e-2
-"""A recorded activation and the one found now differ by more than rounding, in fp32 and in bf16, if by more than this share."""
+CHANGED = {"fp32": 2e-3, "fp16": 1e-2, "bf16": 5e-2}
+"""A recorded activation and the one found now differ by more than the rounding of the scan's format if by more than this share.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class _Work:
         self.task, self.network, self.reader, self.writer, self.seed = task, network, reader, writer, scan.seed
         kind = task.source.kind.name
         self.found = survey(network, example, scan.options.get("tap", "activation"), BY_KIND[kind])
-        tolerance = CHANGED[scan.options.get("precision") == "bf16"]
+        tolerance = CHANGED[scan.options.get("precision", "fp32")]
         scene = SCENES[kind](task, network, self.found, example, reader, tolerance)
         self.job = Attribute(network, {layer.name: layer for layer in self.found.layers}, scene, recipe)
 

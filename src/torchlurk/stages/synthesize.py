@@ -14,6 +14,7 @@ from torchlurk.errors import StudyError
 from torchlurk.jobs import once
 from torchlurk.models.survey.layers import Survey
 from torchlurk.models.taps.arguments import Arguments
+from torchlurk.options import Precision
 from torchlurk.records import Layer, Tap
 from torchlurk.records import Synthesis as Record
 from torchlurk.rendering.encoding import encode, encode_transparent
@@ -53,8 +54,14 @@ class SynthesizeStage:
 
     def options(self) -> Mapping[str, Any]:
         """What decides a picture of a preset; which are made is a matter of what is asked for."""
-        own = {"steps": self._options.steps, "size": self._options.size, "precision": self._task.settings.scan.precision}
+        own = {"steps": self._options.steps, "size": self._options.size, "precision": self._precision}
         return {**self._task.data_options(), **own, "seed": self._task.settings.scan.seed}
+
+    @property
+    def _precision(self) -> Precision:
+        """That of the ascents; small gradients would vanish in fp16."""
+        asked = self._task.settings.scan.precision
+        return "fp32" if asked == "fp16" else asked
 
     def lacking(self, earlier: Run) -> bool:
         """Whether a unit asked for has no picture by a preset asked for."""
@@ -70,7 +77,7 @@ class SynthesizeStage:
                 raise StudyError(f"the scan of '{task.out}' is not finished", "run the scan stage first")
             (writer.reopen if earlier and earlier.finished else writer.begin)(run)
             check_pictures(reader.input_shape())
-            network, exact = task.network(task.settings.scan.precision), task.network("fp32")
+            network, exact = task.network(self._precision), task.network("fp32")
             with ExitStack() as opened:
                 for one in dict.fromkeys((network, exact)):
                     arguments = opened.enter_context(task.called(one))
@@ -96,7 +103,7 @@ class SynthesizeStage:
     def _job(self, network: nn.Module, exact: nn.Module, found: Survey, arguments: Arguments, reader: Reader) -> Synthesize:
         task, settings = self._task, self._task.settings
         drawn_on = canvas(*self._shape(reader.input_shape()), reader.input_statistics(), task.device)
-        made = task.recipe(network, settings.scan.precision, arguments), task.recipe(exact, "fp32", arguments)
+        made = task.recipe(network, self._precision, arguments), task.recipe(exact, "fp32", arguments)
         steps, seed = settings.synthesize.steps, settings.scan.seed
         return Synthesize(network, exact, found, drawn_on, task.source.preprocessing, steps, seed, made)
 

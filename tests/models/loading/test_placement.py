@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from torchlurk.errors import DeviceError, ModelError, OptionError
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.placement import choose_device, choose_devices, place
+from torchlurk.options import Precision
 
 
 def network() -> nn.Sequential:
@@ -81,15 +82,16 @@ def test_a_module_that_is_in_place_is_itself() -> None:
     assert place(module, torch.device("cpu"), "fp32") is module
 
 
-def test_a_bf16_copy_is_cast_and_channels_last_and_leaves_the_original() -> None:
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_a_copy_in_16_bits_is_cast_and_channels_last_and_leaves_the_original(precision: Precision, dtype: torch.dtype) -> None:
     module = network()
     before = fingerprint(module)
-    copied = place(module, torch.device("cpu"), "bf16")
+    copied = place(module, torch.device("cpu"), precision)
     assert copied is not module
-    assert {tensor.dtype for tensor in copied.parameters()} == {torch.bfloat16}
+    assert {tensor.dtype for tensor in copied.parameters()} == {dtype}
     assert copied[1].num_batches_tracked.dtype is torch.int64
     assert copied[0].weight.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(copied[4].weight, module[4].weight.bfloat16())
+    assert torch.equal(copied[4].weight, module[4].weight.to(dtype))
     assert fingerprint(module) == before
     assert {tensor.dtype for tensor in module.parameters()} == {torch.float32}
 

@@ -13,7 +13,7 @@ from torchlurk.errors import DeviceError, ModelError, OptionError, first_line
 from torchlurk.options import Precision
 
 _CUDA = re.compile(r"cuda(?::(\d+))?")
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _IMAGE_KERNEL_AXES = 4
 """output, input, height, width: what can be stored with channels last."""
 
@@ -50,7 +50,7 @@ def choose_devices(name: str) -> tuple[torch.device, ...]:
 def place(module: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
     """The module on `device` with floating-point numbers in `precision`: itself where nothing must change, else a copy.
 
-    A copy in bf16 has its image kernels in channels-last order, in which bf16 convolutions are fastest. Raises
+    A copy in 16 bits has its image kernels in channels-last order, in which such convolutions are fastest. Raises
     `ModelError` where the module cannot be copied, `DeviceError` where the device has too little memory.
     """
     dtype = _DTYPES[precision]
@@ -69,7 +69,7 @@ def place(module: nn.Module, device: torch.device, precision: Precision) -> nn.M
         copied = copied.to(device, dtype) if numbers - {dtype} else copied.to(device)
     except torch.OutOfMemoryError as error:
         raise DeviceError(f"the model does not fit into the memory of {device}", "use another device") from error
-    return _channels_last(copied) if dtype is torch.bfloat16 else copied
+    return copied if precision == "fp32" else _channels_last(copied)
 
 
 def _channels_last(module: nn.Module) -> nn.Module:
