@@ -86,8 +86,9 @@ class Statistic:
 def selectivity(class_max: Float64[np.ndarray, "unit class"]) -> Values:
     """How much one class stands out (Morcos 2018, arXiv 1803.06959): (best - rest) / (best + rest), from 0 to 1.
 
-    `rest` is the mean of the class means but the best. Where a class mean is negative, the smallest is subtracted from all.
-    0 where all are equal; NaN with fewer than two classes.
+    `rest` is the mean of the class means but the best. Where a class mean is negative, the smallest is subtracted from all: the
+    best is then measured against the spread of the classes, not against zero, which gives more (see `LIFTED`). 0 where all are
+    equal; NaN with fewer than two classes.
     """
     known = np.isfinite(class_max)
     count = known.sum(1)
@@ -100,16 +101,22 @@ def selectivity(class_max: Float64[np.ndarray, "unit class"]) -> Values:
     return np.where(count > 1, share, np.nan)
 
 
+LIFTED = "class means are negative: selectivity is above the lowest of them, and does not compare with that of other units"
+"""What is said where a class mean is negative: a unit at −1.00, −1.01 and −1.02 has a selectivity of 0.6, one at 1.02, 1.01 and
+1.00 of 0.01.
+"""
+
 FEW = 9
 """Examples of the sample, or a quarter of a small one: the class means of a unit that fewer excite hang on these."""
 
 
-def telling(selectivity: Values, sample: Float32[np.ndarray, "unit example"], least: Values) -> Values:
-    """The selectivity of units that enough examples of the sample excite above their minimum `least`; NaN of all others: a unit
-    that a single picture excites is as selective as can be, and says nothing of that picture's class.
+def telling(selectivity: Values, sample: Float32[np.ndarray, "unit example"], least: Values, most: Values) -> Values:
+    """The selectivity of units that enough examples of the sample excite above their minimum `least` and whose maximum `most`
+    is above zero; NaN of all others: a unit that a single picture excites is as selective as can be, and says nothing of that
+    picture's class; of one that is negative everywhere small differences count as much as large ones.
     """
     excited = (sample > least[:, None]).sum(1)
-    return np.where(excited >= min(FEW, sample.shape[1] / 4), selectivity, np.nan)
+    return np.where((excited >= min(FEW, sample.shape[1] / 4)) & (most > 0), selectivity, np.nan)
 
 
 def half_life(mean_logarithm: Values) -> Values:
@@ -133,7 +140,7 @@ STATISTICS: dict[str, Statistic] = {
     ),
     "selectivity": Statistic(
         "selectivity",
-        "(best class - the rest) / (best class + the rest), Morcos et al. 2018",
+        "(best class - the rest) / (best class + the rest), Morcos et al. 2018; less the lowest class where one is negative",
         lambda seen: selectivity(seen.class_max),
     ),
     "shut": Statistic(

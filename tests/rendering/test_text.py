@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.records import Attribution, Class, Exemplar, Layer, MethodCheck, StepAttribution, UnitRecord
 from torchlurk.rendering import labels
-from torchlurk.rendering.contact_sheet import row_note
+from torchlurk.rendering.colour import LIGHT
+from torchlurk.rendering.contact_sheet import heading, row_note
 from torchlurk.rendering.sequences import shown_of
 from torchlurk.rendering.share_words import SHARES, TITLE
 from torchlurk.rendering.text import Steps, bar, describe, display_columns, shortened
+from torchlurk.unit_statistics import LIFTED
 
 Make = Callable[..., Any]
 
@@ -52,6 +54,17 @@ def test_a_text_is_shown_also_where_no_step_of_it_is_the_strongest() -> None:
     assert not any("Strongest by mean" in line for line in lines)
     series = describe(record, [], Steps({4: SeriesExample(trace[:, None], ("",), (0, 10))}, {4: trace}))
     assert series.count("▁▂▃▃▄▅▆▆▇█") == 1
+
+
+def test_a_selectivity_above_a_negative_class_is_told_of() -> None:
+    values = {"mean": 0.0, "std": 1.0, "max": -1.0, "min": -2.0, "fraction_active": 0.0, "selectivity": 0.6}
+    means = np.array([-1.0, -1.01, -1.02, math.nan], np.float32)
+    below = UnitRecord(Layer("rnn", "GRU", "sequence", 2, (10,)), 1, values, {}, {"max": means})
+    classes = [Class(index, str(index), f"class {index}") for index in range(4)]
+    assert LIFTED in " ".join(describe(below, classes).split())
+    for other in (replace(below, classes={"max": -means}), replace(below, statistics={**values, "selectivity": math.nan})):
+        assert LIFTED not in " ".join(describe(other, classes).split())
+    assert heading(below, LIGHT).height > heading(replace(below, classes={"max": -means}), LIGHT).height
 
 
 def test_ties_are_told_where_the_exemplars_are() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from torchlurk.scanning.statistics import draw_sample
-from torchlurk.unit_statistics import selectivity
+from torchlurk.unit_statistics import selectivity, telling
 
 
 def test_selectivity_is_the_formula_of_morcos() -> None:
@@ -16,6 +16,14 @@ def test_selectivity_is_the_formula_of_morcos() -> None:
         [[4.0, 1.0, 1.0], [2.0, 2.0, 2.0], [0, 0, 0], [1.0, -1.0, -1.0], [3.0, np.nan, 1.0], [3.0, np.nan, np.nan]]
     )
     np.testing.assert_allclose(selectivity(means), [0.6, 0, 0, 1, 0.5, np.nan])
+
+
+def test_units_that_are_negative_everywhere_are_not_named_as_selective() -> None:
+    means = np.array([[-1.0, -1.01, -1.02], [1.02, 1.01, 1.0]])
+    found = selectivity(means)
+    np.testing.assert_allclose(found, [0.6, 0.015 / 2.025])
+    sample = means.repeat(4, 1).astype(np.float32)
+    np.testing.assert_allclose(telling(found, sample, means.min(1) - 1, means.max(1)), [np.nan, found[1]])
 
 
 @pytest.mark.parametrize("size", [1, 10, 999, 1000, 5000])

@@ -13,6 +13,7 @@ from torchlurk.rendering import boxes, labels
 from torchlurk.rendering.charts import bar_chart, histogram
 from torchlurk.rendering.colour import LIGHT, Theme
 from torchlurk.rendering.typography import Style, fitted, width, write
+from torchlurk.unit_statistics import LIFTED
 from torchlurk.units import Unit
 
 Picture = Callable[[int], Image.Image | None]
@@ -104,7 +105,15 @@ def heading(record: UnitRecord, theme: Theme) -> Image.Image:
     """The unit's address and layer above its statistics."""
     address = str(Unit(record.layer.name, record.channel))
     top = header(address, labels.unit_facts(record), theme, badge="dead" if record.dead else "")
-    return stacked([top, _statistics(record, theme)], HEADER_GAP, theme)
+    below = [row_of_words(LIFTED, theme)] if labels.lifted(record) else []
+    return stacked([stacked([top, _statistics(record, theme)], HEADER_GAP, theme), *below], GAP // 2, theme)
+
+
+def row_of_words(words: str, theme: Theme) -> Image.Image:
+    """A line of muted words."""
+    image = Image.new("RGB", (CONTENT, CAPTION_LINE), theme.ground)
+    write(ImageDraw.Draw(image), (0, CAPTION_LINE - 6), fitted(words, CAPTION, CONTENT), CAPTION, theme.muted)
+    return image
 
 
 def row_note(record: UnitRecord, kind: str, most: int, more: str = "", least: int = 0) -> str:

@@ -163,6 +163,12 @@ def title_of(title: str, kind: str, layer: Layer, least: int = 0) -> str:
     return f"{title} ({told})" if told else title
 
 
+def lifted(record: UnitRecord) -> bool:
+    """Whether the unit's selectivity is above its lowest class, as one is negative; see `unit_statistics.LIFTED`."""
+    means = record.classes.get("max")
+    return means is not None and not math.isnan(record.statistics["selectivity"]) and bool((means < 0).any())
+
+
 TIED = "all score the same: of such examples the first in the data are shown"
 
 

@@ -22,6 +22,7 @@ from torchlurk.rendering.steps import counted_values, marked, separator, sparkli
 from torchlurk.rendering.tokens import token_lines
 from torchlurk.rendering.typography import ELLIPSIS, clean
 from torchlurk.time_records import NamedRanking, TokenMeasure
+from torchlurk.unit_statistics import LIFTED
 from torchlurk.units import Unit
 
 COLUMNS = 80
@@ -71,7 +72,8 @@ def describe(
         address += f"   {told}"
     facts = textwrap.wrap(" · ".join(labels.unit_facts(record)), columns)
     noted = [paragraphs(remark, columns)] if remark is not None and remark.text else []
-    blocks = [[address, *facts], *noted, _statistics(record, columns)]
+    told_of = textwrap.wrap(LIFTED, columns, initial_indent=GAP, subsequent_indent=GAP) if labels.lifted(record) else []
+    blocks = [[address, *facts], *noted, [*_statistics(record, columns), *told_of]]
     if known := known_lines(record.knows):
         blocks.append(known)
     for kind, title in (("max", "Strongest by maximum"), ("mean", "Strongest by mean")):

@@ -234,7 +234,7 @@ def telling_selectivity(reader: Reader, layer: str) -> Values:
     """The selectivity of a layer's units, NaN where it means nothing."""
     with reader.reading():
         found = reader.statistics(layer).by_name()
-        return telling(found["selectivity"], reader.samples(layer), found["min"])
+        return telling(found["selectivity"], reader.samples(layer), found["min"], found["max"])
 
 
 def standing_out(reader: Reader, layer: str, most: int) -> list[int]:

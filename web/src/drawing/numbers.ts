@@ -60,7 +60,7 @@ export const MEANING: Record<string, [string, string]> = {
   std: ["std", "standard deviation over all examples and positions"],
   min: ["minimum", "the lowest activation over all examples and positions"],
   fraction_active: ["active", "share of examples and positions with an activation above zero"],
-  selectivity: ["selectivity", "(best class − the rest) / (best class + the rest), Morcos et al. 2018"],
+  selectivity: ["selectivity", "(best class − the rest) / (best class + the rest), Morcos et al. 2018; less the lowest class where one is negative"],
 };
 
 /** Those of recurrent layers: of gates, and of what a gate keeps. */
