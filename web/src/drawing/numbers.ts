@@ -17,6 +17,11 @@ export function percent(share: number | null | undefined): string {
   return `${Math.round(value)} %`;
 }
 
+/** A change as a share of what was: with a plus sign where it is more. */
+export function change(share: number): string {
+  return `${share >= 0.01 ? "+" : ""}${percent(share)}`;
+}
+
 export function count(value: number): string {
   return value.toLocaleString("en-US");
 }
