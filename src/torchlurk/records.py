@@ -221,9 +221,8 @@ class Ranking:
 class UnitStatistics:
     """Statistics of each unit over all examples and positions; NaN where undefined.
 
-    `fraction_active` is the share of (example, position) with activation > 0; `selectivity` is Morcos 2018
-    (arXiv 1803.06959): (best - rest) / (best + rest) of the class means of the per-example max, less the
-    smallest where negative. `more` are the statistics that only some layers or studies have, by name.
+    `fraction_active` is the share of (example, position) with activation > 0, `selectivity` that of Morcos 2018 (arXiv 1803.06959,
+    see `unit_statistics`). `more` are the statistics that only some layers or studies have, by name.
     """
 
     mean: Float64[np.ndarray, " unit"]
@@ -267,8 +266,8 @@ class Exemplar:
 
     Of a text or series there is a `reach` instead of a box: the steps that the position can have seen, half-open; of a text
     also the `token` at the position and what stands before and after it. In a layer with steps `apart` the position is (), and
-    `own_step` which of these it is. `last_steps` has, for 1, 4, 16 and 64 steps, the share
-    of the activation that is left when only the steps closer to the position than that stay and all others say nothing.
+    `own_step` which of these it is. `last_steps` has, for 1, 4, 16 and 64 steps, the share of the activation that is left when
+    only the steps closer to the position than that stay and all others say nothing. Shares of a `faint` one say nothing.
     """
 
     rank: int
@@ -284,6 +283,7 @@ class Exemplar:
     context: tuple[str, str] | None = None
     last_steps: tuple[tuple[int, float], ...] = ()
     own_step: int | None = None
+    faint: bool = False
 
 
 @dataclass(frozen=True, slots=True)

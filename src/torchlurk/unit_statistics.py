@@ -119,6 +119,18 @@ def telling(selectivity: Values, sample: Float32[np.ndarray, "unit example"], le
     return np.where((excited >= min(FEW, sample.shape[1] / 4)) & (most > 0), selectivity, np.nan)
 
 
+NEXT_TO_NOTHING, OF_THE_SPREAD = 0.01, 0.25
+"""An activation is faint below this share of the strongest; of a unit that is negative somewhere, of its standard deviation."""
+
+
+def faint(score: float, strongest: float, statistics: Mapping[str, float]) -> bool:
+    """Whether an activation is so close to zero that shares of it say nothing: what is for and against the unit nearly cancels,
+    and anything that changes it is many times as large.
+    """
+    spread = statistics["std"] if statistics["min"] < 0 else 0.0
+    return abs(score) < max(NEXT_TO_NOTHING * abs(strongest), OF_THE_SPREAD * spread)
+
+
 def half_life(mean_logarithm: Values) -> Values:
     """After how many steps half is left of what a gate keeps, from the mean of its logarithm (Tallec & Ollivier 2018, arXiv
     1804.11188).

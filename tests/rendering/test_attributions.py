@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from torchlurk.records import Attribution, Exemplar, MethodCheck
+from torchlurk.rendering import labels
 from torchlurk.rendering.attributions import Attributed, attribution_rows
 from torchlurk.rendering.colour import signed
 from torchlurk.rendering.contact_sheet import CONTENT, contact_sheet
@@ -27,6 +29,13 @@ def made(rank=0, method="guided", ranking="max", kept=0.4, check=None, whole=Tru
     exemplar = Exemplar(rank, rank, "c/a.png", "class", 3.0, (1, 2), BOX, 1.0)
     record = Attribution(ranking, rank, method, BOX, "", scale, kept)
     return Attributed(record, exemplar, picture, image, (64, 64), check, levelled)
+
+
+def test_shares_of_an_activation_next_to_nothing_are_not_told():
+    one = made(kept=46.13)
+    faint = replace(one, exemplar=replace(one.exemplar, faint=True))
+    assert one.evidence()[-1] == "top tenth keeps 4613 %"
+    assert faint.evidence()[-1] == labels.FAINT
 
 
 def test_the_stored_levels_are_numbers_again_and_are_drawn_up_to_their_scale():

@@ -11,6 +11,7 @@ from PIL import Image
 
 from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.records import Exemplar, Layer, StepAttribution, UnitRecord
+from torchlurk.rendering import labels
 from torchlurk.rendering.colour import LIGHT
 from torchlurk.rendering.marks import Marks, marks_of
 from torchlurk.rendering.sequences import SERIES, sequence_sheet
@@ -49,6 +50,18 @@ def test_the_largest_steps_are_told_with_the_evidence_for_them():
     for almost in (0.99999, 1.00001):
         assert evidence_of(attribution([0], conserved=almost)) == ["100 % at the input, 0 % elsewhere"]
     assert last_steps_words(EXEMPLAR) == "the last steps alone keep 25 % (1), 110 % (4)"
+
+
+def test_shares_of_an_activation_next_to_nothing_are_not_told():
+    found, exemplar = (
+        attribution([0, 0.2, 0, 0, 0, 0, -0.4, 0.1, 0, 0], kept=46.13, conserved=-9.0),
+        replace(EXEMPLAR, faint=True),
+    )
+    assert in_terminal(found, TEXT, 6, 60, coloured=False, exemplar=exemplar)[1:] == [labels.FAINT]
+    assert evidence_of(attribution([0]), exemplar) == [], "nothing was measured"
+    assert last_steps_words(exemplar) == labels.FAINT
+    assert not last_steps_words(replace(exemplar, last_steps=()))
+    assert AttributedSteps(found, exemplar, TEXT).evidence() == ["activation 0.5000", labels.FAINT, labels.FAINT]
 
 
 def test_colours_tell_the_sign_and_nothing_of_the_text_gets_to_the_terminal_as_a_code():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from torchlurk.scanning.statistics import draw_sample
-from torchlurk.unit_statistics import selectivity, telling
+from torchlurk.unit_statistics import faint, selectivity, telling
 
 
 def test_selectivity_is_the_formula_of_morcos() -> None:
@@ -16,6 +16,12 @@ def test_selectivity_is_the_formula_of_morcos() -> None:
         [[4.0, 1.0, 1.0], [2.0, 2.0, 2.0], [0, 0, 0], [1.0, -1.0, -1.0], [3.0, np.nan, 1.0], [3.0, np.nan, np.nan]]
     )
     np.testing.assert_allclose(selectivity(means), [0.6, 0, 0, 1, 0.5, np.nan])
+
+
+def test_an_activation_is_faint_beside_the_strongest_or_the_spread_of_a_unit_that_changes_its_sign() -> None:
+    signed, rectified = {"min": -1.0, "std": 0.25}, {"min": 0.0, "std": 0.25}
+    assert [faint(score, 0.3, signed) for score in (0.3, -0.3, 0.07, 0.05, -0.05, 1e-7)] == [False] * 3 + [True] * 3
+    assert [faint(score, 0.05, rectified) for score in (0.05, 0.001, 0.0001, 0.0)] == [False, False, True, True]
 
 
 def test_units_that_are_negative_everywhere_are_not_named_as_selective() -> None:

@@ -122,7 +122,7 @@ class Attributed:
         if self.exemplar.recall is not None:
             said.append(f"recall {labels.percent(self.exemplar.recall)}")
         if not math.isnan(self.record.kept):
-            said.append(_kept(self.record.kept))
+            said.append(_kept(self))
         return said + ([labels.checked(self.check, "image")] if self.check is not None else [])
 
     def _crop(self) -> Image.Image | None:
@@ -170,12 +170,12 @@ def _row(method: str, by_rank: Mapping[int, Attributed], scale: float, rendering
 def _caption(one: Attributed | None, theme: Theme) -> Image.Image:
     image = Image.new("RGB", (TILE, CAPTION_LINE), theme.ground)
     if one is not None and not math.isnan(one.record.kept):
-        write(ImageDraw.Draw(image), (0, CAPTION_LINE - 6), fitted(_kept(one.record.kept), CAPTION, TILE), CAPTION, theme.muted)
+        write(ImageDraw.Draw(image), (0, CAPTION_LINE - 6), fitted(_kept(one), CAPTION, TILE), CAPTION, theme.muted)
     return image
 
 
-def _kept(share: float) -> str:
-    return f"top tenth keeps {labels.percent(share)}"
+def _kept(one: Attributed) -> str:
+    return labels.FAINT if one.exemplar.faint else f"top tenth keeps {labels.percent(one.record.kept)}"
 
 
 def _shares(size: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "height width"]:

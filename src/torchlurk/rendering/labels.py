@@ -169,6 +169,9 @@ def lifted(record: UnitRecord) -> bool:
     return means is not None and not math.isnan(record.statistics["selectivity"]) and bool((means < 0).any())
 
 
+FAINT = "activation too close to 0 for shares of it"
+
+
 TIED = "all score the same: of such examples the first in the data are shown"
 
 

@@ -139,7 +139,7 @@ def _attributed(
         by_rank = {one.rank: one for one in own if one.method == method}
         drawn = [_with_numbers(one, by_rank[one.exemplar.rank]) for one in shown if one.exemplar.rank in by_rank]
         scale = scale_of_numbers([by_rank[one.exemplar.rank] for one in drawn])
-        told = "  ·  ".join(evidence_of(by_rank[0])) if 0 in by_rank else ""
+        told = "  ·  ".join(evidence_of(by_rank[0], record.exemplars[kind][0])) if 0 in by_rank else ""
         parts.append(titled(f"What excited it, by {method}", told, rows.exemplars(drawn, scale, theme), theme))
     return parts
 

@@ -71,7 +71,7 @@ class AttributedSteps:
 
     def evidence(self) -> list[str]:
         """In words: how strong the exemplar is, what parts of it alone excite, and the check."""
-        said = [f"activation {labels.number(self.exemplar.score)}", *evidence_of(self.record)]
+        said = [f"activation {labels.number(self.exemplar.score)}", *evidence_of(self.record, self.exemplar)]
         said += [words] if self.record.ranking == "max" and (words := last_steps_words(self.exemplar)) else []
         return said + ([labels.checked(self.check, "input")] if self.check is not None else [])
 

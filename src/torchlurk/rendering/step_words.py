@@ -31,8 +31,12 @@ class Painted(str):
     __slots__ = ()
 
 
-def evidence_of(one: StepAttribution) -> list[str]:
-    """In words: what the largest numbers alone excite, and how much of the activation they add up to; the rest is elsewhere."""
+def evidence_of(one: StepAttribution, exemplar: Exemplar | None = None) -> list[str]:
+    """In words: what the largest numbers alone excite, and how much of the activation they add up to; the rest is elsewhere. Of
+    a faint exemplar that it is one.
+    """
+    if exemplar is not None and exemplar.faint:
+        return [] if math.isnan(one.kept) and math.isnan(one.conserved) else [labels.FAINT]
     said = [] if math.isnan(one.kept) else [f"top tenth keeps {labels.percent(one.kept)}"]
     if math.isnan(one.conserved):
         return said
@@ -48,12 +52,21 @@ def steps_words(span: tuple[int, int]) -> str:
 
 def last_steps_words(exemplar: Exemplar) -> str:
     """What the last steps alone excite; '' where it was not measured."""
+    if exemplar.faint and exemplar.last_steps:
+        return labels.FAINT
     shares = [f"{labels.percent(share)} ({steps})" for steps, share in exemplar.last_steps]
     return f"the last steps alone keep {', '.join(shares)}" if shares else ""
 
 
 def in_terminal(
-    one: StepAttribution, content: Content, step: int, columns: int, *, coloured: bool, indent: str = ""
+    one: StepAttribution,
+    content: Content,
+    step: int,
+    columns: int,
+    *,
+    coloured: bool,
+    indent: str = "",
+    exemplar: Exemplar | None = None,
 ) -> list[str]:
     """The steps with the largest numbers, as many as fit, the evidence for them, and with colours all of it around a step, one
     colour for each sign.
@@ -65,7 +78,7 @@ def in_terminal(
         if number and len(longer) > columns:
             break
         told = longer
-    lines = [indent + told, *([indent + ", ".join(said)] if (said := evidence_of(one)) else [])]
+    lines = [indent + told, *([indent + ", ".join(said)] if (said := evidence_of(one, exemplar)) else [])]
     if coloured:
         drawn = _coloured(content, by_step, step, columns) if isinstance(content, TextExample) else _blocks(by_step, columns)
         lines.append(Painted(indent + drawn))

@@ -83,7 +83,7 @@ def describe(
             ties = [GAP + labels.TIED] if labels.tied(exemplars) else []
             blocks.append([labels.title_of(title, kind, record.layer, steps.least if steps else 0), *ties, *shown])
     if attributions:
-        blocks.append(["What excited it (--out PICTURE.png draws it)", *_methods(attributions, checks, columns)])
+        blocks.append(["What excited it (--out PICTURE.png draws it)", *_methods(record, attributions, checks, columns)])
     shown_exemplars = [one for kind in ("max", "mean") for one in record.exemplars.get(kind, ())]
     if explained := shares_explained(shown_exemplars, steps.attributions if steps else attributions, columns):
         blocks.append(explained)
@@ -98,14 +98,16 @@ def describe(
     return "\n\n".join("\n".join(_fitting(line, columns) for line in block) for block in blocks)
 
 
-def _methods(attributions: Sequence[Attribution], checks: Sequence[MethodCheck], columns: int) -> list[str]:
+def _methods(record: UnitRecord, attributions: Sequence[Attribution], checks: Sequence[MethodCheck], columns: int) -> list[str]:
     """Each method with how many exemplars it has a picture of, how much their top tenths keep, and its check."""
+    faint = {(kind, one.rank) for kind, found in record.exemplars.items() for one in found if one.faint}
     by_method = {one.method: one for one in checks}
     lines: list[str] = []
     for method in dict.fromkeys(one.method for one in attributions):
         own = [one for one in attributions if one.method == method]
-        kept = [one.kept for one in own if not math.isnan(one.kept)]
-        facts = [labels.counted(len(own), "exemplar")]
+        measured = [one for one in own if not math.isnan(one.kept)]
+        kept = [one.kept for one in measured if (one.ranking, one.rank) not in faint]
+        facts = [labels.counted(len(own), "exemplar"), *([labels.FAINT] if measured and not kept else [])]
         if kept:
             facts.append("top tenth keeps " + "–".join(dict.fromkeys(map(labels.percent, (min(kept), max(kept))))))
         if method in by_method:
@@ -223,7 +225,7 @@ def _in_steps(kind: str, exemplars: Sequence[Exemplar], steps: Steps, columns: i
         for made in steps.attributions:
             if content is not None and (made.ranking, made.rank) == (kind, one.rank):
                 at = content.counted[0] if step is None else step
-                lines += in_terminal(made, content, at, room, coloured=coloured, indent=indent)
+                lines += in_terminal(made, content, at, room, coloured=coloured, indent=indent, exemplar=one)
     return lines
 
 

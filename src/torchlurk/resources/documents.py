@@ -123,6 +123,7 @@ def _placed(exemplar: Exemplar) -> dict[str, Any]:
         "position": None if exemplar.position is None else list(exemplar.position),
         **(_box(exemplar) if exemplar.reach is None else _reach(exemplar)),
         "recall": number(exemplar.recall),
+        **({"faint": True} if exemplar.faint else {}),
     }
 
 

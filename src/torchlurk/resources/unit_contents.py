@@ -33,8 +33,11 @@ class Exemplar(Shown):
     context: NotRequired[tuple[str, str]]
     """Of a text: what stands before and after the token."""
     last_steps: NotRequired[dict[str, float]]
-    own_step: NotRequired[int]
     """Of a text or series, by how many last steps: the share of the activation that these alone excite."""
+    own_step: NotRequired[int]
+    """Which of the layer's own steps it is, where these are not the example's."""
+    faint: NotRequired[bool]
+    """There where the activation is so close to zero that shares of it say nothing."""
 
 
 class Exemplars(TypedDict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from torchlurk.store import columns
 from torchlurk.store.schema import RANKINGS
 from torchlurk.store.sequences import load_description, load_positions, load_sequence
 from torchlurk.store.step_attributions import load_last_steps
+from torchlurk.unit_statistics import faint
 
 CONTEXT = 16
 """Tokens before and after an exemplar's own that are told with it."""
@@ -32,9 +33,13 @@ EXEMPLARS = (
 )
 
 
-def load_exemplars(db: sqlite3.Connection, where: tuple[int, int], layer: Layer) -> dict[str, tuple[Exemplar, ...]]:
-    """The exemplars of a unit; those of a text with the token and what stands around it."""
+def load_exemplars(
+    db: sqlite3.Connection, where: tuple[int, int], layer: Layer, statistics: Mapping[str, float]
+) -> dict[str, tuple[Exemplar, ...]]:
+    """The exemplars of a unit that has these statistics; those of a text with the token and what stands around it."""
     found = _ranked(db.execute(EXEMPLARS, where), layer)
+    for name in ("max", "mean"):
+        found[name] = tuple(replace(one, faint=faint(one.score, found[name][0].score, statistics)) for one in found[name])
     description = load_description(db)
     if description is None or description.kind == "pictures":
         return found

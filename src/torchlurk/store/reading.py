@@ -265,7 +265,7 @@ class Reader(Snapshots):
                 layer=layer,
                 channel=unit.channel,
                 statistics=values,
-                exemplars=load_exemplars(db, where, layer),
+                exemplars=load_exemplars(db, where, layer, values),
                 classes={
                     "max": columns.narrow(maximum, classes, "class_profile.max"),
                     "mean": columns.narrow(mean, classes, "class_profile.mean"),

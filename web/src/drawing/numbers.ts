@@ -68,6 +68,9 @@ export const MEANING: Record<string, [string, string]> = {
   selectivity: ["selectivity", "(best class − the rest) / (best class + the rest), Morcos et al. 2018; less the lowest class where one is negative"],
 };
 
+/** Why shares of some exemplars' activations are not shown. */
+export const FAINT = "What is for and against the unit nearly cancels here, or other examples excite it a hundred times as much: whatever changes its activation is many times as large, so shares of it say nothing.";
+
 /** Those of recurrent layers: of gates, and of what a gate keeps. */
 export const OVER_TIME: Record<string, [string, string]> = {
   shut: ["shut", "share of examples and steps at which the gate is below 0.1 (Karpathy et al. 2015)"],

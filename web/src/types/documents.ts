@@ -335,9 +335,12 @@ export interface Exemplar extends Shown {
   token?: string;
   /** Of a text: what stands before and after the token. */
   context?: [string, string];
-  last_steps?: Record<string, number>;
   /** Of a text or series, by how many last steps: the share of the activation that these alone excite. */
+  last_steps?: Record<string, number>;
+  /** Which of the layer's own steps it is, where these are not the example's. */
   own_step?: number;
+  /** There where the activation is so close to zero that shares of it say nothing. */
+  faint?: boolean;
 }
 
 /** By ranking, the strongest first; quantiles from weak to strong. */
