@@ -221,8 +221,8 @@ class Ranking:
 class UnitStatistics:
     """Statistics of each unit over all examples and positions; NaN where undefined.
 
-    `fraction_active` is the share of (example, position) with activation > 0, `selectivity` that of Morcos 2018 (arXiv 1803.06959,
-    see `unit_statistics`). `more` are the statistics that only some layers or studies have, by name.
+    `fraction_active` is the share of (example, position) with activation > 0; `selectivity` is from 0 to 1, see
+    `unit_statistics`. `more` are the statistics that only some layers or studies have, by name.
     """
 
     mean: Float64[np.ndarray, " unit"]
