@@ -34,6 +34,7 @@ from torchlurk.rendering.contact_sheet import (
     titled,
 )
 from torchlurk.rendering.known_list import known_list
+from torchlurk.rendering.low_end import LOWEST, beside_lowest, lowest_places
 from torchlurk.rendering.marked_text import OUTLINE, cell_width, draw_lines, excerpt
 from torchlurk.rendering.marks import Content, Marks, marks_of, scale_of
 from torchlurk.rendering.series_lines import MOST_CHANNELS, draw_series, names_width, ranges_of
@@ -124,6 +125,9 @@ def sequence_sheet(
             note = "  ·  ".join(one for one in told if one)
             parts.append(titled(title, note, rows.exemplars(shown, scale, theme), theme))
             parts += _attributed(record, kind, shown, steps, rows, theme)
+    if places := lowest_places(record, steps.examples, steps.traces):
+        lowest = rows.exemplars(shown_of(places, steps), scale, theme)
+        parts.append(titled(LOWEST, beside_lowest(record), lowest, theme))
     parts += token_lists(steps.tokens, theme)
     parts += charts(record, classes, theme, examples=rows.noun)
     return framed(stacked(parts, SECTION_GAP, theme), MARGIN, theme)

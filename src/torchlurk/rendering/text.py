@@ -15,6 +15,7 @@ from torchlurk.input_records import SeriesExample, TextExample, step_at
 from torchlurk.records import Attribution, Class, Exemplar, MethodCheck, Remark, StepAttribution, UnitRecord
 from torchlurk.rendering import labels
 from torchlurk.rendering.known_tracks import known_lines
+from torchlurk.rendering.low_end import LOWEST, beside_lowest, lowest_places
 from torchlurk.rendering.remarks import mark, paragraphs
 from torchlurk.rendering.share_words import shares_explained
 from torchlurk.rendering.step_words import Painted, in_terminal, last_steps_words, steps_words
@@ -82,6 +83,11 @@ def describe(
             shown = _exemplars(exemplars, columns) if steps is None else _in_steps(kind, exemplars, steps, columns, coloured)
             ties = [GAP + labels.TIED] if labels.tied(exemplars) else []
             blocks.append([labels.title_of(title, kind, record.layer, steps.least if steps else 0), *ties, *shown])
+    if steps is not None and (places := lowest_places(record, steps.examples, steps.traces)):
+        shown = _in_steps("lowest", places, steps, columns, coloured)
+        blocks.append(
+            [LOWEST, *textwrap.wrap(beside_lowest(record), columns, initial_indent=GAP, subsequent_indent=GAP), *shown]
+        )
     if attributions:
         blocks.append(["What excited it (--out PICTURE.png draws it)", *_methods(record, attributions, checks, columns)])
     shown_exemplars = [one for kind in ("max", "mean") for one in record.exemplars.get(kind, ())]

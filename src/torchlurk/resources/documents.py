@@ -52,7 +52,7 @@ def unit_document(
         "shape": list(record.layer.shape),
         "statistics": {name: number(value) for name, value in record.statistics.items()},
         "exemplars": {
-            "max": [_placed(exemplar) for exemplar in record.exemplars.get("max", ())],
+            "max": [placed(exemplar) for exemplar in record.exemplars.get("max", ())],
             "mean": [_scored(exemplar) for exemplar in record.exemplars.get("mean", ())],
         },
         "classes": {kind: highest(record.classes[kind], classes) for kind in ("max", "mean")},
@@ -113,7 +113,8 @@ def _scored(exemplar: Exemplar) -> dict[str, Any]:
     return {"rank": exemplar.rank, "example": exemplar.example, "score": number(exemplar.score)}
 
 
-def _placed(exemplar: Exemplar) -> dict[str, Any]:
+def placed(exemplar: Exemplar) -> dict[str, Any]:
+    """An exemplar with where it is in its example."""
     return {
         "rank": exemplar.rank,
         "example": exemplar.example,

@@ -221,6 +221,8 @@ class Unit(TypedDict):
     """Of texts and series: what excited it in its exemplars."""
     traces: NotRequired[dict[str, Column]]
     """Of texts and series, by example: the unit's value at each step."""
+    lowest: NotRequired[list[Exemplar]]
+    """Of texts and series: where it is lowest in its exemplars, if it is about as far below zero as above."""
     tokens: NotRequired[UnitTokens]
     """Of texts."""
     knows: NotRequired[list[KnownTrack]]

@@ -12,8 +12,9 @@ from torchlurk.errors import StudyError
 from torchlurk.records import Class, Layer, UnitRecord
 from torchlurk.rendering.charts import bins
 from torchlurk.rendering.labels import top_classes
+from torchlurk.rendering.low_end import lowest_places
 from torchlurk.resources.cache import Remembered
-from torchlurk.resources.documents import number, step_attribution, unit_document, with_values
+from torchlurk.resources.documents import number, placed, step_attribution, unit_document, with_values
 from torchlurk.resources.layer_page import checks_of
 from torchlurk.resources.outputs import named_output
 from torchlurk.resources.relations import Standardized, most_alike, neighbours, standardized
@@ -83,7 +84,7 @@ def unit_page(reader: Reader, unit: Unit, index: int, around: Surroundings) -> d
         "after": _others(around, unit, after, numbers),
         "checks": checks_of(reader, unit.layer),
         "effective_field": reader.effective_field(unit.layer),
-        **_traces(reader, unit),
+        **_traces(reader, unit, record),
         **tokens_document(reader, record),
     }
 
@@ -95,14 +96,19 @@ def step_attributions(reader: Reader, unit: Unit) -> dict[str, Any] | None:
     return known | {"attributions": [with_values(one) for one in found]} if found else None
 
 
-def _traces(reader: Reader, unit: Unit) -> dict[str, Any]:
-    """Of a text or series, what the unit did at each step of its exemplars, by example, and its attributions."""
+def _traces(reader: Reader, unit: Unit, record: UnitRecord) -> dict[str, Any]:
+    """Of a text or series, what the unit did at each step of its exemplars, by example, where it is lowest, and its
+    attributions.
+    """
     if reader.inputs().kind == "pictures":
         return {}
     found = reader.traces(unit)
     attributed = [step_attribution(one) for one in reader.step_attributions(unit)]
+    contents = {example: content for example in found if (content := reader.sequence(example)) is not None}
+    places = lowest_places(record, contents, found)
     return {
         "attributions": attributed,
+        **({"lowest": [placed(one) | {"picture": None} for one in places]} if places else {}),
         "traces": {str(example): [_written(value) for value in values.tolist()] for example, values in found.items()},
     }
 

@@ -42,7 +42,7 @@ export interface Drawing {
 
 /** What kinds whose examples have steps have besides. */
 export interface StepDrawing extends Drawing {
-  Exemplars: Component<Omit<OfUnit, "ranking"> & { ranking: "max" | "mean" | "quantile" }>;
+  Exemplars: Component<Omit<OfUnit, "ranking"> & { ranking: "max" | "mean" | "quantile" | "lowest" }>;
   /** One unit where there is little room. */
   Face: Component<{ study: Study; layer: Layer; channel: number; small?: boolean }>;
   /** What the colours of a unit's values mean. */

@@ -506,6 +506,8 @@ export interface Unit {
   attributions?: StepAttribution[];
   /** Of texts and series, by example: the unit's value at each step. */
   traces?: Record<string, Column>;
+  /** Of texts and series: where it is lowest in its exemplars, if it is about as far below zero as above. */
+  lowest?: Exemplar[];
   /** Of texts. */
   tokens?: UnitTokens;
   /** Of texts: how well it tells each track. */
