@@ -186,6 +186,18 @@ def test_examples_are_read_from_several_threads_and_in_another_process(shards):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("limit", [None, 4])
+def test_a_pickled_source_has_the_same_examples_and_takes_few_bytes_for_each(tmp_path, limit):
+    tar(tmp_path / "a.tar", {f"n{number:012d}.png": picture() for number in range(300)})
+    source = opened(tmp_path / "a.tar", limit=limit)
+    packed = pickle.dumps(source)
+    again = pickle.loads(packed)
+    assert listed(again) == listed(source)
+    assert again.fingerprint() == source.fingerprint()
+    # A name of 17 letters and its length, an offset, a size and a class of 8 bytes each, and how it is packed.
+    assert len(packed) < 300 * (17 + 1 + 3 * 8 + 1) + 8 * len(again.examples) + 3000
+
+
 def test_a_study_of_shards_is_that_of_the_same_files_in_a_folder(shards, tmp_path):
     for file in shards.iterdir():
         with tarfile.open(file) as made:

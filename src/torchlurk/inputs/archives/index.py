@@ -5,9 +5,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64, Shaped, UInt8
 
 from torchlurk.inputs.source import printable
 from torchlurk.inputs.sources.labels import MOST_CLASSES
@@ -26,9 +27,18 @@ class Words(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ends)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled with the length of each word, in as few bytes as the longest takes."""
+        lengths = np.diff(self._ends, prepend=0)
+        return _of_lengths, (self._packed, lengths.astype(np.min_scalar_type(lengths.max(initial=0))))
+
     def __getitem__(self, index: int) -> str:  # type: ignore[override]  # words are asked for one at a time
         start = int(self._ends[index - 1]) if index else 0
         return self._packed[start : int(self._ends[index])].decode("utf-8", "surrogateescape")
+
+
+def _of_lengths(packed: bytes, lengths: Shaped[np.ndarray, " word"]) -> Words:
+    return Words(packed, np.cumsum(lengths, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)

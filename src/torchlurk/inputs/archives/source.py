@@ -8,8 +8,10 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from torchlurk.errors import DataError
 from torchlurk.inputs.archives.index import DEFLATED, Index
@@ -40,8 +42,22 @@ class ArchiveSource(StoredPictures):
             words, classes = labels.names, labels.indices
         self.classes: Sequence[Class] = classes_of(words, options.class_names)
         self._index = replace(index, classes=classes, skipped=())
-        self._chosen = np.array(spread(len(index), options.limit), np.int64)
-        self.examples: Sequence[Example] = ExampleList(_Chosen(index.names, self._chosen), classes[self._chosen])
+        self._choose(np.array(spread(len(index), options.limit), np.int64))
+
+    def _choose(self, chosen: Int64[np.ndarray, " example"]) -> None:
+        self._chosen = chosen
+        paths, classes = _Chosen(self._index.names, chosen), self._index.classes[chosen]
+        self.examples: Sequence[Example] = ExampleList(paths, classes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled without what follows from the index: a million pictures go to every actor."""
+        state = {name: value for name, value in vars(self).items() if name not in ("examples", "_chosen")}
+        return state if len(self._chosen) == len(self._index) else state | {"chosen": self._chosen}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        chosen = state.pop("chosen", None)
+        vars(self).update(state)
+        self._choose(np.arange(len(self._index)) if chosen is None else chosen)
 
     def fingerprint(self) -> str:
         """See `Source`: over the names, sizes and classes of all pictures, and the content of a few."""
