@@ -17,7 +17,7 @@ from torch import nn
 
 from torchlurk.engines.description import Named, Recipe
 from torchlurk.engines.threads import ThreadsEngine
-from torchlurk.errors import DataError, OptionError, UnitError, nearest
+from torchlurk.errors import DataError, ModelError, OptionError, UnitError, nearest
 from torchlurk.input_records import InputAxes
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.items import Batch
@@ -25,9 +25,10 @@ from torchlurk.inputs.kinds import Inputs
 from torchlurk.inputs.source import Source, spread
 from torchlurk.jobs import Clock, Engine, Progress, Share
 from torchlurk.models.loading.placement import place
+from torchlurk.models.survey.expected_input import misfit
 from torchlurk.models.survey.input_axes import CANDIDATES, axes_of
 from torchlurk.models.survey.layers import choose
-from torchlurk.models.taps.arguments import Arguments, accompanied, called_with, companions_of
+from torchlurk.models.taps.arguments import OF_SEQUENCES, Arguments, accompanied, called_with, companions_of
 from torchlurk.options import Precision
 from torchlurk.records import Layer
 from torchlurk.run_records import Run
@@ -141,7 +142,15 @@ class Task:
                     f"--input-axes is '{axes}', and the data is {self.source.kind.name}", f"available: {available}"
                 )
             axes = axes or axes_of(network, example, self.constants, companions, batch.parameter)
-        arguments = Arguments.of(network, axes, self.constants, tuple(companions), batch.parameter)
+        try:
+            arguments = Arguments.of(network, axes, self.constants, tuple(companions), batch.parameter)
+        except ModelError as error:
+            told = (
+                misfit(network, self.source.kind.inputs(batch, self.device, dtype)) if OF_SEQUENCES in error.message else None
+            )
+            if told is None:
+                raise
+            raise ModelError(f"{type(network).__name__} cannot run on these inputs: {told[0]}", told[1]) from error
         with called_with(network, arguments):
             yield arguments
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import torchlurk as tl
 from torchlurk.errors import ModelError
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.axes import Axes
 from torchlurk.models.survey.input_axes import axes_of
 from torchlurk.models.survey.layers import survey
+from torchlurk.models.taps.arguments import Arguments, called_with
 
 SERIES = torch.randn(1, 8, 3, generator=torch.Generator().manual_seed(0))
 
@@ -58,6 +61,63 @@ UNTOLD = {
 def test_where_no_order_of_axes_fits_it_is_said_what_is_the_matter(net: Reader, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         axes_of(net.eval(), SERIES, {})
+
+
+def test_a_network_that_reads_one_step_alone_has_its_axes_found() -> None:
+    for run in (lambda net, x: net.head(net.rnn(x[:, :1])[0][:, -1]), lambda net, x: net.head(net.rnn(x[:, -1:])[0][:, -1])):
+        assert axes_of(Reader(run).eval(), SERIES, {}) == "btc"
+
+
+class WithLengths(nn.Module):
+    """Takes series and their lengths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 5, batch_first=True)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        return self.rnn(x)[0][torch.arange(len(x)), lengths - 1]
+
+
+class Pictures:
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.rand(3, 8, 8)
+
+
+def test_a_network_of_series_that_is_given_pictures_does_not_only_lack_lengths(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"the inputs are pictures, and rnn \(GRU\) takes series of 3 channels") as told:
+        tl.analyze(WithLengths().eval(), Pictures(), tmp_path / "s.lurk", mean=(0, 0, 0), std=(1, 1, 1))
+    assert told.value.hint == "give series as data, or a model for pictures"
+    with pytest.raises(ModelError, match="takes lengths, as networks of texts and series do, and the inputs are pictures"):
+        Arguments.of(WithLengths(), None, {})
+
+
+class StepsFirst(nn.Module):
+    """Tokens to scores of the next one, with steps before examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.rnn, self.head = nn.Embedding(9, 4), nn.GRU(4, 5), nn.Linear(5, 9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rnn(self.embedding(x) * 2)[0][-1:])
+
+
+def test_nodes_of_a_network_with_steps_first_have_the_shape_of_one_example() -> None:
+    net, ids = StepsFirst().eval(), torch.arange(7)[None]
+    with called_with(net, Arguments.of(net, "tb", {})):
+        nodes = survey(net, ids, axes=Axes.of("bt")).graph.nodes
+    assert [(node.name, node.shape) for node in nodes] == [
+        ("input", (7,)),
+        ("embedding", (7, 4)),
+        ("mul", (7, 4)),
+        ("rnn", (7, 5)),
+        ("head", (1, 9)),
+        ("output", (1, 9)),
+    ]
 
 
 def test_data_that_are_no_numbers_are_not_blamed_on_the_axes() -> None:

@@ -37,18 +37,25 @@ def axes_of(
     Raises `ModelError` where they cannot be told.
     """
     three = example.repeat(3, *(1 for _ in example.shape[1:]))
-    return find_axes(module, three, _another(example)[0], constants, companions, parameter)
+    *firsts, last = _others(example)
+    for other in firsts:
+        try:
+            return find_axes(module, three, other[0], constants, companions, parameter)
+        except ModelError as error:
+            if SAME not in error.message:
+                raise
+    return find_axes(module, three, last[0], constants, companions, parameter)
 
 
-def _another(example: Tensor) -> Tensor:
-    """An example of the same values that is another whatever the network does with its steps: the first step held.
+def _others(example: Tensor) -> list[Tensor]:
+    """Examples of the same values that are others whatever the network does with its steps: the first step held, and, for
+    networks that look at that alone, the last.
 
     The same steps in another order would not do: a network that takes the mean over them sees no difference.
     """
-    held = example[:, :1].expand_as(example)
-    if not torch.equal(held, example):
-        return held
-    return torch.zeros_like(example) if example.any() else torch.ones_like(example)
+    held = [step.expand_as(example) for step in (example[:, :1], example[:, -1:])]
+    different = [one for one in held if not torch.equal(one, example)]
+    return different or [torch.zeros_like(example) if example.any() else torch.ones_like(example)]
 
 
 def find_axes(
@@ -103,6 +110,7 @@ def find_axes(
 
 
 NUMBERS = "not finite"
+SAME = "its results stay the same whatever an example is"
 
 
 def _not_finite(module: nn.Module, inputs: Tensor, results: Sequence[Tensor]) -> str:
@@ -159,5 +167,5 @@ def _changed(before: Tensor, after: Tensor) -> str:
             return ONE
         every += same
     if all(every):
-        return "its results stay the same whatever an example is"
+        return SAME
     return "with one of three examples the results of others change too (batch statistics?)"

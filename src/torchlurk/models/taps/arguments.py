@@ -47,6 +47,9 @@ Companions = Mapping[str, Shaped[Tensor, "example ..."]]
 
 NOTHING_BESIDE: Companions = {}
 
+OF_SEQUENCES = "as networks of texts and series do, and the inputs are pictures"
+"""What is said where a network that takes what only texts and series tell is given pictures."""
+
 FROM_DATA = (
     "give a Python data set whose items hold them, pass values that all examples share as constants={…}, or wrap the model in a"
     " module with one input"
@@ -93,6 +96,9 @@ class Arguments:
         required = {one.name for one in others if one.default is one.empty}
         known = (LENGTHS | MASKS | STATES) if axes is not None else frozenset()
         if lacking := [one.name for one in others if one.name in required - known]:
+            if axes is None and set(lacking) <= LENGTHS | MASKS | STATES:
+                told = f"the forward of {type(module).__name__} takes {', '.join(lacking)}, {OF_SEQUENCES}"
+                raise ModelError(told, f"give the texts or series that it is for; if it is for pictures, {hint}")
             raise ModelError(
                 f"the forward of {type(module).__name__} needs {', '.join(lacking)} in addition to its input", hint
             )
