@@ -79,7 +79,7 @@ def test_short_texts_are_not_ranked_by_mean(way: str, tmp_path: Path, monkeypatc
         told = describe(outputs.record, study.classes, outputs.steps())
         assert "Strongest by maximum (one value per example: by mean they are the same)" in told
         assert "Strongest by mean" not in told
-    assert check(tmp_path / "s.lurk") == []
+    assert check(tmp_path / "s.lurk").problems == ()
 
 
 @pytest.mark.slow

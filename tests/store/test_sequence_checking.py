@@ -72,7 +72,7 @@ DAMAGE = [
     ("text", DESCRIPTION, ("$.vocabulary", "[1]"), "input.description is not text"),
     ("text", DESCRIPTION, ("$.vocabulary", '["\\ud800"]'), "input.description has half a character"),
     ("text", DESCRIPTION, ("$.vocabulary_size", "3"), "has 39 tokens and a size of 3"),
-    ("text", DESCRIPTION, ("$.more", "1"), "input.description has not the fields"),
+    ("text", DESCRIPTION, ("$.more", "1"), "input.description does not have the fields"),
     ("text", DESCRIPTION, ("$.kind", '"pictures"'), "8 rows of sequence in a study of pictures"),
     ("text", "UPDATE input SET description = ?", ("[" * 9999,), "input.description is not JSON"),
     ("text", "UPDATE stream SET module = ''", (), "stream of layer 0: its module is empty"),
