@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import random
 import struct
 import threading
@@ -17,6 +18,8 @@ from websockets.sync.client import ClientConnection, connect
 LAYERS = ("stem.0", "block1", "block2", "block3", "block4", "head")
 METHODS = ("guided", "deconv", "gradient", "lrp", "guided_neg", "no method", "\0")
 WAIT = 20.0
+
+logging.getLogger("websockets.client").setLevel(logging.CRITICAL + 1)  # of its own connections that it is made to break off
 
 
 @dataclass
