@@ -33,6 +33,9 @@ PER_SHEET = 128
 MOST_TIMES_INPUT = 4
 """How many times more pixels than the network's input the picture of an example may have; stored ones have as many."""
 
+LARGEST = 1e30
+"""Of what a network is given, far below what its numbers can hold: pixels from 0 to 1, less the mean, divided by std."""
+
 HIGHEST_PORT = 65535
 
 MOST_SEED = 2**63
@@ -131,6 +134,9 @@ class InputOptions:
             _check(sides[0] * sides[-1] <= MOST_PIXELS, name, value, f"at most {MOST_PIXELS:,} pixels in all")
         _check(self.std is None or all(0 < value < inf for value in self.std), "std", self.std, "positive numbers")
         _check(self.mean is None or all(map(isfinite, self.mean)), "mean", self.mean, "finite numbers")
+        largest, least = max(map(abs, self.mean or ()), default=0.0), min(self.std or (), default=1.0)
+        _check(least >= 1 / LARGEST, "std", self.std, f"numbers from {1 / LARGEST:g}: pixels are divided by them")
+        _check(largest / least <= LARGEST, "mean", self.mean, f"numbers up to {LARGEST:g} times --std, for pixels from 0 to 1")
         both = self.mean is None or self.std is None or len(self.mean) == len(self.std)
         _check(both, "std", self.std, f"as many numbers as --mean has ({len(self.mean or ())})")
         _check(self.limit is None or self.limit > 0, "limit", self.limit, "a positive number")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import importlib
 import io
 import os
+import re
 import sys
 import traceback
 
@@ -32,6 +35,10 @@ EXIT_INPUT, EXIT_OTHER, EXIT_INTERRUPTED = 2, 1, 130
 
 NOT_A_PLACE = (errno.ENAMETOOLONG, errno.ELOOP)
 """Of paths that no file can have."""
+
+SHOWN = 60
+LONG = re.compile(r"\S{300,}")
+"""Words that no one reads to their end, of which so many characters are shown: an option's value, or what a model raised."""
 
 CONTINUED = (["analyze"], ["demo"])
 """The commands that continue where they were interrupted."""
@@ -68,6 +75,9 @@ def main(arguments: list[str] | None = None) -> None:
     # Read by OpenMP when torch is loaded: threads that wait sleep. Spinning, they take the cores from the threads that
     # read the data, and from whatever else the machine does (docs/decisions/waiting-threads.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # At the end of the process everything goes at once: to look for garbage in torch's modules first takes most of a second.
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character shows another in its place, rather than nothing at all.
         if isinstance(stream, io.TextIOWrapper):
@@ -99,13 +109,20 @@ def main(arguments: list[str] | None = None) -> None:
         if error.errno != errno.ENOSPC:
             raise
         sys.exit(_fail("no space left on the disk   (free some space and rerun the same command to continue)", EXIT_INPUT))
+    except BaseException as error:
+        if isinstance(error, Exception):
+            raise
+        # Not of ours either: what a model or a data set raises that means to get past every `except Exception`.
+        sys.exit(_fail(f"the model or the data raised {_where(error)}", EXIT_INPUT))
 
 
-def _where(error: SystemExit) -> str:
+def _where(error: BaseException) -> str:
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    return f"SystemExit({error.code!r}) in {frame.f_code.co_filename} line {line}"
+    said = f"SystemExit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+    return f"{said} in {frame.f_code.co_filename} line {line}"
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"torchlurk: {' '.join(message.split(chr(10)))}", file=sys.stderr)
+    told = LONG.sub(lambda word: f"{word[0][:SHOWN]}…", " ".join(message.split("\n")))
+    print(f"torchlurk: {told}", file=sys.stderr)
     return status

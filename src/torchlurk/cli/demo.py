@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from torchlurk.cli.early import check_named
 from torchlurk.cli.flags import PORT
 from torchlurk.cli.progress import watcher
 from torchlurk.cli.summary import summary
@@ -36,6 +37,7 @@ SYNTHESIZED = ("block1", "block2", "block3", "block4", "head")
 def command(text: bool, out: Path | None, others: tuple[Path, ...], port: int, no_serve: bool) -> None:
     """Analyze the demo, a small network that classifies drawn objects, and open the app. Needs no download."""
     out = out or Path("demo-text.lurk" if text else "demo.lurk")
+    check_named(out=out)
     analyze = _analyze_text if text else _analyze_pictures
     if no_serve:
         if others:

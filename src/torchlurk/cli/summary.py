@@ -43,7 +43,7 @@ def most_selective(study: Study, most: int = 3) -> list[str]:
     """
     units = [layer for layer in study.layers if not layer.record.gate]
     mapped = [layer for layer in units if layer.record.shape] or units or list(study.layers)
-    rectified = [layer for layer in mapped if np.nanmin(layer.statistics["min"]) >= 0]
+    rectified = [layer for layer in mapped if not (layer.statistics["min"] < 0).any()]
     found: list[str] = []
     for layer in reversed(rectified or mapped):
         channel = _most_selective(study, layer) if len(found) < most else None

@@ -32,6 +32,9 @@ def standing_of(
     if sample.shape[0] != len(tops) or not sample.shape[1]:
         return unknown, unknown
     values = tops.double().cpu().numpy()
-    spread = np.nanstd(sample, axis=1)
-    standing = (values - np.nanmean(sample, axis=1)) / np.where(spread > 0, spread, math.nan)
+    known = ~np.isnan(sample)
+    count = np.where(known.any(1), known.sum(1), math.nan)
+    mean = sample.sum(1, where=known) / count
+    spread = np.sqrt(((sample - mean[:, None]) ** 2).sum(1, where=known) / count)
+    standing = (values - mean) / np.where(spread > 0, spread, math.nan)
     return standing, 100 * (sample < values[:, None]).mean(1)

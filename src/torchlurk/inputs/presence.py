@@ -23,6 +23,8 @@ _PATTERN = "*?[{"
 
 def check_present(data: str) -> None:
     """Raises `DataError` where DATA names no data made by code, no pattern of archives, and nothing that is on the disk."""
+    if not data:
+        raise DataError("DATA is an empty text", "give a folder or file; the current folder is .")
     if data in (DEMO, DEMO_TEXT, DRAWN) or any(character in data for character in _PATTERN):
         return
     file, _, array = data.partition(ARRAY)

@@ -83,9 +83,13 @@ class Server:
         self._readers = readers
         self.host, self._embedded = host, embedded
         forest = Forest(readers)
-        self._beside = None if model is None else model.open(forest)
         self.token = None if is_loopback(host) and not embedded else secrets.token_urlsafe(24)
         self._socket = _listening(host, port)
+        try:
+            self._beside = None if model is None else model.open(forest)
+        except BaseException:
+            self._socket.close()
+            raise
         self.port = int(self._socket.getsockname()[1])
         hosts = frozenset({*LOOPBACK_NAMES, host}) if self.token is None else None
         app = make_app(

@@ -186,6 +186,17 @@ def damaged(path: Path, how: str) -> StudyError:
     )
 
 
+def _is_absent(path: Path) -> bool:
+    """Whether nothing is there; what may not be looked at may be there."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def missing(path: Path) -> StudyError:
     """For a file that is not there; names those that look like it."""
     beside = sorted(one.name for one in path.parent.glob("*.lurk")) if path.parent.is_dir() else []
@@ -248,6 +259,8 @@ def _of_sqlite(error: sqlite3.Error, path: Path, *, writing: bool) -> Exception:
             return no_room(path)
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH if writing:
             return StorageError(f"'{path}' cannot be written ({said})", "give write permission to it and to its folder")
+        case sqlite3.SQLITE_CANTOPEN if _is_absent(path):
+            return missing(path)
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return StudyError(
                 f"'{path}' cannot be opened ({said})",

@@ -207,7 +207,7 @@ def store_traces(
     Values that are not finite count as the least.
     """
     values = np.where(np.isfinite(values), values, np.nan)
-    low, high = (np.nan_to_num(find(values, axis=1)) for find in (np.nanmin, np.nanmax))
+    low, high = (np.nan_to_num(find.reduce(values, axis=1)) for find in (np.fmin, np.fmax))
     span = np.where(high > low, high - low, 1.0)[:, None]
     levels = np.nan_to_num(np.rint((values - low[:, None]) / span * LEVELS)).astype(np.uint8)
     rows = zip(channels.tolist(), low.tolist(), high.tolist(), levels, strict=True)

@@ -41,8 +41,7 @@ class Transactions:
                 _refuse_older(home, path)
                 self._db = open_writing(home)
                 try:
-                    self._prepare()
-                    self._file = place_of(home)
+                    self._prepare(home)
                 except BaseException:
                     self._let_go()
                     raise
@@ -50,9 +49,10 @@ class Transactions:
                 self._lock.release()
                 raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, home: Path) -> None:
         version = version_of(self._db, self.path)
         enter_wal(self._db)
+        self._file = place_of(home)
         if version == 0:
             with self.transaction():
                 upgrade(self._db, version)

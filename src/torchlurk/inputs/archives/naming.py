@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from torchlurk.errors import DataError
@@ -17,7 +18,10 @@ PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 DESCRIBING = (".json", ".idx", ".md", ".yaml")
 """What files that say something of shards end in."""
 
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+MOST_BRACES, MOST_SHARDS = 32, 100_000
+"""Of one pattern: nobody has more files."""
+
+_RANGE = re.compile(r"\{([0-9]{1,18})\.\.([0-9]{1,18})\}")
 _CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
 
@@ -52,7 +56,13 @@ def archives(data: str) -> tuple[Path, list[str]]:
 
 
 def _matching(pattern: str) -> tuple[Path, list[str]]:
-    written = [str(expanded(one)) for one in _expanded(pattern)]
+    if pattern.count("{") > MOST_BRACES:
+        raise DataError(f"the pattern {pattern} has more than {MOST_BRACES} braces", "name the folder of the shards")
+    written = [str(expanded(one)) for one in islice(_expanded(pattern), MOST_SHARDS + 1)]
+    if not written:
+        raise DataError(f"the pattern {pattern} stands for no file", "write {FIRST..LAST}, the smaller number first")
+    if len(written) > MOST_SHARDS:
+        raise DataError(f"the pattern {pattern} stands for more than {MOST_SHARDS:,} files", "give the numbers that there are")
     if any(not one.lower().endswith(TAR) for one in written):
         raise DataError(f"the pattern {pattern} does not name .tar files", "give one that ends in .tar")
     found: list[str] = []
@@ -73,7 +83,7 @@ def _expanded(pattern: str) -> Iterator[str]:
     """The names that braces stand for: `{08..11}` numbers of one width, `{a,b}` these."""
     if found := _RANGE.search(pattern):
         low, high = found[1], found[2]
-        inside = [str(number).zfill(len(low)) for number in range(int(low), int(high) + 1)]
+        inside: Iterable[str] = (str(number).zfill(len(low)) for number in range(int(low), int(high) + 1))
     elif found := _CHOICE.search(pattern):
         inside = found[1].split(",")
     else:

@@ -101,7 +101,9 @@ def _failure(spec: str, folder: Path, error: BaseException) -> ModelError:
     text = str(error).strip().splitlines()
     said = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
     if isinstance(error, SyntaxError):
-        where, said = (error.filename, error.lineno), f"{type(error).__name__}: {error.msg}"
+        # Python does not say where in a file of bytes that are no text.
+        where: tuple[str, int | None] = error.filename or spec.rpartition(":")[0], error.lineno or 1
+        said = f"{type(error).__name__}: {error.msg}"
     else:
         frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
         own = [frame for frame in frames if folder in Path(frame[0]).parents and not _is_foreign(frame[0])]

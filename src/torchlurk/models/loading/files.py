@@ -31,7 +31,7 @@ def named_file(spec: str) -> Path | None:
 
 def _absent(file: Path, place: str) -> ModelError:
     try:
-        beside = [one.name for one in file.parent.iterdir() if one.suffix == _SUFFIX]
+        beside = [one.name for one in file.parent.iterdir() if one.suffix == _SUFFIX and one.is_file()]
     except OSError:
         beside = []
     what = f"'{place}' is a folder, not a Python file" if file.is_dir() else f"there is no file '{place}'"

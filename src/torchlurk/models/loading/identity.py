@@ -26,6 +26,11 @@ def unwrap(module: object) -> nn.Module:
     if not isinstance(module, nn.Module):
         given = repr(module) if isinstance(module, str) else f"of the type {type(module).__name__}"
         raise ModelError(f"the model is {given}, not a torch.nn.Module", "give the module itself")
+    if not isinstance(module, torch.jit.ScriptModule) and "_modules" not in vars(module):
+        raise ModelError(
+            f"{type(module).__name__} is not set up: its __init__ does not call super().__init__()", "call it there, first"
+        )
+    _check_nesting(module)
     while True:
         if isinstance(module, torch.jit.ScriptModule):
             raise ModelError("the model is a TorchScript module", "give the Python module it was made from")
@@ -37,6 +42,21 @@ def unwrap(module: object) -> nn.Module:
         if isinstance(one, torch.jit.ScriptModule):
             raise ModelError(f"its module '{path}' is a TorchScript module", "give the Python module it was made from")
     return module
+
+
+def _check_nesting(module: nn.Module) -> None:
+    """Raises `ModelError` where a module lies in itself: torch would go down without end."""
+    within, done = [(module, iter(module._modules.items()))], set[int]()
+    while within:
+        above, others = within[-1]
+        name, child = next(others, ("", None))
+        if child is not None and any(child is one for one, _ in within):
+            raise ModelError(f"{type(child).__name__} lies in itself, as '{name}'", "make a new module for each place")
+        if child is not None and id(child) not in done:
+            within.append((child, iter(child._modules.items())))
+        elif child is None and not name:
+            done.add(id(above))
+            within.pop()
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -8,7 +8,7 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
-from torchlurk.errors import ModelError
+from torchlurk.errors import ModelError, first_line
 from torchlurk.options import Interpolation
 from torchlurk.records import Preprocessing
 
@@ -36,6 +36,13 @@ def translate(preprocess: object) -> Preprocessing | None:
     """
     if preprocess is None or isinstance(preprocess, Preprocessing):
         return preprocess
+    try:
+        return _translated(preprocess)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise _refusal(first_line(error)) from error
+
+
+def _translated(preprocess: object) -> Preprocessing:
     if isinstance(preprocess, Mapping):
         return _from_timm(preprocess) if "input_size" in preprocess else _from_fields(preprocess)
     if hasattr(preprocess, "data_config"):

@@ -49,6 +49,8 @@ _OTHER_FORMATS = {
 """What files that are taken for weights begin with, and what they are."""
 _ONNX = b"\x08", (b"pytorch", b"onnx", b"tf2onnx", b"keras2onnx", b"skl2onnx")
 """What an ONNX file begins with, and one of the producers that it names soon after."""
+_PICKLED = b"\x80", b"PK"
+"""What pickles begin with, alone and in a file that torch wrote."""
 _SAVE = (
     "torch.save(model.state_dict(), 'weights.pt') in the program that made it; pickles are not loaded, they can run any code"
 )
@@ -158,7 +160,9 @@ def _refusal(file: Path, error: Exception) -> WeightsError:
     wanted = re.search(r"GLOBAL (\S+)", text) or re.search(r"Unsupported (?:operand|class)\S* (\S+)", text)
     if "TorchScript" in text:
         return WeightsError(f"'{file}' is a TorchScript program, not a state dict", f"save one with {_SAVE}")
-    if isinstance(error, pickle.UnpicklingError) and wanted:
+    with file.open("rb") as stream:
+        pickled = stream.read(2).startswith(_PICKLED)
+    if isinstance(error, pickle.UnpicklingError) and wanted and pickled:
         return WeightsError(
             f"'{file}' holds pickled objects ({wanted[1].strip('`,.')}), not only tensors", f"save a state dict with {_SAVE}"
         )
