@@ -42,6 +42,7 @@ def run(code):
         ("analyze absent.py:net demo --out s.lurk", "there is no file 'absent.py'"),
         ("explain s.lurk photo.jpg --model absent.py:net", "there is no file 'absent.py'"),
         ("analyze demo absent --out s.lurk", "no file or folder absent"),
+        ("demo --out absent/s.lurk", "there is no folder 'absent'"),
         ("analyze demo ~absent/data --out s.lurk", "no file or folder ~absent/data"),
         ("analyze demo absent.npz:x --out s.lurk", "no file or folder absent.npz:x"),
         ("analyze demo absent.tar --out s.lurk", "no file or folder absent.tar"),
@@ -60,6 +61,14 @@ def test_what_is_wrong_with_a_command_alone_is_told_before_torch_is_imported(com
     assert done.returncode == 2
     assert done.stderr.startswith(f"torchlurk: {said}")
     assert done.stderr.count("\n") == 1
+
+
+def test_no_garbage_is_looked_for_when_a_command_ends():
+    done = run(
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0)); from torchlurk.cli import main;"
+        " main(['check', 'absent.lurk'])"
+    )
+    assert (done.returncode, done.stdout) == (2, "True\n")
 
 
 @pytest.mark.parametrize("module", ["", *(f".{name}" for name in TORCHLESS)])

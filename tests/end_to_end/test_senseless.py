@@ -94,6 +94,25 @@ def test_a_model_that_ends_the_program_is_named(torchlurk, pictures, tmp_path):
     assert done.err == f"torchlurk: the model or the data ended the program: SystemExit(7) in {tmp_path / 'ends.py'} line 10\n"
 
 
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("BaseException('so')", "the model or the data raised BaseException: so in "),
+        ("ValueError('x' * 10_000)", f"Ends cannot run on an input of 3×24×24: ValueError: {'x' * 60}…   ("),
+    ],
+)
+def test_what_a_model_raises_is_told_in_a_line_that_ends(torchlurk, pictures, tmp_path, raised, said):
+    (tmp_path / "ends.py").write_text(ENDS.replace("SystemExit(7)", raised).replace("Net", "Ends"))
+    done = torchlurk("analyze", f"{tmp_path / 'ends.py'}:Ends", pictures, "--out", tmp_path / "s.lurk")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith(f"torchlurk: {said}")
+
+
+def test_no_data_at_all_is_not_the_current_folder(torchlurk, model, tmp_path):
+    done = torchlurk("analyze", model, "", "--out", tmp_path / "s.lurk")
+    assert (done.status, done.err.startswith("torchlurk: DATA is an empty text")) == (2, True)
+
+
 def test_an_input_to_look_at_a_network_with_may_be_too_large(torchlurk, model):
     done = torchlurk("layers", model, "--input", "3,100000,100000")
     assert (done.status, done.err) == (

@@ -7,7 +7,9 @@ import time
 
 import pytest
 
+from torchlurk.errors import OptionError
 from torchlurk.server import app, connections
+from torchlurk.server.running import Server
 
 
 @pytest.fixture
@@ -33,6 +35,16 @@ def ended(connection):
 
 
 HEAD = b"PUT /notes/demo/x:0 HTTP/1.1\r\nHost: localhost\r\n"
+
+
+class Untouched:
+    def open(self, forest):
+        raise AssertionError("the model is loaded for nothing")
+
+
+def test_a_host_that_is_not_there_is_told_before_a_model_is_loaded(drawn):
+    with pytest.raises(OptionError, match="cannot listen on"):
+        Server([drawn], host="203.0.113.9", port=0, model=Untouched())
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: local", HEAD + b"Content-Length: 9\r\n\r\nab"])

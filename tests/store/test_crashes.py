@@ -7,6 +7,7 @@ import random
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from torchlurk.records import (
 )
 from torchlurk.run_records import Run
 from torchlurk.store.checking import check
+from torchlurk.store.connections import translated
 from torchlurk.store.folding import left_open
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
@@ -267,6 +269,25 @@ def test_a_study_that_goes_while_it_is_written_is_said_at_once(tmp_path, make, h
     with pytest.raises(StorageError, match="was deleted or replaced while it was being written"):
         gone()
     assert not path.exists() or path.read_bytes() == b"other"
+
+
+@pytest.mark.parametrize("how", ["folder", "study"])
+def test_a_study_that_goes_at_its_first_change_is_said_too(tmp_path, how):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "a.lurk"
+
+    def committed():
+        if path.exists():
+            shutil.rmtree(folder) if how == "folder" else path.unlink()
+
+    with pytest.raises(StorageError, match="was deleted or replaced"), Writer(path, committed) as writer:
+        writer.add_note("data", "lost")
+
+
+def test_a_study_that_goes_while_it_is_read_is_told_to_be_missing(tmp_path):
+    with pytest.raises(StudyError, match="there is no study"), translated(tmp_path / "a.lurk", writing=False):
+        sqlite3.connect(f"{(tmp_path / 'a.lurk').as_uri()}?mode=ro", uri=True).execute("SELECT 1 FROM meta")
 
 
 def test_a_study_that_goes_after_its_last_change_is_said_too(tmp_path, make):

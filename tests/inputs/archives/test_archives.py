@@ -235,6 +235,10 @@ def test_archives_that_are_not_there_are_named(shards):
         ("train-0.tar", "nearest: train-0"),
         ("none-*.tar", "no file matches"),
         ("train-{00..03}.tar", "2 of 4 sh"),
+        ("train-{3..1}.tar", "stands for no file"),
+        ("train-{0..9999999999}.tar", "stands for more than 100,000 files"),
+        ("{a,b}" * 25 + ".tar", "stands for more than 100,000 files"),
+        ("{a,b}" * 40 + ".tar", "has more than 32 braces"),
     ]:
         with pytest.raises(DataError, match=told):
             opened(shards / data)

@@ -473,7 +473,11 @@ def test_a_dict_of_fields_is_read() -> None:
         (64,), (48, 32), "bilinear", (0.5,), (0.5,)
     )
     assert translate({}) == Preprocessing()
-    for wrong in ({"scale": 2}, {"interpolation": "hamming"}, {"resize": (1, 2, 3)}, {"mean": (0, 0), "std": (1,)}):
+    strange: list[dict[str, object]] = [{"mean": "a"}, {"mean": object()}, {"resize": "x"}, {"crop": [None]}, {"mean": 10**400}]
+    for wrong in (
+        *({"scale": 2}, {"interpolation": "hamming"}, {"resize": (1, 2, 3)}, {"mean": (0, 0), "std": (1,)}),
+        *strange,
+    ):
         with pytest.raises(ModelError, match="--resize --crop --mean --std"):
             translate(wrong)
 

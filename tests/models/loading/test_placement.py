@@ -177,6 +177,24 @@ def test_distributed_wrappers_are_taken_off() -> None:
     assert unwrap(wrapped) is module
 
 
+def test_a_module_that_lies_in_itself_is_refused_and_one_at_two_places_is_not() -> None:
+    shared = nn.Linear(2, 2)
+    both = nn.Sequential(shared, nn.Sequential(shared), shared)
+    assert unwrap(both) is both
+    both[1].add_module("again", both)
+    with pytest.raises(ModelError, match="Sequential lies in itself, as 'again'"):
+        unwrap(both)
+
+
+def test_a_module_whose_init_calls_no_other_is_refused() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            pass
+
+    with pytest.raises(ModelError, match=r"Net is not set up: its __init__ does not call super\(\).__init__\(\)"):
+        unwrap(Net())
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_torchscript_is_refused() -> None:
     with pytest.raises(ModelError, match="TorchScript"):

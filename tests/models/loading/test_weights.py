@@ -182,6 +182,10 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated safetensors": (write_truncated_safetensors, "damaged or is not a safetensors file"),
     "a bad header": (lambda file: file.write_bytes(b"\x20\0\0\0\0\0\0\0{not json" + b"x" * 40), "not a safetensors file"),
     "a huge header": (lambda file: file.write_bytes(b"\xff" * 8 + b"{}"), "not a safetensors file"),
+    "a program": (
+        lambda file: file.write_text("\nimport torch\nfrom torch import nn\n"),
+        "is damaged, or is not a weights file",
+    ),
     "a text": (lambda file: file.write_text("hello, these are no weights"), "not a weights file"),
     "empty": (lambda file: file.write_bytes(b""), "is empty"),
     "a folder": (lambda file: file.mkdir(), "is a folder"),
