@@ -99,9 +99,15 @@ def two_machines() -> Iterator[Cluster]:
 
 
 def actors() -> list[psutil.Process]:
-    """Those that are at work or wait for some."""
-    every = psutil.process_iter(["cmdline"])
-    return [one for one in every if any(part.startswith("ray::Hand") for part in one.info["cmdline"] or [])]
+    """Those of this cluster that are at work or wait for some."""
+    return [one for one in psutil.Process().children(recursive=True) if _is_actor(one)]
+
+
+def _is_actor(process: psutil.Process) -> bool:
+    try:
+        return any(part.startswith("ray::Hand") for part in process.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def start(asked: list[str]) -> subprocess.Popen[str]:

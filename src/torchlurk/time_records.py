@@ -81,7 +81,7 @@ class Levels:
         no numbers, which are kept as 0.
         """
         steps = np.rint(values / self.scales)
-        kept = np.clip(np.nan_to_num(steps, posinf=np.inf, neginf=-np.inf), *self._limits)
+        kept = np.clip(np.nan_to_num(steps, posinf=np.inf, neginf=-np.inf), *self.limits)
         return (kept + self.zero).astype(np.uint8), np.count_nonzero(kept != steps, axis=(1, 2))
 
     def values(self, levels: UInt8[np.ndarray, "time unit"]) -> Float32[np.ndarray, "time unit"]:
@@ -90,7 +90,8 @@ class Levels:
         return found
 
     @property
-    def _limits(self) -> tuple[int, int]:
+    def limits(self) -> tuple[int, int]:
+        """How many levels below and above that of 0 there are."""
         return (-127, 127) if self.zero else (0, 255)
 
 

@@ -16,9 +16,14 @@ from torch.utils.data import TensorDataset
 import torchlurk as tl
 from tests import pretended_device as pretended
 from torchlurk.engines.devices import DevicesEngine
+from torchlurk.engines.local import LocalEngine
 from torchlurk.models.loading.extras import import_torchvision
 from torchlurk.models.loading.placement import choose_device
-from torchlurk.scanning import part
+from torchlurk.records import Layer
+from torchlurk.scanning import reductions
+from torchlurk.scanning.gates import GateSums
+from torchlurk.scanning.steps import Counted, Seen
+from torchlurk.stages import scan
 
 
 def resnet():
@@ -94,10 +99,72 @@ def halved(path, device):
     return analyzed(path, Roomy(), 40, device=device, batch_size=16)
 
 
+class Reader(nn.Module):
+    """A small recurrent network of text, without gates: what torch does for those on devices of others is not on the CPU."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.rnn, self.head = nn.Embedding(8, 4), nn.RNN(4, 6, batch_first=True), nn.Linear(6, 8)
+        nn.init.normal_(self.rnn.weight_hh_l0)
+
+    def forward(self, x):
+        return self.head(self.rnn(self.embedding(x))[0])
+
+
+class Texts:
+    """Token ids, twelve to a text."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return torch.randint(0, 8, (12,), generator=torch.Generator().manual_seed(index))
+
+
+def read(path, device, count=24):
+    """The study of a scan of texts, every step of the states kept."""
+    options = {"kind": "text", "vocabulary": list("abcdefgh"), "keep_steps": ["rnn*"], "batch_size": 4, "engine": "local"}
+    return tl.analyze(Reader().eval(), Texts(count), path, device=device, **options)
+
+
+def gates(device):
+    """What is counted of a gate that keeps, one of whose values is not finite, and the copies and waits of a second batch."""
+    of = Layer("a", "LSTM", "sequence", 5, (12,), -1, module="rnn", stream="l0.f")
+    values = torch.rand(2, 3, 5, 12, generator=torch.Generator().manual_seed(0))
+    values[0, 1, 2, 3] = torch.nan
+    sums, there = GateSums.empty(5), values.to(device)
+    with torch.inference_mode():
+        sums.add(of, there[0], Seen(Counted(3, 12, 12)))
+        pretended.COUNTS.clear()
+        sums.add(of, there[1], Seen(Counted(3, 12, 12)))
+        counts = dict(pretended.COUNTS)
+    return {name: array.tolist() for name, array in sums.arrays().items()}, counts
+
+
 def counted(path, count):
     pretended.COUNTS.clear()
     scanned(path, pretended.NAME, count)
     return dict(pretended.COUNTS)
+
+
+def passed(path, count):
+    """The copies and waits of a scan of texts while batches pass."""
+    usual, counts = LocalEngine.fold, {}
+
+    def fold(*given):
+        pretended.COUNTS.clear()
+        part = usual(*given)
+        counts.update(pretended.COUNTS)
+        return part
+
+    LocalEngine.fold, scan.SECONDS_BETWEEN_SAVES = fold, 1e9
+    read(path, pretended.NAME, count)
+    LocalEngine.fold = usual
+    return counts
 
 
 def main(folder):
@@ -108,8 +175,9 @@ def main(folder):
     for precision in ("bf16", "fp16"):
         scanned(folder / f"{precision}.lurk", pretended.NAME, precision=precision)
     counts = {str(count): counted(folder / f"of-{count}.lurk", count) for count in (8, 24)}
-    part.WITHOUT_FLOAT64 = frozenset({pretended.NAME})
-    scanned(folder / "host.lurk", pretended.NAME)
+    read(folder / "read.lurk", pretended.NAME)
+    batches = {str(count): passed(folder / f"read-{count}.lurk", count) for count in (24, 40)}
+    counted_gates = gates(pretended.NAME)
     with halved(folder / "halved.lurk", pretended.NAME) as study:
         batch_size = study.reader.batch_size()
     pretended.USED.clear()
@@ -118,7 +186,17 @@ def main(folder):
     for family in FAMILIES:
         whole(folder / f"{family}-on-two.lurk", family, pretended.NAME, engine=two, count=300)
     used = sorted(pretended.USED)
-    found = {"used": used, "batch size": batch_size, "counts": counts, "chosen": choose_device(pretended.NAME).type}
+    reductions.WITHOUT_FLOAT64 = frozenset({pretended.NAME})
+    scanned(folder / "host.lurk", pretended.NAME)
+    read(folder / "read-host.lurk", pretended.NAME)
+    found = {
+        "used": used,
+        "batch size": batch_size,
+        "counts": counts,
+        "texts": batches,
+        "gates": counted_gates,
+        "chosen": choose_device(pretended.NAME).type,
+    }
     (folder / "found.json").write_text(json.dumps(found), "utf-8")
 
 

@@ -14,8 +14,8 @@ import pytest
 import torch.utils.backend_registration
 
 import torchlurk as tl
-from tests.pretended_device import NAME, SENT
-from tests.stages.on_another_device import FAMILIES, halved, scanned, whole
+from tests.pretended_device import BROUGHT, NAME, SENT
+from tests.stages.on_another_device import FAMILIES, gates, halved, read, scanned, whole
 from torchlurk.models.loading.extras import import_torchvision
 
 CLOSE = 1e-5
@@ -105,6 +105,38 @@ def test_a_batch_is_sent_in_two_copies_and_nothing_is_waited_for(there):
     few, more = (Counter(there[1]["counts"][count]) for count in ("8", "24"))
     # The pictures, and which examples they are of; the four batches more are of the same shard.
     assert more - few == {SENT: 2 * 4}
+
+
+def test_texts_give_what_they_give_on_the_cpu_with_tokens_and_kept_steps(there, tmp_path):
+    cpu = read(tmp_path / "cpu.lurk", "cpu")
+    for name in ("read", "read-host"):
+        study = tl.open(there[0] / f"{name}.lurk")
+        assert_alike(numbers(cpu), numbers(study), CLOSE)
+        for example in (0, 23):
+            kept, expected = (one["rnn"].steps(example) for one in (study, cpu))
+            assert kept.meaning.zero == expected.meaning.zero
+            assert np.abs(kept.levels.astype(int) - expected.levels).max() <= 1
+        for unit in ("rnn:0", "rnn:5", "head:3"):
+            found, expected = (one.unit(unit).tokens() for one in (study, cpu))
+            for way in ("state", "change"):
+                pairs = list(zip(found[way].highest, expected[way].highest, strict=True))
+                assert [(one.token, one.count) for one, _ in pairs] == [(one.token, one.count) for _, one in pairs]
+                assert max(abs(one.value - other.value) for one, other in pairs) < CLOSE
+
+
+def test_of_a_batch_of_texts_only_the_kept_steps_come_back(there):
+    few, more = (Counter(there[1]["texts"][count]) for count in ("24", "40"))
+    # The token ids, which examples they are of, and the place of each token among the frequent ones; a layer's kept steps.
+    assert more - few == {SENT: 3 * 4, BROUGHT: 4}
+
+
+def test_gates_are_counted_there_without_a_wait(there):
+    counts, copies = there[1]["gates"]
+    expected, _ = gates("cpu")
+    assert copies == {}
+    assert counts.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(counts[name], values, rtol=1e-12)
 
 
 def test_batches_that_do_not_fit_are_halved_and_the_study_has_their_size(there, tmp_path):

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
 from torchlurk.records import Layer
+from torchlurk.scanning.reductions import kept_on
 from torchlurk.scanning.steps import Seen, counted_steps, step_kernels
 
 BOUNDS = 0.1, 0.9
@@ -42,8 +43,9 @@ class GateSums:
 
     def add(self, layer: Layer, maps: Float[Tensor, "batch unit time"], seen: Seen) -> None:
         """See `OverTime`."""
-        values = counted_steps(layer, maps, seen.counted).movedim(1, 2).cpu().float()
-        if not bool(values.sum().isfinite()):
+        self._move(kept_on(maps.device))
+        values = counted_steps(layer, maps, seen.counted).movedim(1, 2).to(self.steps.device).float()
+        if not values.is_cpu or not bool(values.sum().isfinite()):  # to look would make a device wait for the host
             self._add_some(values, layer.keeps)
             return
         self.steps += values.shape[0] * values.shape[1]
@@ -51,6 +53,10 @@ class GateSums:
             kernels.add_gates(values, BOUNDS, LEAST, self.counts, self.logarithm, layer.keeps)
         else:
             self._count(values, layer.keeps)
+
+    def _move(self, device: torch.device) -> None:
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name).to(device))
 
     def _add_some(self, values: Float[Tensor, "batch time unit"], keeps: bool) -> None:
         """Takes in values that are not all finite."""
@@ -67,11 +73,12 @@ class GateSums:
     def merge(self, other: GateSums) -> None:
         """See `OverTime`."""
         for one in fields(self):
-            getattr(self, one.name).add_(getattr(other, one.name))
+            own = getattr(self, one.name)
+            own.add_(getattr(other, one.name).to(own.device))
 
     def arrays(self) -> dict[str, Shaped[np.ndarray, ...]]:
         """See `OverTime`."""
-        return {one.name: getattr(self, one.name).numpy() for one in fields(self)}
+        return {one.name: getattr(self, one.name).cpu().numpy() for one in fields(self)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> GateSums:
@@ -80,5 +87,6 @@ class GateSums:
 
     def by_unit(self) -> dict[str, Shaped[np.ndarray, "unit ..."]]:
         """See `OverTime`."""
-        shut, open = self.counts.numpy()
-        return {"steps": self.steps.numpy(), "shut": shut, "open": open, "logarithm": self.logarithm.numpy()}
+        found = self.arrays()
+        shut, open = found["counts"]
+        return {"steps": found["steps"], "shut": shut, "open": open, "logarithm": found["logarithm"]}

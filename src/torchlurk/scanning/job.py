@@ -259,7 +259,7 @@ class Scan:
     def _seen(self, batch: Batch) -> Seen:
         counted = counted_of(batch)
         brief = counted is not None and counted.last - counted.first < self.least
-        return Seen(counted, None if self.tokens is None else self.tokens.places(batch.values), brief)
+        return Seen(counted, None if self.tokens is None else self.tokens.places(batch.values), brief, {})
 
     def merge(self, left: ScanPart, right: ScanPart) -> ScanPart:
         """See `torchlurk.jobs.Fold`. A part may come from where another copy of the source was read."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64, Shaped
+from jaxtyping import Bool, Float, Float32, Int64, Shaped, UInt8
 from torch import Tensor
 
+from torchlurk.inputs.items import sent
 from torchlurk.records import Layer
 from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.time_records import SIGNED, UNSIGNED, Levels, StepLevels
@@ -31,12 +33,27 @@ class StepsOfLayer:
 
     meaning: Levels
     waiting: dict[int, StepLevels] = field(default_factory=dict)
+    _scales: Float32[Tensor, " unit"] | None = field(default=None, repr=False, compare=False)
 
     def add(self, maps: Float[Tensor, "batch unit counted"], examples: Int64[np.ndarray, " batch"], first: int) -> None:
         """Takes the maps of some examples, of which the first position that counts is `first`."""
-        levels, clipped = self.meaning.of(maps.movedim(1, 2).float().cpu().numpy())
+        values = maps.movedim(1, 2).float()
+        levels, clipped = self.meaning.of(values.numpy()) if values.is_cpu else self._found_there(values)
         for row, example in enumerate(examples.tolist()):
             self.waiting[example] = StepLevels(levels[row], first, int(clipped[row]))
+
+    def _found_there(
+        self, values: Float32[Tensor, "batch time unit"]
+    ) -> tuple[UInt8[np.ndarray, "batch time unit"], Int64[np.ndarray, " batch"]]:
+        """`Levels.of` on a device: a byte a value comes from it, in one transfer with what is clipped."""
+        if self._scales is None or self._scales.device != values.device:
+            self._scales = sent(torch.from_numpy(self.meaning.scales), values.device)
+        steps = (values / self._scales).round_()
+        kept = steps.nan_to_num(0.0, math.inf, -math.inf).clamp_(*self.meaning.limits)
+        clipped, levels = (kept != steps).sum((1, 2)), (kept + self.meaning.zero).to(torch.uint8)
+        found = torch.cat([clipped.view(torch.uint8), levels.flatten()]).cpu().numpy()
+        counts, bytes = np.split(found, [8 * len(clipped)])
+        return bytes.reshape(levels.shape), counts.view(np.int64)
 
     def merge(self, other: StepsOfLayer) -> None:
         """Takes those of other examples."""
@@ -71,13 +88,13 @@ class StepsOfLayer:
 class Ranges:
     """The largest magnitude of each unit of a layer, and whether any was below zero."""
 
-    most: Float32[np.ndarray, " unit"]
-    negative: bool = False
+    most: Float32[Tensor, " unit"]
+    negative: Bool[Tensor, ""]
 
     @classmethod
     def empty(cls, units: int) -> Ranges:
         """Those of no example."""
-        return cls(np.zeros(units, np.float32))
+        return cls(torch.zeros(units), torch.zeros((), dtype=torch.bool))
 
     def add(
         self,
@@ -91,8 +108,8 @@ class Ranges:
         if ceiling is not None:
             maps.clamp_(0, ceiling)
         known = torch.nan_to_num(maps.float(), 0.0, 0.0, 0.0)
-        self.negative = self.negative or bool((known < 0).any())
-        self.most = np.maximum(self.most, known.abs().amax((0, 2)).cpu().numpy())
+        self.negative = self.negative.to(known.device) | (known < 0).any()
+        self.most = torch.maximum(self.most.to(known.device), known.abs().amax((0, 2)))
 
     def levels(self, layer: Layer) -> Levels:
         """How the layer's values are kept: gates from 0 to 1, states and candidates that stay between −1 and 1 in that range,
@@ -100,11 +117,12 @@ class Ranges:
         """
         if layer.opens:
             return _even(UNSIGNED, layer.channels)
-        if (layer.state or layer.gate) and bool((self.most <= 1).all()):
+        most: Float32[np.ndarray, " unit"] = self.most.cpu().numpy()
+        if (layer.state or layer.gate) and bool((most <= 1).all()):
             return _even(SIGNED, layer.channels)
-        never_negative = not self.negative and bool(NEVER_NEGATIVE.intersection(layer.read_after[-1:]))
+        never_negative = not bool(self.negative) and bool(NEVER_NEGATIVE.intersection(layer.read_after[-1:]))
         zero = UNSIGNED if never_negative else SIGNED
-        return Levels(zero, (_rounded_up(self.most * ROOM) / _last(zero)).astype(np.float32))
+        return Levels(zero, (_rounded_up(most * ROOM) / _last(zero)).astype(np.float32))
 
 
 def _even(zero: int, units: int) -> Levels:

@@ -32,10 +32,6 @@ Places = Callable[
 ]
 """From channels, row-major positions among those that count, and examples: positions in the whole map, and boxes."""
 
-CPU = torch.device("cpu")
-WITHOUT_FLOAT64 = frozenset({"mps"})
-"""Devices on which sums cannot be kept as exactly as they are: they are kept by the host."""
-
 STANDARD = {name: STATISTICS[name] for name in COLUMNS}
 """The statistics that every layer has."""
 
@@ -202,7 +198,7 @@ class LayerPart:
 
     def _add_by_torch(self, maps: Float[Tensor, "batch unit position"], arrivals: Arrivals, means: bool) -> None:
         """Everything is done where the maps are, and nothing waits for the host: what is kept moves there once."""
-        device = CPU if maps.device.type in WITHOUT_FLOAT64 else maps.device
+        device = reductions.kept_on(maps.device)
         self._move(device)
         there = arrivals.on(device, self.sample)
         if not self._settled:

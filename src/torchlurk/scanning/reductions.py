@@ -16,6 +16,9 @@ CACHED = 1 << 17
 """How many numbers a CPU takes at a time: they stay in its cache from one operation to the next."""
 
 
+WITHOUT_FLOAT64 = frozenset({"mps"})
+"""Devices on which sums cannot be kept as exactly as they are: they are kept by the host."""
+
 FAR = 4.0
 """A mean of more than this many standard deviations is far from zero: there, squares about zero lose digits."""
 
@@ -41,6 +44,11 @@ class Rows:
     def to(self, device: torch.device) -> Rows:
         """The same on another device."""
         return Rows(*(getattr(self, name).to(device) for name in Rows.__slots__))
+
+
+def kept_on(device: torch.device) -> torch.device:
+    """Where the sums of what is on a device are kept."""
+    return torch.device("cpu") if device.type in WITHOUT_FLOAT64 else device
 
 
 def flat(maps: Float[Tensor, "batch unit *positions"]) -> Float[Tensor, "batch unit position"]:

@@ -6,11 +6,12 @@ from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from torchlurk import compiled
-from torchlurk.inputs.items import Batch
+from torchlurk.inputs.items import Batch, sent
 from torchlurk.inputs.source import Source, spread
 from torchlurk.records import Layer
 
@@ -34,10 +35,21 @@ class Seen(NamedTuple):
     counted: Counted | None
     tokens: Int64[Tensor, "batch time"] | None = None
     brief: bool = False
+    sent: dict[torch.device, Int64[Tensor, "batch time"]] | None = None
+    """The tokens on devices, for all layers of a pass."""
+
+    def tokens_on(self, device: torch.device) -> Int64[Tensor, "batch time"]:
+        """The tokens there, in one transfer for all layers. There must be some."""
+        assert self.tokens is not None
+        if device.type == "cpu" or self.sent is None:
+            return sent(self.tokens, device)
+        if device not in self.sent:
+            self.sent[device] = sent(self.tokens, device)
+        return self.sent[device]
 
     def of(self, rows: slice) -> Seen:
         """The same of some examples of the batch."""
-        return self if self.tokens is None else self._replace(tokens=self.tokens[rows])
+        return self if self.tokens is None else self._replace(tokens=self.tokens[rows], sent={})
 
     def ranks_means(self, layer: Layer) -> bool:
         """Whether the examples may be among the strongest by mean of a layer: brief ones only where its steps are its own."""
