@@ -20,7 +20,9 @@ from torchlurk.plotting import LayerFacts, plot_layer, plot_layer_in_steps, plot
 from torchlurk.plotting.figures import PictureFigure
 from torchlurk.plotting.layers import outstanding
 from torchlurk.records import Class, Exemplar, Layer, UnitRecord
+from torchlurk.rendering import labels
 from torchlurk.rendering.colour import LIGHT
+from torchlurk.rendering.low_end import LOWEST
 from torchlurk.rendering.text import Steps
 from torchlurk.track_records import Known, Track, TrackScores, strength, strengths
 
@@ -84,6 +86,18 @@ def test_a_text_has_each_token_on_the_colour_of_its_value_in_its_own_cells() -> 
     assert colours[:2] == [list(LIGHT.accent), list(LIGHT.opposite)]
     assert {(one.get_text(), one.get_position()[0]) for one in first.texts} >= {("$", 2), ("d", 3), ("狐", 4)}
     assert any("maximum on 50 texts" in axes.get_title(loc="left") for axes in figure.axes)
+
+
+def test_a_figure_tells_of_ties_and_shows_where_a_unit_is_lowest() -> None:
+    unit, steps = in_steps(TextExample(tuple("abcde"), (), (0, 5)), [1, -1, 0.5, 1, 1])
+    low = replace(unit, statistics=unit.statistics | {"min": -1.0, "max": 1.0})
+    same = tuple(Exemplar(rank, 4, "a.txt", None, 1.0, (2,)) for rank in range(2))
+    written = [one.get_text() for one in plot_steps(replace(low, exemplars={"max": same}), CLASSES, steps, "texts").texts]
+    assert f"Strongest by maximum ({labels.TIED})" in written
+    assert any(one.startswith(LOWEST) for one in written)
+    assert "1   −1.000   step 1   a.txt" in written
+    others = [one.get_text() for one in plot_steps(unit, CLASSES, steps, "texts").texts]
+    assert not any(one.startswith(LOWEST) or labels.TIED in one for one in others)
 
 
 def test_a_series_has_a_line_a_channel_its_reach_and_a_band() -> None:

@@ -42,6 +42,7 @@ from torchlurk.records import Class, Exemplar, UnitRecord
 from torchlurk.rendering import labels
 from torchlurk.rendering.colour import LIGHT
 from torchlurk.rendering.contact_sheet import EXEMPLAR_ROWS, Picture
+from torchlurk.rendering.low_end import LOWEST, beside_lowest, lowest_places
 from torchlurk.rendering.marks import scale_of
 from torchlurk.rendering.sequences import shown_of
 from torchlurk.rendering.series_lines import ranges_of
@@ -72,7 +73,14 @@ def plot_unit(record: UnitRecord, classes: Sequence[Class], picture: Picture) ->
     _header(figure, record, facts)
     top = above
     for kind, exemplars in shown.items():
-        write(figure, MARGIN, top, labels.title_of(EXEMPLAR_ROWS[kind], kind, record.layer), MEDIUM, weight="bold")
+        write(
+            figure,
+            MARGIN,
+            top,
+            labels.title_of(EXEMPLAR_ROWS[kind], kind, record.layer, exemplars=exemplars),
+            MEDIUM,
+            weight="bold",
+        )
         for column, exemplar in enumerate(exemplars):
             left = MARGIN + column * (TILE + GAP)
             axes = axes_at(figure, left, top + TITLE, TILE, tile)
@@ -90,7 +98,10 @@ def plot_steps(record: UnitRecord, classes: Sequence[Class], steps: Steps, examp
     `examples` is the word for what the data are. All of the figure has one scale of colours.
     """
     record, scale = labels.without_repeats(record), scale_of(steps.traces.values())
-    rows = {kind: shown_of(record.exemplars[kind][:TILES], steps) for kind in EXEMPLAR_ROWS if record.exemplars.get(kind)}
+    ranked = {kind: record.exemplars[kind] for kind in EXEMPLAR_ROWS if record.exemplars.get(kind)}
+    if places := lowest_places(record, steps.examples, steps.traces):
+        ranked["lowest"] = places
+    rows = {kind: shown_of(exemplars[:TILES], steps) for kind, exemplars in ranked.items()}
     ranges = ranges_of(one for one in steps.examples.values() if isinstance(one, SeriesExample))
     columns, high = (SERIES_ACROSS, SERIES_HIGH) if ranges else (1, TEXT_LINES * TEXT_LINE)
     tall = {kind: TITLE + -(-len(shown) // columns) * (high + LINE + GAP) for kind, shown in rows.items()}
@@ -103,7 +114,9 @@ def plot_steps(record: UnitRecord, classes: Sequence[Class], steps: Steps, examp
     words = f"colours: {labels.number(-scale)} (orange) to {labels.number(scale)} (blue); marked: the strongest step"
     write(figure, MARGIN, top - LINE * 1.5, words if steps.traces else "", SMALL, colour=LIGHT.muted)
     for kind, shown in rows.items():
-        title = labels.title_of(EXEMPLAR_ROWS[kind], kind, record.layer, steps.least)
+        lowest = f"{LOWEST} ({beside_lowest(record)})"
+        told = labels.title_of(EXEMPLAR_ROWS.get(kind, ""), kind, record.layer, steps.least, ranked[kind])
+        title = lowest if kind == "lowest" else told
         write(figure, MARGIN, top, title, MEDIUM, weight="bold")
         apart = separator([one.content for one in shown if isinstance(one.content, TextExample)])
         for index, one in enumerate(shown):

@@ -157,10 +157,10 @@ def ranked_by(kind: str, layer: Layer, least: int = 0) -> str:
     return ONE_VALUE if kind == "max" and one_valued(layer) else ""
 
 
-def title_of(title: str, kind: str, layer: Layer, least: int = 0) -> str:
-    """A ranking's title with what there is to say of it."""
-    told = ranked_by(kind, layer, least)
-    return f"{title} ({told})" if told else title
+def title_of(title: str, kind: str, layer: Layer, least: int = 0, exemplars: Sequence[Exemplar] = ()) -> str:
+    """A ranking's title with what there is to say of it, and of its exemplars where they tie."""
+    told = [ranked_by(kind, layer, least), TIED if kind != "quantile" and tied(exemplars) else ""]
+    return f"{title} ({'; '.join(filter(None, told))})" if any(told) else title
 
 
 def lifted(record: UnitRecord) -> bool:
