@@ -13,6 +13,7 @@ import contextlib
 import functools
 import os
 import random
+import re
 import resource
 import shutil
 import subprocess
@@ -152,8 +153,7 @@ def quota(studies: Studies, stage: str) -> dict[str, object]:
 
 def _tally(said: dict[str, int], line: str, words: str) -> None:
     assert not line or any(word in line for word in words.split("|")), line
-    kind = line.partition(":")[0].partition("   (")[0] if line else "finished"
-    kind = kind.replace("study.lurk", "STUDY")[:60]
+    kind = re.sub(r"/\S*/", "", line).partition(":")[0].partition("   (")[0].partition(" (")[0] if line else "finished"
     said[kind] = said.get(kind, 0) + 1
 
 

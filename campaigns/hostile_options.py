@@ -71,6 +71,7 @@ def _be(arguments: list[str], folder: Path, said: int) -> None:
         nothing = os.open(os.devnull, os.O_RDWR)
         for number, target in enumerate((nothing, nothing, said)):
             os.dup2(target, number)
+        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
         os.chdir(folder)
         for one in folder.glob("s.lurk*"):
             one.unlink()

@@ -13,8 +13,6 @@ def studies(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "check", [hostile_disks.quota, hostile_disks.vanished, hostile_disks.two_at_once, hostile_disks.power_cut]
-)
+@pytest.mark.parametrize("check", ["quota", "folder that vanishes", "two analyses of one study", "power cut"])
 def test_what_the_disk_does_to_an_attribution_is_said_in_a_line(studies, check):
-    check(studies, "attribute")
+    hostile_disks.CHECKS[check](studies, "attribute")

@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from PIL import Image
 
 from torchlurk.errors import StudyError
-from torchlurk.options import MOST_PIXELS, MOST_TIMES_INPUT, PER_SHEET, is_picture
+from torchlurk.options import MOST_PIXELS, MOST_TIMES_INPUT, PER_SHEET, PICTURE_AXES, is_picture
 from torchlurk.records import Ranking
 from torchlurk.rendering.boxes import fit, resized
 from torchlurk.rendering.encoding import decode, to_image
@@ -41,8 +41,13 @@ def draw_sheet(draw: Draw, number: int, units: int) -> bytes:
 
 
 def input_size(reader: Reader) -> tuple[int, int]:
-    """Height and width of the network's input; raises `StudyError` where no picture can have them."""
+    """Height and width of the network's input; raises `StudyError` where no picture has them, or one too large to be drawn."""
     shape = reader.input_shape()
+    if len(shape) == PICTURE_AXES and min(shape) > 0 and not is_picture(shape):
+        raise StudyError(
+            f"the network's inputs have {shape[1]}×{shape[2]} pixels; pictures of more than {MOST_PIXELS:,} are not drawn",
+            "analyze with --resize and --crop to see them",
+        )
     if not is_picture(shape):
         raise StudyError(f"no picture has the shape {list(shape)}", "torchlurk check STUDY lists what is damaged")
     return shape[-2], shape[-1]
