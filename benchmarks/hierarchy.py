@@ -22,7 +22,7 @@ import torch
 from dissection import chosen, things_only
 from torch import Tensor, nn
 
-from torchlurk.anatomy import INPUT, Branch, Change
+from torchlurk.anatomy import INPUT, Change, UnitPath
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.inputs.demo.scenery import SCENERY
 from torchlurk.inputs.demo.world import PREPROCESSING, DemoWorld
@@ -115,7 +115,7 @@ def parts(net: nn.Module, world: DemoWorld) -> str:
     for index in range(classes):
         images = drawn(world, [index + classes * number for number in range(PER_CLASS)])
         inspector = inspector.on(images) if inspector else Inspector(net, images)
-        (made_of,) = inspector.makeups([Branch((Unit("head", index),))], most=10**6)
+        (made_of,) = inspector.makeups([UnitPath((Unit("head", index),))], most=10**6)
         ranked = sorted(made_of.strongest, key=lambda one: -one.contribution)[:CHILDREN]
         hits["own"] += [bool(detects[one.unit.channel] & own[index]) for one in ranked]
         hits["chance"] += [bool(found & own[index]) for found in detects]
@@ -141,7 +141,7 @@ def timing(net: nn.Module, side: int) -> str:
     late = list(look.layers)[-3]
     roots = [look.branch(one.unit) for one in look.strongest(late, 10)]
 
-    def asked(branches: list[Branch]) -> float:
+    def asked(branches: list[UnitPath]) -> float:
         start = time.thread_time()
         look.makeups(branches)
         look.pictures(branches)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from torchlurk.attribution import evidence
-from torchlurk.attribution.backward import attribute_pairs
+from torchlurk.attribution.methods import method as method_named
 from torchlurk.inputs.demo.scenery import SCENERY
 from torchlurk.inputs.demo.world import DemoWorld
 from torchlurk.inputs.feeding import feed, inputs_of
@@ -27,6 +27,7 @@ from torchlurk.models.survey.layers import survey
 from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.models.taps.as_found import evaluation
 from torchlurk.models.taps.reading import maps, reading
+from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Layer
 from torchlurk.scanning.dissection import dissect
 
@@ -98,7 +99,9 @@ def pointing(
         seen = (mask & within).flatten(1).any(1)
         shares["chance"].append(evidence.share_on(within, mask)[seen])
         for name in METHODS:
-            made, _ = attribute_pairs(network, layer, inputs[examples], torch.from_numpy(units), where, name)
+            readout = Readout(network, layer)
+            with readout.ready():
+                made, _ = method_named(name)(readout, inputs[examples], torch.from_numpy(units), where)
             largest = evidence.largest(made, within)
             shares[name].append(evidence.share_on(largest, mask)[seen])
     return {name: torch.cat(found).double().nan_to_num(0).numpy() for name, found in shares.items()}

@@ -28,6 +28,7 @@ from torchlurk.models.survey.axes import Axes
 from torchlurk.models.survey.layers import choose, survey
 from torchlurk.options import InputOptions
 from torchlurk.scanning.job import Scan
+from torchlurk.scanning.room import Room
 from torchlurk.scanning.statistics import draw_sample
 
 TOKENS, UNITS, WIDTH = 465, 128, 100
@@ -110,7 +111,7 @@ def scanning(job: Scan) -> Way:
     part = job.empty()
 
     def take(shard: Sequence[Batch]) -> None:
-        with job._taking(part, None) as taking:
+        with job._taking(part, None, Room()) as taking:
             for batch in shard:
                 taking(batch)
 
