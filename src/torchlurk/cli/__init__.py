@@ -15,6 +15,7 @@ import traceback
 import click
 
 import torchlurk
+from torchlurk.cli.interrupting import insisting
 from torchlurk.errors import TorchlurkError
 
 COMMANDS = {
@@ -83,7 +84,8 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        torchlurk_command.main(args=arguments, prog_name="torchlurk", standalone_mode=False)
+        with insisting():
+            torchlurk_command.main(args=arguments, prog_name="torchlurk", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         named = sys.argv[1:] if arguments is None else arguments
         kept = ": what was computed is kept; rerun the same command to continue" if named[:1] in CONTINUED else ""
