@@ -58,7 +58,7 @@ def test_the_terminal_and_the_sheet_show_them(monkeypatch) -> None:
     lines = describe(RECORD, [], steps).splitlines()
     start = lines.index(LOWEST)
     assert lines[start + 1 : start + 4] == [
-        "  its exemplars of all kinds; its minimum anywhere is −0.9000",
+        "  among all exemplars of the unit; its minimum on the data is −0.9000",
         " 1  −0.5000  step 1  t@8",
         "    a⟦b⟧cd",
     ]

@@ -23,7 +23,7 @@ LOWEST = "Lowest in these examples"
 
 def beside_lowest(record: UnitRecord) -> str:
     """What the places are of, beside their title."""
-    return f"its exemplars of all kinds; its minimum anywhere is {labels.number(record.statistics['min'])}"
+    return f"among all exemplars of the unit; its minimum on the data is {labels.number(record.statistics['min'])}"
 
 
 def lowest_places(
