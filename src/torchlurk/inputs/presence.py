@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from torchlurk.errors import DataError, nearest
@@ -19,12 +20,15 @@ ARRAY = ".npz:"
 """Between a file of arrays and the name of one of them."""
 
 _PATTERN = "*?[{"
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/")  # a path has lost the second slash
 
 
 def check_present(data: str) -> None:
     """Raises `DataError` where DATA names no data made by code, no pattern of archives, and nothing that is on the disk."""
     if not data:
         raise DataError("DATA is an empty text", "give a folder or file; the current folder is .")
+    if _ADDRESS.match(data):
+        raise absent(Path(data))
     if data in (DEMO, DEMO_TEXT, DRAWN) or any(character in data for character in _PATTERN):
         return
     file, _, array = data.partition(ARRAY)
@@ -39,6 +43,11 @@ def check_present(data: str) -> None:
 
 def absent(path: Path) -> DataError:
     """What to tell where nothing is there, with what is near."""
+    if address := _ADDRESS.match(str(path)):
+        return DataError(
+            f"DATA is an address ({address[1]}://…), and examples are read from the disk, again and again",
+            "download it first: a folder, .tar shards, or what save_to_disk of the library datasets has written",
+        )
     try:
         beside = os.listdir(path.parent)
     except OSError:

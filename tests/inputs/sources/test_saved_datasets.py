@@ -113,6 +113,13 @@ def test_a_stream_is_refused_with_the_way_out():
     assert "save_to_disk" in error.value.hint
 
 
+def test_a_stream_that_was_saved_as_the_guide_says_is_read(tmp_path):
+    stream = datasets.Dataset.from_dict(rows(3), features=features()).to_iterable_dataset()
+    saved = datasets.Dataset.from_generator(lambda: (yield from stream), features=stream.features, cache_dir=tmp_path / "cache")
+    saved.save_to_disk(tmp_path / "saved")
+    assert len(open_source(str(tmp_path / "saved"), InputOptions()).examples) == 3
+
+
 def test_what_is_longer_than_any_picture_is_passed_over_unread(tmp_path, monkeypatch):
     monkeypatch.setattr(stored_pictures, "MOST_BYTES", 1000)
     monkeypatch.setattr(saved_datasets, "MOST_BYTES", 1000)

@@ -284,7 +284,10 @@ def length_of(dataset: Any) -> int:
     """How many items a map-style data set has; raises `DataError` where it is not one, or empty."""
     hint = "give any object with len() and [index]; of a DataLoader, its .dataset"
     if isinstance(dataset, IterableDataset) or type(dataset).__name__ == STREAM:
-        hint = "a stream is read once, in its own order: save it, as .tar shards or by save_to_disk, and give the folder"
+        hint = (
+            "a stream is read once, in its own order: save it as .tar shards, or, of the library datasets, by"
+            " Dataset.from_generator(…).save_to_disk, and give the folder"
+        )
     if not hasattr(dataset, "__getitem__"):
         raise DataError(f"{type(dataset).__name__} is not a map-style data set: it has no [index]", hint)
     try:
