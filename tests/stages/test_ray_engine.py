@@ -14,17 +14,20 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import torchlurk as tl
 from torchlurk.engines import naming
 from torchlurk.errors import DataError, DeviceError, MismatchError, MissingExtraError, ModelError, OptionError
-from torchlurk.options import ComputeOptions
+from torchlurk.inputs.opening import open_source
+from torchlurk.options import ComputeOptions, InputOptions
 from torchlurk.study import Study
 
 ray = pytest.importorskip("ray")
 
 from torchlurk.engines import cluster_crew  # noqa: E402
+from torchlurk.engines.cluster import _knock  # noqa: E402
 from torchlurk.engines.cluster_actor import Hand  # noqa: E402
 from torchlurk.engines.description import Description  # noqa: E402
 
@@ -169,11 +172,31 @@ def test_a_machine_that_does_not_see_the_data_says_so(tmp_path):
         Hand(1).open(Elsewhere(b"", b"", b""))
 
 
+def test_a_machine_whose_folder_is_empty_says_so_instead_of_skipping_its_examples(tmp_path):
+    for number in range(20):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{number}.png")
+    source = open_source(str(tmp_path), InputOptions())
+
+    class Empty(Description):
+        @contextmanager
+        def opened(self):
+            yield SimpleNamespace(source=source)
+
+    for number in range(1, 20):
+        (tmp_path / f"{number}.png").unlink()
+    Hand(1).open(Empty(b"", b"", b""))
+    (tmp_path / "0.png").unlink()
+    with pytest.raises(DataError, match=r"^none of the data can be read on .* \(0\.png: cannot be opened: No such file"):
+        Hand(1).open(Empty(b"", b"", b""))
+
+
 def test_more_actors_than_there_is_room_for_are_refused(cluster, tmp_path):
     with pytest.raises(OptionError, match=r"^actors is 5, and the cluster has room for 4: each needs 1 core, and there are 4"):
         tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine="ray:auto", actors=5, **SCAN)
     with pytest.raises(OptionError, match=r"has room for 0: each needs 4 cores and 2 GPUs.*gpus_per_actor=0"):
         tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine="ray:auto", actors=1, gpus_per_actor=2, **SCAN)
+    with pytest.raises(OptionError, match=r"^the cluster has no room for an actor, which needs 4 cores and 2 GPUs: "):
+        tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine="ray:auto", gpus_per_actor=2, **SCAN)
 
 
 def test_an_address_that_does_not_answer_is_said_at_once(monkeypatch, tmp_path):
@@ -185,8 +208,25 @@ def test_an_address_that_does_not_answer_is_said_at_once(monkeypatch, tmp_path):
         DeviceError, match=rf"^no Ray cluster answers at {address}: .*refused   \(start one: ray start --head\)$"
     ):
         tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine=f"ray:{address}", **SCAN)
-    with pytest.raises(OptionError, match=r"^engine is 'ray:here'   \(write ray, ray:auto or ray:HOST:PORT\)"):
-        tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine="ray:here", **SCAN)
+    for engine in ("ray:here", "ray://127.0.0.1:9"):
+        with pytest.raises(OptionError, match=rf"^engine is '{engine}'   \(write ray, ray:auto or ray:HOST:PORT\)"):
+            tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine=engine, **SCAN)
+
+
+def test_what_listens_and_is_not_ray_is_told_from_it(cluster):
+    _knock(ray.get_runtime_context().gcs_address)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            with server.accept()[0] as connection:
+                connection.recv(100)
+                connection.sendall(b"HTTP/1.1 400 Bad Request")
+
+        answering = threading.Thread(target=refuse)
+        answering.start()
+        with pytest.raises(DeviceError, match=r"^what listens at 127\.0\.0\.1:\d+ is not a Ray cluster"):
+            _knock(f"127.0.0.1:{server.getsockname()[1]}")
+        answering.join()
 
 
 def test_actors_of_another_engine_are_refused(tmp_path):

@@ -23,7 +23,6 @@ from torchlurk.engines.cluster_crew import Answer, Call, Crew, Loss, Member, Nee
 from torchlurk.engines.description import Describable, Description
 from torchlurk.errors import DeviceError, OptionError
 from torchlurk.jobs import SECONDS_BETWEEN_PARTS, Each, Fold, Hands, Kept, Part, Piece, Result, Shard
-from torchlurk.units import whole_number
 
 SECONDS_TO_ANSWER = 5.0
 
@@ -111,10 +110,13 @@ class RayEngine:
         need = Need(share, gpus)
         fit = sum(min(core // share, int(gpu / gpus) if gpus else core) for core, gpu in zip(cores, has, strict=True))
         if count > fit:
+            whole = f"{sum(cores)} core{'s' * (sum(cores) != 1)} and {sum(has):g} GPU{'s' * (sum(has) != 1)}"
+            others = ", or give --gpus-per-actor 0" if gpus else ""
             raise OptionError(
-                f"--actors is {count}, and the cluster has room for {fit}: each needs {asked(need)}, and there are "
-                f"{sum(cores)} cores and {sum(has):g} GPUs",
-                f"give --actors {fit} or fewer" if fit else "start Ray on machines that have them, or give --gpus-per-actor 0",
+                f"--actors is {count}, and the cluster has room for {fit}: each needs {asked(need)}, and there are {whole}"
+                if self._actors or fit
+                else f"the cluster has no room for an actor, which needs {asked(need)}: there are {whole}",
+                f"give --actors {fit} or fewer" if fit else f"start Ray on machines that have them{others}",
             )
         return count, need
 
@@ -133,7 +135,10 @@ class RayEngine:
             ray.init(self._address, **options)
         except Exception as error:  # Ray raises many kinds
             reason = " ".join(str(error).split())[:300]
-            raise DeviceError(f"no Ray cluster answers at {self._address}: {reason}", "start one: ray start --head") from error
+            token = "" if os.environ.get("RAY_AUTH_MODE") else "; where it asks for a token, set RAY_AUTH_MODE=token"
+            raise DeviceError(
+                f"no Ray cluster answers at {self._address}: {reason}", f"start one: ray start --head{token}"
+            ) from error
 
 
 def _nodes() -> list[dict[str, Any]]:
@@ -158,14 +163,27 @@ def _give(members: Sequence[Member[Shard]], waiting: deque[Shard]) -> None:
 
 
 def _knock(address: str) -> None:
-    """Raises `DeviceError` where nothing listens at HOST:PORT: Ray itself would try for a minute."""
-    host, colon, written = address.removeprefix("ray://").rpartition(":")
-    port = whole_number(written)
-    if not colon or port is None:
+    """Raises `DeviceError` where nothing listens at HOST:PORT, or something else than Ray: Ray itself would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()) or host.startswith("/"):
         if address != "auto":
             raise OptionError(f"--engine is 'ray:{address}'", "write ray, ray:auto or ray:HOST:PORT")
         return
     try:
-        socket.create_connection((host, port), SECONDS_TO_ANSWER).close()
+        with socket.create_connection((host, int(port)), SECONDS_TO_ANSWER) as connection:
+            known = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true") or _speaks_as_ray(connection)
     except (OSError, OverflowError) as error:
         raise DeviceError(f"no Ray cluster answers at {address}: {error}", "start one: ray start --head") from error
+    if not known:
+        raise DeviceError(f"what listens at {address} is not a Ray cluster", "give the address that ray start --head told")
+
+
+_NO_SETTINGS = b"\0\0\0\4\0\0\0\0\0"
+"""A frame of HTTP/2: length, kind (4, settings), flags and stream (RFC 9113, sec. 4.1)."""
+
+
+def _speaks_as_ray(connection: socket.socket) -> bool:
+    """Whether the other side answers as a gRPC server does, over HTTP/2: with its settings."""
+    connection.settimeout(SECONDS_TO_ANSWER)
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _NO_SETTINGS)
+    return connection.recv(4)[3:4] == _NO_SETTINGS[3:4]

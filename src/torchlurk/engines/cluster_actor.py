@@ -15,7 +15,7 @@ import torchlurk
 from torchlurk.engines.description import Description
 from torchlurk.engines.threads import ThreadsEngine, cores
 from torchlurk.errors import DataError, TorchlurkError
-from torchlurk.inputs.source import OnDisk
+from torchlurk.inputs.source import OnDisk, Source, spread
 from torchlurk.jobs import Hands, Shard
 
 
@@ -35,6 +35,24 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "numpy": numpy.__version__,
     }
+
+
+SEEN = "give a path that every machine of the cluster sees"
+
+LOOKED_AT = 8
+"""Examples, evenly spread, of which one at least must be readable where an actor is: else the folder is an empty one here."""
+
+
+def _look(source: Source) -> None:
+    """Raises `DataError` where no example can be read, before those of this machine are taken for damaged ones."""
+    reason = ""
+    for index in spread(len(source.examples), LOOKED_AT):
+        try:
+            source.read(index)
+            return
+        except DataError as error:
+            reason = reason or f"{source.examples[index].path}: {error.message}"
+    raise DataError(f"none of the data can be read on {platform.node()} ({reason})", SEEN)
 
 
 class Hand:
@@ -64,11 +82,10 @@ class Hand:
             error.args = (error.message,)
             raise
         source = getattr(self._job, "source", None)
-        if isinstance(source, OnDisk) and not source.root.exists():
-            raise DataError(
-                f"the data is not there on {platform.node()}: {source.root}",
-                "give a path that every machine of the cluster sees",
-            )
+        if isinstance(source, OnDisk):
+            if not source.root.exists():
+                raise DataError(f"the data is not there on {platform.node()}: {source.root}", SEEN)
+            _look(self._job.source)
 
     def take(self, shard: Shard) -> None:
         """Takes a shard into the part that is here."""
