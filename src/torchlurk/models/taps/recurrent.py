@@ -9,7 +9,7 @@ before. Rows of the weights are i, f, g, o for an LSTM (Hochreiter & Schmidhuber
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -96,10 +96,11 @@ def _product(inputs: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
     quick = inputs.is_cpu and inputs.dtype is torch.float32 and torch.is_inference_mode_enabled() and inputs.numel() > 0
     there = torch._C._has_mkldnn and torch._C._get_mkldnn_enabled()
     by_onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if quick and there else None
-    if by_onednn is None:
-        return torch.nn.functional.linear(inputs, weights, bias)
-    found: Tensor = by_onednn(inputs, weights, bias, "none", [], "")
-    return found
+    if by_onednn is not None:
+        with suppress(RuntimeError):  # the operator is torch's own affair: in other versions its arguments may be others
+            found: Tensor = by_onednn(inputs, weights, bias, "none", [], "")
+            return found
+    return torch.nn.functional.linear(inputs, weights, bias)
 
 
 def unrolled_streams(
