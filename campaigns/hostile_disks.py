@@ -40,6 +40,8 @@ FRAME = 16384 + 24
 HEAD = 32
 ROOM = (0, 16 << 10, 100 << 10, 300 << 10, 600 << 10, 1 << 20)
 """Bytes that a disk has left, or that a file may grow by."""
+MOMENTS = 6
+"""Transactions of a stage at which something else than a power cut happens."""
 NOBODY = 65534
 
 
@@ -243,12 +245,15 @@ def two_at_once(studies: Studies, stage: str) -> dict[str, object]:
     return {"said": sorted(lines)}
 
 
-def power_cut(studies: Studies, stage: str) -> dict[str, object]:
-    """Killed after each transaction, and the end of the log is gone, torn or empty, in turn; the same command continues."""
+def power_cut(studies: Studies, stage: str, every: int = 1) -> dict[str, object]:
+    """Killed after each transaction, or every so many, and the end of the log is gone, torn or empty, in turn.
+
+    The same command continues.
+    """
     lost, ways = 0, cycle(("a frame less", "some frames less", "all of it", "torn", "empty"))
     dice = random.Random(SEED)
     with tempfile.TemporaryDirectory() as place:
-        for number in range(1, studies.transactions[stage] + 1):
+        for number in range(every, studies.transactions[stage] + 1, every):
             study = studies.begun(stage, Path(place))
             if in_child(studies.task(study), stage, number) is not None:
                 raise AssertionError(f"it was not killed after transaction {number}")
@@ -276,9 +281,9 @@ def _cut(log: Path, way: str, dice: random.Random) -> int:
     return len(whole) - len(left.rstrip(b"\0")) if way == "empty" else len(whole) - len(left)
 
 
-def _some(transactions: int, most: int = 6) -> list[int]:
-    """Some of the transactions, the first and the last among them."""
-    return sorted({1 + round(part * (transactions - 1) / (most - 1)) for part in range(most)}) if transactions > 0 else []
+def _some(transactions: int) -> list[int]:
+    """`MOMENTS` of the transactions, the first and the last among them."""
+    return sorted({1 + round(part * (transactions - 1) / (MOMENTS - 1)) for part in range(MOMENTS)}) if transactions > 0 else []
 
 
 CHECKS = {
