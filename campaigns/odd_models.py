@@ -175,7 +175,7 @@ SPECS = {
     "hf:./absent": r"there is no folder '\./absent' with a model",
     "hf:data": "the folder 'data' holds no model of transformers: Unrecognized model in",
     "hf:a/b/c": "there is no folder 'a/b/c' with a model",
-    "LONG": "'x{60}… is not a model",
+    "LONG": "'x{59}… is not a model",
     "LONG.py:net": ".*: File name too long",
     "demo2": "'demo2' is not a model",
     "http://example.invalid/net.py:net": r"there is no file 'http://example\.invalid/net\.py'",
