@@ -272,7 +272,7 @@ NAMED = {
     "{1..DIGITS}.tar": r"\{1\.\..*: File name too long",
     "*.tar": r"no file matches \*\.tar",
     "[.tar": r"no file matches \[\.tar",
-    "http://example.invalid/a.zip": r"no file or folder http:/example\.invalid/a\.zip",
+    "http://example.invalid/a.zip": "DATA is an address",
     "absent.npz:x": r"no file or folder absent\.npz:x",
     "DEMO": "no file or folder DEMO",
     "demo-texts": r"no file or folder demo-texts; nearest: file-text\.py",
