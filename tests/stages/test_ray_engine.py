@@ -208,6 +208,9 @@ def test_an_address_that_does_not_answer_is_said_at_once(monkeypatch, tmp_path):
         DeviceError, match=rf"^no Ray cluster answers at {address}: .*refused   \(start one: ray start --head\)$"
     ):
         tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine=f"ray:{address}", **SCAN)
+    monkeypatch.setenv("RAY_ADDRESS", address)  # as of a cluster that is gone
+    with pytest.raises(DeviceError, match=rf"^no Ray cluster answers at [\d.]+:{address.rpartition(':')[2]}: .*refused"):
+        tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine="ray:auto", **SCAN)
     for engine in ("ray:here", "ray://127.0.0.1:9"):
         with pytest.raises(OptionError, match=rf"^engine is '{engine}'   \(write ray, ray:auto or ray:HOST:PORT\)"):
             tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine=engine, **SCAN)

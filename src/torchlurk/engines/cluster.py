@@ -18,6 +18,7 @@ from typing import Any
 
 import ray
 import ray.cloudpickle
+from ray._private import services
 
 from torchlurk.engines.cluster_crew import Answer, Call, Crew, Loss, Member, Need, asked
 from torchlurk.engines.description import Describable, Description
@@ -130,7 +131,7 @@ class RayEngine:
         if self._address == "local":
             ray.init("local", include_dashboard=False, **options)
             return
-        _knock(self._address)
+        _knock(_of_this_machine() if self._address == "auto" else self._address)
         try:
             ray.init(self._address, **options)
         except Exception as error:  # Ray raises many kinds
@@ -160,6 +161,14 @@ def _give(members: Sequence[Member[Shard]], waiting: deque[Shard]) -> None:
         member.since = member.since or now
         shard = waiting.popleft()
         member.ask("take", shard, work=[shard])
+
+
+def _of_this_machine() -> str:
+    """Where Ray takes the cluster of this machine to be, which may be gone; 'auto' where it says that there is none."""
+    try:
+        return services.canonicalize_bootstrap_address("auto") or "auto"
+    except Exception:  # told by Ray itself when it connects
+        return "auto"
 
 
 def _knock(address: str) -> None:
