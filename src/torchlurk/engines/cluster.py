@@ -24,6 +24,7 @@ from torchlurk.engines.cluster_crew import Answer, Call, Crew, Loss, Member, Nee
 from torchlurk.engines.description import Describable, Description
 from torchlurk.errors import DeviceError, OptionError
 from torchlurk.jobs import SECONDS_BETWEEN_PARTS, Each, Fold, Hands, Kept, Part, Piece, Result, Shard
+from torchlurk.units import whole_number
 
 SECONDS_TO_ANSWER = 5.0
 
@@ -173,13 +174,14 @@ def _of_this_machine() -> str:
 
 def _knock(address: str) -> None:
     """Raises `DeviceError` where nothing listens at HOST:PORT, or something else than Ray: Ray itself would try for minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not (colon and port.isdecimal()) or host.startswith("/"):
+    host, colon, written = address.removeprefix("ray://").rpartition(":")
+    port = whole_number(written)
+    if not colon or port is None or host.startswith("/"):
         if address != "auto":
             raise OptionError(f"--engine is 'ray:{address}'", "write ray, ray:auto or ray:HOST:PORT")
         return
     try:
-        with socket.create_connection((host, int(port)), SECONDS_TO_ANSWER) as connection:
+        with socket.create_connection((host, port), SECONDS_TO_ANSWER) as connection:
             known = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true") or _speaks_as_ray(connection)
     except (OSError, OverflowError) as error:
         raise DeviceError(f"no Ray cluster answers at {address}: {error}", "start one: ray start --head") from error
