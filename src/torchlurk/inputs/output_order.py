@@ -26,7 +26,8 @@ DEVIATIONS = 2
 
 
 NOT_ITS_CLASSES = (
-    "the network has as many outputs as the data has classes, but stands for other classes: its outputs are not named"
+    "the network has as many outputs as the data has classes, but its predictions do not fit them: it was trained on other"
+    " classes or needs other preprocessing, and its outputs are not named"
 )
 
 

@@ -14,6 +14,7 @@ from torchlurk.errors import ModelError, OptionError, StudyError
 from torchlurk.input_records import KindName
 from torchlurk.inputs.demo.world import DrawnWorld
 from torchlurk.inputs.feeding import check_repeatable, feed
+from torchlurk.inputs.float_pictures import other_range
 from torchlurk.inputs.kinds import Inputs
 from torchlurk.inputs.output_order import called_by_numbers
 from torchlurk.inputs.source import Tracked
@@ -223,7 +224,7 @@ class ScanStage:
         layers: Sequence[Layer],
         arguments: Arguments,
     ) -> None:
-        changing = check_repeatable(self._source)
+        changing, ranged = check_repeatable(self._source), other_range(self._source)
         with writer.transaction():
             writer.begin(run)
             inputs = replace(self._source.kind.description, axes=arguments.axes, called=self._task.kind_called)
@@ -238,6 +239,8 @@ class ScanStage:
                 writer.add_note("layer", f"layer {layer.path} is left out: {layer.reason}")
             if changing:
                 writer.add_note("data", changing)
+            if ranged:
+                writer.add_note("data", ranged)
             if unknown := unknown_tokens(self._source):
                 writer.add_note("data", unknown)
             if other := self._other_vocabulary(network):
