@@ -116,7 +116,7 @@ def check(commands: Mapping[str, Command], folder: Path, importing: float) -> di
             refused, longest, most = refused + 1, max(longest, ended.cpu_seconds), max(most, ended.memory)
     assert not wrong, "\n".join([f"{len(wrong)} of {len(commands)}", *wrong])
     share = round(longest / importing, 2)
-    return {"commands": len(commands), "refused": refused, "longest / import torch": share, "MB": most >> 20}
+    return {"commands": len(commands), "refused": refused, "longest / import torch": share, "MB beyond its parent": most >> 20}
 
 
 def seconds_of_import() -> float:
