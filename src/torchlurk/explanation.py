@@ -25,7 +25,7 @@ from torchlurk.options import ExplainOptions
 from torchlurk.records import Preprocessing
 from torchlurk.rendering.labels import number, off, percent
 from torchlurk.rendering.labels import prediction as said
-from torchlurk.rendering.tree import draw_tree
+from torchlurk.rendering.tree import draw_tree, mean_of
 from torchlurk.resources import image_page
 from torchlurk.store.reading import Reader
 from torchlurk.units import Unit
@@ -42,8 +42,8 @@ class Hierarchy:
     """One image in a network, or the mean over several: what it says, which units stand out in each layer, and the tree
     beneath one of them.
 
-    `image` is what the network saw; `exemplars` what the tree's units usually respond to, where a study tells. A notebook
-    draws it by itself.
+    `image` is what the network saw, the mean of `images` many; `exemplars` what the tree's units usually respond to, where a
+    study tells. A notebook draws it by itself.
     """
 
     model: str
@@ -52,10 +52,11 @@ class Hierarchy:
     strongest: Mapping[str, tuple[Response, ...]]
     root: TreeNode
     exemplars: Mapping[Unit, Sequence[Image.Image]]
+    images: int = 1
 
     def svg(self) -> str:
         """The tree as an SVG document that needs no other file."""
-        return draw_tree(self.root, self.image, self.predictions, lambda unit: self.exemplars.get(unit, ()))
+        return draw_tree(self.root, self.image, self.predictions, lambda unit: self.exemplars.get(unit, ()), images=self.images)
 
     def save(self, path: str | Path) -> None:
         """Writes the SVG document. Raises `OptionError` for a folder or a name that does not end in .svg, `StorageError`
@@ -74,11 +75,12 @@ class Hierarchy:
 
     def to_text(self) -> str:
         """The tree, a line a node."""
-        lines = [f"{one.label}  {said(one)}" for one in self.predictions]
+        lines = [mean_of(self.images)] if self.images > 1 else []
+        lines += [f"{one.label}  {said(one)}" for one in self.predictions]
         for node in self.root.nodes():
             given = node.contribution
             share = "" if given is None else f"  {'+' if given.share > 0 else ''}{percent(given.share)}"
-            skip = "  by a skip" if given is not None and given.bypasses else ""
+            skip = "  over a skip" if given is not None and given.bypasses else ""
             indent = "  " * (len(node.branch.units) - 1)
             state = off(node) if node.off else f"activation {number(node.activation)}"
             lines.append(f"{indent}{node.branch.last}{share}{skip}  {state}")
@@ -160,6 +162,7 @@ def explain_on(
         strongest={layer: inspector.strongest(layer, options.strongest) for layer in inspector.layers},
         root=tree,
         exemplars={unit: found for unit in units if (found := bench.exemplars(unit))},
+        images=len(inputs),
     )
 
 

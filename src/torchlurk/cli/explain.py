@@ -52,6 +52,7 @@ def command(
     from torchlurk.explanation import document, explain_on
     from torchlurk.model_session import ModelSession
     from torchlurk.rendering.labels import prediction
+    from torchlurk.rendering.tree import mean_of
     from torchlurk.store.reading import Reader
 
     with Reader(study) as reader:
@@ -62,7 +63,8 @@ def command(
         found.save(out)
         if not as_json:
             said = "; ".join(f"{one.label} {prediction(one)}" for one in found.predictions)
-            click.echo(f"wrote {out}: the tree beneath {found.root.branch.root}, where the network says {said}")
+            where = f"in {mean_of(found.images)}, " if found.images > 1 else ""
+            click.echo(f"wrote {out}: the tree beneath {found.root.branch.root}, {where}where the network says {said}")
     if as_json:
         click.echo(document(found))
     elif not out:

@@ -78,19 +78,22 @@ def draw_tree(
     predictions: Sequence[Prediction],
     exemplars: Exemplars,
     *,
+    images: int = 1,
     theme: Theme = LIGHT,
 ) -> str:
-    """The tree as the text of an SVG file. `image` is what the network saw, of the size that boxes are measured in."""
+    """The tree as the text of an SVG file. `image` is what the network saw, of the size that boxes are measured in: the mean of
+    `images` many, as everything is.
+    """
     height = _card_height(root, exemplars)
     left = MARGIN + IMAGE + COLUMN_GAP
-    below_image = LINE * (len(predictions) + 3)
+    below_image = LINE * (len(predictions) + 5)
     placed, _ = _place(root, left, MARGIN + max(0, (IMAGE - height) / 2), height, 0, 0)
     every = _all(placed)
     start = placed.y + (height - IMAGE) / 2
     width = max(one.x for one in every) + CARD_WIDTH + MARGIN
     tall = max(max(one.y for one in every) + height, start + IMAGE + below_image) + MARGIN
     page = _Page(width, tall, theme)
-    _draw_image(page, placed, image, predictions, start)
+    _draw_image(page, placed, image, predictions, start, images)
     for one in every:
         largest = max((_share(child) for child in one.children), key=abs, default=0.0)
         for child in one.children:
@@ -129,12 +132,16 @@ class _Page:
 
     def write(
         self, x: float, y: float, words: str, *, colour: Colour | None = None, size: int = TEXT, mono: bool = False,
-        bold: bool = False, end: bool = False, title: str = "",
+        bold: bool = False, end: bool = False, halo: bool = False, title: str = "",
     ) -> None:  # fmt: skip
-        """Words on the line whose upper edge is at `y`; `title` is shown on hovering."""
+        """Words on the line whose upper edge is at `y`, with a `halo` where edges may run behind them; `title` is shown on
+        hovering.
+        """
         given = {"x": f"{x:g}", "y": f"{y + size:g}", "font-size": f"{size}", "font-family": MONO if mono else SANS}
         given |= {"fill": _css(colour or self.theme.ink), "font-weight": "600" if bold else "400"}
-        made = ElementTree.SubElement(self.root, "text", given | ({"text-anchor": "end"} if end else {}))
+        given |= {"text-anchor": "end"} if end else {}
+        given |= {"stroke": _css(self.theme.ground), "stroke-width": "4", "paint-order": "stroke"} if halo else {}
+        made = ElementTree.SubElement(self.root, "text", given)
         made.text = words
         if title:
             ElementTree.SubElement(made, "title").text = title
@@ -186,6 +193,7 @@ def _draw_image(
     image: UInt8[np.ndarray, "height width channel"],
     predictions: Sequence[Prediction],
     start: float,
+    images: int,
 ) -> None:
     scale = min(IMAGE / image.shape[1], IMAGE / image.shape[0])
     page.picture(MARGIN, start, (IMAGE, IMAGE), to_image(image), "the image as the network sees it")
@@ -202,8 +210,15 @@ def _draw_image(
         page.write(MARGIN + IMAGE, y, said(prediction), colour=page.theme.muted, end=True)
         y += LINE
     y += LINE / 2
-    words = f"pictures: {root.node.picture.method}; edges: share of what makes the unit"
-    page.write(MARGIN, y, words, colour=page.theme.muted, size=SMALL_TEXT)
+    told = [mean_of(images)] if images > 1 else []
+    told += [f"pictures: {root.node.picture.method}; edges: share of what makes the unit", "frames: the places of the pictures"]
+    for line, words in enumerate(told):
+        page.write(MARGIN, y + line * LINE, words, colour=page.theme.muted, size=SMALL_TEXT)
+
+
+def mean_of(images: int) -> str:
+    """What all of a tree is where several images are shown at once."""
+    return f"the mean over {images} images"
 
 
 def _share(placed: _Placed) -> float:
@@ -218,7 +233,7 @@ def _draw_edge(page: _Page, parent: _Placed, child: _Placed, height: float, stre
     start, end = (parent.x + CARD_WIDTH, parent.y + height / 2), (child.x, child.y + height / 2)
     page.curve(start, end, colour, width, dashed=given is not None and given.bypasses)
     sign = "+" if share > 0 else ""
-    page.write(child.x - GAP, end[1] - TEXT - 5, sign + percent(share), colour=colour, bold=True, end=True)
+    page.write(child.x - GAP, end[1] - TEXT - 5, sign + percent(share), colour=colour, bold=True, end=True, halo=True)
 
 
 def _draw_card(
@@ -239,11 +254,12 @@ def _draw_card(
     y += LINE
     x0, y0, x1, y1 = focus(node.picture.values)
     picture = to_image(signed(node.picture.values[y0:y1, x0:x1].astype(np.float64)))
-    page.picture(x, y, (PICTURE, PICTURE), picture, f"{address} by {node.picture.method}")
+    beside = x + PICTURE + GAP
+    page.picture(x, y, (PICTURE, PICTURE), to_image(image[y0:y1, x0:x1]), "the same place of the image")
+    page.picture(beside, y, (PICTURE, PICTURE), picture, f"{address} by {node.picture.method}")
     if not node.picture.values.any():
         for line, words in enumerate(("nothing by", node.picture.method)):
-            page.write(x + PAD, y + PICTURE / 2 + (line - 1) * LINE, words, colour=ON_GREY, size=SMALL_TEXT)
-    page.picture(x + PICTURE + GAP, y, (PICTURE, PICTURE), to_image(image[y0:y1, x0:x1]), "the same place of the image")
+            page.write(beside + PAD, y + PICTURE / 2 + (line - 1) * LINE, words, colour=ON_GREY, size=SMALL_TEXT)
     y += PICTURE + GAP
     for number_, exemplar in enumerate(exemplars):
         page.picture(x + number_ * (SMALL + GAP), y, (SMALL, SMALL), exemplar, f"exemplar {number_ + 1} of {address}")
@@ -252,11 +268,12 @@ def _draw_card(
 def _facts(node: TreeNode) -> str:
     if node.off:
         return off(node)
+    given = node.contribution
+    if given is not None and given.bypasses:  # no room for its activation beside that
+        return f"gives {number(given.contribution)}  ·  over a skip"
     facts = [f"activation {number(node.activation)}"]
-    if node.contribution is not None:
-        facts.append(f"gives {number(node.contribution.contribution)}")
-        if node.contribution.bypasses:
-            facts.append("by a skip")
+    if given is not None:
+        facts.append(f"gives {number(given.contribution)}")
     return "  ·  ".join(facts)
 
 
