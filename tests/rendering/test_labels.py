@@ -83,10 +83,12 @@ def test_a_layer_is_described_by_what_it_has() -> None:
     assert "stride 4 × 2 px" in layer_facts(Layer("d", "Conv2d", "spatial", 8, (1, 1), stride=(4, 2)))
 
 
-@pytest.mark.parametrize(("stride", "written"), [(2, "stride 2 steps"), (1, "stride 1 step")])
-def test_a_layer_of_series_is_described_in_steps_not_in_pixels(stride: int, written: str) -> None:
+@pytest.mark.parametrize(
+    ("stride", "written"), [(2, ("50 values", "a value every 2 steps")), (1, ("50 steps", "stride 1 step"))]
+)
+def test_a_layer_of_series_is_described_in_steps_of_the_input(stride: int, written: tuple[str, str]) -> None:
     series = Layer("a", "Conv1d", "sequence", 8, (50,), receptive_field=(1, 9), stride=(1, stride))
-    assert layer_facts(series) == ["Conv1d", "sequence", "50 steps", "receptive field 9 steps", written]
+    assert layer_facts(series) == ["Conv1d", "sequence", written[0], "receptive field 9 steps", written[1]]
 
 
 def test_statistics_not_known_are_left_out() -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from torchlurk.input_records import SeriesExample, TextExample
-from torchlurk.records import Class, Exemplar, Layer, Ranking, UnitRecord
+from torchlurk.records import Class, Exemplar, Layer, Ranking, StepAttribution, UnitRecord
+from torchlurk.rendering import sequences
 from torchlurk.rendering.colour import DARK, LIGHT, Theme
 from torchlurk.rendering.contact_sheet import CONTENT, MARGIN
 from torchlurk.rendering.known_tracks import known_lines
@@ -62,6 +63,36 @@ def test_what_a_unit_knows_is_on_its_sheet_in_the_words_of_a_terminal(monkeypatc
     known = sequence_sheet(replace(record, knows=KNOWN), CLASSES, steps, TEXTS)
     assert written == [line.removeprefix("  ") for line in known_lines(KNOWN)[1:]]
     assert known.height > plain.height
+
+
+def test_which_way_round_a_unit_tells_a_track_is_told_with_or_without_words_for_it() -> None:
+    tracks = (
+        Track("quotes", "auc", True, 9),
+        Track("column", "r", True, 9),
+        Track("noun", "auc", True, 9),
+        Track("level", "r", True, 9),
+    )
+    known = [Known(track, 0.1 if track.measure == "auc" else -0.9, 0.5) for track in tracks]
+    ends = {line.split()[0]: line.split(")", 1)[1].strip() for line in known_lines(known)[1:-1]}
+    assert ends == {
+        "quotes*": "lower: inside quotation marks",
+        "column*": "falls with: characters since the line began",
+        "noun*": "lower where it holds",
+        "level*": "falls with it",
+    }
+
+
+def test_what_is_measured_of_the_first_exemplar_is_told_as_the_first_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    drawn = sequences.titled
+    monkeypatch.setattr(sequences, "titled", lambda title, note, *rest: notes.append(note) or drawn(title, note, *rest))
+    record, steps = unit("series", 3)
+    first, *others = record.exemplars["max"]
+    measured = {"max": (replace(first, last_steps=((1, 0.25),)), *others)}
+    made = [StepAttribution("max", rank, "lrp", np.ones((30, 3), np.float32), math.nan if rank else 0.5) for rank in range(3)]
+    sequence_sheet(replace(record, exemplars=measured), CLASSES, replace(steps, attributions=made), SERIES)
+    assert notes[0].endswith("of the first: the nearest steps alone keep 25 % (1)")
+    assert notes[1] == "of the first: top tenth keeps 50 %"
 
 
 CLASSES = [Class(i, f"n{i}", f"class {i}") for i in range(4)]

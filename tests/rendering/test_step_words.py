@@ -49,7 +49,7 @@ def test_the_largest_steps_are_told_with_the_evidence_for_them():
     assert in_terminal(found, TEXT, 6, 40, coloured=False)[0] == "lrp: −0.4000 'm'  +0.2000 'b'"
     for almost in (0.99999, 1.00001):
         assert evidence_of(attribution([0], conserved=almost)) == ["100 % at the input, 0 % elsewhere"]
-    assert last_steps_words(EXEMPLAR) == "the last steps alone keep 25 % (1), 110 % (4)"
+    assert last_steps_words(EXEMPLAR) == "the nearest steps alone keep 25 % (1), 110 % (4)"
 
 
 def test_shares_of_an_activation_next_to_nothing_are_not_told():
@@ -132,7 +132,7 @@ def test_a_notebook_draws_one_with_its_evidence(kind):
     content = TEXT if kind == "text" else SeriesExample(np.zeros((10, 1), np.float32), ("",), (0, 10))
     one = AttributedSteps(attribution([0, 1, 0, 0, 0, 0, -1, 0, 0, 0], kept=0.4), EXEMPLAR, content)
     assert one._repr_png_().startswith(b"\x89PNG")
-    assert one.evidence() == ["activation 0.5000", "top tenth keeps 40 %", "the last steps alone keep 25 % (1), 110 % (4)"]
+    assert one.evidence() == ["activation 0.5000", "top tenth keeps 40 %", "the nearest steps alone keep 25 % (1), 110 % (4)"]
     assert math.isnan(one.record.conserved)
 
 

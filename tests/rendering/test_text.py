@@ -120,6 +120,9 @@ def test_the_percentages_that_it_shows_are_explained_below_them(make_record: Mak
     said = describe(record, [], Steps({}, {}, {}, [StepAttribution("max", 0, "lrp", np.zeros((2, 1), np.float32), 0.5, -4.0)]))
     (block,) = (block for block in said.split("\n\n") if block.startswith(TITLE))
     assert [name for name in SHARES if f"  {name}: " in block] == ["recall", "top tenth keeps", "at the input, elsewhere"]
+    assert "only the tenth of the steps with" in " ".join(block.split())
+    pictures = describe(record, [], attributions=[Attribution("max", 0, "guided", (0, 0, 1, 1), "", 1.0, 0.5)])
+    assert "only the tenth of the pixels with" in " ".join(pictures.split())
     bare = replace(record, exemplars={"max": tuple(replace(one, recall=None) for one in record.exemplars["max"])})
     assert TITLE not in describe(bare, [])
 

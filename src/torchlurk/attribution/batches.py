@@ -117,7 +117,7 @@ class Made:
     recalls: list[tuple[int, int, float]] = field(default_factory=list)
     """Channel, rank, and the share of the activation that the box alone excites."""
     last_steps: list[tuple[int, int, tuple[tuple[int, float], ...]]] = field(default_factory=list)
-    """Channel, rank, and how many last steps alone excite which share of the activation."""
+    """Channel, rank, and the steps less than how many from the exemplar's own alone excite which share of the activation."""
     refused: dict[str, str] = field(default_factory=dict)
     """Methods that turned out not to be defined for the layer, and why."""
 

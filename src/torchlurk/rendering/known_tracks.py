@@ -37,7 +37,7 @@ def gain(one: Known) -> float:
 def _line(one: Known, names: int) -> str:
     name = one.track.name + (MARK if one.track.told else "")
     score = f"{MEASURES[one.track.measure]} {written(one.strength)} ({written(one.untrained)})"
-    return f"  {name:<{names}}  {score}  {_way(one)}{one.track.words if one.track.words != one.track.name else ''}".rstrip()
+    return f"  {name:<{names}}  {score}  {_meaning(one)}".rstrip()
 
 
 def written(value: float) -> str:
@@ -45,8 +45,11 @@ def written(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 
-def _way(one: Known) -> str:
-    """Says where the unit is clearly the other way round."""
+def _meaning(one: Known) -> str:
+    """What the track is, and where the unit is clearly the other way round; of a track without words the latter alone."""
+    words = one.track.words if one.track.words != one.track.name else ""
     if one.track.measure == "auc":
-        return "lower: " if one.score < 0.5 - CLEARLY else ""
-    return "falls with: " if one.score < -CLEARLY else ""
+        lower = one.score < 0.5 - CLEARLY
+        return (f"lower: {words}" if words else "lower where it holds") if lower else words
+    falls = one.score < -CLEARLY
+    return (f"falls with: {words}" if words else "falls with it") if falls else words

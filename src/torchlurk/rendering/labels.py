@@ -94,7 +94,7 @@ def layer_facts(layer: Layer) -> list[str]:
     if layer.layout == "spatial":
         facts.append(f"map {extent(layer.shape)}")
     elif layer.shape:
-        facts.append(f"{extent(layer.shape)} {'steps' if layer.layout == 'sequence' else 'tokens'}")
+        facts.append(f"{extent(layer.shape)} {_positions(layer)}")
     if layer.receptive_field is not None:
         facts.append(f"receptive field {_along(layer, layer.receptive_field)}")
     elif layer.layout == "spatial":
@@ -103,6 +103,8 @@ def layer_facts(layer: Layer) -> list[str]:
         facts.append("runs backward")
     elif layer.apart:
         facts.append("steps of its own, each of which sees the same")
+    elif (every := _steps_apart(layer)) > 1:
+        facts.append(f"a value every {every} steps")
     elif layer.stride is not None:
         square = layer.stride[0] == layer.stride[1] and layer.layout != "sequence"
         facts.append(f"stride {_along(layer, layer.stride[:1] if square else layer.stride)}")
@@ -114,6 +116,18 @@ def layer_facts(layer: Layer) -> list[str]:
 def unit_facts(record: UnitRecord) -> list[str]:
     """The same of a unit, and what it stands for where it is an output of the network."""
     return [*([f"output for {record.output}"] if record.output else []), *layer_facts(record.layer)]
+
+
+def _steps_apart(layer: Layer) -> int:
+    """How many steps of the input a sequence's positions are apart; 1 of other layers."""
+    return layer.stride[-1] if layer.layout == "sequence" and layer.stride is not None else 1
+
+
+def _positions(layer: Layer) -> str:
+    """What the positions of a layer that is not spatial are called: steps where there is one for each of the input's."""
+    if layer.layout != "sequence":
+        return "tokens"
+    return "values" if _steps_apart(layer) > 1 else "steps"
 
 
 def _along(layer: Layer, sizes: Sequence[int]) -> str:

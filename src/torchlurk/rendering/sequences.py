@@ -121,7 +121,10 @@ def sequence_sheet(
     for kind, title in EXEMPLAR_ROWS.items():
         if exemplars := record.exemplars.get(kind, ()):
             shown = shown_of(exemplars[:COLUMNS], steps)
-            told = [row_note(record, kind, COLUMNS, rows.left_out(shown), steps.least), last_steps_words(exemplars[0])]
+            told = [
+                row_note(record, kind, COLUMNS, rows.left_out(shown), steps.least),
+                _of_the_first(last_steps_words(exemplars[0])),
+            ]
             note = "  ·  ".join(one for one in told if one)
             parts.append(titled(title, note, rows.exemplars(shown, scale, theme), theme))
             parts += _attributed(record, kind, shown, steps, rows, theme)
@@ -143,9 +146,14 @@ def _attributed(
         by_rank = {one.rank: one for one in own if one.method == method}
         drawn = [_with_numbers(one, by_rank[one.exemplar.rank]) for one in shown if one.exemplar.rank in by_rank]
         scale = scale_of_numbers([by_rank[one.exemplar.rank] for one in drawn])
-        told = "  ·  ".join(evidence_of(by_rank[0], record.exemplars[kind][0])) if 0 in by_rank else ""
+        told = _of_the_first(*evidence_of(by_rank[0], record.exemplars[kind][0])) if 0 in by_rank else ""
         parts.append(titled(f"What excited it, by {method}", told, rows.exemplars(drawn, scale, theme), theme))
     return parts
+
+
+def _of_the_first(*evidence: str) -> str:
+    """Evidence that holds for the first of the exemplars below; '' where there is none."""
+    return f"of the first: {'  ·  '.join(evidence)}" if any(evidence) else ""
 
 
 def _with_numbers(one: Shown, attribution: StepAttribution) -> Shown:

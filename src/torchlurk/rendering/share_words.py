@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 
 from torchlurk.records import Attribution, Exemplar, StepAttribution
 
+EITHER = "pixels or steps"
+"""Of what a top tenth is, before it is known of which."""
+
 SHARES: Mapping[str, str] = {
     "recall": "what the unit's activation at the exemplar still is when it sees the box alone",
-    "last steps alone keep": "what is left of it when only the last 1, 4, 16 or 64 steps stay and the others say nothing",
-    "top tenth keeps": "what is left of it when only the tenth of the pixels or steps with the largest numbers stays",
+    "nearest steps alone keep": "what is left of it when only the steps less than 1, 4, 16 or 64 from its own stay, before it"
+    " and, where the unit sees these, after it, and the others say nothing",
+    "top tenth keeps": "what is left of it when only the tenth of the " + EITHER + " with the largest numbers stays",
     "at the input, elsewhere": "what lrp's numbers add up to, and what is at biases or at what the network gives itself, such"
     " as a decoder's guesses; of lrp far from 100 %, what is for and against the unit mostly cancels: see lrp_plus",
 }
@@ -25,9 +29,10 @@ def shares_explained(
 ) -> list[str]:
     """Lines that explain the percentages that a description of these has, none where it has none."""
     by_step = [one for one in attributions if isinstance(one, StepAttribution)]
+    tenth_of = "steps" if by_step else "pixels"
     there = {
         "recall": any(one.recall is not None for one in exemplars),
-        "last steps alone keep": any(one.last_steps for one in exemplars),
+        "nearest steps alone keep": any(one.last_steps for one in exemplars),
         "top tenth keeps": any(not math.isnan(one.kept) for one in attributions),
         "at the input, elsewhere": any(not math.isnan(one.conserved) for one in by_step),
     }
@@ -35,6 +40,8 @@ def shares_explained(
         line
         for name, meaning in SHARES.items()
         if there[name]
-        for line in textwrap.wrap(f"{name}: {meaning}", columns, initial_indent="  ", subsequent_indent="    ")
+        for line in textwrap.wrap(
+            f"{name}: {meaning.replace(EITHER, tenth_of)}", columns, initial_indent="  ", subsequent_indent="    "
+        )
     ]
     return [TITLE, *lines] if lines else []

@@ -51,11 +51,11 @@ def steps_words(span: tuple[int, int]) -> str:
 
 
 def last_steps_words(exemplar: Exemplar) -> str:
-    """What the last steps alone excite; '' where it was not measured."""
+    """What the steps nearest to the exemplar's own alone excite; '' where it was not measured."""
     if exemplar.faint and exemplar.last_steps:
         return labels.FAINT
     shares = [f"{labels.percent(share)} ({steps})" for steps, share in exemplar.last_steps]
-    return f"the last steps alone keep {', '.join(shares)}" if shares else ""
+    return f"the nearest steps alone keep {', '.join(shares)}" if shares else ""
 
 
 def in_terminal(

@@ -33,7 +33,7 @@ class Exemplar(Shown):
     context: NotRequired[tuple[str, str]]
     """Of a text: what stands before and after the token."""
     last_steps: NotRequired[dict[str, float]]
-    """Of a text or series, by how many last steps: the share of the activation that these alone excite."""
+    """Of a text or series, by number of steps: the share of the activation that those less than so many away excite alone."""
     own_step: NotRequired[int]
     """Which of the layer's own steps it is, where these are not the example's."""
     faint: NotRequired[bool]

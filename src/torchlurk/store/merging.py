@@ -124,7 +124,7 @@ def take_steps(writer: Writer, reader: Reader) -> None:
 
 
 def take_attributions(writer: Writer, reader: Reader, stage: str) -> None:
-    """Adds the attributions that are lacking here, and what boxes or the last steps alone excite."""
+    """Adds the attributions that are lacking here, and what boxes or the nearest steps alone excite."""
     columns = "layer, channel, ranking, rank, method, x0, y0, x1, y1, scale, kept, picture"
     _take_pictured(writer, reader, "attribution", columns)
     recalls = "SELECT recall, layer, channel, rank FROM exemplar WHERE ranking = 'max' AND recall IS NOT NULL"

@@ -1,4 +1,4 @@
-"""Attributions on texts and series, and what the last steps alone excite, as rows of tables and back."""
+"""Attributions on texts and series, and what the nearest steps alone excite, as rows of tables and back."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _attribution(row: tuple[Any, ...]) -> StepAttribution:
 def store_last_steps(
     db: sqlite3.Connection, layer: int, channel: int, shares: Mapping[int, Iterable[tuple[int, float]]]
 ) -> None:
-    """Adds or replaces, by the rank of exemplars by max, how many last steps give which share of the activation."""
+    """Adds or replaces, by the rank of exemplars by max, how many nearest steps alone give which share of the activation."""
     db.executemany(
         rows.insert("last_steps", STEP_TABLES["last_steps"]).replace("INSERT", "INSERT OR REPLACE"),
         ((layer, channel, rank, steps, share) for rank, known in shares.items() for steps, share in known),
@@ -84,7 +84,7 @@ def store_last_steps(
 
 
 def load_last_steps(db: sqlite3.Connection, layer: int, channel: int) -> dict[int, tuple[tuple[int, float], ...]]:
-    """By the rank of exemplars by max, how many last steps give which share of the activation."""
+    """By the rank of exemplars by max, how many nearest steps alone give which share of the activation."""
     if not has_sequences(db):
         return {}
     found: dict[int, list[tuple[int, float]]] = {}

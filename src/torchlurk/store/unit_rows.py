@@ -65,7 +65,7 @@ def kept(reader: Reader, layer: int) -> dict[str, dict[int, float]]:
 
 
 def last_steps(reader: Reader, layer: int) -> dict[int, dict[int, float]]:
-    """By number of steps and channel, the share of the strongest example's activation that so many last steps excite."""
+    """By number of steps and channel, the share of the strongest example's activation that the nearest so many excite."""
     found: dict[int, dict[int, float]] = {}
     with reader.reading() as db:
         for channel, steps, share in _last_steps(db, layer):

@@ -310,7 +310,7 @@ class Writer(Transactions):
             store_step_attributions(self._db, *where, (one for one in found if isinstance(one, StepAttribution)))
 
     def write_last_steps(self, unit: Unit, shares: Mapping[int, Iterable[tuple[int, float]]]) -> None:
-        """Records, by the rank of exemplars by max, how many last steps alone give which share of the activation."""
+        """Records, by the rank of exemplars by max, how many nearest steps alone give which share of the activation."""
         with self.transaction():
             store_last_steps(self._db, self._layer_id(unit.layer), unit.channel, shares)
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { KnownTrack, LayerTrack } from "../types/documents";
-import { bestUnits, ordered, share, strength } from "./knows";
+import { bestUnits, ordered, share, strength, way } from "./knows";
 
 const QUOTES = { track: "quotes", words: "inside quotation marks", measure: "auc", told: false, steps: 2000 } as const;
 const COLUMN = { track: "column", words: "characters since the line began", measure: "r", told: false, steps: 2000 } as const;
@@ -9,6 +9,11 @@ test("a strength does not ask which way round", () => {
   expect(strength(QUOTES, 0.1)).toBeCloseTo(0.9);
   expect(strength(COLUMN, -0.7)).toBeCloseTo(0.7);
   expect(strength(COLUMN, null)).toBeNull();
+});
+
+test("it is told where a unit is clearly the other way round", () => {
+  expect([0.1, 0.46, 0.9, null].map((score) => way(QUOTES, score))).toEqual(["lower where it holds", "", "", ""]);
+  expect([-0.7, -0.04, 0.7].map((score) => way(COLUMN, score))).toEqual(["falls with it", "", ""]);
 });
 
 test("a bar is empty where nothing is known", () => {

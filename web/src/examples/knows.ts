@@ -11,6 +11,16 @@ export function strength(track: Measured, score: number | null): number | null {
   return track.measure === "auc" ? Math.max(score, 1 - score) : Math.abs(score);
 }
 
+/** A score this far from knowing nothing goes a way. */
+const CLEARLY = 0.05;
+
+/** Where the unit is clearly the other way round: lower where the track holds, or falling as it rises. */
+export function way(track: Measured, score: number | null): string {
+  if (score === null) return "";
+  if (track.measure === "auc") return score < 0.5 - CLEARLY ? "lower where it holds" : "";
+  return score < -CLEARLY ? "falls with it" : "";
+}
+
 /** What a track's score is called. */
 export function measure(track: Measured): string {
   return track.measure === "auc" ? "AUC" : "|r|";
@@ -33,9 +43,9 @@ export function ordered(knows: readonly KnownTrack[]): KnownTrack[] {
 }
 
 /** The units of a layer that tell a track best, best first. */
-export function bestUnits(track: LayerTrack, most: number): { channel: number; strength: number }[] {
+export function bestUnits(track: LayerTrack, most: number): { channel: number; strength: number; way: string }[] {
   return track.score
-    .map((score, channel) => ({ channel, strength: strength(track, score) ?? -Infinity }))
+    .map((score, channel) => ({ channel, strength: strength(track, score) ?? -Infinity, way: way(track, score) }))
     .filter((one) => one.strength > -Infinity)
     .sort((left, right) => right.strength - left.strength || left.channel - right.channel)
     .slice(0, most);

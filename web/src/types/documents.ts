@@ -335,7 +335,7 @@ export interface Exemplar extends Shown {
   token?: string;
   /** Of a text: what stands before and after the token. */
   context?: [string, string];
-  /** Of a text or series, by how many last steps: the share of the activation that these alone excite. */
+  /** Of a text or series, by number of steps: the share of the activation that those less than so many away excite alone. */
   last_steps?: Record<string, number>;
   /** Which of the layer's own steps it is, where these are not the example's. */
   own_step?: number;
