@@ -1,11 +1,16 @@
 import dataclasses
 import inspect
+import json
 
+import numpy as np
 import pytest
+import torch
 
 import torchlurk
 from torchlurk.errors import OptionError, StudyError
-from torchlurk.options import ComputeOptions, InputOptions, ScanOptions, help_of, stored
+from torchlurk.option_values import as_position
+from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, ScanOptions, UnitOptions, fitting, help_of, stored
+from torchlurk.units import Unit
 
 
 @pytest.mark.parametrize(
@@ -79,6 +84,60 @@ def test_keywords_of_analyze_are_taken_as_python_writes_them(monkeypatch, tmp_pa
 def test_a_keyword_that_is_no_option_is_refused_with_the_nearest(tmp_path):
     with pytest.raises(OptionError, match="no option 'tpo'; nearest: top"):
         torchlurk.analyze("demo", "demo", tmp_path / "s.lurk", tpo=3)
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "value", "fitted"),
+    [
+        (InputOptions, "mean", 0.5, (0.5,)),
+        (InputOptions, "mean", torch.tensor([0.5, 0.25]), (0.5, 0.25)),
+        (InputOptions, "mean", torch.full((1, 2, 1, 1), 0.5, requires_grad=True), (0.5, 0.5)),
+        (InputOptions, "std", np.array([0.5, 0.25]), (0.5, 0.25)),
+        (InputOptions, "std", [torch.tensor(0.5), np.float32(0.25)], (0.5, 0.25)),
+        (InputOptions, "resize", 64.0, 64),
+        (InputOptions, "crop", torch.Size([4, 5]), (4, 5)),
+        (InputOptions, "limit", np.int64(5), 5),
+        (InputOptions, "lowercase", np.True_, True),
+        (ComputeOptions, "device", torch.device("cuda", 1), "cuda:1"),
+        (ComputeOptions, "gpus_per_actor", 1, 1),
+        (ScanOptions, "layers", np.array(["a", "b"]), ("a", "b")),
+        (UnitOptions, "units", Unit("a", 3), ("a:3",)),
+        (AttributeOptions, "methods", "lrp, guided", ("lrp", "guided")),
+    ],
+)
+def test_a_value_that_is_clearly_meant_becomes_of_the_option_s_type(options, name, value, fitted):
+    found = fitting(options, name, value)
+    assert (found, type(found)) == (fitted, type(fitted))
+    assert json.loads(json.dumps(stored(options(**{name: found}))))
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "value", "words"),
+    [
+        (InputOptions, "mean", "0.5", "--mean is '0.5' .*use a tuple of numbers"),
+        (InputOptions, "mean", torch.rand(3, 2), "--mean is tensor.*use a tuple of numbers"),
+        (InputOptions, "resize", 64.5, "--resize is 64.5 .*use a whole number or 2 whole numbers"),
+        (InputOptions, "resize", (1, 2, 3), "--resize is "),
+        (InputOptions, "limit", "5", "--limit is '5' .*use a whole number"),
+        (InputOptions, "limit", float("inf"), "--limit is inf"),
+        (InputOptions, "limit", True, "--limit is True"),
+        (InputOptions, "lines", "no", "--lines is 'no' .*use True or False"),
+        (InputOptions, "interpolation", "area", "--interpolation is 'area' .*use nearest, bilinear"),
+        (ScanOptions, "top", None, "--top is None .*use a whole number"),
+        (ScanOptions, "layers", 3, "--layers is 3 .*use a tuple of texts"),
+        (ComputeOptions, "batch_size", {"a": 1}, "--batch-size is"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_its_flag_in_one_line(options, name, value, words):
+    with pytest.raises(OptionError, match=words) as refused:
+        fitting(options, name, value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_position_may_be_one_number_and_is_refused_where_it_is_none():
+    assert [as_position(one) for one in (2, (2,), torch.tensor(2), np.array([1, 2]), None)] == [(2,), (2,), (2,), (1, 2), None]
+    with pytest.raises(OptionError, match="--position is '2'"):
+        as_position("2")
 
 
 def test_options_are_stored_as_plain_json_values():

@@ -37,6 +37,12 @@ def test_an_address_that_is_no_text_is_refused_in_words_that_can_be_sent():
     assert str(told.value).encode()
 
 
+@pytest.mark.parametrize("address", [3, None, ("fc", 3)])
+def test_what_is_no_text_is_no_unit(address):
+    with pytest.raises(UnitError, match=r"is not a unit .*write layer:channel"):
+        Unit.parse(address)
+
+
 def test_globs_choose_layers_in_the_order_of_the_model():
     assert matching(["fc", "layer*.conv*"], NAMES) == ["layer1.0.conv1", "layer1.0.conv2", "fc"]
 

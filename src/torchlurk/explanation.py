@@ -21,7 +21,8 @@ from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.hierarchy.tree_builder import grow
 from torchlurk.model_session import ModelSession
 from torchlurk.models.taps.invocation import FurtherInputs
-from torchlurk.options import ExplainOptions
+from torchlurk.option_values import as_position
+from torchlurk.options import ExplainOptions, InputOptions, ScanOptions, fitting
 from torchlurk.records import Preprocessing
 from torchlurk.rendering.labels import number, off, percent
 from torchlurk.rendering.labels import prediction as said
@@ -106,7 +107,7 @@ def explain(
     depth: int = 3,
     strongest: int = 6,
     layers: Sequence[str] = (),
-    position: tuple[int, ...] | None = None,
+    position: int | Sequence[int] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     class_names: str | Path | None = None,
@@ -124,17 +125,26 @@ def explain(
     values as they are, and batches with a row for each image, or one for all. The other arguments are those of
     `torchlurk explain`. Raises a `TorchlurkError` that says what to do.
     """
-    options = ExplainOptions(None if unit is None else str(unit), method, children, depth, strongest)
+    named = unit if unit is None or isinstance(unit, Unit) else Unit.parse(unit)
+    asked = {"unit": named, "method": method, "children": children, "depth": depth, "strongest": strongest}
+    options = ExplainOptions(**{name: fitting(ExplainOptions, name, value) for name, value in asked.items()})
+    means, deviations = fitting(InputOptions, "mean", mean), fitting(InputOptions, "std", std)
+    place = as_position(position)
     reader, opened = _reader(study)
     try:
-        told: dict[str, Any] = {"study": reader, "class_names": class_names, "layers": tuple(layers), "device": device}
+        told: dict[str, Any] = {
+            "study": reader,
+            "class_names": class_names,
+            "layers": fitting(ScanOptions, "layers", layers),
+            "device": device,
+        }
         told |= {"constants": constants, "further_inputs": further_inputs}
         if isinstance(model, str):
             bench = ModelSession.load(model, weights, **told)
         else:
-            known = Preprocessing(mean=tuple(mean), std=tuple(std)) if mean is not None and std is not None else None
+            known = Preprocessing(mean=means, std=deviations) if means is not None and deviations is not None else None
             bench = ModelSession(model, preprocessing=known, **told)
-        return explain_on(bench, image, options, position)
+        return explain_on(bench, image, options, place)
     finally:
         if opened and reader is not None:
             reader.close()

@@ -9,14 +9,13 @@ import typing
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from math import inf, isfinite, isqrt
-from pathlib import PurePath
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 from torchlurk.allowance import PIXELS
 from torchlurk.errors import OptionError, nearest
 from torchlurk.input_records import InputAxes
 from torchlurk.input_words import KINDS
+from torchlurk.option_values import fitted
 from torchlurk.records import Tap
 from torchlurk.tables import METHODS, NAME, PRESETS, StreamNames
 from torchlurk.units import Unit
@@ -287,21 +286,9 @@ class ComputeOptions:
 
 
 def fitting(options: type, name: str, value: Any) -> Any:
-    """The value of an option as its field has it: a list or array becomes a tuple, a path text, and a word, or several
-    with commas where the command line takes them so, a tuple of words.
-    """
-    kinds = _alternatives(typing.get_type_hints(options)[name])
-    several = any(kind is tuple or get_origin(kind) is tuple for kind in kinds)
-    if isinstance(value, PurePath) and str in kinds:
-        return str(value)
-    if tuple[str, ...] in kinds and isinstance(value, str):
-        commas = next(one for one in fields(options) if one.name == name).metadata["commas"]
-        return tuple(word.strip() for word in value.split(",")) if commas else (value,)
-    return tuple(value) if several and isinstance(value, Iterable) and not isinstance(value, str) else value
-
-
-def _alternatives(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if get_origin(hint) in (typing.Union, UnionType) else (hint,)
+    """The value of an option as its field has it (`fitted`); raises `OptionError` for a value of another type."""
+    commas = next(one for one in fields(options) if one.name == name).metadata.get("commas", False)
+    return fitted(name, value, typing.get_type_hints(options)[name], commas=commas)
 
 
 def stored(options: Any) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from PIL import Image
 
 from torchlurk.drawings import drawings_of, study_figure, study_overview
-from torchlurk.errors import UnitError, nearest, telling_keywords
+from torchlurk.errors import OptionError, UnitError, nearest, telling_keywords
 from torchlurk.frames import Table
 from torchlurk.input_records import InputStatistics
 from torchlurk.jobs import Progress, Share
+from torchlurk.option_values import fitted
 from torchlurk.progress import watcher
 from torchlurk.records import Class, Graph, Remark, Skip
 from torchlurk.rendering.encoding import png
@@ -190,14 +191,16 @@ class Study:
     def __getitem__(self, layer: str) -> LayerView:
         """The layer of that name, `rnn` for the last layer of a recurrent module; raises `UnitError` naming the nearest."""
         layers = {one.name: one for one in self._reader.layers()}
+        if not isinstance(layer, str):
+            raise UnitError(f"{layer!r} is not the name of a layer", "study.layers lists all")
         name = aliased(layer, list(layers))
         if name not in layers:
             raise UnitError(f"no layer '{layer}' in {self.path}{nearest(layer, layers)}", "study.layers lists all")
         return LayerView(self._reader, layers[name])
 
-    def unit(self, address: str) -> UnitView:
+    def unit(self, address: Unit | str) -> UnitView:
         """The unit written `layer:channel`; raises `UnitError` if the study has none such."""
-        return UnitView(self._reader, self._reader.unit(Unit.parse(address)))
+        return UnitView(self._reader, self._reader.unit(address if isinstance(address, Unit) else Unit.parse(address)))
 
     def picture(self, example: int) -> Image.Image | None:
         """An exemplar's example as the network saw it, a text or series drawn; None if the study does not hold it."""
@@ -265,13 +268,16 @@ def analyze(
     from torchlurk.analysis import analyze_model
 
     names, tokens = options.get("class_names"), options.get("vocabulary")
+    for name, value in (("class_names", names), ("vocabulary", tokens)):
+        if value is not None and not isinstance(value, (Path, Iterable)):
+            raise OptionError(f"--{name.replace('_', '-')} is {value!r}", "use a list, or a file")
     files = {name: value for name, value in options.items() if name not in AS_OBJECTS or isinstance(value, (str, Path))}
     analyze_model(
         model,
         data,
         Path(out),
         weights,
-        stages.split(",") if isinstance(stages, str) else stages or USUAL_STAGES,
+        list(fitted("stages", stages or USUAL_STAGES, tuple[str, ...], commas=True)),
         Settings.of(files),
         watcher(progress),
         class_names=None if "class_names" in files else names,

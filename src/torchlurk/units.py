@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from torchlurk.errors import UnitError, nearest
 
+WRITTEN = "write layer:channel, for example features.3:7"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Unit:
@@ -21,12 +23,14 @@ class Unit:
         return f"{self.layer}:{self.channel}"
 
     @classmethod
-    def parse(cls, address: str) -> Unit:
-        """The unit written `layer:channel`; raises `UnitError` where the text is not of that form."""
+    def parse(cls, address: object) -> Unit:
+        """The unit written `layer:channel`; raises `UnitError` where it is no text of that form."""
+        if not isinstance(address, str):
+            raise UnitError(f"{address!r} is not a unit", WRITTEN)
         layer, colon, channel = address.rpartition(":")
         shown = address.encode("utf-8", "backslashreplace").decode()  # halves of surrogates stand in no layer's name
         if not (colon and layer and shown == address and NUMBER.fullmatch(channel)):
-            raise UnitError(f"'{shown}' is not a unit", "write layer:channel, for example features.3:7")
+            raise UnitError(f"'{shown}' is not a unit", WRITTEN)
         return cls(layer, int(channel))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.attribution.steps import TextReadout, of_tokens
-from torchlurk.errors import OptionError, UnitError
+from torchlurk.errors import OptionError, UnitError, telling_keywords
 from torchlurk.input_records import InputAxes
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.axes import TENSORS, Axes
@@ -22,6 +22,7 @@ from torchlurk.models.survey.layers import survey
 from torchlurk.models.taps.arguments import Companions
 from torchlurk.models.taps.invocation import FurtherInputs, Invocation
 from torchlurk.models.taps.readout import Readout
+from torchlurk.option_values import as_position
 from torchlurk.records import Layer, Tap
 from torchlurk.units import Unit
 
@@ -31,13 +32,14 @@ TEXT_AXES = 2
 """Batch and time."""
 
 
+@telling_keywords()
 def attribute(
     model: nn.Module,
     inputs: Shaped[Tensor, "batch ..."],
     unit: Unit | str,
     method: str = "guided",
     *,
-    position: tuple[int, ...] | None = None,
+    position: int | Sequence[int] | None = None,
     reduce: Literal["max", "mean"] = "max",
     tap: Tap = "activation",
     input_axes: InputAxes | None = None,
@@ -63,6 +65,7 @@ def attribute(
     text = _is_text(inputs)
     module = unwrap(model)
     method_named(method)
+    place = as_position(position)
     wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
     steps = text or inputs.dim() == SERIES_AXES
     axes = Axes.of("bt" if text else "btc") if steps else TENSORS
@@ -77,7 +80,7 @@ def attribute(
         layer = survey(module, inputs, tap, axes).layer(wanted.layer)
         _check_channel(layer, wanted.channel)
         readout, given = _readout(module, layer, inputs, text)
-        return _of_unit(readout, given, wanted.channel, method, position, reduce, text)
+        return _of_unit(readout, given, wanted.channel, method, place, reduce, text)
 
 
 def _is_text(inputs: Tensor) -> bool:

@@ -17,6 +17,8 @@ from torchlurk.input_records import InputStatistics
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.layers import Survey
 from torchlurk.models.taps.invocation import FurtherInputs, Invocation
+from torchlurk.option_values import fitted
+from torchlurk.options import InputOptions, fitting
 from torchlurk.records import Layer, Preprocessing, Tap
 from torchlurk.store.reading import Reader
 from torchlurk.synthesis.ascent import Ascent
@@ -102,10 +104,11 @@ class Synthesizer:
         self._invocation = Invocation.of(self.module, constants, further_inputs)
         self._invocation.check(1)
         self._reader = _reader(study)
-        self.preprocessing = self._normalization(mean, std)
+        self.preprocessing = self._normalization(fitting(InputOptions, "mean", mean), fitting(InputOptions, "std", std))
         self._own = None if self._reader is None else self._reader.input_shape()
         if self._own is not None:
             check_pictures(self._own)
+        size = fitted("size", size, int | tuple[int, int] | None)
         own = (USUAL_SIDE, USUAL_SIDE) if self._own is None else (self._own[-2], self._own[-1])
         height, width = side_of(*own, size) if isinstance(size, int) else size or own
         self.size = (int(height), int(width))
