@@ -21,7 +21,8 @@ class InputDescription:
 
     `dtype` is that of the input as it is given, such as "int64". For text: `vocabulary_size` is one more than the highest
     index, `vocabulary` the tokens by index ('' where an index has none), None where they are not known; `window` is the
-    most tokens of one example and `burn_in` how many of them are read and not counted where a window continues a text.
+    most tokens of one example and `burn_in` how many of them are read and not counted where a window continues a text; both
+    are None where examples are whole texts.
     For series: `channels` are their names, '' where unknown. `called` is the name of a kind that a program has added and that
     is like `kind`, '' otherwise. `axes` is None for pictures and until it is known.
     """

@@ -212,7 +212,7 @@ def test_batches_hold_equal_lengths_and_the_network_gets_ids(tmp_path):
 
 
 def test_the_description_says_what_a_network_of_text_is_given(tmp_path):
-    source = opened(write(tmp_path / "a.txt", "ab"), window=40, input_axes="tb")
+    source = opened(write(tmp_path / "a.txt", "ab" * 21), window=40, input_axes="tb")
     found = source.kind.description
     assert (found.kind, found.dtype, found.vocabulary_size, found.window, found.burn_in, found.axes) == (
         "text",
@@ -224,6 +224,13 @@ def test_the_description_says_what_a_network_of_text_is_given(tmp_path):
     )
     assert found.vocabulary[2] == "a"
     assert json.loads(json.dumps(asdict(found)))["vocabulary"] == list(found.vocabulary)
+
+
+def test_texts_that_are_whole_are_not_described_as_windows(tmp_path):
+    file = write(tmp_path / "a.txt", "ab\n" * 14)
+    for lines, window in ((True, None), (False, 40)):
+        found = opened(file, lines=lines, window=40).kind.description
+        assert (found.window, found.burn_in) == (window, 10 if window else None)
 
 
 def test_a_tokenizer_json_brings_its_own_vocabulary(tmp_path):

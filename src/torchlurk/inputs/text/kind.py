@@ -20,7 +20,7 @@ from torchlurk.records import Example
 class Text:
     """Text of one source; see `Kind`.
 
-    `show` gives example i as people see it, given its ids. `window` and `burn_in` are None where examples are not windows.
+    `show` gives example i as people see it, given its ids. `window` and `burn_in` are None where examples are whole texts.
     """
 
     vocabulary: Vocabulary | None

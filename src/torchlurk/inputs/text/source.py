@@ -58,6 +58,7 @@ class TextSource:
         self.skipped = skipped + corpus.skipped
         self._corpus, self._windowing, self._labels, self._options = corpus, windowing, labels, options
         self._passed_over = skipped
+        self._cut_up = bool(np.diff(corpus.firsts).max(initial=0) > windowing.size)
         if options.tracks and given is None:
             given = read_tracks(Path(options.tracks), len(corpus.ids))
         self._given = given
@@ -73,15 +74,15 @@ class TextSource:
         return Text(
             self._corpus.tokenizer.vocabulary,
             self._shown,
-            self._windowing.size,
-            self._windowing.burn_in,
+            self._windowing.size if self._cut_up else None,
+            self._windowing.burn_in if self._cut_up else None,
             self._options.input_axes,
         )
 
     @property
     def cut_up(self) -> bool:
         """See `Windowed`."""
-        return bool(np.diff(self._corpus.firsts).max() > self._windowing.size)
+        return self._cut_up
 
     def burning(self, *, left: bool, right: bool) -> TextSource:
         """See `Windowed`."""
