@@ -1,6 +1,8 @@
 """What can be had without torch, and how quickly."""
 
+import os
 import re
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +65,28 @@ def test_what_is_wrong_with_a_command_alone_is_told_before_torch_is_imported(com
     assert done.returncode == 2
     assert done.stderr.startswith(f"torchlurk: {said}")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="asks the system whether a pipe is read")
+@pytest.mark.parametrize("printed", ["click.echo('a')", "rich.print('a')", "print('a', flush=True)"])
+def test_who_no_longer_reads_what_is_printed_ends_the_command_without_a_word(printed):
+    code = (
+        "import click, rich; from torchlurk import cli; from torchlurk.cli import show;"
+        f" show.command.callback = lambda **_: {printed}; cli.main(['show', 'a.lurk', 'b:0'])"
+    )
+    read, written = os.pipe()
+    os.close(read)
+    with open(written, "wb") as unread:
+        done = subprocess.run([sys.executable, "-c", code], stdout=unread, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_broken_pipe_of_another_kind_is_no_silent_success():
+    done = run(
+        "from torchlurk import cli; from torchlurk.cli import show\ndef broken(**_): raise BrokenPipeError(32, 'a socket')\n"
+        "show.command.callback = broken; cli.main(['show', 'a.lurk', 'b:0'])"
+    )
+    assert done.returncode != 0
 
 
 def test_no_garbage_is_looked_for_when_a_command_ends():

@@ -9,8 +9,12 @@ import importlib
 import io
 import os
 import re
+import select
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 import click
 
@@ -45,8 +49,24 @@ CONTINUED = (["analyze"], ["demo"])
 """The commands that continue where they were interrupted."""
 
 
+class UnreadError(Exception):
+    """Who read what is printed went away. Not a `BrokenPipeError`, of which click makes a `SystemExit`."""
+
+
 class Commands(click.Group):
     """The commands by name; a command's module is imported when it is called."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """As that of click, which prints the help here; raises `UnreadError` where no one reads it."""
+        with _read():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; raises `UnreadError` where no one reads any longer what it prints."""
+        with _read():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which a new user meets them."""
@@ -97,9 +117,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(_fail(error.format_message(), EXIT_INPUT))
     except TorchlurkError as error:
         sys.exit(_fail(str(error), error.exit_status))
-    except BrokenPipeError:
+    except UnreadError:
         # The reader went away (`torchlurk show … | head`): not an error of ours, and nothing more can be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for stream in (sys.stdout, sys.stderr):
+            if _unread(stream):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         sys.exit(0)
     except SystemExit as error:
         # Not of a command, which returns: a model or a data set that expects to be run as a program.
@@ -116,6 +138,30 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         # Not of ours either: what a model or a data set raises that means to get past every `except Exception`.
         sys.exit(_fail(f"the model or the data raised {_where(error)}", EXIT_INPUT))
+
+
+@contextmanager
+def _read() -> Iterator[None]:
+    """Raises `UnreadError` in place of a `BrokenPipeError` of what is printed, and of no other pipe."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        if _unread(sys.stdout) or _unread(sys.stderr):
+            raise UnreadError from error
+        raise
+    except SystemExit as error:  # what rich makes of it, when stdout already leads nowhere
+        if isinstance(error.__context__, BrokenPipeError):
+            raise UnreadError from error
+        raise
+
+
+def _unread(stream: TextIO) -> bool:
+    """Whether the stream is a pipe of which no one holds the other end; False where the system does not tell."""
+    if not hasattr(select, "poll") or not isinstance(stream, io.TextIOWrapper):
+        return False
+    asked = select.poll()
+    asked.register(stream.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0))
 
 
 def _where(error: BaseException) -> str:
