@@ -74,3 +74,7 @@ def test_an_error_that_is_told_in_keywords_keeps_its_cause_and_its_kind() -> Non
     with pytest.raises(OptionError) as told:
         failing()
     assert (str(told.value), str(told.value.__cause__)) == ("top is 0   (use top=1)", "why")
+
+
+def test_a_name_that_is_known_twice_is_named_once() -> None:
+    assert errors.nearest("bicicle", ["bicycle", "bicycle", "car"]) == "; nearest: bicycle"

@@ -144,5 +144,5 @@ def first_line(error: BaseException) -> str:
 
 def nearest(name: str, known: Iterable[str], *, most: int = 3) -> str:
     """The known names that look most like `name`, as the end of a sentence ('; nearest: a, b'); empty if none does."""
-    close = difflib.get_close_matches(name, list(known), n=most, cutoff=0.5)
+    close = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=most, cutoff=0.5)
     return f"; nearest: {', '.join(close)}" if close else ""

@@ -15,11 +15,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from torchlurk.anatomy import Prediction, Response, TreeNode, UnitPath
-from torchlurk.errors import OptionError, UnitError, telling_keywords
+from torchlurk.errors import ModelError, OptionError, UnitError, telling_keywords
 from torchlurk.files import write_whole
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.hierarchy.tree_builder import grow
 from torchlurk.model_session import ModelSession
+from torchlurk.models.survey.expected_input import check_takes_pictures
 from torchlurk.models.taps.invocation import FurtherInputs
 from torchlurk.option_values import as_position
 from torchlurk.options import ExplainOptions, InputOptions, ScanOptions, fitting
@@ -161,7 +162,11 @@ def explain_on(
     if not several:
         raise OptionError("no image was given", "give one image, or several to show their mean")
     inputs = torch.cat([_inputs(bench, one) for one in several])
-    inspector = bench.inspect(inputs)
+    try:
+        inspector = bench.inspect(inputs)
+    except ModelError as error:
+        check_takes_pictures(bench.module, "explain", error)
+        raise
     root = _root(inspector, options.unit, position)
     tree = grow(inspector, root, children=options.children, depth=options.depth, method=options.method)
     units = dict.fromkeys(node.branch.last for node in tree.nodes())
@@ -196,6 +201,7 @@ def _inputs(bench: ModelSession, image: Shown) -> Float[Tensor, "image channel h
         return bench.inputs(image if isinstance(image, np.ndarray) else bench.pixels(image))
     batch = image if image.ndim == 4 else image[None]
     if batch.ndim != 4 or not len(batch):
+        check_takes_pictures(bench.module, "explain")
         raise OptionError(
             f"the image has the shape {tuple(image.shape)}", "give channel height width, or a batch of such images"
         )

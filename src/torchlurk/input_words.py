@@ -31,6 +31,9 @@ class InputKind:
 
 ON_STEPS = ("gradient", "input_x_gradient", "lrp_plus")
 
+CHANNELS_FIRST = "give each picture as (channel, height, width), of one with its channels last picture.permute(2, 0, 1)"
+"""What to do with pictures whose channels come last."""
+
 KINDS: dict[str, InputKind] = {
     "pictures": InputKind("pictures", attributed="the images", methods=("deconv", "guided", "gradient"), one_model=True),
     "text": InputKind("text", attributed="the texts", methods=ON_STEPS),

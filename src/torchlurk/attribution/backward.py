@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +14,11 @@ from torch import Tensor, nn
 
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.attribution.steps import TextReadout, of_tokens
-from torchlurk.errors import OptionError, UnitError, telling_keywords
+from torchlurk.errors import ModelError, OptionError, UnitError, telling_keywords
 from torchlurk.input_records import InputAxes
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.axes import TENSORS, Axes
+from torchlurk.models.survey.expected_input import without_batch
 from torchlurk.models.survey.input_axes import axes_of
 from torchlurk.models.survey.layers import survey
 from torchlurk.models.taps.arguments import Companions
@@ -72,12 +74,15 @@ def attribute(
 
     def own_axes(beside: Companions) -> InputAxes:
         first = {name: one[:1] for name, one in beside.items()}
-        return input_axes or axes_of(module, inputs[:1], constants or {}, first)
+        with _telling_of_batch(module, inputs):
+            return input_axes or axes_of(module, inputs[:1], constants or {}, first)
 
     invocation = Invocation.of(module, constants, further_inputs, own_axes if steps else None)
     invocation.check(len(inputs))
     with invocation.around(module):
-        layer = survey(module, inputs, tap, axes).layer(wanted.layer)
+        with _telling_of_batch(module, inputs):
+            layers = survey(module, inputs, tap, axes)
+        layer = layers.layer(wanted.layer)
         _check_channel(layer, wanted.channel)
         readout, given = _readout(module, layer, inputs, text)
         return _of_unit(readout, given, wanted.channel, method, place, reduce, text)
@@ -87,9 +92,20 @@ def _is_text(inputs: Tensor) -> bool:
     if not inputs.is_floating_point() and inputs.dim() != TEXT_AXES:
         raise OptionError(
             f"inputs are {inputs.dtype} with {inputs.dim()} axes",
-            "give token ids (batch, time), or pictures or series of floats",
+            "give token ids (batch, time), inputs[None] of one text, or pictures or series of floats",
         )
     return not inputs.is_floating_point()
+
+
+@contextmanager
+def _telling_of_batch(module: nn.Module, inputs: Tensor) -> Iterator[None]:
+    """Around what fails with `ModelError` on inputs of the wrong form: it becomes an `OptionError` where the batch lacks."""
+    try:
+        yield
+    except ModelError as error:
+        if reason := without_batch(module, inputs):
+            raise OptionError(reason, "give a batch: inputs[None] of one example") from error
+        raise
 
 
 def _readout(module: nn.Module, layer: Layer, inputs: Tensor, text: bool) -> tuple[Readout, Tensor]:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from torchlurk.errors import DataError, ModelError, OptionError
+from torchlurk.errors import DataError, ModelError, OptionError, telling_keywords
 from torchlurk.inputs.pictures.decoding import decode
 from torchlurk.inputs.pictures.preprocessing import HIGHEST, prepare
 from torchlurk.models.taps.invocation import FurtherInputs
@@ -68,6 +68,7 @@ GAP = 4
 WHITE = 255
 
 
+@telling_keywords()
 @torch.inference_mode(False)
 def dream(
     model: nn.Module,
@@ -152,6 +153,7 @@ class Pushed:
         return png(self.picture())
 
 
+@telling_keywords()
 @torch.inference_mode(False)
 def toward(
     model: nn.Module,

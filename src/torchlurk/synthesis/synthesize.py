@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from torchlurk.errors import ModelError, OptionError
+from torchlurk.errors import ModelError, OptionError, telling_keywords
 from torchlurk.input_records import InputStatistics
 from torchlurk.models.loading.identity import unwrap
+from torchlurk.models.survey.expected_input import check_takes_pictures
 from torchlurk.models.survey.layers import Survey
 from torchlurk.models.taps.invocation import FurtherInputs, Invocation
 from torchlurk.option_values import fitted
@@ -39,6 +40,7 @@ UNLIKE = 0.5
 """What it is worth, in parts of what the unit reaches, that two pictures of it have nothing in common."""
 
 
+@telling_keywords()
 def synthesize(
     model: nn.Module,
     unit: Unit | str,
@@ -190,6 +192,7 @@ class Synthesizer:
             with self._invocation.around(self.module):
                 return surveyed(self.module, inputs, self.tap)
         except ModelError as error:
+            check_takes_pictures(self.module, "synthesis", error)
             raise ModelError(error.message, "give the size that the network expects, and mean for each channel") from error
 
     def ascent(

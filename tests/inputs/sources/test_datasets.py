@@ -178,7 +178,7 @@ def test_float_pictures_may_have_any_precision_and_channels():
         (ValueError("bad\nfile"), "ValueError: bad file"),
         (KeyError("x"), "KeyError: 'x'"),
         (DataError("is empty"), "is empty"),
-        ("text", "is a str, not a tensor or picture"),
+        ("text", "is the text 'text': a data set holds token ids"),
         (None, "is a NoneType, not a tensor or picture"),
         ((), "is an empty item"),
         ({"text": 1}, "has none of the keys image, pixel_values, img, input"),
@@ -351,7 +351,7 @@ def test_series_of_other_numbers_of_channels_are_refused():
             [torch.rand(5)] * 3,
             r"has shape \(5,\), not \(channel, height, width\) of a picture, \(time",
         ),
-        (["words"] * 3, r"can be read \(example 0: is a str"),
+        (["words"] * 3, r"can be read \(example 0: is the text 'words': a data set holds token ids"),
         ([torch.zeros(2, 3, dtype=torch.int64)], r"has values of type int64"),
         ([torch.tensor([1, -1]), IDS[0]], "example 0 of Unlisted has the token id -1"),
         ([torch.tensor([1, 10**12])], "example 0: has the token id 1000000000000; no network has as many tokens"),
@@ -386,3 +386,18 @@ def test_classes_of_a_data_set_may_come_from_a_file(tmp_path):
     source = open_dataset(TensorDataset(RUNS), InputOptions(classes=str(tmp_path / "classes.csv"), limit=2))
     assert [one.label for one in source.classes] == ["a", "b"]
     assert [source.read(index).class_index for index in range(2)] == [1, 1]
+
+
+def test_python_lists_of_whole_numbers_are_token_ids():
+    source = open_dataset([[3, 1, 2], [1, 0], [2]], InputOptions(), vocabulary=["a", "b", "c", "d"])
+    assert (source.kind.name, source.lengths.tolist(), source.read(1).values.tolist()) == ("text", [3, 2, 1], [1, 0])
+    assert source.read(1).class_index is None
+    pairs = open_dataset([([3, 1, 2], 1), ([1, 0], 0)], InputOptions())
+    assert (pairs.read(1).values.tolist(), pairs.read(0).class_index) == ([1, 0], 1)
+
+
+@pytest.mark.parametrize("items", [["the cat", "a dog"], [("the cat", 1)], [["the", "cat"]]])
+@pytest.mark.parametrize("given", [{}, {"vocabulary": ["the", "cat"]}])
+def test_texts_that_are_not_yet_ids_are_told_to_go_through_a_file(items, given):
+    with pytest.raises(DataError, match=r"is the text 'the.*holds token ids.*read from a text file"):
+        open_dataset(items, InputOptions(), **given)

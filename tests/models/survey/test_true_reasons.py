@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import torchlurk as tl
-from torchlurk.errors import ModelError
+from torchlurk.errors import DataError, ModelError, OptionError
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.axes import Axes
 from torchlurk.models.survey.input_axes import axes_of
@@ -160,3 +160,63 @@ def test_modules_inside_vmap_are_named_where_no_other_has_units() -> None:
     assert axes_of(net, SERIES, {}) == "btc"
     skipped = {one.path: one.reason for one in survey(net, SERIES, axes=Axes.of("btc")).skipped}
     assert all("inside torch.vmap" in skipped[name] for name in ("conv", "head"))
+
+
+class PictureReader(nn.Module):
+    """A convolution of three channels and a mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("net", "inputs", "words"),
+    [
+        (
+            PictureReader(),
+            torch.rand(3, 8, 8),
+            r"shape \(3, 8, 8\), without.*batch, and conv \(Conv2d\) takes pictures",
+        ),
+        (
+            nn.Sequential(nn.Conv1d(3, 4, 3)),
+            torch.rand(8, 3),
+            r"shape \(8, 3\), without.*batch.*takes series of 3",
+        ),
+    ],
+)
+def test_one_example_without_a_batch_is_not_told_to_be_of_another_kind(net: nn.Module, inputs: Tensor, words: str) -> None:
+    with pytest.raises(OptionError, match=words) as told:
+        tl.attribute(net, inputs, "conv:1")
+    assert told.value.hint == "give a batch: inputs[None] of one example"
+
+
+def test_channels_that_come_last_are_told_to_come_first(tmp_path: Path) -> None:
+    last, net = torch.rand(2, 8, 9, 3), PictureReader()
+    for asked in (
+        lambda: tl.attribute(net, last, "conv:1"),
+        lambda: tl.explain(net, last[0], "conv:1"),
+        lambda: tl.analyze(net, list(last), tmp_path / "s.lurk"),
+    ):
+        with pytest.raises(ModelError, match=r"the last axis is as long as there are channels.*picture\.permute\(2, 0, 1\)"):
+            asked()
+    with pytest.raises(DataError, match=r"pictures are 8×9×3, with their channels last.*permute"):
+        tl.analyze(net, list(last), tmp_path / "s.lurk", mean=(0, 0, 0), std=(1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("net", "inputs", "words"),
+    [
+        (nn.Sequential(nn.Conv1d(2, 4, 3)), torch.rand(9, 2), r"0 \(Conv1d\) takes series of 2 channels"),
+        (nn.Sequential(nn.Conv1d(2, 4, 3)), torch.rand(1, 9, 2), r"0 \(Conv1d\) takes series of 2 channels"),
+        (StepsFirst(), torch.rand(7), r"embedding \(Embedding\) takes token ids from 0 to 8"),
+    ],
+)
+def test_what_is_for_pictures_alone_says_so_to_networks_of_texts_and_series(net: nn.Module, inputs: Tensor, words: str) -> None:
+    with pytest.raises(ModelError, match=f"explain is for pictures, and {words}"):
+        tl.explain(net, inputs, "0:1")
+    with pytest.raises(ModelError, match=f"synthesis is for pictures, and {words}"):
+        tl.synthesize(net, "0:1")

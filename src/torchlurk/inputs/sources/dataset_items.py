@@ -22,6 +22,11 @@ from torchlurk.records import Preprocessing
 INPUT_KEYS = ("image", "pixel_values", "img", "input", "input_ids", "series", "values")
 """Where an item that is a mapping has its input: under the first of these that is there."""
 
+MOST_SHOWN = 30
+"""Characters of a text in a message."""
+
+OF_TEXT = "a data set holds token ids of texts, or pictures; texts themselves are read from a text file, whose path is DATA"
+
 SHAPES = "(channel, height, width) of a picture, (time, channel) floats of a series, or (time,) whole numbers of a text"
 
 
@@ -30,7 +35,12 @@ class UnknownTokenError(DataError):
 
 
 def parts(item: Any) -> tuple[Any, Any]:
-    """(input, class) of an item, None for a class that it has not; raises `DataError` where there is no input."""
+    """(input, class) of an item, None for a class that it has not; raises `DataError` where there is no input.
+
+    A list of whole numbers is the token ids of a text.
+    """
+    if are_ids(item):
+        return item, None
     if isinstance(item, Mapping):
         found = next((key for key in INPUT_KEYS if key in item), None)
         label = next((key for key in CLASS_KEYS if key in item), None)
@@ -42,6 +52,18 @@ def parts(item: Any) -> tuple[Any, Any]:
             raise DataError("is an empty item")
         return item[0], item[1] if len(item) > 1 else None
     return item, None
+
+
+def are_ids(item: Any) -> bool:
+    """Whether an item is a Python list of token ids, and not of an input and a class."""
+    return isinstance(item, list) and bool(item) and all(type(one) is int or isinstance(one, np.integer) for one in item)
+
+
+def check_no_text(value: Any) -> None:
+    """Raises `DataError` for text that is not yet token ids."""
+    if isinstance(value, str):
+        shown = value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}…"
+        raise DataError(f"is the text {shown!r}: {OF_TEXT}")
 
 
 def to_class(label: Any) -> int | None:
@@ -135,6 +157,7 @@ def to_series(value: Any) -> Float32[Tensor, "time channel"]:
 
 
 def _tensor(value: Any) -> Tensor:
+    check_no_text(value)
     found = tensor_of(value)
     if found is None:
         raise DataError(f"is a {type(value).__name__}, not a tensor or array")
@@ -147,6 +170,7 @@ def _type(tensor: Tensor) -> str:
 
 def to_pixels(picture: Any, preprocessing: Preprocessing) -> Values:
     """A data set's picture as an item's pixels; raises `DataError` where it is no picture."""
+    check_no_text(picture)
     if isinstance(picture, Image.Image):
         return prepare(picture, preprocessing)
     if isinstance(picture, np.ndarray):

@@ -10,12 +10,12 @@ import numpy as np
 
 from torchlurk.errors import DataError, OptionError
 from torchlurk.input_records import ForwardParameters, KindName
-from torchlurk.input_words import like
+from torchlurk.input_words import CHANNELS_FIRST, like
 from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.source import spread
 from torchlurk.inputs.sources.class_files import read_classes
 from torchlurk.inputs.sources.class_names import read_labels
-from torchlurk.inputs.sources.dataset_items import UnknownTokenError, kind_of
+from torchlurk.inputs.sources.dataset_items import UnknownTokenError, check_no_text, kind_of
 from torchlurk.inputs.sources.datasets import PROBED_EXAMPLES, DatasetSource, length_of
 from torchlurk.inputs.sources.item_layout import Layout, layout_of
 from torchlurk.inputs.sources.labels import item_paths
@@ -88,9 +88,12 @@ def _check_options(options: InputOptions, kind: KindName, vocabulary: Mapping[st
 
 def _with_channels(source: DatasetSource, options: InputOptions) -> DatasetSource:
     """The source of pictures with a preprocessing for as many channels as they have."""
-    channels, known = _channels(source), source.preprocessing
-    if channels in (None, known.channels):
+    shape, known = _shape(source), source.preprocessing
+    if shape is None or shape[0] == known.channels:
         return source
+    channels = shape[0]
+    if (options.mean or options.std) and shape[2] == known.channels:
+        raise DataError(f"the data set's pictures are {'×'.join(map(str, shape))}, with their channels last", CHANNELS_FIRST)
     if options.mean or options.std:
         raise DataError(
             f"the data set's inputs have {channels} channel(s), --mean and --std {known.channels} value(s)",
@@ -106,7 +109,9 @@ def _told(source: DatasetSource, takes: ForwardParameters, wanted: KindName | No
     def told(index: int) -> tuple[Layout, KindName]:
         item = source.raw(index)
         layout = layout_of(item, takes, wanted)
-        return layout, wanted or kind_of(layout.parts(item)[0])
+        value = layout.parts(item)[0]
+        check_no_text(value)
+        return layout, wanted or kind_of(value)
 
     found: tuple[Layout, KindName] = _first_readable(source, told)
     return found
@@ -138,12 +143,13 @@ def _check_probed(source: DatasetSource) -> None:
             continue  # it will be skipped, with this reason, when its turn comes
 
 
-def _channels(source: DatasetSource) -> int | None:
-    """How many channels the first readable of a few examples has; None where none can be read."""
+def _shape(source: DatasetSource) -> tuple[int, int, int] | None:
+    """(channel, height, width) of the first readable of a few examples; None where none can be read."""
     for index in spread(len(source.examples), PROBED_EXAMPLES):
         try:
             pixels = source.read(index).values
         except DataError:
             continue
-        return int(pixels.shape[2 if isinstance(pixels, np.ndarray) else 0])
+        first, second, third = (int(extent) for extent in pixels.shape)
+        return (third, first, second) if isinstance(pixels, np.ndarray) else (first, second, third)
     return None

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from torchlurk.errors import DataError
 from torchlurk.input_records import ForwardParameters, KindName
-from torchlurk.inputs.sources.dataset_items import INPUT_KEYS, parts, tensor_of, to_class
+from torchlurk.inputs.sources.dataset_items import INPUT_KEYS, are_ids, parts, tensor_of, to_class
 from torchlurk.inputs.sources.labels import CLASS_KEYS
 
 BESIDE = frozenset({"attention_mask", "token_type_ids", "position_ids"})
@@ -78,7 +78,7 @@ def layout_of(item: Any, takes: ForwardParameters, wanted: KindName | None = Non
     """
     if isinstance(item, Mapping):
         return _of_mapping(item, takes, wanted, nested=False)
-    if not isinstance(item, (tuple, list)) or not item:
+    if not isinstance(item, (tuple, list)) or not item or are_ids(item):
         return ALONE
     first = item[0]
     if isinstance(first, Mapping):

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
+from torchlurk.errors import ModelError
 from torchlurk.input_records import KindName
+from torchlurk.input_words import CHANNELS_FIRST
+
+AXES = {"pictures": 3, "series": 2}
+"""Of one example of floats."""
+
+FOR_SEQUENCES = "torchlurk.analyze and torchlurk.attribute tell what units of texts and series respond to"
 
 GREY, COLOUR = 1, 3
 """Channels of pictures."""
@@ -66,11 +73,28 @@ def misfit(module: nn.Module, inputs: Shaped[Tensor, "batch ..."]) -> tuple[str,
     if kind == "series" and inputs.shape[2] != expected.extent:
         hint = f"give series of {expected.extent} channels, or a model for {inputs.shape[2]}"
         return f"the series have {inputs.shape[2]} channels, and {expected.module} takes {expected.extent}", hint
+    if kind == "pictures" and inputs.shape[3] == expected.extent != inputs.shape[1]:
+        return f"the last axis is as long as there are channels, and {expected.told}, which are the first", CHANNELS_FIRST
     if kind == "pictures" and {expected.extent, inputs.shape[1]} == {GREY, COLOUR}:
         grey = "--mean and --std with one value each make pictures grey; " if inputs.shape[1] == GREY else ""
         hint = f"{grey}give {expected.extent} value(s) of each, or a model for {inputs.shape[1]}"
         return f"the pictures have {inputs.shape[1]} channel(s), and {expected.module} takes {expected.extent}", hint
     return None
+
+
+def check_takes_pictures(module: nn.Module, verb: str, error: Exception | None = None) -> None:
+    """Raises `ModelError` from `error`, which the network raised on a picture, where it takes texts or series instead."""
+    expected = expected_input(module)
+    if expected is not None and expected.kind != "pictures":
+        raise ModelError(f"{verb} is for pictures, and {expected.told}", FOR_SEQUENCES) from error
+
+
+def without_batch(module: nn.Module, inputs: Shaped[Tensor, ...]) -> str:
+    """Why inputs that the network failed on are one example without the axis of the batch; '' where they may be a batch."""
+    expected = expected_input(module)
+    if expected is None or not inputs.is_floating_point() or inputs.ndim != AXES.get(expected.kind):
+        return ""
+    return f"inputs have the shape {tuple(inputs.shape)}, without an axis of the batch, and {expected.told}"
 
 
 def other_vocabulary(module: nn.Module, tokens: int) -> str:
