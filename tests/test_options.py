@@ -10,6 +10,7 @@ import torchlurk
 from torchlurk.errors import OptionError, StudyError
 from torchlurk.option_values import as_position
 from torchlurk.options import AttributeOptions, ComputeOptions, InputOptions, ScanOptions, UnitOptions, fitting, help_of, stored
+from torchlurk.synthesis.synthesize import Synthesizer
 from torchlurk.units import Unit
 
 
@@ -142,3 +143,30 @@ def test_a_position_may_be_one_number_and_is_refused_where_it_is_none():
 
 def test_options_are_stored_as_plain_json_values():
     assert stored(ScanOptions(layers=("a*",)))["layers"] == ["a*"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "words"),
+    [
+        ("attribute", {"reduce": "sum"}, "reduce is 'sum' .*use max, mean"),
+        ("attribute", {"tap": "input"}, "tap is 'input' .*use activation, output"),
+        ("attribute", {"method": 3}, "method is 3 .*use text"),
+        ("attribute", {"inputs": np.zeros((1, 3, 8, 8))}, "inputs are a ndarray .*give a tensor"),
+        ("dream", {"scales": "2"}, "scales is '2'"),
+        ("toward", {"distance": "far"}, "distance is 'far' .*use a number"),
+    ],
+)
+def test_the_other_verbs_refuse_what_is_of_another_type_by_its_keyword(verb, given, words):
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3))
+    needed = {"inputs": torch.rand(1, 3, 8, 8)} if verb == "attribute" else {"image": torch.rand(3, 8, 8)}
+    with pytest.raises(OptionError, match=words):
+        inspect.unwrap(getattr(torchlurk, verb))(net, unit="0:1", **needed | given)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"), [({"steps": "5"}, "steps is '5' .*use a whole number"), ({"seed": "a"}, "seed is 'a'")]
+)
+def test_a_synthesizer_refuses_what_is_of_another_type_by_its_keyword(given, words):
+    maker = Synthesizer(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3)))
+    with pytest.raises(OptionError, match=words):
+        inspect.unwrap(Synthesizer.units)(maker, "0", [1], **given)

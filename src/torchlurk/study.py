@@ -186,7 +186,7 @@ class Study:
         """All units as a table, a row a unit, in the order of execution, then by channel: `to_frame` gives it to pandas, polars
         or Arrow. `layers` chooses them by their names or by globs.
         """
-        return unit_table(self._reader, [layers] if isinstance(layers, str) else layers)
+        return unit_table(self._reader, fitted("layers", layers, tuple[str, ...]))
 
     def __getitem__(self, layer: str) -> LayerView:
         """The layer of that name, `rnn` for the last layer of a recurrent module; raises `UnitError` naming the nearest."""

@@ -24,7 +24,7 @@ from torchlurk.models.survey.layers import survey
 from torchlurk.models.taps.arguments import Companions
 from torchlurk.models.taps.invocation import FurtherInputs, Invocation
 from torchlurk.models.taps.readout import Readout
-from torchlurk.option_values import as_position
+from torchlurk.option_values import as_position, fitted
 from torchlurk.records import Layer, Tap
 from torchlurk.units import Unit
 
@@ -66,7 +66,10 @@ def attribute(
     """
     text = _is_text(inputs)
     module = unwrap(model)
-    method_named(method)
+    method_named(fitted("method", method, str))
+    fitted("reduce", reduce, Literal["max", "mean"])
+    fitted("tap", tap, Tap)
+    fitted("input_axes", input_axes, InputAxes | None)
     place = as_position(position)
     wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
     steps = text or inputs.dim() == SERIES_AXES
@@ -88,7 +91,9 @@ def attribute(
         return _of_unit(readout, given, wanted.channel, method, place, reduce, text)
 
 
-def _is_text(inputs: Tensor) -> bool:
+def _is_text(inputs: object) -> bool:
+    if not isinstance(inputs, Tensor):
+        raise OptionError(f"inputs are a {type(inputs).__name__}", "give a tensor, as the model takes it: torch.from_numpy(…)")
     if not inputs.is_floating_point() and inputs.dim() != TEXT_AXES:
         raise OptionError(
             f"inputs are {inputs.dtype} with {inputs.dim()} axes",

@@ -18,6 +18,7 @@ from torchlurk.errors import DataError, ModelError, OptionError, telling_keyword
 from torchlurk.inputs.pictures.decoding import decode
 from torchlurk.inputs.pictures.preprocessing import HIGHEST, prepare
 from torchlurk.models.taps.invocation import FurtherInputs
+from torchlurk.option_values import fitted
 from torchlurk.rendering.colour import signed, signed_scale
 from torchlurk.rendering.encoding import png, to_image
 from torchlurk.synthesis.evidence import activations
@@ -89,6 +90,7 @@ def dream(
     picture is resized and cut to the network's size, a tensor is taken as it is. Raises as `synthesize` does, and
     `DataError` for an image that cannot be read.
     """
+    scales, steps, seed = fitted("scales", scales, int), fitted("steps", steps, int), fitted("seed", seed, int)
     if scales < 1:
         raise OptionError(f"scales is {scales}", "use 1 or more")
     maker = Synthesizer(model, size=size, study=study, constants=constants, further_inputs=further_inputs)
@@ -174,6 +176,7 @@ def toward(
     The change is made of natural frequencies and colours, and its root mean square, in the 0..1 range, is at most
     `distance`. `objective` is the unit's mean over positions if not given. The other arguments are those of `dream`.
     """
+    distance, steps, seed = fitted("distance", distance, float), fitted("steps", steps, int | None), fitted("seed", seed, int)
     if not 0 < distance <= 1:
         raise OptionError(f"distance is {distance}", "use a number above 0, up to 1")
     maker = Synthesizer(model, size=size, study=study, constants=constants, further_inputs=further_inputs)

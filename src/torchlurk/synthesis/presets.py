@@ -106,6 +106,6 @@ def preset(name: str | Preset) -> Preset:
     if isinstance(name, Preset):
         return name
     if name not in PRESETS:
-        raise OptionError(f"there is no preset '{name}'{nearest(name, PRESETS)}", f"available: {', '.join(PRESETS)}")
+        raise OptionError(f"there is no preset '{name}'{nearest(str(name), PRESETS)}", f"available: {', '.join(PRESETS)}")
     found: Preset = PRESETS[name]
     return found

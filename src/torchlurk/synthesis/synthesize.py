@@ -136,6 +136,7 @@ class Synthesizer:
 
         `start` are pictures in the 0..1 range to begin with instead of noise. Raises as `synthesize` does.
         """
+        steps, seed = fitted("steps", steps, int | None), fitted("seed", seed, int)
         found = self.layer(layer)
         which = list(range(found.channels)) if channels is None else list(channels)
         check_channels(found, which)
@@ -158,6 +159,7 @@ class Synthesizer:
 
         `unlike` is what that is worth, in parts of what the unit reaches where nothing else counts.
         """
+        steps, seed, count = fitted("steps", steps, int | None), fitted("seed", seed, int), fitted("count", count, int)
         wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
         found, way = self.layer(wanted.layer), preset_named(preset)
         check_channels(found, [wanted.channel])
