@@ -170,3 +170,17 @@ def test_a_synthesizer_refuses_what_is_of_another_type_by_its_keyword(given, wor
     maker = Synthesizer(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3)))
     with pytest.raises(OptionError, match=words):
         inspect.unwrap(Synthesizer.units)(maker, "0", [1], **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"part": 3}, "part is 3"),
+        ({"merged": 3}, "merged is 3"),
+        ({"out": 3}, "out is 3"),
+        ({"constants": 3}, "constants is 3"),
+    ],
+)
+def test_other_keywords_of_analyze_are_refused_by_their_names(given, words):
+    with pytest.raises(OptionError, match=words):
+        inspect.unwrap(torchlurk.analyze)("demo", "demo", **{"out": "s.lurk"} | given)

@@ -267,6 +267,9 @@ def analyze(
     """
     from torchlurk.analysis import analyze_model
 
+    out, part, merged = fitted("out", out, str), fitted("part", part, str | None), fitted("merged", merged, str | None)
+    if constants is not None and not isinstance(constants, Mapping):
+        raise OptionError(f"constants is {constants!r}", "give a dict: the arguments by their names")
     names, tokens = options.get("class_names"), options.get("vocabulary")
     for name, value in (("class_names", names), ("vocabulary", tokens)):
         if value is not None and not isinstance(value, (Path, Iterable)):

@@ -96,7 +96,7 @@ def _with_channels(source: DatasetSource, options: InputOptions) -> DatasetSourc
         raise DataError(f"the data set's pictures are {'×'.join(map(str, shape))}, with their channels last", CHANNELS_FIRST)
     if options.mean or options.std:
         raise DataError(
-            f"the data set's inputs have {channels} channel(s), --mean and --std {known.channels} value(s)",
+            f"the data set's inputs have {channels} channel(s), and --mean and --std have {known.channels} value(s)",
             f"give {channels} value(s) each",
         )
     source.preprocessing = resolve(InputOptions(mean=(0.0,) * channels, std=(1.0,) * channels), known)
