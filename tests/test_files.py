@@ -113,7 +113,7 @@ def test_analyze_refuses_in_one_line_and_touches_nothing(tmp_path, capsys, out):
 
 
 def test_what_never_ends_is_not_read_for_ever(tmp_path, capsys):
-    with pytest.raises(OSError, match="goes on beyond 64 MiB"):
+    with pytest.raises(OSError, match="it is larger than 64 MiB"):
         read_given(Path("/dev/zero"))
     with pytest.raises(SystemExit) as ended:
         main(["note", str(tmp_path / "a.lurk"), "--import", "/dev/zero"])

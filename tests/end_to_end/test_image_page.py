@@ -227,7 +227,7 @@ def test_the_keyboard_is_enough(tab):
     keys.press("o")
     expect(page.get_by_role("heading", name="Units that stand out")).to_be_visible()
     keys.press("?")
-    expect(page.get_by_role("dialog")).to_contain_text("follow what adds most down")
+    expect(page.get_by_role("dialog")).to_contain_text("follow the largest contributions down")
     keys.press("Escape")
     keys.press("g")
     hash_is(page, "#/demo/image$")
@@ -275,7 +275,7 @@ def test_what_cannot_be_opened_is_said_in_clear_words(tab, data, kind, words):
 def test_a_class_is_looked_at_as_a_whole(tab):
     page = tab.open("#/demo/image")
     page.get_by_label("Examples of").select_option(value="2")
-    page.get_by_role("link", name=re.compile("^All of .* at once")).click()
+    page.get_by_role("link", name=re.compile("^All of .* together")).click()
     hash_is(page, "#/demo/image/class-2")
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("the mean over [2-8] examples"))
     page.get_by_role("list", name="Predictions").get_by_role("link").first.click()

@@ -330,7 +330,7 @@ def test_a_server_that_is_started_again_is_found_again(allowed, running, free_po
         tab = allowed(url)
         page = tab.open(f"{CAMERA}&unit=block4:47")
         frames_run(page, 1)
-    expect(page.locator(".pace")).to_contain_text("does not answer")
+    expect(page.locator(".pace")).to_contain_text("is not responding")
     page.wait_for_timeout(300)
     with running(*arguments, port=port):
         expect(page.locator(".pace")).to_contain_text("frames/s", timeout=20_000)

@@ -268,7 +268,7 @@ def test_an_engine_that_there_is_not_is_refused_before_anything_is_read(tmp_path
     with pytest.raises(OptionError, match=r"^engine is 'rya'   \(available: local, threads, threads:N"):
         tl.analyze(ReadInRows(), Pictures(), tmp_path / "s.lurk", engine="rya", **SCAN)
     said = CliRunner().invoke(
-        torchlurk_command, ["analyze", "nothing", "nowhere", "--out", str(tmp_path / "s.lurk"), "--engine", "rya"]
+        torchlurk_command, ["analyze", "demo", "demo", "--out", str(tmp_path / "s.lurk"), "--engine", "rya"]
     )
     assert str(said.exception).startswith("--engine is 'rya'   (available: ")
     assert not list(tmp_path.iterdir())

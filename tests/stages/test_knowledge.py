@@ -139,7 +139,7 @@ class Strict(Latch):
 def test_a_network_that_cannot_run_untrained_is_measured_without_a_control(tmp_path: Path) -> None:
     with tl.analyze(Strict(), "demo-text", tmp_path / "x.lurk", layers=["rnn*"], limit=DOCUMENTS, top=2) as found:
         (address,) = [one for one in found.unit("rnn:0").record.knows if one.track.name == "address"]
-        assert any("cannot run untrained" in note for note in found.notes)
+        assert any("cannot be run untrained" in note for note in found.notes)
     assert address.score == 1
     assert np.isnan(address.untrained)
 

@@ -316,11 +316,11 @@ def test_parts_of_later_stages_that_do_not_fit_are_refused(later, folder, tmp_pa
     first = later / "later-1.lurk"
     with pytest.raises(MismatchError, match="parts differ in methods"):
         tl.merge([first, later_part(tmp_path, 2, methods=["gradient"])], out=tmp_path / "m.lurk")
-    with pytest.raises(MismatchError, match=r"was made otherwise: methods \(made with \[.gradient.\], now"):
+    with pytest.raises(MismatchError, match=r"was made with different settings: methods \(made with \[.gradient.\], now"):
         later_part(tmp_path, 2)
-    with pytest.raises(MismatchError, match="does not hold the scan"):
+    with pytest.raises(MismatchError, match="is not the scan that"):
         tl.merge([first, later / "later-2.lurk"], out=folder / "whole.lurk")
-    with pytest.raises(StudyError, match="holds no whole scan"):
+    with pytest.raises(StudyError, match="does not hold a complete scan"):
         later_part(tmp_path, 1, merged=folder / "1.lurk")
     with pytest.raises(OptionError, match="needs the whole scan"):
         later_part(tmp_path, 1, merged=None)

@@ -40,6 +40,7 @@ UNITS = 40
 
 WRITE = """
 import sys
+import time
 from pathlib import Path
 import numpy as np
 from torchlurk.jobs import Shard
@@ -47,7 +48,7 @@ from torchlurk.records import *
 from torchlurk.run_records import *
 from torchlurk.store.writing import Writer
 
-LAYERS, UNITS = 30, 40
+LAYERS, UNITS, LONGEST_WAIT = 30, 40, 0.15
 rng = np.random.default_rng(0)
 ranking = Ranking(np.zeros((UNITS, 9), np.float32), np.tile(np.arange(9), (UNITS, 1)))
 scan = LayerScan(UnitStatistics(*(np.ones(UNITS) for _ in range(6))), ranking, ranking, ranking,
@@ -67,6 +68,7 @@ with Writer(Path(sys.argv[1])) as writer:
             done.append(Shard(i, i + 1))
             writer.save_progress("scan", done, state)
         print(i, flush=True)
+        time.sleep(LONGEST_WAIT / LAYERS)  # or all is done before the signal comes
     writer.finish("scan", "now")
 """
 
