@@ -327,7 +327,7 @@ def test_parts_of_later_stages_that_do_not_fit_are_refused(later, folder, tmp_pa
     with pytest.raises(OptionError, match="merged is given without part"):
         tl.analyze(network(), Pictures(), tmp_path / "a.lurk", merged=first, **OPTIONS)
     options = OPTIONS | LATER | {"merged": later / "merged.lurk"}
-    with pytest.raises(MismatchError, match="was made otherwise: the model's weights"):
+    with pytest.raises(MismatchError, match="was made with different settings: the model's weights"):
         tl.analyze(network(1), Pictures(), tmp_path / "a.lurk", part="1/2", **options)
     assert sorted(os.listdir(tmp_path)) == ["later-2.lurk", "merged.lurk"]
 
