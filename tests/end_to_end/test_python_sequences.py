@@ -277,9 +277,12 @@ def test_a_model_of_transformers_reads_text_with_its_own_tokenizer(name, layer, 
         handle.remove()
     with tl.analyze(f"hf:{folder / name}", str(tmp_path / "t.txt"), tmp_path / "s.lurk", lines=True, top=TOP) as study:
         compared(study, layer, values, reach, classes=False)
-        assert study.reader.inputs().window == 16
+        assert study.reader.inputs().window is None  # no line is cut
         assert study.unit(f"{layer}:0").picture().width > 0
         assert study.export(tmp_path / "site") > len(lines)
+    (tmp_path / "long.txt").write_text("abcdefghij" * 4)
+    with tl.analyze(f"hf:{folder / name}", str(tmp_path / "long.txt"), tmp_path / "l.lurk", top=TOP) as cut:
+        assert cut.reader.inputs().window == 16  # as many tokens as the model takes
 
 
 class Tokenized(Dataset[Any]):
