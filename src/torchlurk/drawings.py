@@ -23,12 +23,12 @@ from torchlurk.rendering.sequences import (
     SERIES,
     TEXTS,
     Rows,
-    best_exemplar,
     sequence_example,
     sequence_layer_sheet,
     sequence_sheet,
     sequence_units,
 )
+from torchlurk.rendering.shown import best_exemplar
 from torchlurk.rendering.sprites import LAYER_COLUMNS, best_box, layer_sheet, units_grid
 from torchlurk.rendering.step_attributions import AttributedSteps
 from torchlurk.rendering.study_sheet import study_sheet

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from torchlurk.errors import DataError
-from torchlurk.inputs.feeding import BATCHES_AHEAD, PIECE, check_repeatable, default_workers, feed, inputs_of
+from torchlurk.inputs.feeding import BATCHES_AHEAD, PIECE, check_repeatable, default_workers, feed, inputs_of, read_twice
 from torchlurk.inputs.items import Item
 from torchlurk.inputs.pictures.kind import Pictures
 from torchlurk.inputs.pictures.preprocessing import normalize
@@ -166,7 +166,7 @@ def test_a_users_data_set_is_read_by_one_thread_unless_told_otherwise():
 
 
 def test_a_source_that_reads_the_same_is_repeatable():
-    assert check_repeatable(Numbered(100, frozenset({0}))) == ""
+    assert check_repeatable(read_twice(Numbered(100, frozenset({0})))) == ""
 
 
 class Runs:

@@ -17,8 +17,8 @@ from torchlurk.records import Attribution, Class, Exemplar, Layer, MethodCheck, 
 from torchlurk.rendering import labels
 from torchlurk.rendering.colour import LIGHT
 from torchlurk.rendering.contact_sheet import heading, row_note
-from torchlurk.rendering.sequences import shown_of
 from torchlurk.rendering.share_words import SHARES, TITLE
+from torchlurk.rendering.shown import shown_of
 from torchlurk.rendering.text import Steps, bar, describe, display_columns, shortened
 from torchlurk.unit_statistics import LIFTED
 

@@ -222,18 +222,22 @@ def inputs_of(
     return Pictures(preprocessing).inputs(batch, device, dtype)
 
 
-def check_repeatable(source: Source) -> str:
-    """What to tell the user where a few spread examples are not the same when read twice; '' where they are."""
+def read_twice(source: Source) -> list[tuple[Item | str, Item | str]]:
+    """A few examples, spread over the data, each read twice: what was read, or why it cannot be."""
     chosen = spread(len(source.examples), REPEATED_EXAMPLES)
-    changed = [index for index in chosen if not _reads_the_same(source, index)]
+    return [(_read(source, [index], Event())[0], _read(source, [index], Event())[0]) for index in chosen]
+
+
+def check_repeatable(pairs: Sequence[tuple[Item | str, Item | str]]) -> str:
+    """What to tell the user where examples are not the same when read twice; '' where they are."""
+    changed = [pair for pair in pairs if not _the_same(*pair)]
     if not changed:
         return ""
     return (
-        f"{len(changed)} of {len(chosen)} examples changed when read a second time (random augmentation?), so "
+        f"{len(changed)} of {len(pairs)} examples changed when read a second time (random augmentation?), so "
         "positions and crops may not match the pictures shown: turn augmentation off"
     )
 
 
-def _reads_the_same(source: Source, index: int) -> bool:
-    first, second = (_read(source, [index], Event())[0] for _ in range(2))
+def _the_same(first: Item | str, second: Item | str) -> bool:
     return first == second if isinstance(first, str) or isinstance(second, str) else same(first, second)

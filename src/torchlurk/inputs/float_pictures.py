@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from torchlurk.errors import DataError
-from torchlurk.inputs.source import Source, spread
-from torchlurk.inputs.sources.datasets import DatasetSource
+from torchlurk.inputs.items import Item
+from torchlurk.records import Preprocessing
 
-LOOKED_AT = 8
-"""So many pictures, spread over the data, are looked at."""
 BYTES = 20
 """Above this, numbers that are all at least 0 are pixels from 0 to 255."""
 
 
-def other_range(source: Source) -> str:
-    """What to tell where the float pictures of a data set are pixels that were not normalized although `mean` and `std` say so,
+def other_range(items: Iterable[Item | str], preprocessing: Preprocessing) -> str:
+    """What to tell where float pictures among `items` are pixels that were not normalized although `mean` and `std` say so,
     or from 0 to 255; '' where there is nothing to tell.
     """
-    pictures = list(_float_pictures(source)) if isinstance(source, DatasetSource) else []
+    pictures = [one.values for one in items if isinstance(one, Item) and _is_picture_of_floats(one.values)]
     low = min((float(one.min()) for one in pictures), default=-1.0)
     high = max((float(one.max()) for one in pictures), default=0.0)
-    preprocessing = source.preprocessing
     normalized = any(preprocessing.mean) or any(one != 1 for one in preprocessing.std)
     if low < 0:
         return ""
@@ -41,16 +37,5 @@ def other_range(source: Source) -> str:
     return ""
 
 
-def _float_pictures(source: Source) -> Iterator[Tensor]:
-    for index in spread(len(source.examples), LOOKED_AT):
-        try:
-            values = source.read(index).values
-        except DataError:
-            continue
-        if (
-            isinstance(values, Tensor)
-            and values.ndim == 3
-            and values.is_floating_point()
-            and bool(torch.isfinite(values).all())
-        ):
-            yield values
+def _is_picture_of_floats(values: object) -> bool:
+    return isinstance(values, Tensor) and values.ndim == 3 and values.is_floating_point() and bool(torch.isfinite(values).all())

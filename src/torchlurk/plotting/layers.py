@@ -43,8 +43,8 @@ from torchlurk.rendering import labels
 from torchlurk.rendering.colour import LIGHT
 from torchlurk.rendering.known_tracks import MEASURES, written
 from torchlurk.rendering.marks import scale_of
-from torchlurk.rendering.sequences import shown_of
 from torchlurk.rendering.series_lines import ranges_of
+from torchlurk.rendering.shown import shown_of
 from torchlurk.rendering.steps import separator
 from torchlurk.rendering.text import Steps, shortened
 from torchlurk.track_records import TrackScores, best_strength, strength

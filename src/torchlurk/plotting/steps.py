@@ -15,8 +15,8 @@ from torchlurk.rendering import labels
 from torchlurk.rendering.colour import LIGHT, Colour
 from torchlurk.rendering.marked_text import Line, Piece, excerpt
 from torchlurk.rendering.marks import Look, Marks, look
-from torchlurk.rendering.sequences import Shown
 from torchlurk.rendering.series_lines import Range
+from torchlurk.rendering.shown import Shown
 from torchlurk.rendering.text import shortened
 from torchlurk.rendering.typography import clean
 

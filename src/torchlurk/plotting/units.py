@@ -44,8 +44,8 @@ from torchlurk.rendering.colour import LIGHT
 from torchlurk.rendering.contact_sheet import EXEMPLAR_ROWS, Picture
 from torchlurk.rendering.low_end import LOWEST, beside_lowest, lowest_places
 from torchlurk.rendering.marks import scale_of
-from torchlurk.rendering.sequences import shown_of
 from torchlurk.rendering.series_lines import ranges_of
+from torchlurk.rendering.shown import shown_of
 from torchlurk.rendering.steps import separator
 from torchlurk.rendering.text import Steps, shortened
 from torchlurk.units import Unit
@@ -98,13 +98,17 @@ def plot_steps(record: UnitRecord, classes: Sequence[Class], steps: Steps, examp
     `examples` is the word for what the data are. All of the figure has one scale of colours.
     """
     record, scale = labels.without_repeats(record), scale_of(steps.traces.values())
-    ranked = {kind: record.exemplars[kind] for kind in EXEMPLAR_ROWS if record.exemplars.get(kind)}
+    ranked = {
+        labels.title_of(title, kind, record.layer, steps.least, exemplars): exemplars
+        for kind, title in EXEMPLAR_ROWS.items()
+        if (exemplars := record.exemplars.get(kind))
+    }
     if places := lowest_places(record, steps.examples, steps.traces):
-        ranked["lowest"] = places
-    rows = {kind: shown_of(exemplars[:TILES], steps) for kind, exemplars in ranked.items()}
+        ranked[f"{LOWEST} ({beside_lowest(record)})"] = places
+    rows = {title: shown_of(exemplars[:TILES], steps) for title, exemplars in ranked.items()}
     ranges = ranges_of(one for one in steps.examples.values() if isinstance(one, SeriesExample))
     columns, high = (SERIES_ACROSS, SERIES_HIGH) if ranges else (1, TEXT_LINES * TEXT_LINE)
-    tall = {kind: TITLE + -(-len(shown) // columns) * (high + LINE + GAP) for kind, shown in rows.items()}
+    tall = {title: TITLE + -(-len(shown) // columns) * (high + LINE + GAP) for title, shown in rows.items()}
     charts = _charts(record, classes, examples)
     wide = (ACROSS - (columns - 1) * 2 * GAP) / columns
     facts = _statistics(record)
@@ -113,10 +117,7 @@ def plot_steps(record: UnitRecord, classes: Sequence[Class], steps: Steps, examp
     _header(figure, record, facts)
     words = f"colours: {labels.number(-scale)} (orange) to {labels.number(scale)} (blue); marked: the strongest step"
     write(figure, MARGIN, top - LINE * 1.5, words if steps.traces else "", SMALL, colour=LIGHT.muted)
-    for kind, shown in rows.items():
-        lowest = f"{LOWEST} ({beside_lowest(record)})"
-        told = labels.title_of(EXEMPLAR_ROWS.get(kind, ""), kind, record.layer, steps.least, ranked[kind])
-        title = lowest if kind == "lowest" else told
+    for title, shown in rows.items():
         write(figure, MARGIN, top, title, MEDIUM, weight="bold")
         apart = separator([one.content for one in shown if isinstance(one.content, TextExample)])
         for index, one in enumerate(shown):
@@ -124,7 +125,7 @@ def plot_steps(record: UnitRecord, classes: Sequence[Class], steps: Steps, examp
             above = top + TITLE + index // columns * (high + LINE + GAP)
             write(figure, left, above, step_caption(one), SMALL)
             draw_steps(axes_at(figure, left, above + LINE * 0.8, wide, high), one, scale, apart, ranges, wide)
-        top += tall[kind]
+        top += tall[title]
     draw_charts(figure, charts, top)
     return figure
 

@@ -122,8 +122,8 @@ def row_note(record: UnitRecord, kind: str, most: int, more: str = "", least: in
     """
     exemplars = record.exemplars[kind]
     marked = "marked on the histogram of responses" if kind == "quantile" and _has_responses(record) else ""
-    ties = labels.TIED if kind != "quantile" and labels.tied(exemplars) else ""
-    told = _of(min(len(exemplars), most), len(exemplars)), labels.ranked_by(kind, record.layer, least), ties, more, marked
+    shown = _of(min(len(exemplars), most), len(exemplars))
+    told = shown, labels.ranked_by(kind, record.layer, least), labels.ties(kind, exemplars), more, marked
     return "; ".join(part for part in told if part)
 
 

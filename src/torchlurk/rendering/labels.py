@@ -173,7 +173,7 @@ def ranked_by(kind: str, layer: Layer, least: int = 0) -> str:
 
 def title_of(title: str, kind: str, layer: Layer, least: int = 0, exemplars: Sequence[Exemplar] = ()) -> str:
     """A ranking's title with what there is to say of it, and of its exemplars where they tie."""
-    told = [ranked_by(kind, layer, least), TIED if kind != "quantile" and tied(exemplars) else ""]
+    told = [ranked_by(kind, layer, least), ties(kind, exemplars)]
     return f"{title} ({'; '.join(filter(None, told))})" if any(told) else title
 
 
@@ -192,6 +192,11 @@ TIED = "all score the same: of such examples the first in the data are shown"
 def tied(exemplars: Sequence[Exemplar]) -> bool:
     """Whether several exemplars are shown and none is stronger than another, so that which they are says little."""
     return len(exemplars) > 1 and len({one.score for one in exemplars}) == 1
+
+
+def ties(kind: str, exemplars: Sequence[Exemplar]) -> str:
+    """What to say of exemplars of a ranking that tie; '' where they do not, and of those across the range."""
+    return TIED if kind != "quantile" and tied(exemplars) else ""
 
 
 def exemplar_name(exemplar: Exemplar) -> str:

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.input_records import SeriesExample, TextExample
 from torchlurk.records import Exemplar, UnitRecord
 from torchlurk.rendering import labels
-
-Content = TextExample | SeriesExample
+from torchlurk.rendering.steps import Content, counted_positions
 
 PLACES = 6
 """So many are shown."""
@@ -43,10 +41,10 @@ def lowest_places(
         content, known = examples.get(example), shown.get(example)
         if content is None or known is None:
             continue
-        first, last = (-(-step * len(trace) // max(1, content.steps)) for step in content.counted)
-        counting = np.where(np.isfinite(trace[first:last]), trace[first:last], np.inf)
+        within = counted_positions(content, len(trace))
+        counting = np.where(np.isfinite(trace[within]), trace[within], np.inf)
         if len(counting) and np.isfinite(counting.min()):
-            found.append((float(counting.min()), example, first + int(counting.argmin())))
+            found.append((float(counting.min()), example, within.start + int(counting.argmin())))
     return tuple(
         Exemplar(rank, example, shown[example].path, shown[example].class_label, value, (position,))
         for rank, (value, example, position) in enumerate(sorted(found)[:PLACES])

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.input_records import SeriesExample, TextExample, step_at
+from torchlurk.input_records import step_at
 from torchlurk.records import Exemplar
 from torchlurk.rendering.colour import Colour, Theme, diverging, ink_on
-
-Content = TextExample | SeriesExample
+from torchlurk.rendering.steps import Content
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32
 from PIL import Image, ImageDraw
 
 from torchlurk.input_records import SeriesExample, TextExample
@@ -36,11 +35,12 @@ from torchlurk.rendering.contact_sheet import (
 from torchlurk.rendering.known_list import known_list
 from torchlurk.rendering.low_end import LOWEST, beside_lowest, lowest_places
 from torchlurk.rendering.marked_text import OUTLINE, cell_width, draw_lines, excerpt
-from torchlurk.rendering.marks import Content, Marks, marks_of, scale_of
+from torchlurk.rendering.marks import marks_of, scale_of
 from torchlurk.rendering.series_lines import MOST_CHANNELS, draw_series, names_width, ranges_of
+from torchlurk.rendering.shown import Shown, best_exemplar, shown_of
 from torchlurk.rendering.step_attributions import attributed_marks, scale_of_numbers
 from torchlurk.rendering.step_words import evidence_of, last_steps_words
-from torchlurk.rendering.steps import separator
+from torchlurk.rendering.steps import Content, separator
 from torchlurk.rendering.text import Steps
 from torchlurk.rendering.token_lists import token_lists
 from torchlurk.rendering.typography import Style, fitted, width, write
@@ -67,31 +67,6 @@ EXAMPLE_WIDTH, EXAMPLE_LINES = 768, 48
 
 LEGEND_WIDTH, LEGEND_HEIGHT = 180, 14
 LEGEND_LINE = 22
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """An exemplar with what the study holds of it; `marks` are None where it does not hold the example. `tints` are numbers by
-    which a series' lines are coloured.
-    """
-
-    exemplar: Exemplar
-    content: Content | None
-    marks: Marks | None
-    tints: Float32[np.ndarray, "time channel"] | None = None
-
-    @property
-    def step(self) -> str:
-        """Where the unit is strongest, in words; empty where no step is."""
-        return f"step {self.marks.strongest[0]}" if self.marks is not None and self.marks.strongest is not None else ""
-
-    @property
-    def place(self) -> str:
-        """Where it is in the data: of a text the place of the strongest step, if it has one; by number without a path."""
-        path, marks = self.exemplar.path, self.marks
-        if isinstance(self.content, TextExample) and marks is not None and marks.strongest is not None:
-            path = self.content.place(path, marks.strongest[0])
-        return path or f"example {self.exemplar.example}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,24 +190,6 @@ def sequence_example(content: Content, *, theme: Theme = LIGHT) -> Image.Image:
         lines = excerpt(content, marks.centre, columns, EXAMPLE_LINES, apart=separator([content]))
         image = draw_lines(lines, columns, marks, 1.0, theme)
     return framed(image, GAP, theme)
-
-
-def shown_of(exemplars: Sequence[Exemplar], steps: Steps) -> list[Shown]:
-    """The exemplars with their examples and marks."""
-    found = []
-    for one in exemplars:
-        content = steps.examples.get(one.example)
-        marks = None if content is None else marks_of(one, content, steps.traces.get(one.example))
-        found.append(Shown(one, content, marks))
-    return found
-
-
-def best_exemplar(layer: Layer, best: Ranking, unit: int) -> Exemplar:
-    """A unit's strongest example as an exemplar; with the index -1 where it has none."""
-    position = None if best.positions is None else int(best.positions[unit, 0])
-    reach = None if best.boxes is None else (int(best.boxes[unit, 0, 0]), int(best.boxes[unit, 0, 2]))
-    placed = None if position is None or position < 0 else layer.position(position)
-    return Exemplar(0, int(best.examples[unit, 0]), "", None, float(best.scores[unit, 0]), placed, reach=reach)
 
 
 def text_rows(shown: Sequence[Shown], scale: float, theme: Theme) -> Image.Image:

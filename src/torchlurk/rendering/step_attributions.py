@@ -19,10 +19,10 @@ from torchlurk.rendering.colour import LIGHT, Theme
 from torchlurk.rendering.contact_sheet import CAPTION, CAPTION_LINE, GAP, stacked
 from torchlurk.rendering.encoding import png
 from torchlurk.rendering.marked_text import cell_width, draw_lines, excerpt
-from torchlurk.rendering.marks import Content, Marks, marks_of
+from torchlurk.rendering.marks import Marks, marks_of
 from torchlurk.rendering.series_lines import draw_series, names_width, ranges_of
 from torchlurk.rendering.step_words import evidence_of, last_steps_words
-from torchlurk.rendering.steps import separator
+from torchlurk.rendering.steps import Content, separator
 from torchlurk.rendering.typography import fitted, write
 
 ACROSS, LINES, CHANNEL = 768, 6, 32

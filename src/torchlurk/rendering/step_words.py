@@ -7,12 +7,10 @@ import math
 import numpy as np
 from jaxtyping import Float32
 
-from torchlurk.input_records import SeriesExample, TextExample
+from torchlurk.input_records import TextExample
 from torchlurk.records import Exemplar, StepAttribution
 from torchlurk.rendering import labels
-from torchlurk.rendering.steps import BLOCKS, separator, visible
-
-Content = TextExample | SeriesExample
+from torchlurk.rendering.steps import BLOCKS, Content, separator, visible
 
 FOR, AGAINST, PLAIN = "\x1b[34m", "\x1b[31m", "\x1b[0m"
 STRONG = "\x1b[1m"

@@ -40,12 +40,11 @@ def marked(text: TextExample, step: int, columns: int, *, apart: str = "") -> st
     return start + token + after[: room - left]
 
 
-def counted_values(values: Float32[np.ndarray, " time"], content: Content) -> Float32[np.ndarray, " counted"]:
-    """Those of a unit's values that are not of burn-in, which are what its mean is of; of a layer with fewer positions than
-    steps in proportion.
+def counted_positions(content: Content, positions: int) -> slice:
+    """Of so many positions of a layer those that are not of burn-in, which are what a unit's mean is of; where there are fewer
+    than steps in proportion.
     """
-    first, last = (-(-step * len(values) // max(1, content.steps)) for step in content.counted)
-    return values[first:last]
+    return slice(*(-(-step * positions // max(1, content.steps)) for step in content.counted))
 
 
 def sparkline(values: Float32[np.ndarray, " time"], low: float, high: float, columns: int) -> str:

@@ -19,7 +19,7 @@ from torchlurk.rendering.low_end import LOWEST, beside_lowest, lowest_places
 from torchlurk.rendering.remarks import mark, paragraphs
 from torchlurk.rendering.share_words import shares_explained
 from torchlurk.rendering.step_words import Painted, in_terminal, last_steps_words, steps_words
-from torchlurk.rendering.steps import counted_values, marked, separator, sparkline, visible
+from torchlurk.rendering.steps import counted_positions, marked, separator, sparkline, visible
 from torchlurk.rendering.tokens import token_lines
 from torchlurk.rendering.typography import ELLIPSIS, clean
 from torchlurk.time_records import NamedRanking, TokenMeasure
@@ -81,7 +81,7 @@ def describe(
         exemplars = record.exemplars.get(kind, ())
         if exemplars:
             shown = _exemplars(exemplars, columns) if steps is None else _in_steps(kind, exemplars, steps, columns, coloured)
-            ties = [GAP + labels.TIED] if labels.tied(exemplars) else []
+            ties = [GAP + told] if (told := labels.ties(kind, exemplars)) else []
             blocks.append([labels.title_of(title, kind, record.layer, steps.least if steps else 0), *ties, *shown])
     if steps is not None and (places := lowest_places(record, steps.examples, steps.traces)):
         shown = _in_steps("lowest", places, steps, columns, coloured)
@@ -224,7 +224,7 @@ def _in_steps(kind: str, exemplars: Sequence[Exemplar], steps: Steps, columns: i
         elif isinstance(content, TextExample):
             lines.append(indent + shortened(visible(apart.join(content.tokens[slice(*content.counted)])), room))
         if trace is not None and (step is None or not isinstance(content, TextExample)):
-            counting = trace if content is None else counted_values(trace, content)
+            counting = trace if content is None else trace[counted_positions(content, len(trace))]
             lines.append(indent + sparkline(counting, low, high, room))
         if kind == "max" and (words := last_steps_words(one)):
             lines.append(indent + words)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from torchlurk.input_records import SeriesExample, TextExample, step_at
+from torchlurk.input_records import TextExample, step_at
 from torchlurk.records import Layer
+from torchlurk.rendering.steps import Content
 from torchlurk.store.exemplars import CONTEXT
-
-Content = TextExample | SeriesExample
 
 
 def strongest_step(layer: Layer, position: int | None, positions: int | None, content: Content | None) -> int:

@@ -9,8 +9,9 @@ import numpy as np
 
 from torchlurk.options import PER_SHEET, shows_exemplars
 from torchlurk.records import ALIKE, Layer, Ranking
+from torchlurk.rendering.steps import Content
 from torchlurk.resources import sheets
-from torchlurk.resources.best_steps import Content, excerpt, strongest_step
+from torchlurk.resources.best_steps import excerpt, strongest_step
 from torchlurk.resources.documents import DIGITS, number, rounded, track_document
 from torchlurk.resources.outputs import named_outputs
 from torchlurk.resources.remarks import layer_marks

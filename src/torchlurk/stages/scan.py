@@ -13,7 +13,7 @@ from torchlurk import compiled
 from torchlurk.errors import ModelError, OptionError, StudyError
 from torchlurk.input_records import KindName
 from torchlurk.inputs.demo.world import DrawnWorld
-from torchlurk.inputs.feeding import check_repeatable, feed
+from torchlurk.inputs.feeding import check_repeatable, feed, read_twice
 from torchlurk.inputs.float_pictures import other_range
 from torchlurk.inputs.kinds import Inputs
 from torchlurk.inputs.output_order import called_by_numbers
@@ -224,7 +224,8 @@ class ScanStage:
         layers: Sequence[Layer],
         arguments: Arguments,
     ) -> None:
-        changing, ranged = check_repeatable(self._source), other_range(self._source)
+        pairs = read_twice(self._source)
+        changing, ranged = check_repeatable(pairs), other_range((one for one, _ in pairs), self._source.preprocessing)
         with writer.transaction():
             writer.begin(run)
             inputs = replace(self._source.kind.description, axes=arguments.axes, called=self._task.kind_called)

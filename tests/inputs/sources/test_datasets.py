@@ -12,7 +12,7 @@ from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset,
 
 from torchlurk.errors import DataError, OptionError
 from torchlurk.input_records import TextExample
-from torchlurk.inputs.feeding import check_repeatable, feed
+from torchlurk.inputs.feeding import check_repeatable, feed, read_twice
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.dataset_items import to_class
 from torchlurk.inputs.sources.dataset_opening import open_dataset
@@ -264,11 +264,11 @@ class Augmented(Unlisted):
 
 def test_random_augmentation_is_noticed_and_leaves_the_fingerprint_alone():
     changing = DatasetSource(Augmented([0] * 20), PLAIN)
-    assert "8 of 8 examples changed" in check_repeatable(changing)
+    assert "8 of 8 examples changed" in check_repeatable(read_twice(changing))
     assert changing.fingerprint() == changing.fingerprint()
-    assert check_repeatable(DatasetSource(TensorDataset(PICTURES, LABELS), PLAIN)) == ""
-    assert check_repeatable(DatasetSource(Unlisted([ValueError("bad")]), PLAIN)) == ""
-    assert check_repeatable(DatasetSource(Unlisted([torch.full((1, 2, 2), torch.nan)]), PLAIN)) == ""
+    assert check_repeatable(read_twice(DatasetSource(TensorDataset(PICTURES, LABELS), PLAIN))) == ""
+    assert check_repeatable(read_twice(DatasetSource(Unlisted([ValueError("bad")]), PLAIN))) == ""
+    assert check_repeatable(read_twice(DatasetSource(Unlisted([torch.full((1, 2, 2), torch.nan)]), PLAIN))) == ""
 
 
 def test_a_real_torchvision_folder_is_read_with_its_classes_and_paths(data):
