@@ -88,6 +88,8 @@ def test_a_folder_that_may_not_be_read(model, tmp_path):
         "except DataError as error: print(error)\n"
     )
     package = Path(__file__).parents[2] / "src"
+    if prefix and not all(parent.stat().st_mode & 0o001 for parent in package.resolve().parents):
+        pytest.skip("the clone itself may not be read by another user")
     for parent in [tmp_path, *tmp_path.parents]:
         if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o055)
