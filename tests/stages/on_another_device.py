@@ -145,6 +145,35 @@ def gates(device):
     return {name: array.tolist() for name, array in sums.arrays().items()}, counts
 
 
+class Wide(nn.Module):
+    """A layer of 256 units at places, and one of as many outputs; the inputs of each pass are in `WIDTHS`."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.head = nn.Conv2d(3, 256, 5), nn.Conv2d(256, 8, 3), nn.Linear(8, 256)
+
+    def forward(self, x):
+        WIDTHS.append(len(x))
+        return self.head(torch.relu(self.second(torch.relu(self.first(x)))).mean((2, 3)))
+
+
+WIDTHS = []
+
+
+def widths(path, layer, device):
+    """Of how many inputs each pass is in which all units of a layer are attributed, and in which they are synthesized."""
+    found = {}
+    scan = {"layers": [layer], "device": device, "top": 2, "sample": 16}
+    analyzed(path, Wide(), **scan).close()
+    ways = {"attribute": {"methods": ["guided"]}, "synthesize": {"size": 16, "steps": 1}}
+    for stage, options in ways.items():
+        WIDTHS.clear()
+        analyzed(path, Wide(), stages=[stage], **scan, **options).close()
+        found[stage] = list(WIDTHS)
+    return found
+
+
 def counted(path, count):
     pretended.COUNTS.clear()
     scanned(path, pretended.NAME, count)
@@ -180,6 +209,7 @@ def main(folder):
     counted_gates = gates(pretended.NAME)
     with halved(folder / "halved.lurk", pretended.NAME) as study:
         batch_size = study.reader.batch_size()
+    passes = {layer: widths(folder / f"wide-{layer}.lurk", layer, pretended.NAME) for layer in ("first", "head")}
     pretended.USED.clear()
     scanned(folder / "on-all.lurk", f"{pretended.NAME}:all", count=300, engine="threads")
     two = DevicesEngine([torch.device(pretended.NAME, 0), torch.device("cpu")])  # torch goes back on one of a kind alone
@@ -194,6 +224,7 @@ def main(folder):
         "batch size": batch_size,
         "counts": counts,
         "texts": batches,
+        "passes": passes,
         "gates": counted_gates,
         "chosen": choose_device(pretended.NAME).type,
     }

@@ -130,6 +130,16 @@ def test_of_a_batch_of_texts_only_the_kept_steps_come_back(there):
     assert more - few == {SENT: 3 * 4, BROUGHT: 4}
 
 
+@pytest.mark.parametrize(("layer", "most"), [("first", 20), ("head", 12)])
+def test_passes_are_of_hundreds_of_units(there, layer, most):
+    passes = there[1]["passes"][layer]
+    # 256 units with two exemplars by each ranking, 64 units at first, then 128: those of a ranking are in one pass, and others
+    # measure the evidence.
+    assert len(passes["attribute"]) <= most
+    # A step of all units, and what they reach under five changes and without.
+    assert [width for width in passes["synthesize"] if width > 4] == [256] * 7
+
+
 def test_gates_are_counted_there_without_a_wait(there):
     counts, copies = there[1]["gates"]
     expected, _ = gates("cpu")

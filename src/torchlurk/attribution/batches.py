@@ -16,7 +16,7 @@ from torchlurk.attribution import evidence
 from torchlurk.attribution.methods import ByRule, Inputs, by_rules
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.attribution.sides import UnsuitedError
-from torchlurk.attribution.views import Examples, View
+from torchlurk.attribution.views import Examples, View, at_once
 from torchlurk.attribution.window import WindowReadout
 from torchlurk.errors import MissingExtraError, ModelError, TorchlurkError
 from torchlurk.models.survey.receptive_field import ReceptiveField
@@ -26,16 +26,8 @@ from torchlurk.records import Attribution, Box, Exemplar, Layer, StepAttribution
 from torchlurk.rendering.encoding import MediaType, encode_levels
 from torchlurk.rendering.levels import levels
 
-AT_ONCE = 36
-"""(unit, exemplar) pairs of one pass on a GPU, or on small windows: their maps fit into memory for any layer."""
-
-PIXELS = 4 * 224 * 224
-"""Of the inputs of one pass on a CPU: what more than that gains is lost to its caches. However many run at one time, passes
-are the same: another batch rounds otherwise.
-"""
-
 SHARING = 6
-"""Pairs of one whole input that share a pass forward, for their pictures must all find room."""
+"""Pairs of one whole input that share a pass forward: each further one is a pass back of all inputs."""
 
 KEPT_RANKS = 1
 """For so many of the strongest exemplars it is measured what the largest attributions alone excite."""
@@ -209,7 +201,7 @@ class Attributor:
             yield from (pairs.at(rows) for rows in self._sharing(pairs))
             return
         for rows in self._window.batches(places):
-            yield from pairs.at(rows).cut(self._at_once(self._window.pixels))
+            yield from pairs.at(rows).cut(at_once(self._scene.device, self._window.pixels))
 
     def places(self, pairs: Pairs) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"] | None]:
         """Channels and row-major positions, none for the mean."""
@@ -271,19 +263,19 @@ class Attributor:
         ]
 
     def _sharing(self, pairs: Pairs) -> Iterator[list[int]]:
-        """Pairs of few inputs, which go forward once, and of each about as many: one of each goes back at a time."""
+        """Pairs of few inputs, which go forward once, and of each about as many: one of each goes back at a time.
+
+        On a CPU so many inputs make a piece, elsewhere so many pairs: evidence is gathered of all of a piece in one pass.
+        """
         of: dict[int, list[int]] = {}
         for row, one in enumerate(pairs.exemplars):
             of.setdefault(one.example, []).append(row)
         shares = sorted((rows[cut : cut + SHARING] for rows in of.values() for cut in range(0, len(rows), SHARING)), key=len)
-        most = self._at_once(math.prod(self._scene.size))
+        most = at_once(self._scene.device, math.prod(self._scene.size))
+        if self._scene.device.type != "cpu":
+            shares = [[row] for rows in shares for row in rows]
         for start in range(0, len(shares), most):
             yield [row for rows in shares[start : start + most] for row in rows]
-
-    def _at_once(self, pixels: int) -> int:
-        if self._scene.device.type != "cpu":
-            return AT_ONCE
-        return min(AT_ONCE, max(1, PIXELS // pixels))
 
     def _runs(self, pairs: Pairs, methods: Sequence[str], made: Made, *, whole_only: bool = False) -> list[_Run]:
         """The pairs in one pass or several, on nothing but their receptive fields where that serves."""

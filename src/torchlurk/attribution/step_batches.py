@@ -27,10 +27,11 @@ from torchlurk.models.taps.readout import Readout, UnreachedError
 from torchlurk.records import Exemplar, Layer, StepAttribution
 from torchlurk.scanning.steps import Counted, counted_positions
 
-STEPS_AT_ONCE = 8192
-"""Of all pairs of one pass."""
+STEPS_AT_ONCE, PAIRS_AT_ONCE = 8192, 64
+"""Of one pass on a CPU at most: steps of all its pairs, and pairs."""
 
-PAIRS_AT_ONCE = 64
+STEPS_THERE, PAIRS_THERE = 65536, 512
+"""The same on any other device; where they do not fit into its memory, pieces are halved."""
 
 LAST_STEPS = (1, 4, 16, 64)
 """So many steps up to the position are left alone, to see what they excite."""
@@ -145,7 +146,12 @@ class StepAttributor:
         for counted, rows in groups.items():
             equal = pairs.at(rows)
             for alike in self._scene.examples.alike([one.example for one in equal.exemplars]):
-                yield from equal.at(alike).cut(min(PAIRS_AT_ONCE, max(1, STEPS_AT_ONCE // max(1, counted.steps))))
+                yield from equal.at(alike).cut(self._at_once(counted.steps))
+
+    def _at_once(self, steps: int) -> int:
+        there = self._scene.device.type != "cpu"
+        together, most = (STEPS_THERE, PAIRS_THERE) if there else (STEPS_AT_ONCE, PAIRS_AT_ONCE)
+        return min(most, max(1, together // max(1, steps)))
 
     def __call__(self, piece: Piece) -> Made:
         """What there is to know of the pairs; raises `StudyError` for an input that cannot be read any more."""

@@ -24,8 +24,27 @@ from torchlurk.models.taps.arguments import NOTHING_BESIDE, Companions, accompan
 from torchlurk.models.taps.readout import Readout, UnreachedError
 from torchlurk.records import Box
 
+AT_ONCE = 36
+"""(unit, exemplar) pairs of one pass on a CPU at most."""
+
+PIXELS = 4 * 224 * 224
+"""Of the inputs of one pass on a CPU: what more than that gains is lost to its caches. However many run at one time, passes
+are the same: another batch rounds otherwise.
+"""
+
+AT_ONCE_THERE, PIXELS_THERE = 1024, 256 * 224 * 224
+"""Pairs of one pass on any other device, and pixels of their inputs or windows; where the maps do not fit into its memory,
+pieces are halved.
+"""
+
 INPUTS_KEPT = 256 << 20
 """Bytes of inputs that are kept at hand: neighbouring units share exemplars."""
+
+
+def at_once(device: torch.device, pixels: int) -> int:
+    """How many pairs one pass is of, each of an input or window of so many pixels."""
+    most, together = (AT_ONCE, PIXELS) if device.type == "cpu" else (AT_ONCE_THERE, PIXELS_THERE)
+    return min(most, max(1, together // pixels))
 
 
 @dataclass(frozen=True, slots=True)

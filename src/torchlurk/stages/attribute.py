@@ -32,7 +32,10 @@ from torchlurk.store.writing import Writer
 from torchlurk.units import Unit
 
 UNITS = 16, 128
-"""So many units of a layer are made at once and written in one transaction: fewest to begin with, and at most."""
+"""So many units of a layer are made at once and written in one transaction: to begin with, and at most."""
+
+UNITS_THERE = 64, 512
+"""The same on any device but a CPU: passes are wider there, and several devices share them."""
 
 SECONDS = 15.0, 45.0
 """Units that took less than the first are twice as many next time, half as many if they took more than the second: more
@@ -162,14 +165,14 @@ class _Work:
             yield len(units)
             return
         pictures = _Pictures(self, own, wanted.concludes)
-        left, at_once = pictures.ordered(units), UNITS[0]
+        left, (at_once, at_most) = pictures.ordered(units), UNITS if self.job.scene.device.type == "cpu" else UNITS_THERE
         while left:
             some, left = left[:at_once], left[at_once:]
             started = self.task.clock()
             pictures.make({channel: units[channel] for channel in some}, most, hands)
             taken = self.task.clock() - started
             if taken < SECONDS[0]:
-                at_once = min(2 * at_once, UNITS[1])
+                at_once = min(2 * at_once, at_most)
             elif taken > SECONDS[1]:
                 at_once = max(1, at_once // 2)
             yield len(some)

@@ -151,7 +151,7 @@ class _Work:
     def lanes(self, wanted: Sequence[_Wanted], given: list[Lane]) -> Iterator[Lane]:
         """What is to be made, which is also put into `given`."""
         for one in wanted:
-            for channels in self.job.lanes(one.preset.name, one.channels):
+            for channels in self.job.lanes(one.preset.name, one.layer, one.channels):
                 known = known_from(self.reader, one.layer.name, channels)
                 given.append(Lane(one.layer.name, one.preset.name, channels, known))
                 yield given[-1]

@@ -34,10 +34,13 @@ CPU_PIXELS = 1 << 16
 """Pixels of one pass on a CPU: beyond, a larger batch gains nothing, and a unit alone would pay for it."""
 
 DEVICE_PIXELS = 1 << 21
-"""Pixels of one pass on an accelerator."""
+"""Pixels of one pass on an accelerator, which one unit alone pays for."""
 
 MOST_UNITS = 16
 """Units of one pass at most."""
+
+BULK_PIXELS, BULK_UNITS = 1 << 23, 256
+"""Both, on an accelerator, where all units of layers are made."""
 
 SMOOTHING = 0.9
 """Of the running mean of the objective by which an ascent is judged not to improve any more."""
@@ -73,13 +76,18 @@ class Ascended:
 
 
 class Ascent:
-    """Ascents of units of one layer, by one preset, on one canvas. The readout must be ready while `run` is in use."""
+    """Ascents of units of one layer, by one preset, on one canvas. The readout must be ready while `run` is in use.
 
-    def __init__(self, readout: Readout, preset: Preset, canvas: Canvas, preprocessing: Preprocessing, steps: int) -> None:
+    `bulk` says that passes may be as wide as the layer: on an accelerator one unit alone would pay for that.
+    """
+
+    def __init__(
+        self, readout: Readout, preset: Preset, canvas: Canvas, preprocessing: Preprocessing, steps: int, *, bulk: bool = False
+    ) -> None:
         self.readout, self.preset, self.canvas, self.steps = readout, preset, canvas, steps
         self.views = _views(preset, canvas)
         self.size = (canvas.height, canvas.width)
-        self.lane = lane_of(preset, canvas)
+        self.lane = lane_of(preset, canvas, readout.layer.channels if bulk else MOST_UNITS)
         self.capped = readout.layer.nonlinearity in CEILINGED
         self._quick = Quick(readout.module)
         self._mean = _channelwise(preprocessing.mean, canvas)
@@ -327,11 +335,20 @@ def _alpha(opacity: Float[Tensor, "height width"]) -> Float[Tensor, "height widt
     return (opacity / highest.clamp(min=torch.finfo(highest.dtype).tiny)).clamp(0, 1)
 
 
-def lane_of(preset: Preset, canvas: Canvas) -> int:
-    """How many units a pass always holds: the power of two that fills it, for those run alike at every place of a batch."""
-    pixels = CPU_PIXELS if canvas.device.type == "cpu" else DEVICE_PIXELS
+def lane_of(preset: Preset, canvas: Canvas, units: int = MOST_UNITS) -> int:
+    """How many units a pass always holds: the power of two that fills it, for those run alike at every place of a batch.
+
+    More than the usual most only on an accelerator, where a layer has so many `units`.
+    """
+    most = min(BULK_UNITS, 1 << (units - 1).bit_length())
+    if canvas.device.type == "cpu":
+        pixels, most = CPU_PIXELS, MOST_UNITS
+    elif most > MOST_UNITS:
+        pixels = BULK_PIXELS
+    else:
+        pixels, most = DEVICE_PIXELS, MOST_UNITS
     fitting = pixels // (canvas.height * canvas.width * _views(preset, canvas).count)
-    return min(MOST_UNITS, 1 << max(0, fitting.bit_length() - 1))
+    return min(most, 1 << max(0, fitting.bit_length() - 1))
 
 
 def _views(preset: Preset, canvas: Canvas) -> Views:

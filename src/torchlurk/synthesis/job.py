@@ -14,7 +14,7 @@ from torchlurk.engines.description import Recipe
 from torchlurk.errors import ModelError, UnitError
 from torchlurk.models.survey.layers import Survey
 from torchlurk.models.taps.readout import UnreachedError
-from torchlurk.records import Preprocessing
+from torchlurk.records import Layer, Preprocessing
 from torchlurk.synthesis.ascent import Ascent, lane_of
 from torchlurk.synthesis.canvas import Canvas
 from torchlurk.synthesis.evidence import Known
@@ -73,9 +73,9 @@ class Synthesize:
         """See `torchlurk.jobs.Each`."""
         return 1
 
-    def lanes(self, preset: str, channels: Sequence[int]) -> Iterator[tuple[int, ...]]:
-        """The channels that share a batch."""
-        size = lane_of(preset_named(preset), self.canvas)
+    def lanes(self, preset: str, layer: Layer, channels: Sequence[int]) -> Iterator[tuple[int, ...]]:
+        """The channels of a layer that share a batch."""
+        size = lane_of(preset_named(preset), self.canvas, layer.channels)
         for first in range(0, len(channels), size):
             yield tuple(channels[first : first + size])
 
@@ -87,7 +87,8 @@ class Synthesize:
     def ascent(self, network: nn.Module, layer: str, preset: str) -> Ascent:
         """The ascents of units of a layer; raises an error where the network cannot be taken there."""
         way = preset_named(preset)
-        return ascent_of(network, self.found.layer(layer), way, self.canvas, self.preprocessing, self.steps or way.bulk_steps)
+        steps = self.steps or way.bulk_steps
+        return ascent_of(network, self.found.layer(layer), way, self.canvas, self.preprocessing, steps, bulk=True)
 
 
 class _Worker:

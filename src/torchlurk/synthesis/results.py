@@ -153,7 +153,14 @@ def _synthesis(ascent: Ascent, channel: int, one: Ascended, evidence: Evidence, 
 
 
 def ascent_of(
-    module: nn.Module, layer: Layer, preset: Preset, canvas: Canvas, preprocessing: Preprocessing, steps: int | None
+    module: nn.Module,
+    layer: Layer,
+    preset: Preset,
+    canvas: Canvas,
+    preprocessing: Preprocessing,
+    steps: int | None,
+    *,
+    bulk: bool = False,
 ) -> Ascent:
     """The ascent of a layer's units on that canvas, tried once: raises `ModelError` where the network cannot take such
     pictures as far as the layer or the layer depends on other inputs alone, `OptionError` for a number of steps that cannot be.
@@ -163,7 +170,7 @@ def ascent_of(
     if layer.receptive_field == (0, 0):
         raise ModelError(f"layer '{layer.name}' does not depend on the picture", "choose another layer")
     readout = Readout(module, layer)
-    ascent = Ascent(readout, preset, canvas, preprocessing, steps or preset.steps)
+    ascent = Ascent(readout, preset, canvas, preprocessing, steps or preset.steps, bulk=bulk)
     grey = torch.full((1, canvas.channels, canvas.height, canvas.width), 0.5, device=canvas.device)
     try:
         with readout.ready(), torch.no_grad():
