@@ -60,6 +60,9 @@ class ReadPoints:
         if output.producer is not None and output.producer.nonlinearity:
             return Point(output)
         steps, kind = self._steps(output, folds)
+        ends = [number for number, (name, _) in enumerate(steps, 1) if name == "batch_norm" or number == len(steps)]
+        seen = max((number for number in ends if not self._hidden(steps[number - 1][1])), default=0)
+        steps, kind = steps[:seen], kind if seen == len(steps) else None
         if not steps:
             return Point(output)
         values = [output, *(value for _, value in steps)]
@@ -84,6 +87,11 @@ class ReadPoints:
         if made:
             return [*steps, *made[1]], made[0]
         return steps[:kept], None
+
+    def _hidden(self, value: Value) -> bool:
+        """Whether it is met only within a `torch.autograd.Function`, where no gradient reaches it."""
+        within = value.producer is not None and value.producer.within
+        return within and value not in self.outputs and all(one.within for one in self._consumers(value))
 
     def _consumers(self, value: Value) -> list[Operation]:
         return [operation for operation in dict.fromkeys(value.consumers) if operation in self.live]

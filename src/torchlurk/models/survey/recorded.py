@@ -27,7 +27,8 @@ class Operation:
     """One operation: `operand` is the value it is applied to first, `result` what became of it.
 
     `overwrites` says that it wrote into its operand in place. An operation that no mode can see (a scripted module)
-    stands for the whole call, with `opaque`. `weights` are the matrices of a product, which do not depend on the input.
+    stands for the whole call, with `opaque`. One that ran `within` a `torch.autograd.Function` is not part of the graph, only
+    what the function gives. `weights` are the matrices of a product, which do not depend on the input.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Operation:
     mixes: bool = False
     overwrites: bool = False
     opaque: bool = False
+    within: bool = False
     weights: tuple[Tensor, ...] = ()
     outputs: list[Value] = field(default_factory=list)
 

@@ -31,6 +31,7 @@ from torchlurk.models.survey.untraced import (
 )
 from torchlurk.models.taps.arguments import companions_of
 from torchlurk.models.taps.nonlinearities import Function, nonlinearity, operand, operation_name
+from torchlurk.models.taps.own_functions import within_function
 from torchlurk.models.taps.tensors import output_tensor, tensors_in
 
 COPIES = 2
@@ -243,7 +244,16 @@ class Recorder(TorchFunctionMode):
         overwrites = bool(written) and written[0] is operand(args, kwargs)
         # The taps could not follow a unit through a nonlinearity that the mode does not see by itself.
         kind = None if self.beneath and self.beneath.running else nonlinearity(func, args, kwargs)
-        operation = Operation(name, self.stack[-1], inputs, kind, mixes=mixes, overwrites=overwrites, weights=tuple(weights))
+        operation = Operation(
+            name,
+            self.stack[-1],
+            inputs,
+            kind,
+            mixes=mixes,
+            overwrites=overwrites,
+            within=within_function(),
+            weights=tuple(weights),
+        )
         affected = [*made, *written, *self._sharing(written)]
         known = {id(one): self.values[id(one)].axis for one in affected if id(one) in self.values}
         axes = [

@@ -17,6 +17,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from torchlurk.models.taps.nonlinearities import Function, nonlinearity, operand
+from torchlurk.models.taps.own_functions import around_functions, within_function
 from torchlurk.models.taps.reading import reading
 from torchlurk.records import Layer
 
@@ -41,8 +42,8 @@ def replacing(
     """Within it, each forward pass of `module` goes on with what `replace` gives for each of the layers.
 
     Open what changes operations (`models.rectifiers.Rules`) around it, not within. Operations that no function mode
-    sees (TorchScript, a model's own autograd functions, inside of `nn.MultiheadAttention`) are given the activation as it
-    was. As with `reading`, passes must run in this thread, and `stop_after_last` ends the block with the last layer.
+    sees (TorchScript, inside of `nn.MultiheadAttention`) are given the activation as it was. As with `reading`, passes must
+    run in this thread, and `stop_after_last` ends the block with the last layer.
     Without `note` nothing is known of what came before nonlinearities, and no copies are made of it.
     """
     mode = Replacements(note=note)
@@ -51,7 +52,7 @@ def replacing(
         current = mode.latest(tensor)
         mode.replace(tensor, replace(layer, current, mode.before(current)))
 
-    with mode, reading(module, layers, deliver, stop_after_last=stop_after_last):
+    with mode, around_functions(mode.through_function), reading(module, layers, deliver, stop_after_last=stop_after_last):
         yield mode
 
 
@@ -64,6 +65,9 @@ class Replacements(TorchFunctionMode):
         self._given: dict[int, tuple[Tensor, Tensor]] = {}
         """By the id of the tensor replaced, which is kept alive beside its replacement."""
         self._before: dict[int, tuple[Tensor, Before]] = {}
+        self._inside: Tensor | None = None
+        """What the function of the model's own that is running was given, and whether it has applied a nonlinearity to it."""
+        self._applied = False
 
     def latest(self, tensor: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
         """The tensor's replacement, itself where it has none."""
@@ -87,6 +91,22 @@ class Replacements(TorchFunctionMode):
         self._given.clear()
         self._before.clear()
 
+    def through_function(self, usual: Callable[..., Any], *args: Any) -> Any:
+        """A call of an autograd function of the model's own: a nonlinearity where it applies one to what it is given."""
+        args = self._swapped(args)
+        x = next((one for one in args if isinstance(one, Tensor)), None)
+        if not self._note or x is None or within_function():
+            return usual(*args)
+        before = _before(x)
+        self._inside, self._applied = x, False
+        try:
+            result = usual(*args)
+        finally:
+            self._inside = None
+        if self._applied:
+            self._remember(result, before)
+        return result
+
     def __torch_function__(
         self, func: Function, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -96,11 +116,17 @@ class Replacements(TorchFunctionMode):
         if not self._note or nonlinearity(func, args, kwargs) is None:
             return func(*args, **kwargs)
         x = operand(args, kwargs)
-        before = Before(x.clone(), get_gradient_edge(x) if x.requires_grad else None)
+        if within_function():
+            self._applied = self._applied or x is self._inside
+            return func(*args, **kwargs)
+        before = _before(x)
         result = func(*args, **kwargs)
-        if isinstance(result, Tensor) and result.shape == x.shape:
-            self._before[id(result)] = (result, before)
+        self._remember(result, before)
         return result
+
+    def _remember(self, result: Any, before: Before) -> None:
+        if isinstance(result, Tensor) and result.shape == before.value.shape:
+            self._before[id(result)] = (result, before)
 
     def _swapped(self, given: Any) -> Any:
         if isinstance(given, Tensor):
@@ -110,3 +136,7 @@ class Replacements(TorchFunctionMode):
         if type(given) in (list, tuple):
             return type(given)(self._swapped(one) for one in given)
         return given
+
+
+def _before(x: Tensor) -> Before:
+    return Before(x.clone(), get_gradient_edge(x) if x.requires_grad else None)

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torchlurk.models.taps.forward_override import ForwardOverride, untouched
 from torchlurk.models.taps.modules import submodules
 from torchlurk.models.taps.nonlinearities import Function, operation_name
+from torchlurk.models.taps.own_functions import around_functions, within_function
 from torchlurk.models.taps.stream_reader import StreamReader
 from torchlurk.models.taps.tensors import output_tensor, tensors_in
 from torchlurk.records import Layer
@@ -59,6 +60,7 @@ def reading(
             opened.callback(handle.remove)
         if reader.needs_mode:
             opened.enter_context(_Mode(reader))
+        opened.enter_context(around_functions(reader.through_function))
         try:
             yield
         except _ReadAll as done:
@@ -132,6 +134,7 @@ class _Reader:
         self.deliver, self.rectify = deliver, rectify
         self.left = self.total = len(layers) if stop_after_last else -1
         self.pending: list[_Pending] = []
+        self.late: list[tuple[Layer, Tensor]] = []
         self.busy = False
         self.by_path: dict[str, dict[int, Layer]] = {}
         self.streams = StreamReader([layer for layer in layers if layer.module], self._deliver)
@@ -165,6 +168,7 @@ class _Reader:
 
     def _start(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self.pending.clear()
+        self.late.clear()
         self.calls.clear()
         self.streams.start()
         self.left = self.total
@@ -230,6 +234,9 @@ class _Reader:
         return forward
 
     def _deliver(self, layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
+        if within_function():
+            self.late.append((layer, tensor))
+            return
         self.busy = True
         try:
             if ceiling is None or self.rectify is None:
@@ -241,6 +248,15 @@ class _Reader:
         self.left -= 1
         if self.left == 0:
             raise _ReadAll(self)
+
+    def through_function(self, usual: Callable[..., Any], *args: Any) -> Any:
+        """A call of a function of the model's own: what it gives is in the graph only when it has returned."""
+        result = usual(*args)
+        if self.late and not within_function():
+            late, self.late = self.late, []
+            for layer, tensor in late:
+                self._deliver(layer, tensor)
+        return result
 
 
 def _unhooked(module: nn.Module) -> bool:
