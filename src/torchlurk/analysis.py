@@ -22,8 +22,10 @@ from torchlurk.input_words import KINDS, added_kind
 from torchlurk.inputs.demo.drawn import DrawnPictures
 from torchlurk.inputs.demo.opening import told_of_folder
 from torchlurk.inputs.opening import open_source
+from torchlurk.inputs.pictures.gpu_decoding import gpu_decoder
 from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.dataset_opening import open_dataset
+from torchlurk.inputs.sources.encoded import decoded_by
 from torchlurk.inputs.sources.folder import told_of_splits
 from torchlurk.jobs import Engine, Progress, Share
 from torchlurk.models.loading.identity import fingerprint, unwrap
@@ -178,6 +180,8 @@ def task_of(
     constants: Mapping[str, Any] | None = None,
 ) -> Task:
     """The task of `analyze_model`, with model and data loaded."""
+    device = choose_devices(settings.compute.device)[0]
+    decoder = gpu_decoder(settings.inputs.decoder, device)
     named = Named.of(model, weights) if isinstance(model, str) else None
     if isinstance(model, str):
         loaded = load(model, weights, preprocessing=not _says_all(settings.inputs))
@@ -204,11 +208,10 @@ def task_of(
     else:
         takes = forward_parameters(loaded.module, constants or {})
         source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary, takes)
-    device = choose_devices(settings.compute.device)[0]
     return Task(
         loaded.module,
         loaded.spec,
-        source,
+        decoded_by(source, decoder),
         out,
         settings,
         device,

@@ -22,6 +22,7 @@ from torchlurk.units import Unit
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Precision = Literal["fp32", "bf16", "fp16"]
+Decoder = Literal["pillow", "gpu"]
 
 MOST_PIXELS = 2**24
 """Of one picture, given or read from a study: larger ones are refused before memory is taken for them."""
@@ -90,6 +91,9 @@ class InputOptions:
     )
     crop: int | tuple[int, int] | None = option(None, "Crop the centre to N×N (or H,W) pixels.", metavar="N|H,W")
     interpolation: Interpolation | None = option(None, "How to interpolate when resizing.")
+    decoder: Decoder = option(
+        "pillow", "What decodes picture files: pillow, or a CUDA device (gpu), JPEGs alone, to slightly other pixels."
+    )
     mean: tuple[float, ...] | None = option(
         None, "Mean of each input channel, in the 0..1 range; one value makes the input grey.", metavar="R,G,B"
     )

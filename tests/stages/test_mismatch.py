@@ -13,3 +13,10 @@ def test_of_another_limit_the_data_is_not_said_to_be_another():
     assert differences(RUN, now, ("made with", "now")) == ["--limit (made with 100, now 50)"]
     assert "the data" in differences(RUN, replace(now, options=RUN.options), ("made with", "now"))[0]
     assert len(differences(RUN, replace(now, data="other.txt"), ("made with", "now"))) == 2
+
+
+def test_a_run_that_names_no_decoder_was_decoded_by_pillow():
+    words = ("made with", "now")
+    assert differences(RUN, replace(RUN, options=RUN.options | {"decoder": "pillow"}), words) == []
+    now = replace(RUN, options=RUN.options | {"decoder": "gpu"})
+    assert differences(RUN, now, words) == ['--decoder (made with "pillow", now "gpu")']

@@ -21,6 +21,7 @@ from torchlurk.inputs.items import Batch, Item, same
 from torchlurk.inputs.pictures.kind import Pictures
 from torchlurk.inputs.source import Source, spread
 from torchlurk.inputs.sources.datasets import DatasetSource
+from torchlurk.inputs.sources.encoded import EncodedPictures
 from torchlurk.records import Preprocessing
 
 BATCHES_AHEAD = 2
@@ -115,6 +116,8 @@ def _read(
     """The items, or the reasons why they cannot be read; cut short once `stop` is set. Each is read within `alone`: where there
     is one reader, another feed of the same source has to wait.
     """
+    if isinstance(source, EncodedPictures) and source.decoder is not None:
+        return [] if stop.is_set() else source.read_together([int(index) for index in indices], source.decoder)
     read: list[Item | str] = []
     for index in indices:
         if stop.is_set():

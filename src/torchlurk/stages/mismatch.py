@@ -31,10 +31,14 @@ def _named(what: str, left: str, right: str, words: tuple[str, str]) -> str:
 def differing_options(left: Mapping[str, Any], right: Mapping[str, Any], words: tuple[str, str]) -> list[str]:
     """The options of `right` that are others in `left`."""
     return [
-        f"{_called(name)} ({words[0]} {_shown(left.get(name))}, {words[1]} {_shown(value)})"
+        f"{_called(name)} ({words[0]} {_shown(left.get(name, ASSUMED.get(name)))}, {words[1]} {_shown(value)})"
         for name, value in right.items()
-        if left.get(name) != value
+        if left.get(name, ASSUMED.get(name)) != value
     ]
+
+
+ASSUMED = {"decoder": "pillow"}
+"""What a run was made with that says nothing of it."""
 
 
 NOT_FLAGS = {"preprocessing": "the preprocessing", "constants": "the constants", "statistics": "the added statistics"}

@@ -23,6 +23,7 @@ from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.items import Batch
 from torchlurk.inputs.kinds import Inputs
 from torchlurk.inputs.source import Source, spread
+from torchlurk.inputs.sources.encoded import EncodedPictures
 from torchlurk.jobs import Clock, Engine, Progress, Share
 from torchlurk.models.loading.placement import place
 from torchlurk.models.survey.expected_input import misfit
@@ -163,10 +164,12 @@ class Task:
 
     def data_options(self) -> dict[str, Any]:
         """What decides which inputs the network sees."""
+        decoded = isinstance(self.source, EncodedPictures)
         return {
             "limit": self.settings.inputs.limit,
             "preprocessing": asdict(self.source.preprocessing),
             "constants": described(self.constants) if self.constants else None,
+            **({"decoder": self.settings.inputs.decoder} if decoded else {}),
         }
 
 

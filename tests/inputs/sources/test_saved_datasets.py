@@ -11,7 +11,7 @@ from PIL import Image
 
 from torchlurk.errors import DataError, OptionError
 from torchlurk.inputs.opening import open_source
-from torchlurk.inputs.sources import saved_datasets, stored_pictures
+from torchlurk.inputs.sources import encoded
 from torchlurk.inputs.sources.dataset_opening import open_dataset
 from torchlurk.options import InputOptions
 
@@ -121,8 +121,7 @@ def test_a_stream_that_was_saved_as_the_guide_says_is_read(tmp_path):
 
 
 def test_what_is_longer_than_any_picture_is_passed_over_unread(tmp_path, monkeypatch):
-    monkeypatch.setattr(stored_pictures, "MOST_BYTES", 1000)
-    monkeypatch.setattr(saved_datasets, "MOST_BYTES", 1000)
+    monkeypatch.setattr(encoded, "MOST_BYTES", 1000)
     pictures = [{"bytes": png(0), "path": "0.png"}, {"bytes": png(1) + bytes(2000), "path": "1.png"}]
     datasets.Dataset.from_dict(rows(2, picture=pictures), features=features()).save_to_disk(tmp_path / "all")
     source = open_source(str(tmp_path / "all"), InputOptions())
@@ -132,8 +131,7 @@ def test_what_is_longer_than_any_picture_is_passed_over_unread(tmp_path, monkeyp
 
 
 def test_a_file_beside_a_data_set_is_read_where_it_is_one_and_no_longer_than_a_picture(tmp_path, monkeypatch):
-    monkeypatch.setattr(stored_pictures, "MOST_BYTES", 1000)
-    monkeypatch.setattr(saved_datasets, "MOST_BYTES", 1000)
+    monkeypatch.setattr(encoded, "MOST_BYTES", 1000)
     (tmp_path / "long.png").write_bytes(png(1) + bytes(2000))
     os.mkfifo(tmp_path / "pipe.png")
     for name, reason in (
@@ -142,4 +140,4 @@ def test_a_file_beside_a_data_set_is_read_where_it_is_one_and_no_longer_than_a_p
         ("no.png", "No such"),
     ):
         with pytest.raises(DataError, match=reason):
-            saved_datasets._file(tmp_path / name)
+            encoded.content_of(tmp_path / name)

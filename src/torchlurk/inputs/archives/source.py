@@ -21,7 +21,8 @@ from torchlurk.inputs.archives.zip_files import LOCAL_HEADER, index_zip
 from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.source import ExampleList, printable, spread
 from torchlurk.inputs.sources.class_files import classes_of, read_classes
-from torchlurk.inputs.sources.stored_pictures import MOST_BYTES, StoredPictures, check_length
+from torchlurk.inputs.sources.encoded import MOST_BYTES, check_length
+from torchlurk.inputs.sources.stored_pictures import StoredPictures
 from torchlurk.options import InputOptions
 from torchlurk.records import Class, Example, Preprocessing
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -40,6 +41,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
+_RGB, _END = b"RGB", b"\xff\xd9"
+"""What a JPEG calls its channels where they are red, green and blue, and how one ends that is not cut off."""
 
 
 class _Jpeg(JpegImagePlugin.JpegImageFile):
@@ -47,6 +50,11 @@ class _Jpeg(JpegImagePlugin.JpegImageFile):
 
     def _read_dpi_from_exif(self) -> None:
         return
+
+    @property
+    def channels_named(self) -> bytes:
+        """The numbers by which the file calls its channels."""
+        return bytes(one[0] for one in self.layer)
 
 
 def format_of(prefix: bytes) -> str | None:
@@ -92,6 +100,28 @@ def size_in(data: bytes) -> tuple[int, int]:
     with _guarded(), _recognized(BytesIO(data), "") as image:
         _check_size(image, MOST_PIXELS)
         return _upright_size(image)
+
+
+@dataclass(frozen=True, slots=True)
+class ColourJpeg:
+    """What the header of a JPEG in usual colours says: (height, width) as stored, and how it is to be turned, as in EXIF."""
+
+    size: tuple[int, int]
+    orientation: int
+
+
+def colour_jpeg(data: bytes) -> ColourJpeg | None:
+    """The header of a whole JPEG of three channels, luminance and colour; None for every other picture and for one cut off.
+
+    Raises `DataError`, as `decode` does, for what is no picture or too large.
+    """
+    with _guarded(), _recognized(BytesIO(data), "") as image:
+        _check_size(image, MOST_PIXELS)
+        if not isinstance(image, _Jpeg) or image.mode != "RGB" or image.info.get("adobe_transform", 1) != 1:
+            return None
+        if image.channels_named == _RGB or not data.rstrip(b"\0").endswith(_END):
+            return None
+        return ColourJpeg((image.height, image.width), orientation(image.info.get("exif", b"")))
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:

@@ -83,6 +83,14 @@ def resized(size: tuple[int, int], resize: tuple[int, ...] | None) -> tuple[int,
     return resize[0], int(resize[0] * width / height)
 
 
+def resized_within(size: tuple[int, int], resize: tuple[int, ...] | None) -> tuple[int, int]:
+    """As `resized`; raises `DataError` for a picture so long and narrow that it would fill the memory."""
+    height, width = resized(size, resize)
+    if height * width > MOST_PIXELS:
+        raise DataError(f"is too elongated ({size[1]}x{size[0]}) to be resized to {width}x{height}")
+    return height, width
+
+
 def prepared_size(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
     """(height, width) of the network's input from a picture of (height, width) `size`."""
     return preprocessing.crop or resized(size, preprocessing.resize)
@@ -95,9 +103,7 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> UInt8[np.ndarra
     channels as the preprocessing has, or is so long and narrow that resizing it would fill the memory.
     """
     image = eight_bit(image, preprocessing.channels)
-    height, width = resized((image.height, image.width), preprocessing.resize)
-    if height * width > MOST_PIXELS:
-        raise DataError(f"is too elongated ({image.width}x{image.height}) to be resized to {width}x{height}")
+    height, width = resized_within((image.height, image.width), preprocessing.resize)
     if (width, height) != image.size:
         image = image.resize((width, height), _RESAMPLING[preprocessing.interpolation])
     if preprocessing.crop is not None:

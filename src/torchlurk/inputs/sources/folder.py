@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from torchlurk.errors import DataError
 from torchlurk.files import expanded
-from torchlurk.inputs.items import Item
 from torchlurk.inputs.pictures.decoding import decode, size_of
-from torchlurk.inputs.pictures.preprocessing import prepare, prepared_size
-from torchlurk.inputs.source import ExampleList, PictureSource, Source, printable, spread
+from torchlurk.inputs.pictures.preprocessing import prepared_size
+from torchlurk.inputs.source import ExampleList, Source, printable, spread
 from torchlurk.inputs.sources.class_files import Labelling, by_folder, classes_of, read_classes
+from torchlurk.inputs.sources.encoded import EncodedPictures, content_of
 from torchlurk.inputs.sources.listing import Listing, list_images
 from torchlurk.records import Class, Example, Preprocessing, Skip
 
@@ -28,7 +30,7 @@ PROBED_BYTES = 2**20
 """How much of each of them enters the fingerprint."""
 
 
-class ImageFolder(PictureSource):
+class ImageFolder(EncodedPictures):
     """Images below a folder; see `Source`. A sub-folder of `root` is a class, with all that is nested in it.
 
     Order is by code point of the path relative to `root`. Images directly in `root` have no class. `limit` takes that
@@ -65,9 +67,11 @@ class ImageFolder(PictureSource):
         """Pickled with the whole path: the process that reads may run in another folder."""
         return vars(self) | {"root": self.root.absolute()}
 
-    def read(self, index: int) -> Item:
-        """See `Source`."""
-        return Item(prepare(decode(self._file(index)), self.preprocessing), self.examples[index].class_index)
+    def _content(self, index: int) -> bytes:
+        return content_of(self._file(index))
+
+    def _picture(self, index: int) -> Image.Image:
+        return decode(self._file(index))
 
     def fingerprint(self) -> str:
         """See `Source`: over all relative paths and sizes, the class folders, and the content of a few files."""

@@ -17,7 +17,7 @@ from torchlurk.inputs.text.source import ROWS, TEXT_SUFFIXES
 from torchlurk.options import InputOptions
 
 OPTIONS_OF: dict[str, tuple[tuple[KindName, ...], tuple[str, ...]]] = {
-    "pictures": (("pictures",), ("resize", "crop", "interpolation", "mean", "std")),
+    "pictures": (("pictures",), ("resize", "crop", "interpolation", "decoder", "mean", "std")),
     "text": (("text",), ("tokenizer", "lowercase", "vocabulary", "lines", "window", "burn_in", "tracks")),
     "text and series": (("text", "series"), ("input_axes",)),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +13,9 @@ from torchlurk.errors import DataError, MissingExtraError
 from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.source import ExampleList, printable, spread
 from torchlurk.inputs.sources.class_files import Labelling, classes_of, labelling, read_classes
+from torchlurk.inputs.sources.encoded import check_length, content_of
 from torchlurk.inputs.sources.labels import CLASS_KEYS
-from torchlurk.inputs.sources.stored_pictures import MOST_BYTES, StoredPictures, check_length
+from torchlurk.inputs.sources.stored_pictures import StoredPictures
 from torchlurk.options import InputOptions
 from torchlurk.records import Class, Example, Preprocessing
 
@@ -83,20 +83,7 @@ class SavedDataset(StoredPictures):
             raise DataError("has no picture")
         if stored["bytes"] is not None:
             return bytes(stored["bytes"])
-        return _file(Path(self.root, stored["path"]))
-
-
-def _file(path: Path) -> bytes:
-    """What a file holds; raises `DataError`, with the reason alone, where it is none, or longer than any picture."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DataError("is not a file")
-        with path.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"cannot be opened: {error.strerror}") from error
-    check_length(len(content))
-    return content
+        return content_of(Path(self.root, stored["path"]))
 
 
 def _loaded(folder: Path) -> Dataset:
