@@ -16,7 +16,7 @@ from torch import nn
 
 import torchlurk
 from torchlurk.engines.description import Named
-from torchlurk.engines.naming import dismiss, engine_of
+from torchlurk.engines.naming import dismiss, engine_of, join
 from torchlurk.errors import DeviceError, MismatchError, OptionError, StorageError, StudyError, first_line
 from torchlurk.input_words import KINDS, added_kind
 from torchlurk.inputs.demo.drawn import DrawnPictures
@@ -63,6 +63,8 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
     wanted: list[Stage] = [declared.make(task) for name, declared in STAGES.items() if name in stages]
     check_share(task, [stage.name for stage in wanted])
     runs = {stage.name: _new_run(task, stage) for stage in wanted}
+    if not task.out.exists():
+        join(task.engine, task.device)
     begin_share(task, list(runs), runs[wanted[0].name])
     earlier = _earlier_runs(task.out)
     for name, run in runs.items():
@@ -74,6 +76,7 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
         if (before and before.finished and not stage.lacking(before)) or is_done_share(task):
             task.progress.say(f"{task.out}: the {stage.name} stage is complete")
         else:
+            join(task.engine, task.device)
             try:
                 stage.work(runs[stage.name], before)
             except torch.OutOfMemoryError as error:

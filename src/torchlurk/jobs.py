@@ -134,7 +134,8 @@ class Each(Protocol[Given, Made]):
 class Engine(Protocol):
     """Where jobs run. An engine changes the time, never the answer.
 
-    What a user can name is in `torchlurk.engines.naming`; any object with these two methods can be given instead of a name.
+    What a user can name is in `torchlurk.engines.naming`; any object with these two methods can be given instead of a name. One
+    that works outside this process may have those of `torchlurk.engines.naming.Outside` and `Closeable` too.
     An engine may give a piece to a worker again when it has lost sight of it, but takes its result in once.
     """
 

@@ -17,7 +17,7 @@ import torchlurk as tl
 from torchlurk.cli import torchlurk_command
 from torchlurk.engines.devices import DevicesEngine
 from torchlurk.engines.local import LocalEngine
-from torchlurk.errors import ModelError, OptionError, StudyError
+from torchlurk.errors import DeviceError, ModelError, OptionError, StudyError, TorchlurkError, UnitError
 from torchlurk.jobs import Engine
 from torchlurk.study import Study
 
@@ -279,3 +279,49 @@ def test_a_finished_study_is_finished_for_every_engine(usual, tmp_path):
     before = usual.read_bytes()
     study_by(Unruly(1), tmp_path / "s.lurk").close()
     assert (tmp_path / "s.lurk").read_bytes() == before
+
+
+class Away(LocalEngine):
+    """An engine elsewhere: not there, or one that cannot be sent a job."""
+
+    def __init__(self, there: bool) -> None:
+        self.there = there
+
+    def join(self, device: torch.device) -> None:
+        if not self.there:
+            raise DeviceError("nobody answers")
+
+    def check(self, job: object) -> None:
+        raise OptionError(f"{type(job).__name__} cannot be sent")
+
+
+@pytest.mark.parametrize(("there", "told"), [(False, "nobody answers"), (True, "Scan cannot be sent")])
+def test_an_engine_that_is_refused_leaves_nothing_begun(there, told, tmp_path):
+    with pytest.raises(TorchlurkError, match=told):
+        tl.analyze(ReadInRows(), Pictures(), tmp_path / "s.lurk", engine=Away(there), **SCAN)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stage", ["attribute", "synthesize"])
+@pytest.mark.parametrize("there", [False, True])
+def test_nor_a_stage_after_the_scan(there, stage, usual, tmp_path):
+    shutil.copy(usual.with_name("scan.lurk"), tmp_path / "s.lurk")
+    with pytest.raises(TorchlurkError, match=rf"nobody answers|{stage.title()} cannot be sent"):
+        tl.analyze(ReadInRows(), Pictures(), tmp_path / "s.lurk", engine=Away(there), **SCAN | LATER | {"stages": [stage]})
+    with tl.open(tmp_path / "s.lurk") as study:
+        assert list(study.runs) == ["scan"]
+
+
+def test_nor_does_a_unit_that_is_not_there(usual, tmp_path):
+    shutil.copy(usual.with_name("scan.lurk"), tmp_path / "s.lurk")
+    for stage in ("attribute", "synthesize"):
+        options = SCAN | LATER | {"stages": [stage], "units": ["conv:99"]}
+        with pytest.raises(UnitError, match="no channel 99"):
+            tl.analyze(ReadInRows(), Pictures(), tmp_path / "s.lurk", engine="local", **options)
+    with tl.open(tmp_path / "s.lurk") as study:
+        assert list(study.runs) == ["scan"]
+
+
+def test_an_engine_that_is_not_there_is_not_asked_for_a_finished_study(usual, tmp_path):
+    shutil.copy(usual, tmp_path / "s.lurk")
+    study_by(Away(there=False), tmp_path / "s.lurk").close()

@@ -77,6 +77,20 @@ class Failing(Net):
         return super().forward(x)
 
 
+@pytest.fixture(autouse=True)
+def _no_test_hangs():
+    """Whatever a busy machine does to Ray, a test ends."""
+
+    def end(*_):
+        raise TimeoutError("the cluster has not answered for minutes")
+
+    usual = signal.signal(signal.SIGALRM, end)
+    signal.alarm(400)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, usual)
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """A small cluster of this process."""
@@ -153,6 +167,15 @@ def test_data_that_cannot_be_sent_is_named(two, tmp_path):
     data.lock = threading.Lock()
     with pytest.raises(OptionError, match=r"^the data cannot be sent to another process: source\.\w+\.lock: .*_thread\.lock"):
         tl.analyze(Net(), data, tmp_path / "s.lurk", engine=two, **SCAN)
+    assert not (tmp_path / "s.lurk").exists()
+
+
+def test_a_cluster_that_starts_no_actor_is_not_waited_for_for_ever(cluster, two, tmp_path, monkeypatch):
+    two.close()  # the room is needed
+    monkeypatch.setattr(cluster_crew, "PATIENCE", 0.01)
+    monkeypatch.setattr(cluster_crew, "MOST_PATIENCE", 0.02)
+    with pytest.raises(DeviceError, match=r"^no actor for 0 s: each needs 4 cores, free in the cluster: .*rerun"):
+        tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine="ray:auto", actors=1, **SCAN)
 
 
 def test_a_machine_with_other_versions_is_refused(two, tmp_path, monkeypatch):
@@ -197,6 +220,7 @@ def test_more_actors_than_there_is_room_for_are_refused(cluster, tmp_path):
         tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine="ray:auto", actors=1, gpus_per_actor=2, **SCAN)
     with pytest.raises(OptionError, match=r"^the cluster has no room for an actor, which needs 4 cores and 2 GPUs: "):
         tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine="ray:auto", gpus_per_actor=2, **SCAN)
+    assert not (tmp_path / "s.lurk").exists()
 
 
 def test_an_address_that_does_not_answer_is_said_at_once(monkeypatch, tmp_path):
@@ -214,6 +238,7 @@ def test_an_address_that_does_not_answer_is_said_at_once(monkeypatch, tmp_path):
     for engine in ("ray:here", "ray://127.0.0.1:9"):
         with pytest.raises(OptionError, match=rf"^engine is '{engine}'   \(write ray, ray:auto or ray:HOST:PORT\)"):
             tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine=engine, **SCAN)
+    assert not (tmp_path / "s.lurk").exists()
 
 
 def test_what_listens_and_is_not_ray_is_told_from_it(cluster):
@@ -225,7 +250,7 @@ def test_what_listens_and_is_not_ray_is_told_from_it(cluster):
                 connection.recv(100)
                 connection.sendall(b"HTTP/1.1 400 Bad Request")
 
-        answering = threading.Thread(target=refuse)
+        answering = threading.Thread(target=refuse, daemon=True)
         answering.start()
         with pytest.raises(DeviceError, match=r"^what listens at 127\.0\.0\.1:\d+ is not a Ray cluster"):
             _knock(f"127.0.0.1:{server.getsockname()[1]}")

@@ -18,6 +18,7 @@ from typing import Any
 
 import ray
 import ray.cloudpickle
+import torch
 from ray._private import services
 
 from torchlurk.engines.cluster_crew import Answer, Call, Crew, Loss, Member, Need, asked
@@ -37,6 +38,17 @@ class RayEngine:
     def __init__(self, address: str, actors: int | None, gpus: float | None, say: Callable[[str], None]) -> None:
         self._address, self._actors, self._gpus, self._say = address, actors, gpus, say
         self._hired: Crew | None = None
+        self._described: tuple[Any, Description] | None = None
+
+    def join(self, device: torch.device) -> None:
+        """See `torchlurk.engines.naming.Outside`."""
+        if self._hired is None:
+            self._connect()
+            self._shared_out(self._gpus_each(cuda=device.type == "cuda"))
+
+    def check(self, job: Fold[Any] | Each[Any, Any]) -> None:
+        """See `torchlurk.engines.naming.Outside`. What the job is sent as is kept until it is done."""
+        self._described = job, _description(job)
 
     def close(self) -> None:
         """Sends the actors away; they are hired again when there is more to do."""
@@ -90,17 +102,19 @@ class RayEngine:
     @contextmanager
     def _crew(self, job: Fold[Any] | Each[Any, Any]) -> Iterator[Crew]:
         """The actors, with the job open."""
-        if not isinstance(job, Describable):
-            raise OptionError("this work cannot be sent to another process", "use an engine of this process: --engine threads")
-        description = Description.of(job, ray.cloudpickle.CloudPickler)
+        known, self._described = self._described, None
+        description = known[1] if known is not None and known[0] is job else _description(job)
         if self._hired is None:
             self._connect()
-            gpus = self._gpus
-            if gpus is None:
-                gpus = 1.0 if any(recipe.device.type == "cuda" for _, recipe in job.networks) else 0.0
-            self._hired = Crew(*self._shared_out(gpus), self._say)
+            cuda = isinstance(job, Describable) and any(recipe.device.type == "cuda" for _, recipe in job.networks)
+            self._hired = Crew(*self._shared_out(self._gpus_each(cuda=cuda)), self._say)
         with self._hired.on(description):
+            del known, description  # the cluster has it now
             yield self._hired
+
+    def _gpus_each(self, *, cuda: bool) -> float:
+        """How many GPUs an actor is given, for work on one or on none."""
+        return float(cuda) if self._gpus is None else self._gpus
 
     def _shared_out(self, gpus: float) -> tuple[int, Need]:
         """How many actors, and what each is given; raises `OptionError` where the cluster has not so much."""
@@ -141,6 +155,13 @@ class RayEngine:
             raise DeviceError(
                 f"no Ray cluster answers at {self._address}: {reason}", f"start one: ray start --head{token}"
             ) from error
+
+
+def _description(job: Fold[Any] | Each[Any, Any]) -> Description:
+    """The job as it is sent; raises `OptionError` for one that cannot be."""
+    if not isinstance(job, Describable):
+        raise OptionError("this work cannot be sent to another process", "use an engine of this process: --engine threads")
+    return Description.of(job, ray.cloudpickle.CloudPickler)
 
 
 def _nodes() -> list[dict[str, Any]]:

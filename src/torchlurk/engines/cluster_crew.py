@@ -31,6 +31,9 @@ MOST_LOSSES = 4
 PATIENCE = 30.0
 """Seconds without any sign of an actor after which it is said that the cluster is waited for."""
 
+MOST_PATIENCE = 3600.0
+"""Seconds after which the wait ends: a cluster that is full for so long, or starts no process, may never have room."""
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -189,15 +192,18 @@ class Crew:
         return Loss(again)
 
     def _wait(self) -> None:
-        """Says that nothing comes, where no actor is at work."""
+        """Says that nothing comes, where no actor is at work; raises `DeviceError` where that has been so for long."""
         if any(member.ready and member.flights for member in self.members):
             return
         free = ray.available_resources()  # type: ignore[no-untyped-call]
         waited = time.monotonic() - self._heard
-        self._say(
+        told = (
             f"no actor for {waited:.0f} s: each needs {asked(self.need)}, free in the cluster: "
             f"{free.get('CPU', 0):g} cores, {free.get('GPU', 0):g} GPUs"
         )
+        if waited > MOST_PATIENCE:
+            raise DeviceError(told, "rerun the command when the cluster has room; if it has, its logs say why none starts")
+        self._say(told)
 
 
 def asked(need: Need) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -11,7 +11,7 @@ from torchlurk.engines.devices import DevicesEngine
 from torchlurk.engines.local import LocalEngine
 from torchlurk.engines.threads import ThreadsEngine
 from torchlurk.errors import MissingExtraError, OptionError
-from torchlurk.jobs import Engine
+from torchlurk.jobs import Each, Engine, Fold
 from torchlurk.options import ComputeOptions
 from torchlurk.units import whole_number
 
@@ -53,6 +53,21 @@ def engine_of(
     )
 
 
+def join(engine: Engine, device: torch.device) -> None:
+    """Reaches the place where the engine works, if that is outside this process: to be called before anything is written.
+
+    Raises `DeviceError` where nobody answers there, `OptionError` where there is less room than asked for.
+    """
+    if isinstance(engine, Outside):
+        engine.join(device)
+
+
+def check_doable(engine: Engine, job: Fold[Any] | Each[Any, Any]) -> None:
+    """Raises `OptionError` where the engine cannot do the job: to be called before anything is written of it."""
+    if isinstance(engine, Outside):
+        engine.check(job)
+
+
 def dismiss(engine: Engine) -> None:
     """Gives back what the engine holds outside this process, if anything."""
     if isinstance(engine, Closeable):
@@ -65,6 +80,17 @@ class Closeable(Protocol):
 
     def close(self) -> None:
         """Gives it back; the engine can be used again."""
+
+
+@runtime_checkable
+class Outside(Protocol):
+    """An engine that works outside this process."""
+
+    def join(self, device: torch.device) -> None:
+        """Reaches the place where it works, for work on such a device; does nothing where it has."""
+
+    def check(self, job: Fold[Any] | Each[Any, Any]) -> None:
+        """Raises `OptionError` for a job that cannot be sent there."""
 
 
 def _ray(address: str, compute: ComputeOptions, say: Callable[[str], None]) -> Engine:

@@ -15,6 +15,7 @@ from torchlurk.attribution.batches import Found, Made, Pairs, Piece, Ranking
 from torchlurk.attribution.job import Attribute
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.engines.description import Recipe
+from torchlurk.engines.naming import check_doable
 from torchlurk.errors import ModelError, StudyError, UnitError
 from torchlurk.jobs import Hands, once
 from torchlurk.models.survey.layers import survey
@@ -86,10 +87,13 @@ class AttributeStage:
             scan = writer.runs().get("scan")
             if scan is None or scan.finished is None:
                 raise StudyError(f"the scan of '{task.out}' is not finished", "run the scan stage first")
-            (writer.reopen if earlier and earlier.finished else writer.begin)(run)
+            self._wanted(reader)  # what is not there is refused before the stage is begun
             network = task.network("fp32")
             with task.called(network) as arguments, task.first_input(network) as example:
-                self._all_layers(_Work(task, network, task.recipe(network, "fp32", arguments), example, scan, reader, writer))
+                work = _Work(task, network, task.recipe(network, "fp32", arguments), example, scan, reader, writer)
+                check_doable(task.engine, work.job)
+                (writer.reopen if earlier and earlier.finished else writer.begin)(run)
+                self._all_layers(work)
             writer.finish(self.name, now())
 
     def _wanted(self, reader: Reader) -> list[_Wanted]:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from torchlurk import compiled
+from torchlurk.engines.naming import check_doable
 from torchlurk.errors import ModelError, OptionError, StudyError
 from torchlurk.input_records import KindName
 from torchlurk.inputs.demo.world import DrawnWorld
@@ -123,6 +124,7 @@ class ScanStage:
                 scan = fitting(task, self._job(network, layers, batch_size, arguments), earlier)
             within = self._within(scan)
             scan = replace(scan, keeping=self._keeping(scan, within, earlier))
+            check_doable(task.engine, scan)
             with task.writer() as writer:
                 if not earlier:
                     with writer.transaction():  # so that a run which is continued has all of it

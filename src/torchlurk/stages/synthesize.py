@@ -10,6 +10,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchlurk.engines.naming import check_doable
 from torchlurk.errors import StudyError
 from torchlurk.jobs import once
 from torchlurk.models.survey.layers import Survey
@@ -75,17 +76,19 @@ class SynthesizeStage:
             scan = writer.runs().get("scan")
             if scan is None or scan.finished is None:
                 raise StudyError(f"the scan of '{task.out}' is not finished", "run the scan stage first")
-            (writer.reopen if earlier and earlier.finished else writer.begin)(run)
+            self._wanted(reader)  # what is not there is refused before the stage is begun
             check_pictures(reader.input_shape())
             network, exact = task.network(self._precision), task.network("fp32")
             with ExitStack() as opened:
                 for one in dict.fromkeys((network, exact)):
                     arguments = opened.enter_context(task.called(one))
                     example = opened.enter_context(task.first_input(one))
-                if arguments.companions:
-                    writer.add_note(self.name, _held(arguments))
                 found = self._surveyed(exact, example, reader.input_shape(), scan.options.get("tap", "activation"))
                 job = self._job(network, exact, found, arguments, reader)
+                check_doable(task.engine, job)
+                (writer.reopen if earlier and earlier.finished else writer.begin)(run)
+                if arguments.companions:
+                    writer.add_note(self.name, _held(arguments))
                 self._all(_Work(job, reader, writer))
             writer.finish(self.name, now())
 
