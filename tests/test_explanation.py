@@ -181,3 +181,35 @@ def test_what_cannot_be_explained_is_refused_in_words(study: Path, tmp_path: Pat
         torchlurk.explain("demo", tmp_path / "no.png", study=study)
     with Reader(study) as reader, pytest.raises(DataError, match="made with"):
         ModelSession.load("demo", study=reader).inspect(torch.zeros(1, 3, 40, 40))
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_an_array_is_read_as_the_items_of_data_sets_are(last: bool) -> None:
+    net, floats = demo_network(), tensor()[0].numpy()
+    given = floats.transpose(1, 2, 0) if last else floats
+    found = torchlurk.explain(net, given, depth=0, mean=PREPROCESSING.mean, std=PREPROCESSING.std)
+    assert found.to_json() == torchlurk.explain(net, tensor(), depth=0).to_json()
+    assert np.array_equal(found.image, DemoWorld(IMAGES).read(3).values)
+
+
+def test_bytes_are_prepared_as_a_file_is(picture: Path) -> None:
+    pixels = np.asarray(Image.open(picture))
+    expected = torchlurk.explain("demo", picture, depth=0).to_json()
+    for one in (pixels, pixels.transpose(2, 0, 1), torch.from_numpy(pixels.copy()).permute(2, 0, 1)):
+        assert torchlurk.explain("demo", one, depth=0).to_json() == expected
+    both = np.stack([pixels, pixels])
+    assert torchlurk.explain("demo", both, depth=0).images == 2
+
+
+def test_an_array_that_is_no_picture_is_refused() -> None:
+    with pytest.raises(DataError, match=r"the image has shape \(7,\).*give channel height width"):
+        torchlurk.explain(demo_network(), np.zeros(7, np.float32))
+    with pytest.raises(DataError, match="the image has values of type int64, not uint8 or float"):
+        torchlurk.explain(demo_network(), np.zeros((3, 8, 8), np.int64))
+
+
+def test_how_an_image_was_normalized_is_said_once(study: Path) -> None:
+    with pytest.raises(OptionError, match="mean or std is given, and the study says"):
+        torchlurk.explain(demo_network(), tensor(), study=study, mean=PREPROCESSING.mean)
+    shown = torchlurk.explain("demo", tensor(), mean=(0, 0, 0), std=(1, 1, 1), depth=0).image
+    assert not np.array_equal(shown, DemoWorld(IMAGES).read(3).values)

@@ -29,7 +29,7 @@ from torchlurk.inputs.sources.encoded import decoded_by
 from torchlurk.inputs.sources.folder import told_of_splits
 from torchlurk.jobs import Engine, Progress, Share
 from torchlurk.models.loading.identity import fingerprint, unwrap
-from torchlurk.models.loading.load import LoadedModel, load
+from torchlurk.models.loading.load import LoadedModel, check_no_weights, load
 from torchlurk.models.loading.placement import choose_devices
 from torchlurk.models.taps.arguments import forward_parameters
 from torchlurk.options import InputOptions
@@ -160,9 +160,8 @@ def analyze_model(
     model's forward that are the same for every example. `share` is which part of the work is done, and `merged` the study
     whose scan a part of a later stage continues from. `engine` is one that a program gives as an object, not by its name.
     """
-    chosen = engine_of(
-        engine or settings.compute.engine, settings.compute, progress.say, choose_devices(settings.compute.device)
-    )
+    asked, devices = settings.compute.engine if engine is None else engine, choose_devices(settings.compute.device)
+    chosen = engine_of(asked, settings.compute, progress.say, devices)
     task = task_of(model, data, out, weights, settings, progress, class_names, vocabulary, constants)
     try:
         run_stages(replace(task, share=share, merged=merged, engine=chosen), stages)
@@ -189,6 +188,7 @@ def task_of(
     if isinstance(model, str):
         loaded = load(model, weights, preprocessing=not _says_all(settings.inputs))
     else:
+        check_no_weights(weights)
         loaded = LoadedModel(unwrap(model), None, type(model).__name__)
     notes = [("weights", one) for one in loaded.told]
     for one in loaded.told:

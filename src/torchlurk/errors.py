@@ -3,6 +3,7 @@
     TorchlurkError
     ├── OptionError           an option has a value that it cannot have
     ├── UnitError             a layer or unit is not there
+    │   └── ChannelError      a layer, as a sequence of its units, has no such one
     ├── ModelError            a model cannot be found, built or run
     │   └── WeightsError      its weights cannot be read, or do not fit
     ├── DataError             the data cannot be found or read
@@ -53,6 +54,10 @@ class OptionError(TorchlurkError):
 
 class UnitError(TorchlurkError):
     """A layer or unit is named that the model or the study does not have."""
+
+
+class ChannelError(UnitError, IndexError):
+    """A layer is asked for a channel that it does not have; an `IndexError` too, as of every sequence."""
 
 
 class ModelError(TorchlurkError):

@@ -10,33 +10,39 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
 from torchlurk.anatomy import Prediction, Response, TreeNode, UnitPath
-from torchlurk.errors import ModelError, OptionError, UnitError, telling_keywords
+from torchlurk.errors import ModelError, OptionError, UnitError
 from torchlurk.files import write_whole
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.hierarchy.tree_builder import grow
+from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.model_session import ModelSession
+from torchlurk.models.loading.load import check_no_weights
 from torchlurk.models.survey.expected_input import check_takes_pictures
 from torchlurk.models.taps.invocation import FurtherInputs
-from torchlurk.option_values import as_position
+from torchlurk.option_values import as_declared, as_position, shown
 from torchlurk.options import ExplainOptions, InputOptions, ScanOptions, fitting
-from torchlurk.records import Preprocessing
 from torchlurk.rendering.labels import number, off, percent
 from torchlurk.rendering.labels import prediction as said
 from torchlurk.rendering.tree import draw_tree, mean_of
 from torchlurk.resources import image_page
-from torchlurk.store.reading import Reader
+from torchlurk.store.given import reader_of
 from torchlurk.units import Unit
 
 SVG = (".svg",)
 """How the name of a drawing ends."""
 
-Shown = Float[Tensor, "..."] | UInt8[np.ndarray, "height width channel"] | Image.Image | str | Path
-"""An image: as the model takes it, as it sees it before normalization, a picture, or the file of one."""
+BATCH_AXES = 4
+"""Of several images: image, channel, height and width."""
+
+Shown = Shaped[Tensor, "..."] | Shaped[np.ndarray, "..."] | Image.Image | str | Path
+"""An image, as the items of data sets are read: floats as the model takes them, bytes as a picture is prepared, a picture, or
+the file of one.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +66,7 @@ class Hierarchy:
         """The tree as an SVG document that needs no other file."""
         return draw_tree(self.root, self.image, self.predictions, lambda unit: self.exemplars.get(unit, ()), images=self.images)
 
+    @as_declared
     def save(self, path: str | Path) -> None:
         """Writes the SVG document. Raises `OptionError` for a folder or a name that does not end in .svg, `StorageError`
         where it cannot be written; what was there stays then.
@@ -95,7 +102,7 @@ class Hierarchy:
         return f"<Hierarchy of {self.root.branch.root} in {self.model}: {len(self.root.nodes())} nodes>"
 
 
-@telling_keywords()
+@as_declared
 def explain(
     model: nn.Module | str,
     image: Shown | Sequence[Shown],
@@ -119,20 +126,24 @@ def explain(
     """What one image does in the model, and the tree beneath `unit` at its strongest position there, or at `position`.
 
     Without a unit it is the class that is predicted. `model` is any module (left as found), or a MODEL as on the command
-    line, with `weights`; `image` a tensor as the model takes it, a picture, or a file's path; of several, or of a batch,
-    everything is the mean. A `study` (opened, or its
-    path) made with that model adds what units usually respond to; `mean` and `std` say how a tensor was normalized, so that
-    it can be shown. `constants` and `further_inputs` are what the forward is given beside it, by the names of its parameters:
-    values as they are, and batches with a row for each image, or one for all. The other arguments are those of
-    `torchlurk explain`. Raises a `TorchlurkError` that says what to do.
+    line, with `weights`; `image` a float tensor or array as the model takes it, one of uint8, a picture, or a file's path,
+    which are prepared as the study's data were; of several, or of a batch, everything is the mean. A `study` (opened, or its
+    path) made with that model adds what units usually respond to; `mean` and `std` say how a tensor was normalized, where no
+    study does, so that it can be shown. `constants` and `further_inputs` are what the forward is given beside it, by the names
+    of its parameters: values as they are, and batches with a row for each image, or one for all. The other arguments are
+    those of `torchlurk explain`. Raises a `TorchlurkError` that says what to do.
     """
-    named = unit if unit is None or isinstance(unit, Unit) else Unit.parse(unit)
+    named = None if unit is None else Unit.of(unit)
     asked = {"unit": named, "method": method, "children": children, "depth": depth, "strongest": strongest}
     options = ExplainOptions(**{name: fitting(ExplainOptions, name, value) for name, value in asked.items()})
-    means, deviations = fitting(InputOptions, "mean", mean), fitting(InputOptions, "std", std)
+    normalized = InputOptions(mean=fitting(InputOptions, "mean", mean), std=fitting(InputOptions, "std", std))
     place = as_position(position)
-    reader, opened = _reader(study)
+    if place is not None and named is None:
+        raise OptionError(f"position is {shown(position)}, and no unit is given", "give both")
+    reader, opened = reader_of(study)
     try:
+        if reader is not None and (normalized.mean or normalized.std):
+            raise OptionError("mean or std is given, and the study says how its pictures are normalized", "leave them out")
         told: dict[str, Any] = {
             "study": reader,
             "class_names": class_names,
@@ -141,10 +152,10 @@ def explain(
         }
         told |= {"constants": constants, "further_inputs": further_inputs}
         if isinstance(model, str):
-            bench = ModelSession.load(model, weights, **told)
+            bench = ModelSession.load(model, weights, normalized=normalized, **told)
         else:
-            known = Preprocessing(mean=means, std=deviations) if means is not None and deviations is not None else None
-            bench = ModelSession(model, preprocessing=known, **told)
+            check_no_weights(weights)
+            bench = ModelSession(model, preprocessing=resolve(normalized, None), **told)
         return explain_on(bench, image, options, place)
     finally:
         if opened and reader is not None:
@@ -197,24 +208,20 @@ def _root(inspector: Inspector, unit: str | None, position: tuple[int, ...] | No
 
 
 def _inputs(bench: ModelSession, image: Shown) -> Float[Tensor, "image channel height width"]:
-    if not isinstance(image, Tensor):
-        return bench.inputs(image if isinstance(image, np.ndarray) else bench.pixels(image))
-    batch = image if image.ndim == 4 else image[None]
-    if batch.ndim != 4 or not len(batch):
+    if isinstance(image, (str, Path, Image.Image)):
+        return bench.inputs(bench.pixels(image))
+    if not isinstance(image, (Tensor, np.ndarray)):
+        raise OptionError(f"the image is {shown(image)}", "give a tensor, an array, a picture of Pillow or the path of a file")
+    if isinstance(image, np.ndarray) or image.dtype == torch.uint8:
+        check_takes_pictures(bench.module, "explain")
+        return torch.cat([bench.prepared(one) for one in (image if image.ndim == BATCH_AXES and len(image) else [image])])
+    batch = image if image.ndim == BATCH_AXES else image[None]
+    if batch.ndim != BATCH_AXES or not len(batch):
         check_takes_pictures(bench.module, "explain")
         raise OptionError(
             f"the image has the shape {tuple(image.shape)}", "give channel height width, or a batch of such images"
         )
     return batch.to(bench.device)
-
-
-def _reader(study: Any) -> tuple[Reader | None, bool]:
-    """The study's records, and whether they were opened here."""
-    if study is None:
-        return None, False
-    if isinstance(study, (str, Path)):
-        return Reader(Path(study)), True
-    return (study if isinstance(study, Reader) else study.reader), False
 
 
 def document(found: Hierarchy) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 
 from torchlurk.errors import MissingExtraError, OptionError, nearest
 from torchlurk.files import check_name, write_whole
+from torchlurk.option_values import as_declared, shown
 
 Type = Literal["float", "int", "bool", "text"]
 
@@ -77,8 +78,8 @@ class Table:
 
     def __getitem__(self, name: str) -> np.ndarray:
         """A column; raises `OptionError` naming the nearest for one that there is not."""
-        if name not in self._columns:
-            raise OptionError(f"no column '{name}'{nearest(str(name), self._columns)}", "columns lists all")
+        if not isinstance(name, str) or name not in self._columns:
+            raise OptionError(f"no column {shown(name)}{nearest(str(name), self._columns)}", "columns lists all")
         column = self._columns[name]
         if isinstance(column.values, np.ndarray):
             return column.values
@@ -94,9 +95,9 @@ class Table:
         """A frame of "pandas" or "polars", or a table of "arrow"; without a name of the one that the program has imported, or
         else of the first that is installed. Raises `MissingExtraError` where it is not.
         """
+        if library is not None and (not isinstance(library, str) or library not in FRAMES):
+            raise OptionError(f"library is {shown(library)}", f"use {', '.join(map(repr, FRAMES))}")
         chosen = library or _at_hand()
-        if chosen not in FRAMES:
-            raise OptionError(f"library is {library!r}", f"use {', '.join(map(repr, FRAMES))}")
         return FRAMES[chosen](_imported(chosen), self._columns)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
@@ -115,6 +116,7 @@ class Table:
         rows = (json.dumps({name: _in_json(value) for name, value in row.items()}, ensure_ascii=False) for row in self)
         return "[" + ",\n ".join(rows) + "]"
 
+    @as_declared
     def write(self, path: str | Path) -> None:
         """Writes a .csv or a .parquet file, the latter through pyarrow or polars."""
         path = Path(path)

@@ -16,14 +16,16 @@ from torchlurk.errors import DataError, MismatchError, OptionError, StudyError, 
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.input_words import check_one_model
 from torchlurk.inputs.pictures.decoding import decode
-from torchlurk.inputs.pictures.preprocessing import display, normalize, prepare
+from torchlurk.inputs.pictures.preprocessing import display, normalize, prepare, resolve
 from torchlurk.inputs.sources.class_names import read_labels
+from torchlurk.inputs.sources.dataset_items import to_pixels
 from torchlurk.models.loading.class_names import published_names
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import load
 from torchlurk.models.loading.placement import choose_device, place
 from torchlurk.models.survey.endings import Ending
 from torchlurk.models.taps.invocation import HOW, FurtherInputs, Invocation
+from torchlurk.options import InputOptions
 from torchlurk.records import Box, Layer, Preprocessing, Tap
 from torchlurk.rendering.boxes import crop
 from torchlurk.rendering.encoding import decode as decode_stored
@@ -86,13 +88,16 @@ class ModelSession:
         device: str = "auto",
         constants: Mapping[str, Any] | None = None,
         further_inputs: FurtherInputs | None = None,
+        normalized: InputOptions | None = None,
     ) -> ModelSession:
-        """The same for a MODEL as on the command line; raises what loading it raises."""
+        """The same for a MODEL as on the command line; raises what loading it raises. `normalized` goes before what it says of
+        its preprocessing.
+        """
         loaded = load(spec, weights, preprocessing=study is None)
         return cls(
             loaded.module,
             study=study,
-            preprocessing=loaded.preprocessing,
+            preprocessing=resolve(normalized or InputOptions(), loaded.preprocessing),
             class_names=class_names,
             layers=layers,
             device=device,
@@ -114,6 +119,18 @@ class ModelSession:
             return prepare(decode(Path(image)), self.preprocessing)
         except DataError as error:
             raise DataError(f"'{image}' {error.message}", "name an image file") from error
+
+    def prepared(self, image: Tensor | np.ndarray) -> Float[Tensor, "1 channel height width"]:
+        """The network's input for a picture that a program has as numbers, which are read as those of data sets are: floats as
+        the network takes them, bytes prepared as a file is. Raises `DataError` for what is no picture.
+        """
+        try:
+            found = to_pixels(image, self.preprocessing)
+        except DataError as error:
+            raise DataError(
+                f"the image {error.message}", "give channel height width: floats as the model takes them, or uint8"
+            ) from error
+        return self.inputs(found) if isinstance(found, np.ndarray) else found[None].to(self.device)
 
     def inputs(self, pixels: Picture) -> Float[Tensor, "1 channel height width"]:
         """The network's input for it, on the model's device."""

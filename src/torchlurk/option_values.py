@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from math import isfinite, prod
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from torchlurk.errors import OptionError
+from torchlurk.errors import OptionError, telling_keywords
 from torchlurk.units import Unit
 
 MOST_SHOWN = 80
 """Characters of a value in a message."""
 
-WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
+WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text", Path: "a path", Mapping: "a dict"}
 SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
+LISTS = (Sequence, Iterable)
+"""What a function declares where it takes any list: what it is given is a tuple."""
+
+UNWRITABLE = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+"""Characters of no file's name, and of no text that is written to one."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _UnfitError(Exception):
@@ -29,14 +39,61 @@ def fitted(name: str, value: Any, hint: Any, *, commas: bool = False) -> Any:
     A list, array or tensor becomes a tuple, one value a tuple of one, a float without a fraction a whole number, a path, unit
     or device its text and, with `commas`, a text the words between them. Raises `OptionError` for what is not of that type.
     """
-    kinds = get_args(hint) if get_origin(hint) in (typing.Union, UnionType) else (hint,)
-    plain = _plain(value)
-    for kind in kinds:
+    if isinstance(value, str) and (strange := UNWRITABLE.search(value)):
+        raise OptionError(f"--{name.replace('_', '-')} is {shown(value)}", f"leave out its character {strange[0]!r}")
+    try:
+        return _as(hint, _plain(value), commas)
+    except _UnfitError:
+        told = " or ".join(dict.fromkeys(filter(None, map(_told, _kinds(hint)))))
+        raise OptionError(f"--{name.replace('_', '-')} is {shown(value)}", f"use {told}") from None
+
+
+def as_declared(function: Function) -> Function:
+    """The function as programs call it: its arguments become of their declared types (`fitted`), or are refused by their
+    keywords; all errors from within name keywords.
+
+    Arguments declared as anything but numbers, texts, paths, truth values, choices, dicts, and lists of these stay as they are.
+    """
+    plain, hints = inspect.unwrap(function), dict[str, Any]()
+    signature = inspect.signature(plain)
+
+    @wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        with telling_keywords():
+            hints.update({} if hints else _declared(plain))
+            try:
+                bound = signature.bind(*given, **named)
+            except TypeError:
+                return function(*given, **named)  # which says what is missing, or too much, as Python does
+            for name in bound.arguments.keys() & hints.keys():
+                bound.arguments[name] = fitted(name, bound.arguments[name], hints[name])
+            return function(*bound.args, **bound.kwargs)
+
+    return typing.cast("Function", call)
+
+
+def _declared(function: Callable[..., Any]) -> dict[str, Any]:
+    """The types of those arguments that `fitted` knows; some modules import others for the type checker alone."""
+    found = {}
+    for name, written in function.__annotations__.items():
         try:
-            return _as(kind, plain, commas)
-        except _UnfitError:
+            hint = eval(written, function.__globals__) if isinstance(written, str) else written
+        except NameError:
             continue
-    raise OptionError(f"--{name.replace('_', '-')} is {_shown(value)}", f"use {' or '.join(filter(None, map(_told, kinds)))}")
+        if name != "return" and _is_known(hint):
+            found[name] = hint
+    return found
+
+
+def _is_known(hint: Any) -> bool:
+    origin = get_origin(hint) or hint
+    if origin in (typing.Union, UnionType, tuple, *LISTS):
+        return all(one is Ellipsis or _is_known(one) for one in get_args(hint))
+    return origin in (Literal, None, NoneType, *WORDS)
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (typing.Union, UnionType) else (hint,)
 
 
 def as_position(value: Any) -> tuple[int, ...] | None:
@@ -55,8 +112,13 @@ def _plain(value: Any) -> Any:
 
 
 def _as(kind: Any, value: Any, commas: bool) -> Any:
-    if get_origin(kind) is tuple:
-        return _as_tuple(get_args(kind), value, commas)
+    if len(kinds := _kinds(kind)) > 1:
+        return _as_any(kinds, value, commas)
+    if get_origin(kind) in (tuple, *LISTS):
+        inner = get_args(kind)
+        return _as_tuple(inner if get_origin(kind) is tuple else (*inner, ...), value, commas)
+    if (get_origin(kind) or kind) is Mapping:
+        return _when(isinstance(value, Mapping), value)
     if get_origin(kind) is Literal:
         return _when(isinstance(value, str) and value in get_args(kind), value)
     if kind is bool or kind in (None, NoneType):
@@ -69,7 +131,19 @@ def _as(kind: Any, value: Any, commas: bool) -> Any:
     if kind is str:
         named = isinstance(value, (str, PurePath, Unit)) or type(value).__name__ == "device"
         return str(_when(named, value))
+    if kind is Path:
+        return Path(_when(isinstance(value, (str, PurePath)), value))
     return value  # an option of a stage from outside, of a type that is its own
+
+
+def _as_any(kinds: Sequence[Any], value: Any, commas: bool) -> Any:
+    """The value as the first of the kinds that it fits."""
+    for kind in kinds:
+        try:
+            return _as(kind, value, commas)
+        except _UnfitError:
+            continue
+    raise _UnfitError
 
 
 def _as_tuple(kinds: tuple[Any, ...], value: Any, commas: bool) -> tuple[Any, ...]:
@@ -93,13 +167,14 @@ def _told(kind: Any) -> str:
     """A type in words; '' for None."""
     if get_origin(kind) is Literal:
         return ", ".join(get_args(kind))
-    if get_origin(kind) is tuple:
+    if get_origin(kind) in (tuple, *LISTS):
         first, *others = get_args(kind)
-        many = SEVERAL.get(first, "values")
-        return f"a tuple of {many}" if others == [...] else f"{1 + len(others)} {many}"
-    return "" if kind is NoneType else WORDS.get(kind, str(kind))
+        many = SEVERAL.get(_kinds(first)[0], "values")
+        return f"a tuple of {many}" if others in ([], [...]) else f"{1 + len(others)} {many}"
+    return "" if kind is NoneType else WORDS.get(get_origin(kind) or kind, str(kind))
 
 
-def _shown(value: Any) -> str:
-    shown = " ".join(repr(value).split())
-    return shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"
+def shown(value: Any) -> str:
+    """A value in a message, in one line, its beginning where it is long."""
+    written = " ".join(repr(value).split())
+    return written if len(written) <= MOST_SHOWN else f"{written[:MOST_SHOWN]}…"

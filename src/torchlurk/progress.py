@@ -9,15 +9,24 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from torchlurk.errors import OptionError
 from torchlurk.jobs import Clock, Progress, Silence
+from torchlurk.option_values import shown
+
+METHODS = ("begin", "advance", "end", "say")
 
 SECONDS_BETWEEN_CHANGES = 0.2
 """How often a bar changes at most: each change is a message to the page."""
 
 
 def watcher(given: Progress | None) -> Progress:
-    """What a program has given; else a bar in a notebook, and silence elsewhere."""
-    return given or (CellBar() if in_notebook() else Silence())
+    """What a program gives, else a bar in a notebook, and silence elsewhere; raises `OptionError` for what is no progress."""
+    if given is None:
+        return CellBar() if in_notebook() else Silence()
+    if lacking := [name for name in METHODS if not callable(getattr(given, name, None))]:
+        told = f"progress is {shown(given)}, which has no method {', '.join(lacking)}"
+        raise OptionError(told, "give an object of the protocol torchlurk.jobs.Progress, or leave it out")
+    return given
 
 
 def in_notebook() -> bool:

@@ -19,7 +19,7 @@ from torchlurk.errors import OptionError, UnitError, nearest, telling_keywords
 from torchlurk.frames import Table
 from torchlurk.input_records import InputStatistics
 from torchlurk.jobs import Progress, Share
-from torchlurk.option_values import fitted
+from torchlurk.option_values import as_declared, fitted, shown
 from torchlurk.progress import watcher
 from torchlurk.records import Class, Graph, Remark, Skip
 from torchlurk.rendering.encoding import png
@@ -46,6 +46,7 @@ Analyze = TypeVar("Analyze", bound=Callable[..., Any])
 class Study:
     """Everything computed for one model on one data set, read from its file. Close it, or use it in a `with` block."""
 
+    @as_declared
     def __init__(self, path: str | Path) -> None:
         self._reader = Reader(Path(path))
         self.path = self._reader.path
@@ -65,7 +66,7 @@ class Study:
         """The records of the study's file, for what has no verb here."""
         return self._reader
 
-    @telling_keywords()
+    @as_declared
     def serve(
         self,
         port: int = 8000,
@@ -86,12 +87,10 @@ class Study:
         from torchlurk.server.model_choice import ModelChoice
         from torchlurk.server.running import Server
 
-        choice = None
-        if model is not None:
-            choice = ModelChoice(model, weights, device, class_names, constants, further_inputs)
+        choice = ModelChoice.of(model, weights, device, class_names, constants, further_inputs)
         return Server([self.path], host=host, port=port, model=choice, write=write).start()
 
-    @telling_keywords()
+    @as_declared
     def app(
         self,
         height: int = 720,
@@ -110,9 +109,9 @@ class Study:
         from torchlurk.server.model_choice import ModelChoice
         from torchlurk.server.notebook import App
 
-        choice = None if model is None else ModelChoice(model, weights)
-        return App(self.path, height=height, proxy=proxy, write=write, model=choice)
+        return App(self.path, height=height, proxy=proxy, write=write, model=ModelChoice.of(model, weights))
 
+    @as_declared
     def export(self, folder: str | Path, *, notes: bool = True) -> int:
         """Writes the study with the app as static files into a new folder, with or without people's notes; returns how many."""
         from torchlurk.export import export
@@ -154,13 +153,14 @@ class Study:
         """What people have noted of units, by address."""
         return {str(unit): one for unit, one in self._reader.remarks().items()}
 
+    @as_declared
     def note(
-        self, unit: str | UnitView, *, name: str | None = None, text: str | None = None, starred: bool | None = None
+        self, unit: Unit | UnitView | str, *, name: str | None = None, text: str | None = None, starred: bool | None = None
     ) -> Remark:
         """Names a unit, notes something of it or stars it, in the study's file, also while an analysis is writing it; returns
         what is noted now. What is not given stays; an empty name or text is removed.
         """
-        asked = Unit.parse(unit if isinstance(unit, str) else unit.address)
+        asked = Unit.of(unit)
         (remark,) = write_remarks(self.path, {asked: Change(name, text, starred)}).values()
         return remark or Remark()
 
@@ -181,30 +181,33 @@ class Study:
         """
         return study_overview(self._reader)
 
-    @telling_keywords()
+    @as_declared
     def units(self, layers: str | Iterable[str] = ()) -> Table:
         """All units as a table, a row a unit, in the order of execution, then by channel: `to_frame` gives it to pandas, polars
         or Arrow. `layers` chooses them by their names or by globs.
         """
-        return unit_table(self._reader, fitted("layers", layers, tuple[str, ...]))
+        return unit_table(self._reader, [layers] if isinstance(layers, str) else tuple(layers))
 
     def __getitem__(self, layer: str) -> LayerView:
         """The layer of that name, `rnn` for the last layer of a recurrent module; raises `UnitError` naming the nearest."""
         layers = {one.name: one for one in self._reader.layers()}
         if not isinstance(layer, str):
-            raise UnitError(f"{layer!r} is not the name of a layer", "study.layers lists all")
+            raise UnitError(f"{shown(layer)} is not the name of a layer", "study.layers lists all")
         name = aliased(layer, list(layers))
         if name not in layers:
             raise UnitError(f"no layer '{layer}' in {self.path}{nearest(layer, layers)}", "study.layers lists all")
         return LayerView(self._reader, layers[name])
 
-    def unit(self, address: Unit | str) -> UnitView:
+    def unit(self, address: Unit | UnitView | str) -> UnitView:
         """The unit written `layer:channel`; raises `UnitError` if the study has none such."""
-        return UnitView(self._reader, self._reader.unit(address if isinstance(address, Unit) else Unit.parse(address)))
+        return UnitView(self._reader, self._reader.unit(Unit.of(address)))
 
+    @as_declared
     def picture(self, example: int) -> Image.Image | None:
         """An exemplar's example as the network saw it, a text or series drawn; None if the study does not hold it."""
-        return drawings_of(self._reader).example(self._reader, example)
+        return (
+            drawings_of(self._reader).example(self._reader, example) if example in range(self._reader.example_count()) else None
+        )
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -220,6 +223,7 @@ class Study:
         return f"<Study {self.path}: {len(layers)} layers, {sum(layer.channels for layer in layers)} units>"
 
 
+@as_declared
 def open(path: str | Path) -> Study:
     """The study in the file at `path`. Needs neither torch nor the model; raises `StudyError` if it is not a study."""
     return Study(path)
@@ -267,20 +271,22 @@ def analyze(
     """
     from torchlurk.analysis import analyze_model
 
-    out, part, merged = fitted("out", out, str), fitted("part", part, str | None), fitted("merged", merged, str | None)
+    out, weights = fitted("out", out, str), fitted("weights", weights, str | None)
+    part, merged = fitted("part", part, str | None), fitted("merged", merged, str | None)
     if constants is not None and not isinstance(constants, Mapping):
-        raise OptionError(f"constants is {constants!r}", "give a dict: the arguments by their names")
+        raise OptionError(f"constants is {shown(constants)}", "give a dict: the arguments by their names")
     names, tokens = options.get("class_names"), options.get("vocabulary")
-    for name, value in (("class_names", names), ("vocabulary", tokens)):
-        if value is not None and not isinstance(value, (Path, Iterable)):
-            raise OptionError(f"--{name.replace('_', '-')} is {value!r}", "use a list, or a file")
+    if names is not None:
+        names = fitted("class_names", names, str | Path | tuple[str, ...])
+    if tokens is not None:
+        tokens = fitted("vocabulary", tokens, str | Path | Mapping | tuple[str, ...])
     files = {name: value for name, value in options.items() if name not in AS_OBJECTS or isinstance(value, (str, Path))}
     analyze_model(
         model,
         data,
         Path(out),
         weights,
-        list(fitted("stages", stages or USUAL_STAGES, tuple[str, ...], commas=True)),
+        list(fitted("stages", USUAL_STAGES if stages is None else stages, tuple[str, ...], commas=True)),
         Settings.of(files),
         watcher(progress),
         class_names=None if "class_names" in files else names,
@@ -297,7 +303,7 @@ AS_OBJECTS = ("class_names", "vocabulary", "engine")
 """Options that are files or names on the command line, and of which a program may give the content, or the object."""
 
 
-@telling_keywords()
+@as_declared
 def merge(parts: Iterable[str | Path], *, out: str | Path, progress: Progress | None = None) -> Study:
     """Puts the parts that `analyze(…, part="K/N")` made together to the study that one process would have made.
 

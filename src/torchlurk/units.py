@@ -26,12 +26,17 @@ class Unit:
     def parse(cls, address: object) -> Unit:
         """The unit written `layer:channel`; raises `UnitError` where it is no text of that form."""
         if not isinstance(address, str):
-            raise UnitError(f"{address!r} is not a unit", WRITTEN)
+            raise UnitError(f"{' '.join(repr(address).split())} is not a unit", WRITTEN)
         layer, colon, channel = address.rpartition(":")
         shown = address.encode("utf-8", "backslashreplace").decode()  # halves of surrogates stand in no layer's name
         if not (colon and layer and shown == address and NUMBER.fullmatch(channel)):
             raise UnitError(f"'{shown}' is not a unit", WRITTEN)
         return cls(layer, int(channel))
+
+    @classmethod
+    def of(cls, named: object) -> Unit:
+        """The unit that a program names: itself, what has it as its `address`, or `layer:channel`; raises `UnitError`."""
+        return named if isinstance(named, cls) else cls.parse(getattr(named, "address", named))
 
 
 def matching(globs: Iterable[str], names: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +11,10 @@ from jaxtyping import Float32, Float64
 from PIL import Image
 
 from torchlurk.drawings import attributed, attributed_steps, drawings_of, synthesized
-from torchlurk.errors import UnitError
+from torchlurk.errors import ChannelError, OptionError, UnitError
 from torchlurk.frames import Table
 from torchlurk.listings import Attributions, ClassMeans, Exemplars, Syntheses
+from torchlurk.option_values import as_declared, fitted, shown
 from torchlurk.records import Layer, Remark, UnitRecord
 from torchlurk.rendering.attributions import Rendering
 from torchlurk.rendering.encoding import png
@@ -72,6 +73,7 @@ class UnitView:
         """
         return self.record.knows
 
+    @as_declared
     def exemplars(self, by: str = "max") -> Exemplars:
         """The strongest examples `by` "max" or "mean", strongest first; or by "quantile" of the max, lowest first. None of a
         unit that has one value everywhere.
@@ -80,8 +82,11 @@ class UnitView:
             raise UnitError(f"no exemplars by '{by}'", f"available: {', '.join(self.record.exemplars)}")
         return Exemplars(self.record.exemplars[by])
 
+    @as_declared
     def classes(self, by: str = "max", top: int | None = None) -> ClassMeans:
-        """Classes and the means over their examples of the per-example "max" or "mean", highest first."""
+        """Classes and the means over their examples of the per-example "max" or "mean", highest first, `top` of them or all."""
+        if top is not None and top < 1:
+            raise OptionError(f"top is {top}", "use a positive number, or leave it out for all")
         if by not in self.record.classes:
             raise UnitError(f"no class means by '{by}'", f"available: {', '.join(self.record.classes)}")
         values = self.record.classes[by]
@@ -106,6 +111,7 @@ class UnitView:
         stepped = [with_values(one) for one in reader.step_attributions(unit)]
         return document | tokens_document(reader, self.record) | ({"attributions": stepped} if stepped else {})
 
+    @as_declared
     def attributions(self, by: str = "max", method: str | None = None) -> Attributions:
         """What in the exemplars `by` "max" or "mean" excited the unit, strongest first, by one method or all there are.
 
@@ -117,15 +123,17 @@ class UnitView:
         pictures = self._reader.inputs().kind == "pictures"
         stored = self._reader.attributions if pictures else self._reader.step_attributions
         known = dict.fromkeys(one.method for one in stored(Unit(self.record.layer.name, self.record.channel)))
-        if method is not None and method not in known:
-            there = f"available: {', '.join(known)}" if known else "run the stage attribute with it"
-            raise UnitError(f"no attributions of {self.address} by '{method}'", there)
+        _check_made("attributions", self.address, method, known, "attribute")
         return Attributions(attributed(*given) if pictures else attributed_steps(*given))
 
+    @as_declared
     def syntheses(self, preset: str | None = None) -> Syntheses:
         """Pictures made to excite the unit, by one preset or all there are; none where the stage synthesize has not run."""
+        known = dict.fromkeys(one.preset for one in self._reader.syntheses(Unit.of(self)))
+        _check_made("syntheses", self.address, preset, known, "synthesize")
         return Syntheses(synthesized(self._reader, self.record, preset))
 
+    @as_declared
     def picture(self, rendering: Rendering = "signed") -> Image.Image:
         """The unit's contact sheet: exemplars with boxes and attributions, or with the unit's value at each step; syntheses,
         class bars, responses, statistics.
@@ -158,19 +166,28 @@ class LayerView(Sequence[Any]):
         return self.record.channels
 
     def __getitem__(self, channel: Any) -> Any:
-        """The unit of that channel; a slice gives a list."""
+        """The unit of that channel, counted from the end where it is negative; a slice gives a list. Raises `ChannelError`."""
         if isinstance(channel, slice):
             return [self[index] for index in range(*channel.indices(len(self)))]
-        return UnitView(self._reader, self._reader.unit(Unit(self.name, range(len(self))[channel])))
+        return UnitView(self._reader, self._reader.unit(Unit(self.name, self._channel(channel))))
 
     def __iter__(self) -> Iterator[UnitView]:
         return (self[channel] for channel in range(len(self)))
 
+    def _channel(self, given: object) -> int:
+        try:
+            wanted: int = fitted("channel", given, int)
+            return range(len(self))[wanted]
+        except (OptionError, IndexError) as error:
+            told = f"layer '{self.name}' has no channel {shown(given)}"
+            raise ChannelError(told, f"it has {len(self)}, counted from 0") from error
+
+    @as_declared
     def steps(self, example: int) -> KeptSteps | None:
         """What the units did at each step of an example that counts: `values` (time, unit), of which the first is of position
         `first`, and the `levels` that they are kept in; None where `keep_steps` did not name the layer.
         """
-        return self._reader.steps(self.name, example)
+        return self._reader.steps(self.name, example) if example in range(self._reader.example_count()) else None
 
     @property
     def statistics(self) -> dict[str, Float64[np.ndarray, " unit"]]:
@@ -197,3 +214,10 @@ class LayerView(Sequence[Any]):
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.record.shape)) or "vector"
         return f"<Layer {self.name}: {self.record.type}, {len(self)} units, {shape}>"
+
+
+def _check_made(what: str, unit: str, by: str | None, known: Collection[str], stage: str) -> None:
+    """Raises `UnitError` where a unit has none by that method or preset."""
+    if by is not None and by not in known:
+        there = f"available: {', '.join(known)}" if known else f"run the stage {stage} with it"
+        raise UnitError(f"no {what} of {unit} by '{by}'", there)

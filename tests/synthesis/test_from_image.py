@@ -199,3 +199,17 @@ def test_a_start_is_what_an_ascent_begins_with() -> None:
         assert (one.image - start).abs().mean() < 0.1
     elsewhere = Synthesizer(network(), size=SIDE).units("3", [1, 2], steps=1)
     assert (elsewhere[0].image - given[0]).abs().mean() > 0.1
+
+
+def test_an_array_is_a_picture_too_whichever_way_its_channels_stand() -> None:
+    net, given = network(), picture()
+    asked = {"unit": "3:4", "steps": 2, "scales": 1, "size": SIDE}
+    expected = tl.dream(net, given, **asked).image
+    for one in (given.numpy(), given.permute(1, 2, 0).numpy()):
+        assert torch.equal(tl.dream(net, one, **asked).image, expected)
+    pixels = (given * 255).round().to(torch.uint8)
+    of_file = tl.dream(net, Image.fromarray(pixels.permute(1, 2, 0).numpy()), **asked).image
+    for one in (pixels, pixels.numpy(), pixels.permute(1, 2, 0).numpy()):
+        assert torch.equal(tl.dream(net, one, **asked).image, of_file)
+    with pytest.raises(DataError, match="of shape"):
+        tl.dream(net, pixels[:2], **asked)

@@ -125,7 +125,7 @@ def test_heights_and_widths_may_differ() -> None:
         ({"preset": "lucit"}, OptionError, "no preset 'lucit'; nearest: lucid"),
         ({"size": 3}, ModelError, "cannot run on an input of 3×3×3"),
         ({"size": 30}, ModelError, "cannot run on an input of 3×30×30"),
-        ({"size": 0}, ModelError, "3×0×0"),
+        ({"size": 0}, OptionError, "size is 0"),
         ({"steps": 0}, OptionError, "steps is 0"),
         ({"steps": -2}, OptionError, "steps is -2"),
         ({"mean": (0.5,)}, ModelError, "1×16×16"),

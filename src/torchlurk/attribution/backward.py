@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.attribution.steps import TextReadout, of_tokens
-from torchlurk.errors import ModelError, OptionError, UnitError, telling_keywords
+from torchlurk.errors import ModelError, OptionError, UnitError
 from torchlurk.input_records import InputAxes
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.axes import TENSORS, Axes
@@ -24,7 +24,7 @@ from torchlurk.models.survey.layers import survey
 from torchlurk.models.taps.arguments import Companions
 from torchlurk.models.taps.invocation import FurtherInputs, Invocation
 from torchlurk.models.taps.readout import Readout
-from torchlurk.option_values import as_position, fitted
+from torchlurk.option_values import as_declared, as_position
 from torchlurk.records import Layer, Tap
 from torchlurk.units import Unit
 
@@ -34,7 +34,7 @@ TEXT_AXES = 2
 """Batch and time."""
 
 
-@telling_keywords()
+@as_declared
 def attribute(
     model: nn.Module,
     inputs: Shaped[Tensor, "batch ..."],
@@ -66,12 +66,9 @@ def attribute(
     """
     text = _is_text(inputs)
     module = unwrap(model)
-    method_named(fitted("method", method, str))
-    fitted("reduce", reduce, Literal["max", "mean"])
-    fitted("tap", tap, Tap)
-    fitted("input_axes", input_axes, InputAxes | None)
+    method_named(method)
     place = as_position(position)
-    wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
+    wanted = Unit.of(unit)
     steps = text or inputs.dim() == SERIES_AXES
     axes = Axes.of("bt" if text else "btc") if steps else TENSORS
 

@@ -57,7 +57,7 @@ def command(
 
     with Reader(study) as reader:
         bench = ModelSession.load(model, weights, study=reader, class_names=class_names, device=device)
-        shown = image if image is not None else bench.examples_of(of_class or "")
+        shown = image if image is not None else [bench.inputs(one)[0] for one in bench.examples_of(of_class or "")]
         found = explain_on(bench, shown, options)
     if out:
         found.save(out)

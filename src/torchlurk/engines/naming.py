@@ -12,6 +12,7 @@ from torchlurk.engines.local import LocalEngine
 from torchlurk.engines.threads import ThreadsEngine
 from torchlurk.errors import MissingExtraError, OptionError
 from torchlurk.jobs import Each, Engine, Fold
+from torchlurk.option_values import shown
 from torchlurk.options import ComputeOptions
 from torchlurk.units import whole_number
 
@@ -34,6 +35,10 @@ def engine_of(
             f"several devices are used by --engine threads; with another engine use --device {kind}",
         )
     if not isinstance(engine, str):
+        if not all(callable(getattr(engine, name, None)) for name in ("fold", "each")):
+            raise OptionError(
+                f"--engine is {shown(engine)}", "give an engine's name, or an object with the methods fold and each"
+            )
         return engine
     compute = compute or ComputeOptions()
     name, colon, which = engine.partition(":")

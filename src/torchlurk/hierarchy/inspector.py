@@ -134,7 +134,7 @@ class Inspector:
 
     def response(self, unit: Unit | str) -> Response:
         """One unit in this image, active or not."""
-        asked = unit if isinstance(unit, Unit) else Unit.parse(unit)
+        asked = Unit.of(unit)
         check_unit(self._pass(), asked)
         maps = self.maps(asked.layer)
         standing, percentile = standing_of(self._samples, asked.layer, maps.reshape(len(maps), -1).amax(1))
@@ -152,7 +152,7 @@ class Inspector:
 
     def branch(self, unit: Unit | str, position: tuple[int, ...] | None = None) -> UnitPath:
         """The branch that begins with the unit, at that position or where it is strongest."""
-        root = unit if isinstance(unit, Unit) else Unit.parse(unit)
+        root = Unit.of(unit)
         check_place(self.layers, root, () if position is None else (position,))
         if position is None and len(self.inputs) == 1:
             position = self._strongest(self.maps(root.layer)[root.channel])
@@ -217,7 +217,7 @@ class Inspector:
         Of the unit's whole map, or of one position of it. Raises `OptionError` for several images.
         """
         self._refuse_several()
-        start = unit if isinstance(unit, Unit) else Unit.parse(unit)
+        start = Unit.of(unit)
         check_place(self.layers, start, () if position is None else (position,))
         with self.called():
             found = given(self.module, self._layers, self.inputs, [(start, position)])

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image, ImageDraw, ImageFilter
 
+from torchlurk.option_values import as_declared
 from torchlurk.records import Attribution, Exemplar, MethodCheck
 from torchlurk.rendering import boxes, labels
 from torchlurk.rendering.colour import LIGHT, NEUTRAL, ROBUST_PERCENTILE, Theme, signed
@@ -88,6 +89,7 @@ class Attributed:
         pixels = np.asarray(self.stored)
         return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
+    @as_declared
     def image(self, rendering: Rendering = "signed") -> Image.Image:
         """Over the box. An overlay is a magnitude where the study does not hold the example."""
         if rendering == "signed":
@@ -98,6 +100,7 @@ class Attributed:
             return Image.fromarray(np.round(255 * _shares(size)).astype(np.uint8))
         return _overlaid(crop, size)
 
+    @as_declared
     def picture(self, rendering: Rendering = "signed", *, theme: Theme = LIGHT) -> Image.Image:
         """Image with box, box, and attribution side by side, with a line of evidence below."""
         size = (self.input_size[1], self.input_size[0])

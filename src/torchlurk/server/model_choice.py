@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torchlurk.errors import OptionError
 from torchlurk.resources.tree import Forest
 
 if TYPE_CHECKING:
@@ -28,6 +29,25 @@ class ModelChoice:
     class_names: str | Path | None = None
     constants: Mapping[str, Any] | None = None
     further_inputs: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module | str | None,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        class_names: str | Path | None = None,
+        constants: Mapping[str, Any] | None = None,
+        further_inputs: Mapping[str, Any] | None = None,
+    ) -> ModelChoice | None:
+        """The choice, None without a model. Raises `OptionError` where something is given for a model, and none is."""
+        given = {"weights": weights, "class_names": class_names, "constants": constants, "further_inputs": further_inputs}
+        if model is not None:
+            return cls(model, weights, device, class_names, constants, further_inputs)
+        for name, value in given.items():
+            if value is not None:
+                raise OptionError(f"{name} is given without model", "give both")
+        return None
 
     def open(self, forest: Forest) -> ModelBeside:
         """The model; raises `MismatchError` where no study was made with it, and what loading it raises."""

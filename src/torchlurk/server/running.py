@@ -248,6 +248,8 @@ def _listening(host: str, port: int) -> socket.socket:
     """A socket on the port, or on the first free one after it."""
     if not 0 <= port <= HIGHEST_PORT:
         raise OptionError(f"--port is {port}", f"use a port from 0 (any free one) to {HIGHEST_PORT}")
+    if not host:
+        raise OptionError("--host is empty", "use 127.0.0.1 for this machine, 0.0.0.0 for all its addresses")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     reason = ""
     for number in [port] if port == 0 else range(port, min(port + PORTS_TRIED, HIGHEST_PORT + 1)):

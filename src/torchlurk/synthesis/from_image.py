@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from PIL import Image
 from torch import Tensor, nn
 
-from torchlurk.errors import DataError, ModelError, OptionError, telling_keywords
+from torchlurk.errors import DataError, ModelError, OptionError
 from torchlurk.inputs.pictures.decoding import decode
 from torchlurk.inputs.pictures.preprocessing import HIGHEST, prepare
+from torchlurk.inputs.sources.dataset_items import channels_first, tensor_of
 from torchlurk.models.taps.invocation import FurtherInputs
-from torchlurk.option_values import fitted
+from torchlurk.option_values import as_declared
+from torchlurk.option_values import shown as said
 from torchlurk.rendering.colour import signed, signed_scale
 from torchlurk.rendering.encoding import png, to_image
 from torchlurk.synthesis.evidence import activations
@@ -32,8 +34,8 @@ from torchlurk.synthesis.synthesize import Size, Synthesizer
 from torchlurk.synthesis.transforms import Jitter, Pad, Rotate, Scale, Views
 from torchlurk.units import Unit
 
-Given = Float[Tensor, "channel height width"] | Image.Image | str | Path
-"""A picture: in the 0..1 range before normalization, as Pillow has it, or a file."""
+Given = Shaped[Tensor, "..."] | Shaped[np.ndarray, "..."] | Image.Image | str | Path
+"""A picture: floats in the 0..1 range before normalization, bytes, as Pillow has it, or a file."""
 
 DREAM = Preset(
     "dream",
@@ -62,6 +64,9 @@ TOWARD = Preset(
 FINER = 1.4
 """By how much one scale of a dream is finer than the one before."""
 
+MOST_SCALES = 64
+"""The coarsest of more would have no pixel, however large the picture is."""
+
 DISTANCE = 0.05
 """Root mean square of a change that is seen, and leaves the picture what it is."""
 
@@ -69,7 +74,7 @@ GAP = 4
 WHITE = 255
 
 
-@telling_keywords()
+@as_declared
 @torch.inference_mode(False)
 def dream(
     model: nn.Module,
@@ -90,9 +95,8 @@ def dream(
     picture is resized and cut to the network's size, a tensor is taken as it is. Raises as `synthesize` does, and
     `DataError` for an image that cannot be read.
     """
-    scales, steps, seed = fitted("scales", scales, int), fitted("steps", steps, int), fitted("seed", seed, int)
-    if scales < 1:
-        raise OptionError(f"scales is {scales}", "use 1 or more")
+    if not 0 < scales <= MOST_SCALES:
+        raise OptionError(f"scales is {scales}", f"use a number from 1 to {MOST_SCALES}")
     maker = Synthesizer(model, size=size, study=study, constants=constants, further_inputs=further_inputs)
     picture = _picture(image, maker)
     name, channel = _named(unit)
@@ -155,7 +159,7 @@ class Pushed:
         return png(self.picture())
 
 
-@telling_keywords()
+@as_declared
 @torch.inference_mode(False)
 def toward(
     model: nn.Module,
@@ -176,12 +180,13 @@ def toward(
     The change is made of natural frequencies and colours, and its root mean square, in the 0..1 range, is at most
     `distance`. `objective` is the unit's mean over positions if not given. The other arguments are those of `dream`.
     """
-    distance, steps, seed = fitted("distance", distance, float), fitted("steps", steps, int | None), fitted("seed", seed, int)
     if not 0 < distance <= 1:
         raise OptionError(f"distance is {distance}", "use a number above 0, up to 1")
+    if not isinstance(objective, Objective | None):
+        raise OptionError(f"objective is {said(objective)}", "give an Objective of torchlurk.synthesis.objectives")
     maker = Synthesizer(model, size=size, study=study, constants=constants, further_inputs=further_inputs)
     picture = _picture(image, maker).to(maker.device)
-    wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
+    wanted = Unit.of(unit)
     maker.size = (int(picture.shape[1]), int(picture.shape[2]))
     layer = maker.layer(wanted.layer)
     check_channels(layer, [wanted.channel])
@@ -199,12 +204,16 @@ def _named(unit: Unit | str) -> tuple[str, int | None]:
     """The layer and the channel; none where only a layer is named."""
     if isinstance(unit, str) and ":" not in unit:
         return unit, None
-    parsed = unit if isinstance(unit, Unit) else Unit.parse(unit)
+    parsed = Unit.of(unit)
     return parsed.layer, parsed.channel
 
 
 def _picture(image: Given, maker: Synthesizer) -> Float[Tensor, "channel height width"]:
     """The image in the 0..1 range; a picture is resized so that it covers the network's input, and cut."""
+    array = tensor_of(channels_first(image)) if isinstance(image, np.ndarray) else None
+    image = image if array is None else array
+    if isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 3 and len(image) in (1, 3):
+        image = to_image(image.permute(1, 2, 0).cpu().numpy())
     if isinstance(image, Tensor):
         if image.ndim != 3 or len(image) != maker.preprocessing.channels or not bool(((image >= 0) & (image <= 1)).all()):
             raise DataError(
@@ -213,6 +222,8 @@ def _picture(image: Given, maker: Synthesizer) -> Float[Tensor, "channel height 
                 f"give {maker.preprocessing.channels} channels, height and width, from 0 to 1, before normalization",
             )
         return image.detach().to(maker.device, torch.float32)
+    if not isinstance(image, (Image.Image, str, Path)):
+        raise OptionError(f"the image is {said(image)}", "give a tensor, an array, a picture of Pillow or the path of a file")
     opened = image if isinstance(image, Image.Image) else decode(Path(image))
     scale = max(maker.size[0] / opened.height, maker.size[1] / opened.width)
     covering = (max(round(opened.height * scale), maker.size[0]), max(round(opened.width * scale), maker.size[1]))

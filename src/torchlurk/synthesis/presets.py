@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torchlurk.errors import OptionError, nearest
+from torchlurk.option_values import shown
 from torchlurk.synthesis.objectives import Channel, Neuron, Objective
 from torchlurk.synthesis.optimizers import Adam, Climb, GradientStep, NAdam, TargetStep
 from torchlurk.synthesis.parameterizations import Fourier, Parameterization, Phase, Pixels
@@ -105,7 +106,7 @@ def preset(name: str | Preset) -> Preset:
     """The preset of that name, or the one given; raises `OptionError` where there is none."""
     if isinstance(name, Preset):
         return name
-    if name not in PRESETS:
-        raise OptionError(f"there is no preset '{name}'{nearest(str(name), PRESETS)}", f"available: {', '.join(PRESETS)}")
+    if not isinstance(name, str) or name not in PRESETS:
+        raise OptionError(f"there is no preset {shown(name)}{nearest(str(name), PRESETS)}", f"available: {', '.join(PRESETS)}")
     found: Preset = PRESETS[name]
     return found

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from math import isqrt
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from torchlurk.errors import ModelError, OptionError, telling_keywords
+from torchlurk.errors import ModelError, OptionError
 from torchlurk.input_records import InputStatistics
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.expected_input import check_takes_pictures
 from torchlurk.models.survey.layers import Survey
 from torchlurk.models.taps.invocation import FurtherInputs, Invocation
-from torchlurk.option_values import fitted
-from torchlurk.options import InputOptions, fitting
+from torchlurk.option_values import as_declared, shown
+from torchlurk.options import MOST_PIXELS, InputOptions, fitting
 from torchlurk.records import Layer, Preprocessing, Tap
+from torchlurk.store.given import reader_of
 from torchlurk.store.reading import Reader
 from torchlurk.synthesis.ascent import Ascent
 from torchlurk.synthesis.canvas import canvas, side_of
@@ -40,7 +41,7 @@ UNLIKE = 0.5
 """What it is worth, in parts of what the unit reaches, that two pictures of it have nothing in common."""
 
 
-@telling_keywords()
+@as_declared
 def synthesize(
     model: nn.Module,
     unit: Unit | str,
@@ -63,7 +64,7 @@ def synthesize(
     `Synthesizer`. The model is left as found, also after an error. Raises `UnitError` for a unit that is not there,
     `OptionError` for a preset, `ModelError` where the model does not take pictures of that size.
     """
-    wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
+    wanted = Unit.of(unit)
     maker = Synthesizer(
         model,
         size=size,
@@ -89,6 +90,7 @@ class Synthesizer:
     forward is given beside the picture, by the names of its parameters; they are held. The model is left as found.
     """
 
+    @as_declared
     def __init__(
         self,
         model: nn.Module,
@@ -105,15 +107,18 @@ class Synthesizer:
         self.module = unwrap(model)
         self._invocation = Invocation.of(self.module, constants, further_inputs)
         self._invocation.check(1)
-        self._reader = _reader(study)
-        self.preprocessing = self._normalization(fitting(InputOptions, "mean", mean), fitting(InputOptions, "std", std))
+        self._reader, _ = reader_of(study)
+        normalized = InputOptions(mean=fitting(InputOptions, "mean", mean), std=fitting(InputOptions, "std", std))
+        self.preprocessing = self._normalization(normalized.mean, normalized.std)
         self._own = None if self._reader is None else self._reader.input_shape()
         if self._own is not None:
             check_pictures(self._own)
-        size = fitted("size", size, int | tuple[int, int] | None)
+        _check_size(size)
         own = (USUAL_SIDE, USUAL_SIDE) if self._own is None else (self._own[-2], self._own[-1])
         height, width = side_of(*own, size) if isinstance(size, int) else size or own
         self.size = (int(height), int(width))
+        if not isinstance(statistics, InputStatistics | None):
+            raise OptionError(f"statistics is {shown(statistics)}", "give the input_statistics of a study")
         self.statistics = statistics or (None if self._reader is None else self._reader.input_statistics())
         self.tap: Tap = tap or ("activation" if self._reader is None else _tap(self._reader))
         parameters = [one for one in self.module.parameters() if one.is_floating_point()]
@@ -121,6 +126,7 @@ class Synthesizer:
         self._dtype = parameters[0].dtype if parameters else torch.float32
         self._surveys: dict[tuple[int, int], Survey] = {}
 
+    @as_declared
     @torch.inference_mode(False)
     def units(
         self,
@@ -136,7 +142,6 @@ class Synthesizer:
 
         `start` are pictures in the 0..1 range to begin with instead of noise. Raises as `synthesize` does.
         """
-        steps, seed = fitted("steps", steps, int | None), fitted("seed", seed, int)
         found = self.layer(layer)
         which = list(range(found.channels)) if channels is None else list(channels)
         check_channels(found, which)
@@ -144,6 +149,7 @@ class Synthesizer:
         with self.ready(ascent):
             return list(syntheses(ascent, which, seed, self.known(layer, which), start=start))
 
+    @as_declared
     @torch.inference_mode(False)
     def variants(
         self,
@@ -159,8 +165,7 @@ class Synthesizer:
 
         `unlike` is what that is worth, in parts of what the unit reaches where nothing else counts.
         """
-        steps, seed, count = fitted("steps", steps, int | None), fitted("seed", seed, int), fitted("count", count, int)
-        wanted = unit if isinstance(unit, Unit) else Unit.parse(unit)
+        wanted = Unit.of(unit)
         found, way = self.layer(wanted.layer), preset_named(preset)
         check_channels(found, [wanted.channel])
         alone = self.ascent(found, way, steps)
@@ -179,6 +184,7 @@ class Synthesizer:
         with self._invocation.around(self.module), ascent.readout.ready():
             yield
 
+    @as_declared
     def layer(self, name: str) -> Layer:
         """The layer of that name; raises `UnitError` naming the nearest, `ModelError` where inputs are no pictures."""
         if self.size not in self._surveys:
@@ -205,6 +211,7 @@ class Synthesizer:
         with self._invocation.around(self.module):
             return ascent_of(self.module, layer, preset_named(preset), drawn_on, self.preprocessing, steps)
 
+    @as_declared
     def known(self, layer: str, channels: Sequence[int]) -> dict[int, Known]:
         """What the study knows of these units; nothing without one."""
         return {} if self._reader is None else known_from(self._reader, layer, channels)
@@ -226,10 +233,12 @@ class Synthesizer:
         return Preprocessing(mean=(0.0,) * channels, std=(1.0,) * channels)
 
 
-def _reader(study: Any) -> Reader | None:
-    if study is None or isinstance(study, Reader):
-        return study
-    return Reader(Path(study)) if isinstance(study, (str, Path)) else study.reader
+def _check_size(size: Size | None) -> None:
+    """Raises `OptionError` for a size that no picture has."""
+    most = isqrt(MOST_PIXELS)
+    for side in () if size is None else (size,) if isinstance(size, int) else size:
+        if not 0 < side <= most:
+            raise OptionError(f"size is {size}", f"use numbers of pixels from 1 to {most:,}")
 
 
 def _tap(reader: Reader) -> Tap:

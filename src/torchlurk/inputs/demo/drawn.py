@@ -11,6 +11,7 @@ from torchlurk.inputs.demo import household, textures
 from torchlurk.inputs.demo.light import lit_from_a_side
 from torchlurk.inputs.demo.pictures import Drawing, draw
 from torchlurk.inputs.demo.things import AIR, COAST, GARDEN, LAND, THINGS, Thing
+from torchlurk.option_values import as_declared
 
 SIDE = 256
 """Height and width of a picture: what most ImageNet networks resize to before they crop."""
@@ -32,6 +33,8 @@ DRAWING = Drawing(dict(sorted({**THINGS, **MORE}.items())), pixels=SIDE, oversam
 NAMES = tuple(DRAWING.things)
 """The classes, in the order of their indices."""
 IMAGES = 12 * len(NAMES)
+MOST_IMAGES = 10_000_000
+"""The class of each is listed."""
 
 
 class DrawnPictures:
@@ -41,9 +44,11 @@ class DrawnPictures:
     Raises `OptionError` where there is no picture.
     """
 
+    @as_declared
     def __init__(self, images: int = IMAGES, seed: int = 0) -> None:
-        if images < 1 or seed < 0:
-            raise OptionError(f"{images} drawn pictures with seed {seed}", "give at least one image and a seed of 0 or more")
+        if not 0 < images <= MOST_IMAGES or seed < 0:
+            told = f"give from 1 to {MOST_IMAGES:,} images and a seed of 0 or more"
+            raise OptionError(f"{images} drawn pictures with seed {seed}", told)
         self.seed = seed
         self.classes = list(NAMES)
         self.targets = [index % len(NAMES) for index in range(images)]
@@ -59,6 +64,7 @@ class DrawnPictures:
         return f"<{len(self)} drawn pictures of {len(self.classes)} classes>"
 
 
+@as_declared
 def drawn(images: int = IMAGES, seed: int = 0) -> DrawnPictures:
     """Pictures to start with, 256 × 256, drawn by code: things and surfaces of 33 classes, `images` of them.
 

@@ -174,7 +174,7 @@ def to_pixels(picture: Any, preprocessing: Preprocessing) -> Values:
     if isinstance(picture, Image.Image):
         return prepare(picture, preprocessing)
     if isinstance(picture, np.ndarray):
-        picture = torch.from_numpy(_channels_first(picture).copy())
+        picture = torch.from_numpy(channels_first(picture).copy())
     if not isinstance(picture, torch.Tensor):
         raise DataError(f"is a {type(picture).__name__}, not a tensor or picture")
     tensor = picture.detach().as_subclass(torch.Tensor).cpu()
@@ -198,7 +198,7 @@ def _prepared(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     return pixels
 
 
-def _channels_first(array: np.ndarray) -> np.ndarray:
+def channels_first(array: np.ndarray) -> np.ndarray:
     """An array as (channel, height, width); channels come last where only that end is short enough to be them."""
     last = array.ndim == 3 and array.shape[2] <= 4 < array.shape[0]
     return array.transpose(2, 0, 1) if last else array

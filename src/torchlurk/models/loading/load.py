@@ -71,6 +71,14 @@ def load(spec: str, weights: str | Path | None = None, *, preprocessing: bool = 
         return LoadedModel(unwrap(module).eval(), _read(described, required=preprocessing), spec, told=told)
 
 
+def check_no_weights(weights: str | Path | None) -> None:
+    """Raises `OptionError` where weights are given beside a module, which would be left as it is."""
+    if weights is not None:
+        raise OptionError(
+            f"--weights is '{weights}', and the model is a module, which has its own", "load them into it, or name the model"
+        )
+
+
 def _built(spec: str) -> Network:
     if spec == _DEMO:
         from torchlurk.models.loading.demo import PREPROCESSING, demo_network

@@ -18,7 +18,7 @@ from torchlurk.errors import BusyError, MismatchError, TorchlurkError, UnknownIm
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.model_session import ModelSession, Picture
 from torchlurk.models.loading.identity import fingerprint
-from torchlurk.models.loading.load import load
+from torchlurk.models.loading.load import check_no_weights, load
 from torchlurk.resources.tree import Forest
 from torchlurk.server.model_choice import ModelChoice
 
@@ -98,7 +98,11 @@ def open_desk(forest: Forest, choice: ModelChoice) -> ModelWorker:
     """The model beside those of the studies that were made with it; raises `MismatchError` where none was."""
     given = choice.model
     name = given if isinstance(given, str) else type(given).__name__
-    model = load(given, choice.weights, preprocessing=False).module if isinstance(given, str) else given
+    if isinstance(given, str):
+        model = load(given, choice.weights, preprocessing=False).module
+    else:
+        check_no_weights(choice.weights)
+        model = given
     own = fingerprint(model)
     benches: dict[str, ModelSession] = {}
     for slug, tree in forest.trees.items():
