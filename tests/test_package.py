@@ -48,6 +48,7 @@ def run(code):
         ("analyze demo ~absent/data --out s.lurk", "no file or folder ~absent/data"),
         ("analyze demo hf://datasets/a/b --out s.lurk", "DATA is an address (hf://…)"),
         ("analyze demo https://a.b/{0..9}.tar --out s.lurk", "DATA is an address (https://…)"),
+        ("analyze demo absent.py:stream --out s.lurk", "no file or folder absent.py"),
         ("analyze demo absent.npz:x --out s.lurk", "no file or folder absent.npz:x"),
         ("analyze demo absent.tar --out s.lurk", "no file or folder absent.tar"),
         ("analyze demo demo --out absent/s.lurk", "there is no folder 'absent' to write 's.lurk' in"),

@@ -23,11 +23,13 @@ from torchlurk.inputs.demo.drawn import DrawnPictures
 from torchlurk.inputs.demo.opening import told_of_folder
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.pictures.gpu_decoding import gpu_decoder
+from torchlurk.inputs.presence import called_in
 from torchlurk.inputs.source import Source
-from torchlurk.inputs.sources.dataset_opening import open_dataset
+from torchlurk.inputs.sources.dataset_opening import open_dataset, told_of_stream
 from torchlurk.inputs.sources.encoded import decoded_by
 from torchlurk.inputs.sources.folder import told_of_splits
 from torchlurk.jobs import Engine, Progress, Share
+from torchlurk.models.loading.callables import data_set
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import LoadedModel, check_no_weights, load
 from torchlurk.models.loading.placement import choose_devices
@@ -193,7 +195,8 @@ def task_of(
     notes = [("weights", one) for one in loaded.told]
     for one in loaded.told:
         progress.say(one)
-    if isinstance(data, (str, Path, DrawnPictures)):
+    called = called_in(str(data)) if isinstance(data, (str, Path)) else None
+    if called is None and isinstance(data, (str, Path, DrawnPictures)):
         if class_names is not None:
             raise OptionError("--class-names is a list, which needs a data set object as DATA", "give a file of names")
         data = data if isinstance(data, DrawnPictures) else str(data)
@@ -210,7 +213,12 @@ def task_of(
             notes.append(("data", splits))
     else:
         takes = forward_parameters(loaded.module, constants or {})
-        source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary, takes)
+        name = None if called is None else str(data)
+        data = data if called is None else data_set(str(data), called[0])
+        source = open_dataset(data, settings.inputs, loaded.preprocessing, class_names, vocabulary, takes, progress, name)
+        if told := told_of_stream(source):
+            progress.say(f"note: {told}")
+            notes.append(("data", told))
     return Task(
         loaded.module,
         loaded.spec,

@@ -98,7 +98,7 @@ class InputOptions:
         None, "Mean of each input channel, in the 0..1 range; one value makes the input grey.", metavar="R,G,B"
     )
     std: tuple[float, ...] | None = option(None, "Standard deviation of each input channel.", metavar="R,G,B")
-    limit: int | None = option(None, "Use only N examples, spread evenly over the data.", metavar="N")
+    limit: int | None = option(None, "Use only N examples, spread evenly over the data; of a stream the first N.", metavar="N")
     kind: str | None = option(None, "What DATA holds, if the files do not make it clear: {names}.", metavar="KIND", names=KINDS)
     classes: str | None = option(
         None, "CSV file with the class of each example: one line per example, path or number, then class.", metavar="FILE"

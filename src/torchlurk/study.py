@@ -259,15 +259,15 @@ def analyze(
     """Finds out what every unit of the model responds to, and returns the study written at `out`.
 
     `model` is any module (left as found), or a MODEL as on the command line, with `weights`. `data` is what DATA is on the
-    command line, or any map-style data set of (tensor, class) or tensor: floats (channel, height, width) are pictures,
-    floats (time, channel) series, whole numbers (time,) the tokens of a text. Of a data set with normalized pictures,
-    `mean` and `std` say how they were normalized, so that they can be shown; `class_names` may also be a list of names, and
-    `vocabulary` the tokens themselves. `constants` are arguments of the model's forward, by name, that are the same for
-    every example. `part` does the K-th of N parts of the work ("K/N") into a study of its own, which `merge` puts together
-    with the others; a part of a stage after the scan continues from the study `merged`. Running it again continues, or finds
-    it complete. In a notebook a bar shows how far it is; `progress` is any object of the protocol `torchlurk.jobs.Progress`.
-    The other keywords are the options of `torchlurk analyze`, with underscores; `engine` may also be any object of the
-    protocol `torchlurk.jobs.Engine`. Raises a `TorchlurkError` that says what to do.
+    command line, or any map-style data set or stream of (tensor, class) or tensor: floats (channel, height, width) are
+    pictures, floats (time, channel) series, whole numbers (time,) the tokens of a text. Of a data set with normalized
+    pictures, `mean` and `std` say how they were normalized, so that they can be shown; `class_names` may also be a list of
+    names, and `vocabulary` the tokens themselves. `constants` are arguments of the model's forward, by name, that are the
+    same for every example. `part` does the K-th of N parts of the work ("K/N") into a study of its own, which `merge` puts
+    together with the others; a part of a stage after the scan continues from the study `merged`. Running it again
+    continues, or finds it complete. In a notebook a bar shows how far it is; `progress` is any object of the protocol
+    `torchlurk.jobs.Progress`. The other keywords are the options of `torchlurk analyze`, with underscores; `engine` may
+    also be any object of the protocol `torchlurk.jobs.Engine`. Raises a `TorchlurkError` that says what to do.
     """
     from torchlurk.analysis import analyze_model
 

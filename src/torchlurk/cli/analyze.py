@@ -66,10 +66,11 @@ def command(
     """Find out what every unit of MODEL responds to in DATA, and write a study.
 
     MODEL is torchvision:NAME, timm:NAME, hf:NAME, FILE.py:CALLABLE, package.module:CALLABLE, demo or demo-text. DATA is
-    a folder of images or of text files, one sub-folder per class (or none); .tar shards or a .zip of images; a data set of
-    images saved by Hugging Face's datasets; a text file, or a .tsv of example and class; series in .npy, .npz, .ts or .csv
-    files; a .csv with the header path,class; drawn (pictures drawn by code, to start with), demo or demo-text. Rerun the
-    same command to continue after an interruption.
+    a folder of images or of text files, one sub-folder per class (or none); .tar shards or a .zip of images; a data set
+    of images saved by Hugging Face's datasets; a text file, or a .tsv of example and class; series in .npy, .npz, .ts
+    or .csv files; a .csv with the header path,class; FILE.py:CALLABLE, which returns a data set or a stream; drawn
+    (pictures drawn by code, to start with), demo or demo-text. Rerun the same command to continue after an
+    interruption.
     """
     share = Share.parse(part) if part is not None else None
     if share is not None and serve:

@@ -19,8 +19,26 @@ DRAWN = "drawn"
 ARRAY = ".npz:"
 """Between a file of arrays and the name of one of them."""
 
+CODE = ".py"
+
 _PATTERN = "*?[{"
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/")  # a path has lost the second slash
+
+
+def called_in(data: str) -> tuple[Path, str] | None:
+    """The file and the callable in it of FILE.py:CALLABLE; None for any other DATA.
+
+    Raises `DataError` where the file is not there, or the callable is not named.
+    """
+    if data.endswith(CODE) and os.path.isfile(expanded(data)):
+        raise DataError(f"{data} is Python code, and does not say what in it makes the data", f"write {data}:CALLABLE")
+    place, _, name = data.rpartition(":")
+    if not place.endswith(CODE) or not name.isidentifier():
+        return None
+    file = expanded(place)
+    if not os.path.isfile(file):
+        raise absent(file)
+    return file, name
 
 
 def check_present(data: str) -> None:
@@ -29,7 +47,7 @@ def check_present(data: str) -> None:
         raise DataError("DATA is an empty text", "give a folder or file; the current folder is .")
     if _ADDRESS.match(data):
         raise absent(Path(data))
-    if data in (DEMO, DEMO_TEXT, DRAWN) or any(character in data for character in _PATTERN):
+    if data in (DEMO, DEMO_TEXT, DRAWN) or any(character in data for character in _PATTERN) or called_in(data):
         return
     file, _, array = data.partition(ARRAY)
     path = expanded(f"{file}.npz" if array else data)
@@ -46,7 +64,7 @@ def absent(path: Path) -> DataError:
     if address := _ADDRESS.match(str(path)):
         return DataError(
             f"DATA is an address ({address[1]}://…), and examples are read from the disk, again and again",
-            "download it first: a folder, .tar shards, or what save_to_disk of the library datasets has written",
+            "download it first, or give FILE.py:CALLABLE, which returns a stream of it",
         )
     try:
         beside = os.listdir(path.parent)
@@ -54,6 +72,6 @@ def absent(path: Path) -> DataError:
         beside = []
     return DataError(
         f"no file or folder {path}{nearest(path.name, beside)}",
-        "DATA is a folder, a file of text or of series, a .zip, a .tar or several ('train-{000..127}.tar'), or drawn; to"
-        " continue a study whose data has moved, give the new path",
+        "DATA is a folder, a file of text or of series, a .zip, a .tar or several ('train-{000..127}.tar'), FILE.py:CALLABLE,"
+        " or drawn; to continue a study whose data has moved, give the new path",
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset
+from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 
 from torchlurk.errors import DataError, OptionError
 from torchlurk.input_records import TextExample
@@ -226,7 +226,7 @@ def test_only_whole_numbers_are_classes(label, class_index):
         (5, "int is not a map-style data set"),
         ([], "the data set list is empty"),
         (DataLoader(TensorDataset(PICTURES)), "DataLoader is not a map-style data set.*its .dataset"),
-        (type("Stream", (IterableDataset,), {"__iter__": lambda self: iter(())})(), "Stream is not a map-style"),
+        ({"train": [1], "test": [2]}, r"dict holds the data sets train, test.*data\['train'\]"),
     ],
 )
 def test_what_is_no_map_style_data_set_is_refused_in_one_line(dataset, words):

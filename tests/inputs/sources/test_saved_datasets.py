@@ -12,7 +12,6 @@ from PIL import Image
 from torchlurk.errors import DataError, OptionError
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.sources import encoded
-from torchlurk.inputs.sources.dataset_opening import open_dataset
 from torchlurk.options import InputOptions
 
 datasets = pytest.importorskip("datasets")
@@ -104,20 +103,6 @@ def test_what_cannot_be_read_is_refused_in_a_line(tmp_path):
     datasets.Dataset.from_dict(rows(3, picture=sizes), features=features()).save_to_disk(tmp_path / "sizes")
     with pytest.raises(DataError, match="images differ in size"):
         open_source(str(tmp_path / "sizes"), InputOptions())
-
-
-def test_a_stream_is_refused_with_the_way_out():
-    stream = datasets.Dataset.from_dict(rows(3), features=features()).to_iterable_dataset()
-    with pytest.raises(DataError, match="not a map-style data set") as error:
-        open_dataset(stream, InputOptions())
-    assert "save_to_disk" in error.value.hint
-
-
-def test_a_stream_that_was_saved_as_the_guide_says_is_read(tmp_path):
-    stream = datasets.Dataset.from_dict(rows(3), features=features()).to_iterable_dataset()
-    saved = datasets.Dataset.from_generator(lambda: (yield from stream), features=stream.features, cache_dir=tmp_path / "cache")
-    saved.save_to_disk(tmp_path / "saved")
-    assert len(open_source(str(tmp_path / "saved"), InputOptions()).examples) == 3
 
 
 def test_what_is_longer_than_any_picture_is_passed_over_unread(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from torchlurk.errors import DataError, OptionError
 from torchlurk.input_records import ForwardParameters, KindName
 from torchlurk.input_words import CHANNELS_FIRST, like
 from torchlurk.inputs.pictures.preprocessing import resolve
-from torchlurk.inputs.source import spread
+from torchlurk.inputs.source import Source, spread
 from torchlurk.inputs.sources.class_files import read_classes
 from torchlurk.inputs.sources.class_names import read_labels
 from torchlurk.inputs.sources.dataset_items import UnknownTokenError, check_no_text, kind_of
@@ -20,7 +20,9 @@ from torchlurk.inputs.sources.datasets import PROBED_EXAMPLES, DatasetSource, le
 from torchlurk.inputs.sources.item_layout import Layout, layout_of
 from torchlurk.inputs.sources.labels import item_paths
 from torchlurk.inputs.sources.recognition import check_options
+from torchlurk.inputs.sources.streams import Stream, is_stream
 from torchlurk.inputs.text.source import chosen_vocabulary
+from torchlurk.jobs import Progress
 from torchlurk.options import InputOptions
 from torchlurk.records import Preprocessing
 
@@ -32,17 +34,21 @@ def open_dataset(
     class_names: Sequence[str] | None = None,
     vocabulary: Mapping[str, int] | Sequence[str] | None = None,
     takes: ForwardParameters | None = None,
+    progress: Progress | None = None,
+    name: str | None = None,
 ) -> DatasetSource:
     """The data set as a source, as `open_source` is for a folder; `default` is the model's own preprocessing.
 
     What the first readable item is decides the kind, unless the options do, and which inputs it holds, given what the model's
     forward `takes`. Pictures with other numbers of channels than
-    usual count as being in the 0..1 range unless mean and std are given. Raises `DataError` where the data set is not
-    map-style, empty, or unreadable throughout, `OptionError` for options that do not fit.
+    usual count as being in the 0..1 range unless mean and std are given. A stream is read once to count its examples, which
+    `progress` is told of. `name` is what the user calls the data set. Raises `DataError` where the data set is no data set,
+    empty, or unreadable throughout, `OptionError` for options that do not fit.
     """
+    dataset = Stream(dataset, options.limit, progress) if is_stream(dataset) else dataset
     size = length_of(dataset)
     takes = takes or ForwardParameters()
-    layout, kind = _told(DatasetSource(dataset, Preprocessing(), limit=options.limit), takes, like(options.kind))
+    layout, kind = _told(DatasetSource(dataset, Preprocessing(), limit=options.limit, name=name), takes, like(options.kind))
     _check_options(options, kind, vocabulary)
     preprocessing = resolve(options, default) if kind == "pictures" else Preprocessing()
     labels = read_classes(Path(options.classes), item_paths(dataset) or [""] * size) if options.classes else None
@@ -53,8 +59,9 @@ def open_dataset(
         dataset,
         preprocessing,
         class_names,
-        limit=options.limit,
-        kind=kind,
+        name,
+        options.limit,
+        kind,
         vocabulary=chosen_vocabulary(options, vocabulary),
         axes=options.input_axes,
         labels=labels,
@@ -65,6 +72,12 @@ def open_dataset(
     if options.tracks:
         source.track_by(Path(options.tracks))
     return _with_channels(source, options) if kind == "pictures" else source
+
+
+def told_of_stream(source: Source) -> str:
+    """What to tell the user of which examples of a stream are used; '' of other data, and where it is all of them."""
+    dataset = source.dataset if isinstance(source, DatasetSource) else None
+    return dataset.told if isinstance(dataset, Stream) else ""
 
 
 def _names_in(file: str, known: Sequence[str]) -> list[str]:

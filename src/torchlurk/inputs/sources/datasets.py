@@ -1,4 +1,4 @@
-"""Any map-style data set, as Python programs have them, as a source of examples."""
+"""Any data set, as Python programs have them, as a source of examples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int32, Int64
 from torch import Tensor
-from torch.utils.data import IterableDataset, TensorDataset
+from torch.utils.data import TensorDataset
 
 from torchlurk.errors import DataError
 from torchlurk.input_records import BRACKETED, InputAxes, KindName, TextExample
@@ -32,6 +32,7 @@ from torchlurk.inputs.sources.dataset_items import (
 )
 from torchlurk.inputs.sources.item_layout import ALONE, Layout
 from torchlurk.inputs.sources.labels import item_paths, listed_classes, own_class_names
+from torchlurk.inputs.sources.streams import Stream
 from torchlurk.inputs.text.given_tracks import GivenTracks, read_tracks
 from torchlurk.inputs.text.kind import Text
 from torchlurk.inputs.text.tracks import MADE, TOLD_BY_TOKENS, joined, told_by_text
@@ -39,16 +40,13 @@ from torchlurk.inputs.text.vocabulary import Vocabulary
 from torchlurk.records import Class, Example, Preprocessing, Skip
 from torchlurk.track_records import Measure
 
-STREAM = "IterableDataset"
-"""What Hugging Face calls its own data sets that are streams."""
-
 PROBED_EXAMPLES = 8
 """How many examples, spread over the data, enter the fingerprint."""
 
 
 class DatasetSource:
-    """A map-style data set; see `Source`. Items are an input, (input, class), a mapping that holds them, or several inputs as
-    `layout` says.
+    """A map-style data set, or a `Stream` as one; see `Source`. Items are an input, (input, class), a mapping that holds them,
+    or several inputs as `layout` says.
 
     A picture is a float tensor (channel, height, width), taken as the network's input as it is; or a uint8 tensor, a
     PIL image or a uint8 array, which are prepared like image files. A series is a float tensor (time, channel), a text the
@@ -57,8 +55,6 @@ class DatasetSource:
     has been read, and `classes` grows to hold it. Names come from `class_names`, else from the data set's `classes`, else
     they are the numbers. Steps of a sequence before the first and after the last one of its attention mask do not count.
     """
-
-    skipped: tuple[Skip, ...] = ()
 
     def __init__(
         self,
@@ -74,9 +70,10 @@ class DatasetSource:
         layout: Layout = ALONE,
         masks: frozenset[str] = frozenset(),
     ) -> None:
-        self.name = name or type(dataset).__name__
+        self.name = name or (dataset.name if isinstance(dataset, Stream) else type(dataset).__name__)
+        self.skipped: tuple[Skip, ...] = dataset.lost if isinstance(dataset, Stream) else ()
         self.preprocessing = preprocessing
-        self._dataset, self._kind, self._vocabulary, self._axes = dataset, kind, vocabulary, axes
+        self.dataset, self._kind, self._vocabulary, self._axes = dataset, kind, vocabulary, axes
         self._layout, self._masks = layout, masks & set(layout.companions)
         size = length_of(dataset)
         self._chosen = spread(size, limit)
@@ -208,7 +205,7 @@ class DatasetSource:
     def raw(self, index: int) -> Any:
         """Example `index` as the data set gives it; raises `DataError` with the reason alone."""
         try:
-            return self._dataset[self._chosen[index]]
+            return self.dataset[self._chosen[index]]
         except DataError:
             raise
         except Exception as error:  # code of the user's own: one bad item must not end a long pass
@@ -237,10 +234,15 @@ class DatasetSource:
             self._class_count = max(self._class_count, int(class_indices.max(initial=-1)) + 1)
 
     def fingerprint(self) -> str:
-        """See `Source`: over the length, the classes as listed, and those of a few examples that read the same twice."""
+        """See `Source`: over the length, the classes as listed, and those of a few examples that read the same twice; of a
+        stream over all examples as they were counted.
+        """
         digest = hashlib.sha256(f"{len(self._chosen)}\0{self._names}".encode("utf-8", "surrogateescape"))
         if self._listed is not None:
             digest.update(np.ascontiguousarray(self._listed, "<i8").tobytes())
+        if isinstance(self.dataset, Stream):
+            digest.update(self.dataset.sums())
+            return digest.hexdigest()
         for index in spread(len(self._chosen), PROBED_EXAMPLES):
             digest.update(self._content(index))
         return digest.hexdigest()
@@ -277,16 +279,18 @@ def _steps(dataset: Any, layout: Layout) -> int | None:
 
 def _listed(dataset: Any, layout: Layout) -> Int64[np.ndarray, " example"] | None:
     part = layout.label
+    if isinstance(dataset, Stream):
+        return dataset.classes_in(part)
     return listed_classes(dataset, part) if isinstance(part, int) else listed_classes(dataset)
 
 
 def length_of(dataset: Any) -> int:
     """How many items a map-style data set has; raises `DataError` where it is not one, or empty."""
-    hint = "give any object with len() and [index]; of a DataLoader, its .dataset"
-    if isinstance(dataset, IterableDataset) or type(dataset).__name__ == STREAM:
-        hint = (
-            "a stream is read once, in its own order: save it as .tar shards, or, of the library datasets, by"
-            " Dataset.from_generator(…).save_to_disk, and give the folder"
+    hint = "give any object with len() and [index], or an IterableDataset; of a DataLoader, its .dataset"
+    if isinstance(dataset, Mapping) and dataset and all(isinstance(key, str) for key in dataset):
+        names = ", ".join(dataset)
+        raise DataError(
+            f"{type(dataset).__name__} holds the data sets {names}", f"give one of them: data[{next(iter(dataset))!r}]"
         )
     if not hasattr(dataset, "__getitem__"):
         raise DataError(f"{type(dataset).__name__} is not a map-style data set: it has no [index]", hint)

@@ -1,4 +1,4 @@
-"""Models that the user's own code builds: `FILE.py:CALLABLE` and `package.module:CALLABLE`."""
+"""What the user's own code builds: models by `FILE.py:CALLABLE` and `package.module:CALLABLE`, data sets by the former."""
 
 from __future__ import annotations
 
@@ -10,16 +10,28 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from torch import nn
 
-from torchlurk.errors import MissingExtraError, ModelError, nearest
+from torchlurk.errors import DataError, MissingExtraError, ModelError, TorchlurkError, nearest
 from torchlurk.models.loading.extras import with_torchvision
 from torchlurk.models.loading.files import named_file
 
 _PAIR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a callable is to return, in words, and which error says that it does not."""
+
+    what: str
+    error: type[TorchlurkError]
+
+
+MODEL, DATA_SET = Wanted("the model", ModelError), Wanted("the data set", DataError)
 
 
 def build(spec: str) -> tuple[nn.Module, object]:
@@ -29,17 +41,25 @@ def build(spec: str) -> tuple[nn.Module, object]:
     can be imported from while this runs and not after. Raises `ModelError`, with the line in the user's code where that
     fails.
     """
-    place, _, name = spec.rpartition(":")
-    file = named_file(spec)
-    folder = file.resolve().parent if file else Path.cwd()
+    return _pair(_made(spec, named_file(spec), MODEL, lambda target: isinstance(target, nn.Module)), spec)
 
-    with _importable(folder), _explained(spec, folder):
+
+def data_set(spec: str, file: Path) -> object:
+    """The data set that a callable of the file returns; what cannot be called is one itself.
+
+    Raises `DataError`, with the line in the user's code where that fails.
+    """
+    return _made(spec, file, DATA_SET, lambda target: not callable(target))
+
+
+def _made(spec: str, file: Path | None, wanted: Wanted, is_it: Callable[[object], bool]) -> object:
+    """What the name in `spec` stands for, or what it returns when it is called."""
+    place, _, name = spec.rpartition(":")
+    folder = file.resolve().parent if file else Path.cwd()
+    with _importable(folder), _explained(spec, folder, wanted):
         code = with_torchvision(lambda: _run(file.resolve()) if file else importlib.import_module(place))
-        target = _named(code, name, place)
-        if isinstance(target, nn.Module):
-            return target, None
-        returned = with_torchvision(_without_arguments(target, spec))
-    return _pair(returned, spec)
+        target = _named(code, name, place, wanted)
+        return target if is_it(target) else with_torchvision(_without_arguments(target, spec, wanted))
 
 
 def _run(file: Path) -> ModuleType:
@@ -79,25 +99,25 @@ def _importable(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(spec: str, folder: Path) -> Iterator[None]:
+def _explained(spec: str, folder: Path, wanted: Wanted) -> Iterator[None]:
     """Turns whatever the user's code raises into one line that says where in it."""
     try:
         yield
-    except (ModelError, MissingExtraError):
+    except (ModelError, DataError, MissingExtraError):
         raise
     except ModuleNotFoundError as error:
         place = spec.rpartition(":")[0]
         if error.name and (place == error.name or place.startswith(f"{error.name}.")):
-            raise ModelError(
+            raise wanted.error(
                 f"there is no module '{error.name}' for '{spec}'", "run in the folder that holds it, or install it"
             ) from error
-        raise _failure(spec, folder, error) from error
+        raise _failure(spec, folder, error, wanted) from error
     # User code can raise anything, and may end with sys.exit where it expects to be run as a program.
     except (Exception, SystemExit) as error:
-        raise _failure(spec, folder, error) from error
+        raise _failure(spec, folder, error, wanted) from error
 
 
-def _failure(spec: str, folder: Path, error: BaseException) -> ModelError:
+def _failure(spec: str, folder: Path, error: BaseException, wanted: Wanted) -> TorchlurkError:
     text = str(error).strip().splitlines()
     said = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
     if isinstance(error, SyntaxError):
@@ -108,7 +128,7 @@ def _failure(spec: str, folder: Path, error: BaseException) -> ModelError:
         frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
         own = [frame for frame in frames if folder in Path(frame[0]).parents and not _is_foreign(frame[0])]
         where = (own or frames)[-1]
-    return ModelError(f"'{spec}' failed at {where[0]} line {where[1]}: {said}", "fix the code there, or its arguments")
+    return wanted.error(f"'{spec}' failed at {where[0]} line {where[1]}: {said}", "fix the code there, or its arguments")
 
 
 def _is_foreign(file: str) -> bool:
@@ -116,19 +136,21 @@ def _is_foreign(file: str) -> bool:
     return file == __file__ or "site-packages" in Path(file).parts
 
 
-def _named(code: ModuleType, name: str, place: str) -> object:
+def _named(code: ModuleType, name: str, place: str, wanted: Wanted) -> object:
     if not hasattr(code, name):
         public = [key for key, value in vars(code).items() if callable(value) and not key.startswith("_")]
         own = [key for key in public if getattr(vars(code)[key], "__module__", None) == code.__name__]
         close = nearest(name, public) or (f"; it has: {', '.join(own)}" if own else "")
-        raise ModelError(f"there is no '{name}' in {place}{close}", "name a function that returns the model")
+        raise wanted.error(f"there is no '{name}' in {place}{close}", f"name a function that returns {wanted.what}")
     found: object = getattr(code, name)
     return found
 
 
-def _without_arguments(target: object, spec: str) -> Callable[[], object]:
+def _without_arguments(target: object, spec: str, wanted: Wanted) -> Callable[[], object]:
     if not callable(target):
-        raise ModelError(f"'{spec}' is a {type(target).__name__}, not a function", "name a function that returns the model")
+        raise wanted.error(
+            f"'{spec}' is a {type(target).__name__}, not a function", f"name a function that returns {wanted.what}"
+        )
     try:
         parameters = inspect.signature(target).parameters.values()
     except (TypeError, ValueError):  # compiled callables may have no signature: the call will tell
@@ -139,7 +161,7 @@ def _without_arguments(target: object, spec: str) -> Callable[[], object]:
         if parameter.default is parameter.empty and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     if needed:
-        raise ModelError(f"'{spec}' needs arguments: {', '.join(needed)}", "write a function without arguments that calls it")
+        raise wanted.error(f"'{spec}' needs arguments: {', '.join(needed)}", "write a function without arguments that calls it")
     return target
 
 
