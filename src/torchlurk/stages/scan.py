@@ -110,7 +110,7 @@ class ScanStage:
         network = task.network(task.settings.scan.precision)
         with task.called(network) as arguments:
             with task.first_input(network) as example:
-                with telling_size(network, example):
+                with telling_size(network, example), task.telling_precision(network):
                     found = survey(network, example, task.settings.scan.tap, BY_KIND[self._source.kind.name])
                 layers = choose(found.layers, task.settings.scan.layers, task.settings.scan.streams)
                 if not layers:

@@ -30,6 +30,7 @@ from torchlurk.models.survey.expected_input import misfit
 from torchlurk.models.survey.input_axes import CANDIDATES, axes_of
 from torchlurk.models.survey.layers import choose
 from torchlurk.models.taps.arguments import OF_SEQUENCES, Arguments, accompanied, called_with, companions_of
+from torchlurk.models.taps.as_found import as_found
 from torchlurk.options import Precision
 from torchlurk.records import Layer
 from torchlurk.run_records import Run
@@ -142,7 +143,8 @@ class Task:
                 raise OptionError(
                     f"--input-axes is '{axes}', and the data is {self.source.kind.name}", f"available: {available}"
                 )
-            axes = axes or axes_of(network, example, self.constants, companions, batch.parameter)
+            with self.telling_precision(network):
+                axes = axes or axes_of(network, example, self.constants, companions, batch.parameter)
         try:
             arguments = Arguments.of(network, axes, self.constants, tuple(companions), batch.parameter)
         except ModelError as error:
@@ -154,6 +156,30 @@ class Task:
             raise ModelError(f"{type(network).__name__} cannot run on these inputs: {told[0]}", told[1]) from error
         with called_with(network, arguments):
             yield arguments
+
+    @contextmanager
+    def telling_precision(self, network: nn.Module) -> Iterator[None]:
+        """Within it a `ModelError` of a network in 16 bits says so if in 32 bits it runs on the first example."""
+        try:
+            yield
+        except ModelError as error:
+            written = WRITTEN.get(dtype_of(network))
+            if written is None or not self._runs_in_fp32():
+                raise
+            raise ModelError(
+                f"with --precision {written}, {error.message}",
+                "in fp32 it can: leave --precision out, or let its forward make tensors in the format of its input or weights"
+                " (dtype=x.dtype)",
+            ) from error
+
+    def _runs_in_fp32(self) -> bool:
+        network = self.network("fp32")
+        try:
+            with self.called(network), self.first_input(network) as example, as_found(network), torch.no_grad():
+                network(example)
+        except Exception:  # whatever a model raises
+            return False
+        return True
 
     def nothing_to_read(self, skipped: Mapping[int, str]) -> DataError:
         """The error that says why there is no example at all: the first reason of those `skipped`, or of the listing."""
@@ -189,6 +215,10 @@ class Stage(Protocol):
 
     def work(self, run: Run, earlier: Run | None) -> None:
         """Does what is not done yet and marks the run finished."""
+
+
+WRITTEN: Mapping[torch.dtype, Precision] = {torch.bfloat16: "bf16", torch.float16: "fp16"}
+"""How `--precision` calls the formats of 16 bits."""
 
 
 def described(constants: Mapping[str, Any]) -> dict[str, str]:
