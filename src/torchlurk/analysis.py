@@ -25,6 +25,7 @@ from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.pictures.gpu_decoding import gpu_decoder
 from torchlurk.inputs.presence import called_in
 from torchlurk.inputs.source import Source
+from torchlurk.inputs.sources.class_files import told_of_unlabelled
 from torchlurk.inputs.sources.dataset_opening import open_dataset, told_of_stream
 from torchlurk.inputs.sources.encoded import decoded_by
 from torchlurk.inputs.sources.folder import told_of_splits
@@ -219,6 +220,9 @@ def task_of(
         if told := told_of_stream(source):
             progress.say(f"note: {told}")
             notes.append(("data", told))
+    if unlabelled := told_of_unlabelled(source, settings.inputs.classes):
+        progress.say(f"note: {unlabelled}")
+        notes.append(("classes", unlabelled))
     return Task(
         loaded.module,
         loaded.spec,

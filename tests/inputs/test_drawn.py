@@ -54,7 +54,7 @@ def test_they_are_a_data_set_of_pictures_and_classes() -> None:
     assert np.array_equal(pictures[-6][0], picture)
     assert len(list(pictures)) == len(pictures) == 40
     assert "40 drawn pictures of 33 classes" in repr(pictures)
-    with pytest.raises(OptionError, match="at least one"):
+    with pytest.raises(OptionError, match="give from 1 to"):
         tl.drawn(0)
 
 

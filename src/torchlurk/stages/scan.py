@@ -19,6 +19,7 @@ from torchlurk.inputs.float_pictures import other_range
 from torchlurk.inputs.kinds import Inputs
 from torchlurk.inputs.output_order import called_by_numbers
 from torchlurk.inputs.source import Tracked
+from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.inputs.text.frequencies import frequent_tokens
 from torchlurk.inputs.text.kind import Text
 from torchlurk.inputs.text.unknown import unknown_tokens
@@ -176,6 +177,8 @@ class ScanStage:
             raise self._task.nothing_to_read(part.skipped)
         source = self._source
         data = Scanned(source.kind.name, source.classes, source.examples, source.skipped)
+        if isinstance(source, DatasetSource) and (unnamed := source.unnamed):
+            writer.add_note("classes", unnamed)
         if agreement := keep_results(writer, part, data, scan.layers, places.of).agreement:
             self._progress.say(agreement)
         writer.delete_other_pictures()

@@ -40,7 +40,6 @@ def test_numbered_folders_are_named_by_their_number(tmp_path, text):
 def test_as_many_names_as_folders_name_them_in_order(tmp_path):
     (tmp_path / "names").write_text("cat\ndog\n")
     assert read_labels(tmp_path / "names", ["a", "b"]) == ["cat", "dog"]
-    assert read_labels(tmp_path / "names", ["a", "b", "c"]) == ["a", "b", "c"]
 
 
 def test_names_in_another_order_than_the_folders_do_not_rename_them(tmp_path):
@@ -66,3 +65,18 @@ def test_what_names_no_class_is_refused(tmp_path, content):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(OptionError, match="No such file"):
         read_labels(tmp_path / "nothing", ["a"])
+
+
+@pytest.mark.parametrize(
+    ("text", "folders", "words"),
+    [
+        ("cat\ndog\n", ["a", "b", "c", "d"], "lists 2 names for 4 classes, which are called a, b, c, …"),
+        ("cat\ndog\n", ["0", "1", "2"], "lists 2 names, and there is a class 2"),
+        ('{"x": "cat"}', ["a", "b"], "names none of the classes, which are called a, b "),
+        ('{"x": "cat"}', ["0", "1"], "names none of the classes"),
+    ],
+)
+def test_a_file_that_names_too_few_classes_is_refused(tmp_path, text, folders, words):
+    (tmp_path / "names").write_text(text)
+    with pytest.raises(OptionError, match=words):
+        read_labels(tmp_path / "names", folders)

@@ -138,6 +138,19 @@ def test_class_names_of_a_data_set_may_be_in_a_file(tmp_path):
         open_dataset(SimpleDataset(), options)
 
 
+def test_fewer_class_names_than_class_indices_are_refused_or_told_of():
+    listed, unlisted = TensorDataset(PICTURES, LABELS), Unlisted([(PICTURES[0], label) for label in (0, 1, 4)])
+    for data_set in (listed, unlisted):
+        with pytest.raises(OptionError, match="--class-names has 2 names, and the data set the class index 4"):
+            open_dataset(data_set, InputOptions(), class_names=["cat", "dog"])
+    assert open_dataset(listed, InputOptions(), class_names=list("vwxyz")).unnamed == ""
+    late = Unlisted([(PICTURES[0], int(index == 1)) for index in range(100)])
+    late.items[50] = (PICTURES[0], 0)
+    source = open_dataset(late, InputOptions(), class_names=["cat"])
+    source.read(1)
+    assert "class indices up to 1, and only the first 1 have names" in source.unnamed
+
+
 @pytest.mark.parametrize("key", ["image", "pixel_values"])
 def test_items_may_be_mappings(key):
     item = DatasetSource(Unlisted([{key: PICTURES[0], "label": 3}]), PLAIN).read(0)

@@ -13,6 +13,7 @@ from jaxtyping import Int64
 
 from torchlurk.errors import OptionError, nearest
 from torchlurk.files import read_given
+from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.class_names import read_labels
 from torchlurk.records import Class
 from torchlurk.units import whole_number
@@ -62,6 +63,15 @@ def read_classes(file: Path, paths: Sequence[str]) -> Labelling:
             raise OptionError(f"{what} names '{key}', which is not in the data{nearest(key, known)}", FORM)
         words[known[key]] = word
     return labelling(words)
+
+
+def told_of_unlabelled(source: Source, file: str | None) -> str:
+    """What a user is told where the file of classes has none for some examples; '' otherwise."""
+    lacking = [one for one in source.examples if one.class_index is None] if file else []
+    if not lacking:
+        return ""
+    first = lacking[0].path or lacking[0].index
+    return f"{len(lacking):,} of {len(source.examples):,} examples have no class in --classes {file}; the first is {first}"
 
 
 def _rows(file: Path, what: str) -> list[tuple[str, str]]:

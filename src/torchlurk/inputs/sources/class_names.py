@@ -33,7 +33,8 @@ def read_labels(file: Path, folders: Sequence[str]) -> list[str]:
 
     A folder is known by its name, by the synset it begins with, or, where the file lists plain names, by its number: the
     one it is called, else its place among the folders if there are as many names and none of them is a folder's.
-    Raises `OptionError` where the file cannot be read or has another form.
+    Raises `OptionError` where the file cannot be read or has another form, names none of the folders, or lists fewer names
+    than there are numbers.
     """
     try:
         text = read_given(file).decode("utf-8-sig")
@@ -45,15 +46,37 @@ def read_labels(file: Path, folders: Sequence[str]) -> list[str]:
     if not (words.by_folder or words.by_index):
         raise OptionError(f"--class-names {file} names no classes", FORMS)
     in_order = len(words.by_index) == len(folders) and not set(folders) & set(words.by_index)
+    if not in_order:
+        _check_named(f"--class-names {file}", words, folders)
     return [_label(folder, words, words.by_index[place] if in_order else folder) for place, folder in enumerate(folders)]
 
 
-def _label(folder: str, words: _Words, otherwise: str) -> str:
-    if folder in words.by_folder:
-        return words.by_folder[folder]
+def _check_named(what: str, words: _Words, folders: Sequence[str]) -> None:
+    if set(folders) & set(words.by_index) or any(_in_words(folder, words) is not None for folder in folders):
+        return
+    known, highest = len(words.by_index), max((whole_number(one) or 0 for one in folders), default=0)
+    if known and all(whole_number(one) is not None for one in folders):
+        if highest >= known:
+            raise OptionError(f"{what} lists {known:,} names, and there is a class {highest}", "list one for each number")
+    elif folders:
+        called = ", ".join(folders[:SHOWN]) + (", …" if len(folders) > SHOWN else "")
+        told = f"lists {known:,} names for {len(folders):,} classes, which" if known else "names none of the classes, which"
+        raise OptionError(f"{what} {told} are called {called}", "give a file with these names and what to call them instead")
+
+
+SHOWN = 3
+"""So many names are in a message."""
+
+
+def _in_words(folder: str, words: _Words) -> str | None:
+    """What the file has for the folder by its name or synset."""
     synset = _SYNSET.match(folder)
-    if synset and synset[0] in words.by_folder:
-        return words.by_folder[synset[0]]
+    return words.by_folder.get(folder) or (words.by_folder.get(synset[0]) if synset else None)
+
+
+def _label(folder: str, words: _Words, otherwise: str) -> str:
+    if (found := _in_words(folder, words)) is not None:
+        return found
     if (index := whole_number(folder)) is not None and index < len(words.by_index):
         return words.by_index[index]
     return otherwise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ def open_dataset(
         masks=takes.masks,
     )
     _check_probed(source)
+    if class_names is not None and options.class_names is None:
+        _check_names(source, len(class_names))
     if options.tracks:
         source.track_by(Path(options.tracks))
     return _with_channels(source, options) if kind == "pictures" else source
@@ -85,6 +88,16 @@ def _names_in(file: str, known: Sequence[str]) -> list[str]:
     if not known:
         raise OptionError(f"--class-names is {file}, and the data set does not list its classes", "give the names as a list")
     return read_labels(Path(file), known)
+
+
+def _check_names(source: DatasetSource, names: int) -> None:
+    """Raises `OptionError` where the classes that are listed, or those of a few examples, are more than the names."""
+    for index in () if source.lists_classes else spread(len(source.examples), PROBED_EXAMPLES):
+        with suppress(DataError):  # it will be skipped, with this reason, when its turn comes
+            source.read(index)
+    if (found := len(source.classes)) > names:
+        told = f"--class-names has {names:,} names, and the data set the class index {found - 1}"
+        raise OptionError(told, "give a name for each class index from 0")
 
 
 def _check_options(options: InputOptions, kind: KindName, vocabulary: Mapping[str, int] | Sequence[str] | None) -> None:

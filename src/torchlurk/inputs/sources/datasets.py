@@ -182,6 +182,19 @@ class DatasetSource:
         labels = (known[index] if index < len(known) else str(index) for index in range(self._class_count))
         return tuple(Class(index, label, label) for index, label in enumerate(labels))
 
+    @property
+    def lists_classes(self) -> bool:
+        """Whether the class of each example is known before it is read."""
+        return self._listed is not None
+
+    @property
+    def unnamed(self) -> str:
+        """What to tell where examples that have been read have classes beyond those that have names; '' otherwise."""
+        if not 0 < len(self._names) < self._class_count:
+            return ""
+        known, highest = len(self._names), self._class_count - 1
+        return f"the data set has class indices up to {highest}, and only the first {known} have names: the others are numbers"
+
     def read(self, index: int) -> Item:
         """See `Source`; whatever the data set raises becomes a `DataError` with that as its reason."""
         item_read = self.raw(index)
