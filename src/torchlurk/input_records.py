@@ -55,7 +55,8 @@ class ForwardParameters:
 
     `ordered` are the parameters that several inputs fill in order: those without a default, and those whose default is None.
     `required` have no default, `named` are all that can be filled by name; `any_name` says that every name is taken. `lengths`,
-    `masks` and `states` are those among them that sequences tell by themselves.
+    `masks` and `states` are those among them that sequences tell by themselves. `padding` is the token that the network's
+    embeddings take for no token.
     """
 
     ordered: tuple[str, ...] = ("",)
@@ -65,6 +66,7 @@ class ForwardParameters:
     lengths: frozenset[str] = frozenset()
     masks: frozenset[str] = frozenset()
     states: frozenset[str] = frozenset()
+    padding: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import torchlurk as tl
 from torchlurk.errors import MismatchError, ModelError
@@ -76,6 +77,29 @@ class Encoder(nn.Module):
         if token_type_ids is not None:
             found = found + self.segments(token_type_ids)
         return self.head(self.inner(found, src_key_padding_mask=attention_mask == 0)[:, 0])
+
+
+class Packed(nn.Module):
+    """Reads tokens without their padding, whose lengths it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.head = nn.Embedding(11, 4, padding_idx=0), nn.Linear(6, 3)
+        self.rnn = nn.GRU(4, 3, batch_first=True, bidirectional=True)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        packed = pack_padded_sequence(self.tokens(ids), lengths.cpu(), batch_first=True, enforce_sorted=False)
+        return self.head(pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0])
+
+
+class PackedByMask(Packed):
+    def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return super().forward(ids, attention_mask.sum(1))
+
+
+class PackedByItself(Packed):
+    def forward(self, ids: Tensor) -> Tensor:
+        return super().forward(ids, (ids != 0).sum(1))
 
 
 def made(kind: Callable[[], nn.Module]) -> nn.Module:
@@ -187,6 +211,48 @@ def test_padded_texts_with_masks_are_scanned_as_example_by_example_without_the_p
     loop = [maps_of(net, names, **{key: one for key, one in item.items() if key != "labels"}) for item in data.items]
     assert {"inner.linear1", "inner.linear2", "head"} <= {layer.name for layer in study.layers}
     check(study, loop, [(0, int(item["attention_mask"].sum())) for item in data.items])
+
+
+@pytest.mark.parametrize("kind", [Packed, PackedByMask, PackedByItself])
+def test_texts_that_the_model_reads_without_their_padding_are_scanned_as_without_it(kind, tmp_path):
+    torch.manual_seed(1)
+    texts = [torch.randint(1, 11, (4 + index % 3 * 2,)) for index in range(12)]
+    padded = [torch.cat([one, one.new_zeros(9 - len(one))]) for one in texts]
+    beside = {
+        Packed: lambda one: (len(one),),
+        PackedByMask: lambda one: ((torch.arange(9) < len(one)).long(),),
+        PackedByItself: lambda one: (),
+    }[kind]
+    items = [((long, *beside(one)), index % 3) for index, (long, one) in enumerate(zip(padded, texts, strict=True))]
+    net = made(kind)
+    study = tl.analyze(net, Items(items), tmp_path / "a.lurk", streams=["output"], tap="output", top=3, batch_size=5)
+    with torch.no_grad():
+        states = [net.rnn(net.tokens(one)[None])[0][0] for one in texts]
+        heads = [net.head(one) for one in states]
+    forward, back = ([one[:, some].T.numpy() for one in states] for some in (slice(3), slice(3, None)))
+    loop = zip(forward, back, heads, strict=True)
+    maps = [{"rnn": one, "rnn.l0_reverse": other, "head": head.T.numpy()} for one, other, head in loop]
+    check(study, maps, [(0, len(one)) for one in texts])
+    assert "12 of 12 examples are padded; padding is read, and does not count" in study.notes
+    for name, values in (("rnn.l0", forward), ("rnn.l0_reverse", back)):
+        best = study.unit(f"{name}:1").exemplars("max")[0]
+        step, steps = int(values[best.example][1].argmax()), len(texts[best.example])
+        assert (best.position, best.token) == ((step,), str(int(texts[best.example][step])))
+        if kind is not PackedByItself:  # which reads the lengths out of the tokens, all of which they depend on
+            assert best.reach == ((0, step + 1) if name == "rnn.l0" else (step, steps))
+
+
+@pytest.mark.slow
+def test_padding_that_nothing_tells_is_refused_with_the_way_out(tmp_path):
+    net = made(PackedByItself)
+    net.tokens.padding_idx = None
+    texts = [torch.randint(1, 11, (4 + index % 3,)) for index in range(6)]
+    padded = Items([torch.cat([one, one.new_zeros(9 - len(one))]) for one in texts])
+    for batch_size in (1, 6):
+        with pytest.raises(ModelError, match=r"cannot be matched.*give the examples without padding"):
+            tl.analyze(net, padded, tmp_path / f"{batch_size}.lurk", batch_size=batch_size)
+    padded.items[:] = texts
+    tl.analyze(net, padded, tmp_path / "without.lurk").close()
 
 
 def test_a_study_continues_with_the_same_further_inputs_and_refuses_others(interrupted, tmp_path):

@@ -25,7 +25,7 @@ from torchlurk.inputs.source import Source
 from torchlurk.models.taps.arguments import Companions, accompanied, of_rows
 from torchlurk.models.taps.readout import Readout, UnreachedError
 from torchlurk.records import Exemplar, Layer, StepAttribution
-from torchlurk.scanning.steps import Counted, counted_positions
+from torchlurk.scanning.steps import Counted, counted_positions, positions_held
 
 STEPS_AT_ONCE, PAIRS_AT_ONCE = 8192, 64
 """Of one pass on a CPU at most: steps of all its pairs, and pairs."""
@@ -218,7 +218,8 @@ class StepAttributor:
         readout = Readout(network, self._layer)
         with readout.ready(), torch.no_grad(), of_rows(network, slice(1)):
             positions = readout.maps(inputs[:1]).shape[2]
-        return counted_positions(self._scene.counted(pairs.exemplars[0].example), positions)
+        counted = self._scene.counted(pairs.exemplars[0].example)
+        return counted_positions(counted, positions_held(self._layer, positions, counted))
 
     def _unchanged(self, pairs: Pairs, activations: Float[Tensor, " pair"]) -> list[bool]:
         """Whether each exemplar still excites its unit as it did in the scan."""
@@ -252,7 +253,8 @@ class StepAttributor:
     def _positions(self, given: _Given) -> int:
         """How many the layer has on these examples: as many as there are steps, or fewer."""
         with given.ready(), torch.no_grad(), of_rows(given.readout.module, slice(1)):
-            return given.readout.maps(given.inputs[:1]).shape[2]
+            positions = int(given.readout.maps(given.inputs[:1]).shape[2])
+        return positions_held(self._layer, positions, self._scene.counted(given.pairs.exemplars[0].example))
 
     def _near(self, exemplar: Exemplar, steps: int, positions: int, most: int) -> Bool[Tensor, " time"] | None:
         """The steps less than `most` from the one of the exemplar; None where these are all that it has seen."""

@@ -255,7 +255,7 @@ def channels_left_out(shown: Sequence[Shown]) -> str:
 TEXTS = Rows(
     "texts",
     "outlined: where it is strongest  ·  coloured: what it can have seen there, by its value at each step  ·  coloured line:"
-    " what it had not seen  ·  grey: burn-in",
+    " what it had not seen  ·  grey: does not count",
     text_rows,
     text_units,
     2 * TEXT_COLUMNS,
@@ -263,7 +263,7 @@ TEXTS = Rows(
 SERIES = Rows(
     "series",
     "bar: where it is strongest  ·  shaded: what it can have seen there  ·  band: its value at each step, a line where it had"
-    " not seen it  ·  dark: burn-in",
+    " not seen it  ·  dark: does not count",
     series_rows,
     series_units,
     SMALL_COLUMNS,

@@ -25,7 +25,7 @@ from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.scanning.kept_steps import StepsOfLayer
 from torchlurk.scanning.over_time import OverTime
 from torchlurk.scanning.room import Room, undivided
-from torchlurk.scanning.steps import Seen, counted_steps, first_counted
+from torchlurk.scanning.steps import Seen, counted_steps, first_counted, positions_held
 
 NOTHING_SAID = Seen(None)
 
@@ -56,7 +56,7 @@ class Deliveries:
 
     `over_time` is what is counted, by layer, of all steps of texts and series beside the parts, `kept` are the layers of which
     steps are kept. `room` is what is known of the device's memory; `again` says that the examples of a pass have all been in
-    one before.
+    one before. With `every_step` the parts get the steps that do not count, too.
     """
 
     def __init__(
@@ -67,6 +67,8 @@ class Deliveries:
         over_time: Mapping[str, Mapping[str, OverTime]] | None = None,
         kept: Mapping[str, StepsOfLayer] | None = None,
         room: Room | None = None,
+        *,
+        every_step: bool = False,
     ) -> None:
         self._layers, self._parts, self._pool = layers, parts, pool
         self._over_time, self._kept = over_time or {}, kept or {}
@@ -74,7 +76,7 @@ class Deliveries:
         self._seen = NOTHING_SAID
         self._awaited: set[str] = set()
         self._room, self._ran_out = room or Room(), False
-        self.again = False
+        self.again, self._every_step = False, every_step
 
     def passes(
         self,
@@ -118,6 +120,13 @@ class Deliveries:
         """Whether every layer got all examples of the last pass at once."""
         return not self._awaited
 
+    def _held(self, layer: Layer, found: Tensor) -> Float[Tensor, "batch unit *positions"]:
+        """The maps with zeros for the steps that the model has left out as padding, which do not count."""
+        if self._seen.counted is None or layer.layout != "sequence":
+            return found
+        lacking = positions_held(layer, int(found.shape[2]), self._seen.counted) - int(found.shape[2])
+        return torch.nn.functional.pad(found, (0, lacking)) if lacking else found
+
     def __call__(self, layer: Layer, tensor: Tensor, ceiling: float | None = None) -> None:
         """Takes what arrives; with a ceiling it is clamped from zero to it, in place, whether it is taken or not."""
         count = len(self._arrivals)
@@ -125,8 +134,8 @@ class Deliveries:
             tensor.clamp_(0, ceiling)
             ceiling = None
         if layer.name in self._awaited and rows_of(layer, tensor, count) == count:
-            found = maps(layer, tensor, count)
-            counted = counted_steps(layer, found, self._seen.counted)
+            found = self._held(layer, maps(layer, tensor, count))
+            counted = found if self._every_step else counted_steps(layer, found, self._seen.counted)
             means = self._seen.ranks_means(layer)
             self._parts[layer.name].add(counted, self._arrivals, self._pool, ceiling, means)
             with undivided(f"counting over the steps of layer '{layer.name}'"):

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchlurk import compiled
 from torchlurk.inputs.items import Batch, sent
 from torchlurk.inputs.source import Source, spread
+from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.records import Layer
 
 MEASURED = 4096
@@ -70,6 +71,23 @@ def least_for_means(source: Source, top: int) -> int:
     return least if (steps >= least).sum() >= min(top, len(steps)) else 0
 
 
+def least_padded(source: Source) -> tuple[int, int]:
+    """One of the longest examples of texts or series, that with the least padding at its end, and where this begins."""
+    assert source.lengths is not None
+    longest = np.flatnonzero(source.lengths == source.lengths.max())[:MEASURED].tolist()
+    chosen = max(longest, key=lambda index: source.counted(index)[1]) if isinstance(source, DatasetSource) else longest[0]
+    return chosen, source.counted(chosen)[1] if isinstance(source, DatasetSource) else int(source.lengths[chosen])
+
+
+def padded_examples(source: Source) -> str:
+    """What to tell of the examples of a data set that end or begin in padding, of some spread over it; '' where none does."""
+    if not isinstance(source, DatasetSource) or source.lengths is None:
+        return ""
+    lengths, looked_at = source.lengths, spread(len(source.examples), MEASURED)
+    count = sum(int(lengths[index]) > last - first for index in looked_at for first, last in (source.counted(index),))
+    return f"{count:,} of {len(looked_at):,} examples are padded; padding is read, and does not count" if count else ""
+
+
 def step_kernels() -> ModuleType | None:
     """Sums over steps in one pass, where Numba is installed and may compile."""
     return compiled.module("torchlurk.scanning.step_kernels")
@@ -98,6 +116,15 @@ def counted_steps(
 def first_counted(found: Float[Tensor, "batch channel *position"], counted: Counted | None) -> int:
     """The first position of a map of a layer with steps that counts."""
     return 0 if counted is None else counted_positions(counted, int(found.shape[2]))[0]
+
+
+def positions_held(layer: Layer, positions: int, counted: Counted) -> int:
+    """How many positions a map of a layer with steps would have with those that the model has left out: as many as steps where
+    it has one for each that counts and goes on to the padding at the end no more. Its positions are then the first of these.
+    """
+    a_step_each = layer.stride is None or abs(layer.stride[1]) == 1
+    cut = layer.layout == "sequence" and a_step_each and positions == counted.last < counted.steps and not counted.first
+    return counted.steps if cut and layer.shape[0] >= positions else positions
 
 
 def counted_positions(counted: Counted, positions: int) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from torchlurk.scanning.deliveries import Deliveries
 from torchlurk.scanning.job import Scan
 from torchlurk.scanning.probed_steps import ProbedSteps
 from torchlurk.scanning.probing import scores
+from torchlurk.scanning.steps import least_padded
 from torchlurk.store.writing import Writer
 from torchlurk.track_records import TrackScores
 
@@ -120,9 +121,11 @@ def _read(
 
 
 def _at_every_step(layer: Layer, scan: Scan) -> bool:
-    """Whether a layer has as many positions as its example has steps."""
+    """Whether a layer has as many positions as its example has steps, or as many as are no padding."""
     lengths = scan.source.lengths
-    return layer.layout == "sequence" and lengths is not None and layer.shape == (int(lengths.max()),)
+    if layer.layout != "sequence" or lengths is None:
+        return False
+    return layer.shape == (int(lengths.max()),) or layer.shape == (least_padded(scan.source)[1],)
 
 
 def _groups(layers: Sequence[Layer], rows: int) -> Iterator[list[Layer]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,8 +10,10 @@ import torch
 from jaxtyping import Int32, Int64, Shaped
 from torch import nn
 
+from torchlurk.errors import ModelError
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.source import Source
+from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.models.survey.axes import PICTURES, Axes
 from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.models.taps.arguments import accompanied, companions_of
@@ -24,14 +27,14 @@ BY_KIND = {"pictures": PICTURES, "text": Axes.of("bt"), "series": Axes.of("btc")
 
 
 Shapes = tuple[tuple[int, ...], ...]
-"""Of an example: its steps, and the shapes of its further inputs."""
+"""Of an example: its steps, of a data set's also where its padding begins, and the shapes of its further inputs."""
 
 
 class PlacesOfLayers:
     """By layer, from units, positions and examples to positions in the whole map, and boxes or reaches (of height one).
 
-    The network is traced once for pictures, and once for each length of text or series that is asked for, with each shape of
-    further inputs.
+    The network is traced once for pictures, and once for each length of text or series that is asked for, with padding and
+    without, with each shape of further inputs.
     """
 
     def __init__(
@@ -81,17 +84,25 @@ class PlacesOfLayers:
                     first[at] = counted_positions(counted, field.shape[0])[0]
             chosen = np.isin(inverse, those)
             placed[chosen] = positions[chosen] + first[inverse[chosen]]
+            if placed[chosen].max() >= math.prod(field.shape):
+                raise ModelError(
+                    f"layer '{layer.name}' has {math.prod(field.shape)} steps on one example of {shapes[0][0]}, and more on"
+                    " another, so they cannot be matched to its own",
+                    "give the examples without padding, each of its own length, or their lengths beside them",
+                )
             boxes[chosen] = field.boxes(units[chosen], placed[chosen])
         return placed, boxes
 
     def _shapes(self, example: int) -> Shapes:
         """The steps of an example, and the shapes of its further inputs, which only reading tells."""
         lengths = self._source.lengths
+        ends = self._source.counted(example)[1:] if isinstance(self._source, DatasetSource) else ()
         if lengths is not None and not self._accompanied:
-            return ((int(lengths[example]),),)
+            return ((int(lengths[example]),), ends)
         if example not in self._known_shapes:
             item = self._source.read(example)
-            self._known_shapes[example] = ((len(item.values),), *(tuple(one.shape) for one in item.companions.values()))
+            shapes = (tuple(one.shape) for one in item.companions.values())
+            self._known_shapes[example] = ((len(item.values),), ends, *shapes)
         return self._known_shapes[example]
 
     def _fields(self, shapes: Shapes, example: int) -> Mapping[str, ReceptiveField]:

@@ -37,7 +37,7 @@ from torchlurk.scanning.probed_steps import probed_steps
 from torchlurk.scanning.repeatability import COMPANY, LINE, dependences, mixed
 from torchlurk.scanning.room import as_many_as_fit
 from torchlurk.scanning.statistics import draw_sample
-from torchlurk.scanning.steps import least_for_means
+from torchlurk.scanning.steps import least_for_means, padded_examples
 from torchlurk.stages.batch_size import batch_size_of, fitting
 from torchlurk.stages.dry_pass import telling_size
 from torchlurk.stages.guesses import poor_guesses
@@ -249,6 +249,8 @@ class ScanStage:
                 writer.add_note("data", ranged)
             if unknown := unknown_tokens(self._source):
                 writer.add_note("data", unknown)
+            if padded := padded_examples(self._source):
+                writer.add_note("data", padded)
             if other := self._other_vocabulary(network):
                 writer.add_note("data", other)
             if not arguments.companions and (poor := poor_guesses(network, self._source, self._task.device)):

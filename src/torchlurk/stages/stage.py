@@ -34,6 +34,7 @@ from torchlurk.models.taps.as_found import as_found
 from torchlurk.options import Precision
 from torchlurk.records import Layer
 from torchlurk.run_records import Run
+from torchlurk.scanning.steps import least_padded
 from torchlurk.stage_table import Settings
 from torchlurk.store.writing import Writer
 from torchlurk.units import Unit
@@ -90,13 +91,14 @@ class Task:
             yield self.source.kind.inputs(batch, self.device, dtype)
 
     def first_batch(self) -> Batch:
-        """The first example that can be read, as a batch of one; of texts and series the longest.
+        """The first example that can be read, as a batch of one; of texts and series the longest, with the least padding.
 
         Raises `DataError` where there is none.
         """
         order: Sequence[int] = range(len(self.source.examples))
         if self.source.kind.name != "pictures":
-            order = [int(np.argmax(self._lengths())), *order]
+            known = self.source.lengths is not None
+            order = [least_padded(self.source)[0] if known else int(np.argmax(self._lengths())), *order]
         skipped: dict[int, str] = {}
         for batch in feed(self.source, order, 1, 1):
             if len(batch):

@@ -17,6 +17,7 @@ from torchlurk.models.taps.reading import reading
 from torchlurk.scanning.arrivals import Arrivals
 from torchlurk.scanning.deliveries import Deliveries
 from torchlurk.scanning.job import Scan
+from torchlurk.scanning.steps import Seen, counted_of
 from torchlurk.store.writing import Writer
 
 
@@ -53,13 +54,14 @@ def keep_traces(writer: Writer, scan: Scan, of_all_units: Sequence[int] = ()) ->
         for layer in layers
     }
     examples = sorted({example for found in units.values() for example in found})
-    taking = Deliveries(layers, {name: _Traces(writer, name, found) for name, found in units.items()}, None)
+    parts = {name: _Traces(writer, name, found) for name, found in units.items()}
+    taking = Deliveries(layers, parts, None, every_step=True)
     scan.progress.begin("traces", len(examples))
     with evaluation(scan.network), torch.inference_mode(), reading(scan.network, layers, taking):
         for batch in feed(scan.source, examples, scan.batch_size, scan.workers):
             if len(batch):
                 with writer.transaction():
-                    for rows in taking.passes(batch.examples, batch.classes):
+                    for rows in taking.passes(batch.examples, batch.classes, Seen(counted_of(batch))):
                         scan.passed(taking, batch, rows)
             scan.progress.advance(len(batch) + len(batch.skipped))
     scan.progress.end()

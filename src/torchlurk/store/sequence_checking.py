@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 
@@ -105,12 +105,12 @@ def _traces(db: sqlite3.Connection) -> Iterator[str]:
         yield f"unit {name}:{channel}: exemplar {rank} by {ranking} lies beyond its trace"
 
 
-def _possible(layer: Layer, steps: int, longest: int | None) -> range | tuple[int, ...]:
+def _possible(layer: Layer, steps: int, longest: int | None) -> Collection[int]:
     """How many positions the layer may have on an example: where it has as many as the longest example has steps, as many as
-    this one, unless it has the same number on all.
+    this one, unless it has the same number on all. A longest example that is padded may have given it fewer.
     """
     most = layer.shape[0] if layer.shape else 0
-    return (steps, most) if most == longest else range(1, most + 1)
+    return (steps, most) if most == longest else {steps, *range(1, most + 1)}
 
 
 def _attributions(db: sqlite3.Connection) -> Iterator[str]:

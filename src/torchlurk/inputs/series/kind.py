@@ -20,12 +20,13 @@ class Series:
     """Series of one source; see `Kind`.
 
     `channels` are their names, '' where unknown, and empty where even their number is. `means` gives the mean of each channel
-    over the data, None where it is not known.
+    over the data, None where it is not known. `counted` gives the steps of example i that count; without it all do.
     """
 
     channels: tuple[str, ...] = ()
     means: Callable[[], tuple[float, ...]] | None = None
     axes: InputAxes | None = None
+    counted: Callable[[int], tuple[int, int]] | None = None
 
     @property
     def name(self) -> Literal["series"]:
@@ -42,9 +43,10 @@ class Series:
         return sent(batch.values, device).to(dtype)
 
     def shown(self, item: Item, example: Example) -> SeriesExample:
-        """See `Kind`. All steps of a series count."""
+        """See `Kind`."""
         values = torch.as_tensor(item.values).numpy().copy()
-        return SeriesExample(values, self.channels or ("",) * values.shape[1], (0, len(values)))
+        counted = (0, len(values)) if self.counted is None else self.counted(example.index)
+        return SeriesExample(values, self.channels or ("",) * values.shape[1], counted)
 
     def neutral(self, like: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch time channel"]:
         """See `Kind`."""

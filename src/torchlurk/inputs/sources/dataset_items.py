@@ -122,12 +122,23 @@ def to_companion(value: Any, preprocessing: Preprocessing | None) -> Shaped[Tens
     return found.to(torch.float32 if found.is_floating_point() else torch.int64)
 
 
-def unmasked(steps: int, masks: Sequence[Shaped[Tensor, ...]]) -> tuple[int, int]:
-    """The steps from the first to the last that no mask leaves out; all of them where a mask is not of this length."""
-    seen = torch.ones(steps, dtype=torch.bool)
-    for mask in masks:
-        if mask.shape == (steps,):
-            seen &= mask != 0
+def unpadded(
+    values: Shaped[Tensor, "time ..."], ends: Sequence[Shaped[Tensor, ...]], padding: int | None = None
+) -> tuple[int, int]:
+    """The steps of a sequence from the first to the last that are no padding, half-open: what no mask among `ends` leaves out,
+    a length among them, or else the run of the token `padding` at its end. All where this would be none.
+
+    A mask that is not of this length, and a length that the sequence cannot have, say nothing.
+    """
+    steps = len(values)
+    seen, told = torch.ones(steps, dtype=torch.bool), False
+    for one in ends:
+        if one.shape == (steps,) and (steps > 1 or int(one) < 2):
+            seen, told = seen & (one != 0), True
+        elif one.numel() == 1 and 0 < int(one) <= steps:
+            seen[int(one) :], told = False, True
+    if not told and padding is not None and values.ndim == 1 and len(others := (values != padding).nonzero()):
+        seen[int(others[-1]) + 1 :] = False
     kept = seen.nonzero()
     return (int(kept[0]), int(kept[-1]) + 1) if len(kept) else (0, steps)
 

@@ -67,7 +67,8 @@ def open_dataset(
         axes=options.input_axes,
         labels=labels,
         layout=layout,
-        masks=takes.masks,
+        ends=takes.masks | takes.lengths,
+        padding=takes.padding,
     )
     _check_probed(source)
     if class_names is not None and options.class_names is None:

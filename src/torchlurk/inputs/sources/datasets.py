@@ -28,7 +28,7 @@ from torchlurk.inputs.sources.dataset_items import (
     to_ids,
     to_pixels,
     to_series,
-    unmasked,
+    unpadded,
 )
 from torchlurk.inputs.sources.item_layout import ALONE, Layout
 from torchlurk.inputs.sources.labels import item_paths, listed_classes, own_class_names
@@ -53,7 +53,8 @@ class DatasetSource:
     whole numbers (time,) that are its token ids. Classes are whole numbers. Where the data set lists them (`targets`,
     `labels`, `samples`), or `labels` does, they are known at once; otherwise an example's class is known when the example
     has been read, and `classes` grows to hold it. Names come from `class_names`, else from the data set's `classes`, else
-    they are the numbers. Steps of a sequence before the first and after the last one of its attention mask do not count.
+    they are the numbers. Steps of a sequence that are padding do not count: those that its attention mask leaves out at the
+    ends or that are beyond its length (`ends` are the further inputs that say so), or else a run of `padding` at its end.
     """
 
     def __init__(
@@ -68,13 +69,14 @@ class DatasetSource:
         axes: InputAxes | None = None,
         labels: Labelling | None = None,
         layout: Layout = ALONE,
-        masks: frozenset[str] = frozenset(),
+        ends: frozenset[str] = frozenset(),
+        padding: int | None = None,
     ) -> None:
         self.name = name or (dataset.name if isinstance(dataset, Stream) else type(dataset).__name__)
         self.skipped: tuple[Skip, ...] = dataset.lost if isinstance(dataset, Stream) else ()
         self.preprocessing = preprocessing
         self.dataset, self._kind, self._vocabulary, self._axes = dataset, kind, vocabulary, axes
-        self._layout, self._masks = layout, masks & set(layout.companions)
+        self._layout, self._ends, self._padding = layout, ends & set(layout.companions), padding
         size = length_of(dataset)
         self._chosen = spread(size, limit)
         own_names = labels.names if labels is not None else own_class_names(dataset)
@@ -89,7 +91,8 @@ class DatasetSource:
         self.examples: Sequence[Example] = ExampleList(
             [paths[index] for index in self._chosen] if paths else [""] * len(self._chosen), self._class_indices
         )
-        steps = _steps(dataset, layout) if kind != "pictures" and not self._masks else None
+        padded = self._ends or (kind == "text" and padding is not None)
+        steps = _steps(dataset, layout) if kind != "pictures" and not padded else None
         self._counted: Int64[np.ndarray, "example 2"] | None = None
         self._lengths: Int64[np.ndarray, " example"] | None = None
         if steps:
@@ -112,7 +115,7 @@ class DatasetSource:
         if self._kind == "text":
             return Text(self._vocabulary, self._shown, axes=self._axes)
         if self._kind == "series":
-            return Series(axes=self._axes)
+            return Series(axes=self._axes, counted=self.counted)
         return Pictures(self.preprocessing)
 
     @property
@@ -131,7 +134,8 @@ class DatasetSource:
             item = self.read(index)
         except DataError:
             return 0, (0, 0)
-        return len(item.values), unmasked(len(item.values), [item.companions[name] for name in self._masks])
+        ends = [item.companions[name] for name in sorted(self._ends)]
+        return len(item.values), unpadded(torch.as_tensor(item.values), ends, self._padding)
 
     def counted(self, index: int) -> tuple[int, int]:
         """See `Source`."""
@@ -143,7 +147,7 @@ class DatasetSource:
     def _shown(self, index: int, ids: Int64[Tensor, " time"]) -> TextExample:
         known = self._vocabulary
         tokens = tuple((known.tokens[one] if known else "") or str(one) for one in ids.tolist())
-        return TextExample(tokens, (), (0, len(tokens)))
+        return TextExample(tokens, (), self.counted(index))
 
     @property
     def tracks(self) -> Mapping[str, Measure]:

@@ -109,7 +109,8 @@ def _field(layer: Layer, reach: Reach, reads: bool) -> ReceptiveField:
     if layer.layout == "sequence" and _grows(columns):
         size, stride = None, (1, -1) if _shrinks(columns) else None
     stepping = layer.layout == "sequence" and bool(layer.module) and not reads  # which makes all steps depend on all
-    if stepping and layer.shape != (reach.width,) and bool((columns[TRUE].amax(1).diff() == 0).all()):
+    seen = columns[TRUE].amax(1)
+    if stepping and layer.shape not in ((reach.width,), (int(seen[1].amax()),)) and bool((seen.diff() == 0).all()):
         size, stride = None, (1, 0)  # steps of the module's own, each of which has seen the same
     return ReceptiveField(
         size=size,

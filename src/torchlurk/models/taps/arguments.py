@@ -236,7 +236,13 @@ def forward_parameters(module: nn.Module, constants: Mapping[str, Any]) -> Forwa
         lengths=names & LENGTHS,
         masks=names & MASKS,
         states=names & STATES,
+        padding=next(_paddings(module), None),
     )
+
+
+def _paddings(module: nn.Module) -> Iterator[int]:
+    embeddings = (one for one in module.modules() if isinstance(one, nn.Embedding))
+    return (one.padding_idx for one in embeddings if one.padding_idx is not None)
 
 
 def _for_each(companion: Tensor, count: int) -> Tensor:

@@ -272,7 +272,7 @@ class Unrolled:
         if int(sizes[-1]) != int(sizes[0]):
             raise ModelError(
                 "the model packs the examples of a batch to different lengths, so their steps cannot be matched to examples",
-                "scan one example at a time: --batch-size 1",
+                "give the examples without padding, each of its own length, or their lengths beside them",
             )
         return values if self._order is None else values.index_select(0, self._order)
 
