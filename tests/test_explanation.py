@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -25,7 +26,9 @@ from torchlurk.inputs.demo.world import PREPROCESSING, DemoWorld
 from torchlurk.inputs.pictures.preprocessing import normalize
 from torchlurk.model_session import ModelSession
 from torchlurk.models.loading.demo import demo_network
+from torchlurk.records import MethodCheck
 from torchlurk.store.reading import Reader
+from torchlurk.store.writing import Writer
 
 IMAGES = 24
 
@@ -213,3 +216,27 @@ def test_how_an_image_was_normalized_is_said_once(study: Path) -> None:
         torchlurk.explain(demo_network(), tensor(), study=study, mean=PREPROCESSING.mean)
     shown = torchlurk.explain("demo", tensor(), mean=(0, 0, 0), std=(1, 1, 1), depth=0).image
     assert not np.array_equal(shown, DemoWorld(IMAGES).read(3).values)
+
+
+@pytest.mark.parametrize(
+    ("checks", "asked", "method", "warning"),
+    [
+        ({}, None, "guided", ""),
+        ({"guided": True, "gradient": False}, None, "gradient", ""),
+        ({"guided": True, "gradient": False}, "guided", "guided", "guided shows the image, not the unit: similarity 0.75"),
+        (dict.fromkeys(("guided", "gradient", "deconv", "lrp"), True), None, "guided", "guided shows the image, not the unit"),
+    ],
+)
+def test_pictures_are_by_a_method_that_passes_the_study_s_check_or_it_is_said(
+    drawn: Path, tmp_path: Path, checks: dict[str, bool], asked: str | None, method: str, warning: str
+) -> None:
+    copied = Path(shutil.copy(drawn, tmp_path / "s.lurk"))
+    with Writer(copied) as writer:
+        for name, marked in checks.items():
+            writer.write_check("head", MethodCheck(name, 0.75, marked))
+    found = torchlurk.explain(demo_network(), tensor(), "head:3", study=copied, depth=0, method=asked)
+    assert found.root.picture.method == found.to_json()["method"] == method
+    assert found.warning.startswith(warning)
+    assert bool(found.warning) == bool(warning)
+    assert (warning.partition(":")[0] in found.to_text()) == (warning.partition(":")[0] in found.svg())
+    assert found.to_json()["check"] == ({"similarity": 0.75, "marked": checks[method]} if checks else None)

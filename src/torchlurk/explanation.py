@@ -26,7 +26,8 @@ from torchlurk.models.survey.expected_input import check_takes_pictures
 from torchlurk.models.taps.invocation import FurtherInputs
 from torchlurk.option_values import as_declared, as_position, shown
 from torchlurk.options import ExplainOptions, InputOptions, ScanOptions, fitting
-from torchlurk.rendering.labels import number, off, percent
+from torchlurk.records import MethodCheck
+from torchlurk.rendering.labels import checked, number, off, percent
 from torchlurk.rendering.labels import prediction as said
 from torchlurk.rendering.tree import draw_tree, mean_of
 from torchlurk.resources import image_page
@@ -61,10 +62,25 @@ class Hierarchy:
     root: TreeNode
     exemplars: Mapping[Unit, Sequence[Image.Image]]
     images: int = 1
+    check: MethodCheck | None = None
+    """Of the pictures' method on the layer of the root, with random weights, where a study has it."""
+
+    @property
+    def warning(self) -> str:
+        """Why the pictures are not to be trusted, as far as a study tells; '' where it tells nothing against them."""
+        marked = self.check is not None and self.check.marked
+        return f"{self.check.method} {checked(self.check, 'image')}" if self.check is not None and marked else ""
 
     def svg(self) -> str:
         """The tree as an SVG document that needs no other file."""
-        return draw_tree(self.root, self.image, self.predictions, lambda unit: self.exemplars.get(unit, ()), images=self.images)
+        return draw_tree(
+            self.root,
+            self.image,
+            self.predictions,
+            lambda unit: self.exemplars.get(unit, ()),
+            images=self.images,
+            warning=self.warning,
+        )
 
     @as_declared
     def save(self, path: str | Path) -> None:
@@ -78,6 +94,8 @@ class Hierarchy:
         return {
             "model": self.model,
             "predictions": image_page.predictions(self.predictions),
+            "method": self.root.picture.method,
+            "check": None if self.check is None else {"similarity": self.check.similarity, "marked": self.check.marked},
             "layers": [{"layer": name, "strongest": image_page.responses(found)} for name, found in self.strongest.items()],
             "tree": image_page.tree(self.root),
         }
@@ -93,6 +111,7 @@ class Hierarchy:
             indent = "  " * (len(node.branch.units) - 1)
             state = off(node) if node.off else f"activation {number(node.activation)}"
             lines.append(f"{indent}{node.branch.last}{share}{skip}  {state}")
+        lines += [self.warning] if self.warning else []
         return "\n".join(lines)
 
     def _repr_svg_(self) -> str:
@@ -110,7 +129,7 @@ def explain(
     *,
     study: Any = None,
     weights: str | Path | None = None,
-    method: str = "guided",
+    method: str | None = None,
     children: int = 4,
     depth: int = 3,
     strongest: int = 6,
@@ -179,7 +198,9 @@ def explain_on(
         check_takes_pictures(bench.module, "explain", error)
         raise
     root = _root(inspector, options.unit, position)
-    tree = grow(inspector, root, children=options.children, depth=options.depth, method=options.method)
+    checks = bench.checks(root.root.layer)
+    method = options.method or _usual_method(checks)
+    tree = grow(inspector, root, children=options.children, depth=options.depth, method=method)
     units = dict.fromkeys(node.branch.last for node in tree.nodes())
     return Hierarchy(
         model=bench.name,
@@ -189,7 +210,18 @@ def explain_on(
         root=tree,
         exemplars={unit: found for unit in units if (found := bench.exemplars(unit))},
         images=len(inputs),
+        check=checks.get(method),
     )
+
+
+USUAL_METHODS = ("guided", "gradient", "deconv", "lrp")
+"""The plainest pictures first."""
+
+
+def _usual_method(checks: Mapping[str, MethodCheck]) -> str:
+    """The first whose pictures of the layer are not known to show the image more than the unit; the plainest if all are."""
+    passing = [one for one in USUAL_METHODS if one not in checks or not checks[one].marked]
+    return (passing or USUAL_METHODS)[0]
 
 
 def _root(inspector: Inspector, unit: str | None, position: tuple[int, ...] | None) -> UnitPath:

@@ -26,7 +26,7 @@ from torchlurk.models.loading.placement import choose_device, place
 from torchlurk.models.survey.endings import Ending
 from torchlurk.models.taps.invocation import HOW, FurtherInputs, Invocation
 from torchlurk.options import InputOptions
-from torchlurk.records import Box, Layer, Preprocessing, Tap
+from torchlurk.records import Box, Layer, MethodCheck, Preprocessing, Tap
 from torchlurk.rendering.boxes import crop
 from torchlurk.rendering.encoding import decode as decode_stored
 from torchlurk.stages.stage import described
@@ -203,6 +203,12 @@ class ModelSession:
     def ending(self) -> Ending:
         """What the model's outputs are; once a pass has been made."""
         return "unknown" if self._first is None else self._first.ending
+
+    def checks(self, layer: str) -> dict[str, MethodCheck]:
+        """How methods did on a layer when weights were random, by name; nothing without a study, or where it was not tried."""
+        known = () if self.study is None else self.study.layers()
+        found = self.study.checks(layer) if self.study is not None and layer in {one.name for one in known} else ()
+        return {one.method: one for one in found}
 
     def exemplars(self, unit: Unit, most: int = 4) -> list[Image.Image]:
         """What of its exemplars the study's unit sees, strongest first; none without a study, or where it has none."""

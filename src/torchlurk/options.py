@@ -250,7 +250,11 @@ class ExplainOptions:
     unit: str | None = option(
         None, "The unit whose tree is drawn, layer:channel; the predicted class by default.", metavar="UNIT"
     )
-    method: str = option("guided", "Method for the pictures along a path: guided, deconv, gradient, guided_neg or lrp.")
+    method: str | None = option(
+        None,
+        "Method for the pictures along a path: guided, deconv, gradient, guided_neg or lrp; by default the first of guided, "
+        "gradient, deconv and lrp that passes the study's check on the unit's layer.",
+    )
     children: int = option(4, "Children of the unit; half as many at each further level, at least one.", metavar="N")
     depth: int = option(3, "Levels of the tree below the unit.", metavar="N")
     strongest: int = option(6, "How many of each layer's strongest units to list.", metavar="N")

@@ -79,21 +79,22 @@ def draw_tree(
     exemplars: Exemplars,
     *,
     images: int = 1,
+    warning: str = "",
     theme: Theme = LIGHT,
 ) -> str:
     """The tree as the text of an SVG file. `image` is what the network saw, of the size that boxes are measured in: the mean of
-    `images` many, as everything is.
+    `images` many, as everything is. `warning` says why the pictures are not to be trusted.
     """
     height = _card_height(root, exemplars)
     left = MARGIN + IMAGE + COLUMN_GAP
-    below_image = LINE * (len(predictions) + 5)
+    below_image = LINE * (len(predictions) + 7)
     placed, _ = _place(root, left, MARGIN + max(0, (IMAGE - height) / 2), height, 0, 0)
     every = _all(placed)
     start = placed.y + (height - IMAGE) / 2
     width = max(one.x for one in every) + CARD_WIDTH + MARGIN
     tall = max(max(one.y for one in every) + height, start + IMAGE + below_image) + MARGIN
     page = _Page(width, tall, theme)
-    _draw_image(page, placed, image, predictions, start, images)
+    _draw_image(page, placed, image, predictions, start, images, warning)
     for one in every:
         largest = max((_share(child) for child in one.children), key=abs, default=0.0)
         for child in one.children:
@@ -194,6 +195,7 @@ def _draw_image(
     predictions: Sequence[Prediction],
     start: float,
     images: int,
+    warning: str,
 ) -> None:
     scale = min(IMAGE / image.shape[1], IMAGE / image.shape[0])
     page.picture(MARGIN, start, (IMAGE, IMAGE), to_image(image), "the image as the network sees it")
@@ -212,6 +214,7 @@ def _draw_image(
     y += LINE / 2
     told = [mean_of(images)] if images > 1 else []
     told += [f"pictures: {root.node.picture.method}; edges: share of what makes the unit", "frames: the places of the pictures"]
+    told += warning.split(": ") if warning else []
     for line, words in enumerate(told):
         page.write(MARGIN, y + line * LINE, words, colour=page.theme.muted, size=SMALL_TEXT)
 
