@@ -238,12 +238,12 @@ def test_what_cells_and_gates_depend_on_is_the_same_as_if_each_step_was_gone_thr
 )
 def test_axes_are_found_by_changing_one_example_of_three(kind, axes):
     given = series(3) if len(axes) == 3 else tokens(3)
-    assert find_axes(made(kind), given, given[1].flip(0) + 0, {}) == axes
+    assert find_axes(made(kind), given, [given[1].flip(0) + 0], {}) == axes
 
 
 def test_axes_that_cannot_be_told_are_refused_with_the_option():
     with pytest.raises(ModelError, match="--input-axes") as told:
-        find_axes(nn.Embedding(TOKENS, 4), tokens(3), tokens(3)[0], {})
+        find_axes(nn.Embedding(TOKENS, 4), tokens(3), [tokens(3)[0]], {})
     assert "bt and tb both fit" in str(told.value)
 
 
@@ -270,7 +270,20 @@ def test_the_order_is_found_of_a_network_whose_results_are_not_all_finite():
 
     torch.manual_seed(0)
     given = torch.randn(3, 7, 4)
-    assert find_axes(Partly(), given, torch.randn(7, 4), {}) == "btc"
+    assert find_axes(Partly(), given, [torch.randn(7, 4)], {}) == "btc"
+
+
+def test_what_a_network_raises_in_another_order_is_not_taken_for_the_reason():
+    class Mixing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if x.shape[0] != 3:
+                raise ValueError("the loss is not finite")
+            return x - x.mean(0)
+
+    given = torch.randn(3, 7, 4)
+    with pytest.raises(ModelError, match="cannot tell in which order Mixing takes batch and time") as told:
+        find_axes(Mixing(), given, [torch.randn(7, 4)], {})
+    assert "--input-axes" in told.value.hint
 
 
 def test_series_whose_axes_are_swapped_are_refused_where_a_convolution_tells():
@@ -284,5 +297,5 @@ def test_series_whose_axes_are_swapped_are_refused_where_a_convolution_tells():
 
     given = torch.randn(3, 6, 20)  # read as six steps of twenty channels
     with pytest.raises(ModelError, match=r"takes their 6 steps for channels.*examples are \(20, 6\)"):
-        find_axes(Swapped(), given, torch.randn(6, 20), {})
-    assert find_axes(Swapped(), given.mT, torch.randn(20, 6), {}) == "bct"
+        find_axes(Swapped(), given, [torch.randn(6, 20)], {})
+    assert find_axes(Swapped(), given.mT, [torch.randn(20, 6)], {}) == "bct"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -37,14 +38,7 @@ def axes_of(
     Raises `ModelError` where they cannot be told.
     """
     three = example.repeat(3, *(1 for _ in example.shape[1:]))
-    *firsts, last = _others(example)
-    for other in firsts:
-        try:
-            return find_axes(module, three, other[0], constants, companions, parameter)
-        except ModelError as error:
-            if SAME not in error.message:
-                raise
-    return find_axes(module, three, last[0], constants, companions, parameter)
+    return find_axes(module, three, [one[0] for one in _others(example)], constants, companions, parameter)
 
 
 def _others(example: Tensor) -> list[Tensor]:
@@ -61,32 +55,24 @@ def _others(example: Tensor) -> list[Tensor]:
 def find_axes(
     module: nn.Module,
     inputs: Shaped[Tensor, "3 time *channel"],
-    other: Shaped[Tensor, " time *channel"],
+    others: Sequence[Shaped[Tensor, " time *channel"]],
     constants: Mapping[str, Any],
     companions: Companions = NOTHING_BESIDE,
     parameter: str = "",
 ) -> InputAxes:
-    """The axes of a network by a batch-first input of three examples, the second of which `other` replaces.
+    """The axes of a network by a batch-first input of three examples, the second of which one of `others` replaces: the first
+    of them with which results change.
 
     The right order is the one in which the results of the first and third stay as they are, and those of the second do not.
     Raises `ModelError` where no order works or several do.
     """
     candidates = CANDIDATES[inputs.dim()]
     by_axes = {axes: Arguments.of(module, axes, constants, tuple(companions), parameter) for axes in candidates}
-    changed = inputs.clone()
-    changed[1] = other
-    fitting, failures, unfit = list[InputAxes](), list[str](), list[str]()
-    for axes, arguments in by_axes.items():
-        try:
-            before, after = (_results(module, one, arguments, companions) for one in (inputs, changed))
-        except Exception as error:  # whatever the model raises where its axes are others
-            failures.append(f"as {axes}: {type(error).__name__}: {' '.join(str(error).split())}")
-            continue
-        found = [_changed(*pair) for pair in zip(before, after, strict=False)]
-        if ONE in found:
-            fitting.append(axes)
-        else:
-            unfit.append(_not_finite(module, inputs, before) or next(iter(found), "it gives no tensor"))
+    for other in others:
+        tried = _tried(module, inputs, other, by_axes, companions)
+        if tried.fitting or tried.unfit[:1] != [SAME]:
+            break
+    fitting, failures, unfit = tried.fitting, tried.failures, tried.unfit
     name = type(module).__name__
     if fitting == ["btc"] and _convolves_channels(module, inputs, by_axes["btc"], companions):
         steps, channels = inputs.shape[1:]
@@ -101,7 +87,7 @@ def find_axes(
         reason, hint = misfit(module, inputs) or (failures[0], "check that the data is what the network expects")
         raise ModelError(f"{name} cannot run on these inputs: {reason}", hint)
     reason = f"{' and '.join(fitting)} both fit" if fitting else "; ".join([unfit[0], *failures[:1]])
-    if not fitting and NUMBERS in reason:
+    if not fitting and unfit[0] in tried.no_numbers:
         raise ModelError(f"{name} gives no numbers on the longest example: {reason}", "give weights and data that are finite")
     raise ModelError(
         f"the trial run cannot tell in which order {name} takes batch and time: {reason}",
@@ -109,7 +95,41 @@ def find_axes(
     )
 
 
-NUMBERS = "not finite"
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """What came of an input in each order of its axes: the orders that fit, why others fail, and why the network runs in others
+    that do not fit, in words; `no_numbers` are those of the latter in which no result is finite.
+    """
+
+    fitting: list[InputAxes] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    unfit: list[str] = field(default_factory=list)
+    no_numbers: list[str] = field(default_factory=list)
+
+
+def _tried(
+    module: nn.Module, inputs: Tensor, other: Tensor, by_axes: Mapping[InputAxes, Arguments], companions: Companions
+) -> _Tried:
+    """What comes of the three examples, and of these with `other` for the second."""
+    changed, tried = inputs.clone(), _Tried()
+    changed[1] = other
+    for axes, arguments in by_axes.items():
+        try:
+            before, after = (_results(module, one, arguments, companions) for one in (inputs, changed))
+        except Exception as error:  # whatever the model raises where its axes are others
+            tried.failures.append(f"as {axes}: {type(error).__name__}: {' '.join(str(error).split())}")
+            continue
+        found = [_changed(*pair) for pair in zip(before, after, strict=False)]
+        if ONE in found:
+            tried.fitting.append(axes)
+        elif no_numbers := _not_finite(module, inputs, before):
+            tried.unfit.append(no_numbers)
+            tried.no_numbers.append(no_numbers)
+        else:
+            tried.unfit.append(next(iter(found), "it gives no tensor"))
+    return tried
+
+
 SAME = "its results stay the same whatever an example is"
 
 
@@ -120,7 +140,7 @@ def _not_finite(module: nn.Module, inputs: Tensor, results: Sequence[Tensor]) ->
     named = [*module.named_parameters(), *module.named_buffers()]
     broken = [f"its parameter {name}" for name, one in named if not one.isfinite().all()]
     broken += [] if inputs.isfinite().all() else ["that example"]
-    return f"{broken[0]} has values that are {NUMBERS}" if broken else f"its results are {NUMBERS}"
+    return f"{broken[0]} has values that are not finite" if broken else "its results are not finite"
 
 
 def _convolves_channels(module: nn.Module, inputs: Tensor, arguments: Arguments, companions: Companions) -> bool:
