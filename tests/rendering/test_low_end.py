@@ -40,10 +40,16 @@ def test_the_lowest_places_are_those_of_a_literal_loop_without_burn_in() -> None
     found = [(one.example, one.score, one.position) for one in lowest_places(RECORD, EXAMPLES, TRACES)]
     assert found == [(1, -0.5, (1,)), (3, -0.5, (1,)), (0, -0.25, (2,)), (2, np.float32(0.1), (3,))]
     many = {example: TRACES[3] - example for example in range(20)}
-    shown = replace(RECORD, exemplars={"max": tuple(Exemplar(one, one, "", None, 0.0) for one in range(20))})
+    far = STATISTICS | {"min": -30.0}
+    shown = replace(RECORD, statistics=far, exemplars={"max": tuple(Exemplar(one, one, "", None, 0.0) for one in range(20))})
     lowest = lowest_places(shown, dict.fromkeys(many, TEXT), many)
     assert [one.example for one in lowest] == [19, 18, 17, 16, 15, 14][:PLACES]
     assert [one.rank for one in lowest] == list(range(PLACES))
+
+
+def test_no_place_is_lower_than_the_minimum_on_the_data_though_values_at_steps_are_rounded() -> None:
+    record = replace(RECORD, statistics=STATISTICS | {"min": -0.498})
+    assert [one.score for one in lowest_places(record, EXAMPLES, TRACES)][:3] == [-0.498, -0.498, -0.25]
 
 
 def test_units_that_are_hardly_negative_have_no_other_end() -> None:

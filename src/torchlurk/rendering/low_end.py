@@ -44,7 +44,8 @@ def lowest_places(
         within = counted_positions(content, len(trace))
         counting = np.where(np.isfinite(trace[within]), trace[within], np.inf)
         if len(counting) and np.isfinite(counting.min()):
-            found.append((float(counting.min()), example, within.start + int(counting.argmin())))
+            value = max(low, float(counting.min()))  # values at steps are rounded
+            found.append((value, example, within.start + int(counting.argmin())))
     return tuple(
         Exemplar(rank, example, shown[example].path, shown[example].class_label, value, (position,))
         for rank, (value, example, position) in enumerate(sorted(found)[:PLACES])
