@@ -48,7 +48,7 @@ def test_the_lowest_places_are_those_of_a_literal_loop_without_burn_in() -> None
 
 
 def test_no_place_is_lower_than_the_minimum_on_the_data_though_values_at_steps_are_rounded() -> None:
-    record = replace(RECORD, statistics=STATISTICS | {"min": -0.498})
+    record = replace(RECORD, statistics=STATISTICS | {"min": -0.498, "max": 0.9})
     assert [one.score for one in lowest_places(record, EXAMPLES, TRACES)][:3] == [-0.498, -0.498, -0.25]
 
 
