@@ -27,6 +27,9 @@ COUNTS: Counter[str] = Counter()
 USED: set[int] = set()
 """The numbers of the devices on which something was computed."""
 
+REFUSED: set[torch.dtype] = set()
+"""Number formats that the devices do not have."""
+
 LOOKS = {
     "aten::_local_scalar_dense",
     "aten::nonzero",
@@ -108,6 +111,8 @@ def computed(func, args, kwargs):
     found = func(*held, **named)
     if not onto:
         return found
+    if lacking := {one.dtype for one in tree_leaves(found) if isinstance(one, Tensor)} & REFUSED:
+        raise TypeError(f"{NAME} has no {', '.join(map(str, lacking))}, in {func}")
     USED.add(number or 0)
     with torch.inference_mode(False):
         found = tree_map_only(Tensor, lambda one: There(one, number or 0), found)

@@ -15,7 +15,7 @@ import torch.utils.backend_registration
 
 import torchlurk as tl
 from tests.pretended_device import BROUGHT, NAME, SENT
-from tests.stages.on_another_device import FAMILIES, gates, halved, read, scanned, whole
+from tests.stages.on_another_device import BLURRED, FAMILIES, gates, halved, read, scanned, whole
 from torchlurk.models.loading.extras import import_torchvision
 
 CLOSE = 1e-5
@@ -154,8 +154,8 @@ def test_batches_that_do_not_fit_are_halved_and_the_study_has_their_size(there, 
     assert_alike(numbers(halved(tmp_path / "cpu.lurk", "cpu")), numbers(tl.open(there[0] / "halved.lurk")), CLOSE)
 
 
-def test_sums_stay_with_the_host_where_a_device_has_no_float64(there, tmp_path):
-    assert_alike(numbers(scanned(tmp_path / "cpu.lurk", "cpu")), numbers(tl.open(there[0] / "host.lurk")), CLOSE)
+def test_what_is_computed_in_float64_is_with_the_host_where_a_device_has_none(there, tmp_path):
+    assert_the_same(whole(tmp_path / "cpu.lurk", "mobilenet", "cpu", **BLURRED), tl.open(there[0] / "host.lurk"))
 
 
 def test_a_device_of_another_backend_is_taken_by_its_name(there):

@@ -13,6 +13,7 @@ from torchlurk.models.taps.modules import submodules
 from torchlurk.models.taps.readout import Readout
 from torchlurk.models.taps.recurrent import parts_of
 from torchlurk.records import Graph, Layer
+from torchlurk.scanning.reductions import exact, kept_on
 
 KEPT_SHARE = 0.1
 """Of the pixels, that stay when the largest attributions are kept."""
@@ -112,7 +113,7 @@ def similarity(left: Float[Tensor, " pair *pixels"], right: Float[Tensor, " pair
 
     Magnitudes would be alike for any weights, because all fall off from the middle of the receptive field.
     """
-    ranks = [_ranks(one.flatten(1)) for one in (left, right)]
+    ranks = [_ranks(one.flatten(1).to(kept_on(one.device))) for one in (left, right)]
     centred = [one - one.mean(1, keepdim=True) for one in ranks]
     lengths = [one.square().sum(1).sqrt() for one in centred]
     return (centred[0] * centred[1]).sum(1) / (lengths[0] * lengths[1])
@@ -133,7 +134,7 @@ def spread_of(attributions: Float[Tensor, "pair channel height width"]) -> Float
 
     The mass is that of squares (Luo et al. 2016, arXiv 1701.04128). NaN where there is none.
     """
-    mass = attributions.double().square().sum(1)
+    mass = exact(attributions).square().sum(1)
     sides = []
     for axis in (1, 2):
         along = mass.sum(3 - axis)

@@ -40,6 +40,7 @@ from torchlurk.models.survey.layers import choose, survey
 from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.models.taps.invocation import Invocation
 from torchlurk.records import Box, Layer, Tap
+from torchlurk.scanning.reductions import exact
 from torchlurk.units import Unit
 
 MOST_ROWS = 16
@@ -296,7 +297,7 @@ class Inspector:
         """The mean over images of what a node is made of."""
         names = segments.feeders(branch.last.layer)
         bypassing = segments.bypassing(branch.last.layer)
-        maps = {name: torch.stack([one.by_layer[name] for one in every]).mean(0).double() for name in names}
+        maps = {name: exact(torch.stack([one.by_layer[name] for one in every]).mean(0)) for name in names}
         sums = {name: one.sum(1) for name, one in maps.items()}
         whole = sum(float(one.abs().sum()) for one in sums.values()) or 1.0
         value = sum(one.value for one in every) / len(every)

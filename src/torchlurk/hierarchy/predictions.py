@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torchlurk.anatomy import OutputKind, Prediction
 from torchlurk.models.survey.endings import Ending
+from torchlurk.scanning.reductions import exact
 
 SUM_TOLERANCE = 1e-3
 """How far the sum of outputs that are already probabilities may be from 1."""
@@ -31,7 +32,7 @@ def predictions(
     """
     if outputs is None or outputs.ndim != 2:
         return ()
-    values = outputs.double()
+    values = exact(outputs)
     kind, found = probabilities(values, ending)
     values = values.mean(0)
     shares = None if found is None else found.mean(0)

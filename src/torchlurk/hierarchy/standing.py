@@ -31,7 +31,7 @@ def standing_of(
     sample = samples.samples(layer).astype(np.float64)
     if sample.shape[0] != len(tops) or not sample.shape[1]:
         return unknown, unknown
-    values = tops.double().cpu().numpy()
+    values = tops.cpu().double().numpy()
     known = ~np.isnan(sample)
     count = np.where(known.any(1), known.sum(1), math.nan)
     mean = sample.sum(1, where=known) / count

@@ -51,6 +51,11 @@ def kept_on(device: torch.device) -> torch.device:
     return torch.device("cpu") if device.type in WITHOUT_FLOAT64 else device
 
 
+def exact(values: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+    """Float numbers in float64, on a device that has it."""
+    return values.to(kept_on(values.device)).double()
+
+
 def flat(maps: Float[Tensor, "batch unit *positions"]) -> Float[Tensor, "batch unit position"]:
     """Maps with their positions in one axis, row-major; a vector's units have one position each."""
     return maps.detach().reshape(*maps.shape[:2], -1)

@@ -6,6 +6,7 @@ Corrections 1 to 5 are those of Yosinski et al. 2015 (arXiv 1506.06579, sec. 3),
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -136,14 +137,20 @@ class TotalVariation:
 def blurred(x: Pictures, radius: float) -> Pictures:
     """Convolved with a Gaussian cut off at four standard deviations; edges are mirrored, edge pixels twice (scipy.ndimage)."""
     reach = int(BLUR_REACH * radius + 0.5)
-    places = torch.arange(-reach, reach + 1, dtype=torch.float64, device=x.device)
-    weights = (-0.5 * (places / radius) ** 2).exp()
-    kernel = (weights / weights.sum()).to(x.dtype)
+    kernel = _bell(radius, reach, x.device, x.dtype)
     channels = x.shape[1]
     rows = x.index_select(2, _mirrored(x.shape[2], reach, x.device))
     down = F.conv2d(rows, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
     columns = down.index_select(3, _mirrored(x.shape[3], reach, x.device))
     return F.conv2d(columns, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+
+
+@lru_cache(maxsize=16)
+def _bell(radius: float, reach: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, " place"]:
+    """A Gaussian, made in float64, which not every device has; sent to one once."""
+    with torch.inference_mode(False):
+        weights = (-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / radius) ** 2).exp()
+        return (weights / weights.sum()).to(device, dtype)
 
 
 def _mirrored(size: int, reach: int, device: torch.device) -> Tensor:
