@@ -100,19 +100,25 @@ def written(folder: Path, count: int) -> None:
         coarse.resize((800, 600), Image.Resampling.BICUBIC).save(folder / f"{index:05}.jpg", quality=90)
 
 
-def rates(name: str, device: str, count: int, batch: int) -> tuple[float, float]:
-    """Pictures a second of a whole scan: from JPEGs, and from pictures that need no decoding."""
+def rates(name: str, device: str, count: int, batch: int) -> tuple[float, float, float | str]:
+    """Pictures a second of a whole scan: from JPEGs, without decoding, and from JPEGs decoded by the device, or why not."""
     choices = {"device": device, "batch_size": batch, "engine": "threads", "resize": 256, "crop": SIDE}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "pictures")
         folder.mkdir()
         written(folder, count)
         module = network(name, torch.device("cpu"))
-        taken = [timed(lambda out: tl.analyze(module, folder, out=out, mean=(0.5,) * 3, std=(0.2,) * 3, **choices), place)]
+        choices |= {"mean": (0.5,) * 3, "std": (0.2,) * 3}
+        taken = [timed(lambda out: tl.analyze(module, folder, out=out, **choices), place)]
         ready = torch.randint(0, 256, (min(count, 500), SIDE, SIDE, 3), dtype=torch.uint8).numpy()
         decoded = [ready[index % len(ready)] for index in range(count)]
-        taken += [timed(lambda out: tl.analyze(module, decoded, out=out, mean=(0.5,) * 3, std=(0.2,) * 3, **choices), place)]
-    return count / taken[0], count / taken[1]
+        taken += [timed(lambda out: tl.analyze(module, decoded, out=out, **choices), place)]
+        there: float | str
+        try:
+            there = count / timed(lambda out: tl.analyze(module, folder, out=out, decoder="gpu", **choices), place)
+        except tl.errors.TorchlurkError as error:
+            there = error.message
+    return count / taken[0], count / taken[1], there
 
 
 def timed(run: Callable[[Path], object], place: str) -> float:
@@ -194,8 +200,11 @@ def main() -> None:
         print(f"{name}: {plain:.2f} ms a picture plain, scan {over:+.1f} %")
         apart, alike = equality(name, given.device, min(given.batch, 16))
         print(f"{name}: statistics within {apart:.1e} of the CPU's, strongest examples alike {100 * alike:.1f} %")
-        jpegs, decoded = rates(name, given.device, given.pictures, given.batch)
+        jpegs, decoded, there = rates(name, given.device, given.pictures, given.batch)
         print(f"{name}: {jpegs:.0f} pictures a second from JPEGs, {decoded:.0f} without decoding")
+        print(
+            f"{name}: {there:.0f} decoded by the device" if isinstance(there, float) else f"{name}: not by the device: {there}"
+        )
     ours, captum = attributions(network(given.attributed, device), device, 5)
     print(f"{given.attributed}: guided, {ours:.1f} pictures a second, Captum {captum:.1f}")
 
