@@ -131,6 +131,20 @@ def test_two_actors_make_the_study_that_one_process_makes(two, usual, tmp_path, 
         same_pictures(expected, study)
 
 
+def test_a_stream_that_a_file_makes_is_sent_as_it_is(two, tmp_path, same_scan):
+    (tmp_path / "beside.py").write_text("COUNT = 300\n")
+    (tmp_path / "data.py").write_text(
+        "import beside, torch\n"
+        "class Stream(torch.utils.data.IterableDataset):\n"
+        "    def __iter__(self):\n"
+        "        for index in range(beside.COUNT):\n"
+        "            yield torch.rand(3, 10, 10, generator=torch.Generator().manual_seed(index)), index % 5\n"
+    )
+    data = f"{tmp_path / 'data.py'}:Stream"
+    with tl.analyze(Net(), data, tmp_path / "s.lurk", engine=two, **SCAN) as study:
+        same_scan(study, tl.analyze(Net(), data, tmp_path / "here.lurk", engine="local", **SCAN))
+
+
 def test_work_of_an_actor_that_dies_is_done_by_others(two, said, usual, tmp_path, same_scan):
     deaths = tmp_path / "deaths"
     deaths.mkdir()

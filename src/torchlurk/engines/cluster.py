@@ -25,6 +25,7 @@ from torchlurk.engines.cluster_crew import Answer, Call, Crew, Loss, Member, Nee
 from torchlurk.engines.description import Describable, Description
 from torchlurk.errors import DeviceError, OptionError
 from torchlurk.jobs import SECONDS_BETWEEN_PARTS, Each, Fold, Hands, Kept, Part, Piece, Result, Shard
+from torchlurk.models.loading.callables import modules_of_files
 from torchlurk.units import whole_number
 
 SECONDS_TO_ANSWER = 5.0
@@ -161,7 +162,14 @@ def _description(job: Fold[Any] | Each[Any, Any]) -> Description:
     """The job as it is sent; raises `OptionError` for one that cannot be."""
     if not isinstance(job, Describable):
         raise OptionError("this work cannot be sent to another process", "use an engine of this process: --engine threads")
-    return Description.of(job, ray.cloudpickle.CloudPickler)
+    modules = modules_of_files()
+    for one in modules:
+        ray.cloudpickle.register_pickle_by_value(one)  # type: ignore[no-untyped-call]
+    try:
+        return Description.of(job, ray.cloudpickle.CloudPickler)
+    finally:
+        for one in modules:
+            ray.cloudpickle.unregister_pickle_by_value(one)  # type: ignore[no-untyped-call]
 
 
 def _nodes() -> list[dict[str, Any]]:

@@ -22,6 +22,9 @@ from torchlurk.models.loading.files import named_file
 
 _PAIR = 2
 
+OF_A_FILE = "_torchlurk_"
+"""What the names of modules begin with that were made of a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -62,9 +65,14 @@ def _made(spec: str, file: Path | None, wanted: Wanted, is_it: Callable[[object]
         return target if is_it(target) else with_torchvision(_without_arguments(target, spec, wanted))
 
 
+def modules_of_files() -> list[ModuleType]:
+    """The modules made of files so far, which another process cannot import."""
+    return [module for name, module in list(sys.modules.items()) if name.startswith(OF_A_FILE)]
+
+
 def _run(file: Path) -> ModuleType:
     """The file as a module, under a name of its own, so that it hides no other module and none hides it."""
-    name = f"_torchlurk_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    name = f"{OF_A_FILE}{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     plan = importlib.util.spec_from_file_location(name, file)
     # A .py file always has a loader.
     assert plan is not None
@@ -94,7 +102,7 @@ def _importable(folder: Path) -> Iterator[None]:
         sys.path.remove(entry)
         for name in set(sys.modules) - before:
             origin = getattr(sys.modules[name], "__file__", None)
-            if origin and not name.startswith("_torchlurk_") and Path(origin).parent == folder:
+            if origin and not name.startswith(OF_A_FILE) and Path(origin).parent == folder:
                 del sys.modules[name]
 
 
