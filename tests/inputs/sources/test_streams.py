@@ -113,6 +113,15 @@ def test_any_example_of_a_stream_from_files_can_be_read(files):
     assert len(parts) == (9 if hasattr(datasets.IterableDataset, "reshard") else 3)
 
 
+@pytest.mark.parametrize("way", ["decode", "select_columns"])
+def test_what_leaves_examples_in_their_places_is_still_read_by_shards(files, way):
+    made = streamed(files)
+    made = made.decode(num_threads=2) if way == "decode" else made.select_columns(["label", "image"])
+    source = open_dataset(made, InputOptions())
+    assert len(source.dataset._counted.parts) >= 3
+    assert equal(source, open_dataset(table(), InputOptions()))
+
+
 WAYS = {
     "skipped": lambda given: given.skip(5).take(40),
     "filtered": lambda given: given.filter(lambda item: item["label"] != 1),

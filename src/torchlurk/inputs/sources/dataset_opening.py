@@ -46,7 +46,7 @@ def open_dataset(
     `progress` is told of. `name` is what the user calls the data set. Raises `DataError` where the data set is no data set,
     empty, or unreadable throughout, `OptionError` for options that do not fit.
     """
-    dataset = Stream(dataset, options.limit, progress) if is_stream(dataset) else dataset
+    dataset = Stream(dataset, options.limit, progress, name) if is_stream(dataset) else dataset
     size = length_of(dataset)
     takes = takes or ForwardParameters()
     layout, kind = _told(DatasetSource(dataset, Preprocessing(), limit=options.limit, name=name), takes, like(options.kind))

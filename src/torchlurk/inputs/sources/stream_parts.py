@@ -23,6 +23,9 @@ MOST_MARKS = 4096
 PLAIN = ("ArrowExamplesIterable", "ExamplesIterable")
 """What Hugging Face's streams read from that are files as they stand."""
 
+AS_IT_STANDS = ("FormattedExamplesIterable", "RebatchedArrowExamplesIterable", "SelectColumnsIterable")
+"""What may be around it and leaves every example in its place, also of a shard."""
+
 STREAM = "IterableDataset"
 """What Hugging Face calls its own data sets that are streams."""
 
@@ -158,8 +161,7 @@ def parts_of(stream: Any) -> Iterator[Part]:
     if not is_of_datasets(stream):
         yield WholeStream(stream, called)
         return
-    plain = type(getattr(stream, "_ex_iterable", None)).__name__ in PLAIN
-    if not plain or stream.epoch or getattr(stream, "_distributed", None) is not None:
+    if not _is_plain(stream):
         yield Resumed(stream, called)
         return
     count = stream.num_shards
@@ -179,6 +181,14 @@ def _own(stream: Any) -> Any:
         return copy.deepcopy(stream)
     except Exception:  # something that it is made of cannot be copied
         return copy.copy(stream)
+
+
+def _is_plain(stream: Any) -> bool:
+    """Whether a stream of `datasets` is read from files as it stands, so that its shards are pieces of it."""
+    read = getattr(stream, "_ex_iterable", None)
+    while type(read).__name__ in AS_IT_STANDS and not getattr(read, "drop_last_batch", False):
+        read = getattr(read, "ex_iterable", None)
+    return type(read).__name__ in PLAIN and not stream.epoch and getattr(stream, "_distributed", None) is None
 
 
 def is_of_datasets(stream: Any) -> bool:

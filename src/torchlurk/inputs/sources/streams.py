@@ -46,11 +46,16 @@ class Stream:
     """
 
     def __init__(
-        self, stream: Any, limit: int | None = None, progress: Progress | None = None, clock: Clock = monotonic
+        self,
+        stream: Any,
+        limit: int | None = None,
+        progress: Progress | None = None,
+        name: str | None = None,
+        clock: Clock = monotonic,
     ) -> None:
         self.features = stream.features if is_of_datasets(stream) else None
         self.classes = getattr(stream, "classes", None)
-        name = type(stream).__name__
+        name = name or type(stream).__name__
         stream, self._decoders = undecoded(stream)
         self._counted = counted(stream, name, limit, progress or Silence(), clock)
         self._open()
@@ -72,7 +77,7 @@ class Stream:
 
     @property
     def name(self) -> str:
-        """What its class is called."""
+        """What the user calls it, or its class."""
         return self._counted.name
 
     @property
