@@ -58,6 +58,15 @@ def test_progress_is_told_with_what_is_left(watch, copy):
         assert events[-1]["finished"] is None
 
 
+def test_that_nobody_goes_on_with_a_stage_is_told(watch, copy):
+    with Writer(copy) as writer:
+        reopened(writer)
+        writer.count("scan", StageCount(10, 60))
+        assert [told["stopped"] for kind, told in watch.look() if kind == "progress"] == [False]
+    assert [told["stopped"] for kind, told in watch.look() if kind == "progress"] == [True]
+    assert watch.look() == []
+
+
 def test_what_is_written_to_a_study_that_is_served_through_a_link_is_told(copy, tmp_path):
     link = tmp_path / "elsewhere" / "link.lurk"
     link.parent.mkdir()
@@ -67,7 +76,7 @@ def test_what_is_written_to_a_study_that_is_served_through_a_link_is_told(copy, 
         watch = Watch(StudyTree(reader, "link"))
         watch.look()
         writer.count("scan", StageCount(10, 60))
-        assert [told["done"] for _, told in watch.look()] == [10]
+        assert [(told["done"], told["stopped"]) for _, told in watch.look()] == [(10, False)]
 
 
 def test_a_layer_whose_results_are_others_is_named(watch, copy):

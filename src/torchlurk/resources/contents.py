@@ -64,6 +64,8 @@ class Progress(TypedDict):
     """Items a second."""
     left: NotRequired[Value]
     """Seconds."""
+    stopped: NotRequired[bool]
+    """Whether nobody is at it: the same command continues it."""
 
 
 class Changed(TypedDict):

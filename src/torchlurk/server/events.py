@@ -11,10 +11,12 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from torchlurk.errors import TorchlurkError
+from torchlurk.files import real
 from torchlurk.records import Remark
 from torchlurk.resources.study_page import stages
 from torchlurk.resources.tree import StudyTree
 from torchlurk.store import queries
+from torchlurk.store.locking import is_claimed
 from torchlurk.units import Unit
 
 BETWEEN_LOOKS = 0.5
@@ -30,6 +32,7 @@ class Watch:
     def __init__(self, tree: StudyTree) -> None:
         self._tree = tree
         self._state: Any = None
+        self._claimed = False
         self._scanned: dict[int, int | None] | None = None
         self._remarks: dict[Unit, Remark] = {}
         self._later: tuple[Any, ...] = ()
@@ -40,7 +43,9 @@ class Watch:
 
     def look(self) -> list[tuple[str, dict[str, Any]]]:
         """The events since the last look."""
-        state = queries.state(self._tree.reader.path)
+        path = self._tree.reader.path
+        self._claimed = is_claimed(real(path))
+        state = queries.state(path), self._claimed
         waiting = self._waiting and monotonic() - self._told_all > SECONDS_BETWEEN_CHANGES
         if state == self._state and not waiting:
             return []
@@ -54,11 +59,14 @@ class Watch:
     def _progress(self) -> list[tuple[str, dict[str, Any]]]:
         events = []
         for stage in stages(self._tree.reader):
-            told = (stage["done"], stage["total"], stage["finished"])
+            told = (stage["done"], stage["total"], stage["finished"], self._stopped(stage))
             if self._told.get(stage["stage"]) != told:
                 self._told[stage["stage"]] = told
                 events.append(("progress", {"study": self._tree.slug, **self._rate(stage)}))
         return events
+
+    def _stopped(self, stage: dict[str, Any]) -> bool:
+        return stage["finished"] is None and not self._claimed
 
     def _rate(self, stage: dict[str, Any]) -> dict[str, Any]:
         """The stage with items a second and seconds left, as far as this listener has seen it run."""
@@ -68,7 +76,7 @@ class Watch:
         rate = (done - before) / seconds if seconds > 1 and done > before else None
         left = (stage["total"] - done) / rate if rate else None
         kept = {key: stage[key] for key in ("stage", "done", "total", "finished")}
-        return kept | {"rate": rate, "left": left}
+        return kept | {"rate": rate, "left": left, "stopped": self._stopped(stage)}
 
     def _changes(self) -> list[tuple[str, dict[str, Any]]]:
         """Which layers have other results of the scan or other notes; all of them, now and then, where another stage has gone

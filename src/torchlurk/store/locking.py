@@ -14,6 +14,14 @@ from pathlib import Path
 from torchlurk.errors import StudyError
 
 
+def is_claimed(place: Path) -> bool:
+    """Whether the file of a lock is there: where it is not, nobody holds it; where it is, somebody does, or died with it.
+
+    To try the lock itself would take it for a moment, in which an analysis that begins would be refused.
+    """
+    return _beside(place).exists()
+
+
 class Lock:
     """Held from creation until `release`, or until the process dies; raises `StudyError` where another holds it.
 
@@ -22,7 +30,7 @@ class Lock:
     """
 
     def __init__(self, place: Path, named: Path | None = None) -> None:
-        self._path = place.with_name(place.name + "-lock")
+        self._path = _beside(place)
         self._handle: int | None = None
         while self._handle is None:
             self._handle = self._take(named or place)
@@ -65,6 +73,10 @@ class Lock:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def _beside(place: Path) -> Path:
+    return place.with_name(place.name + "-lock")
 
 
 def _forget(reference: weakref.ref[Lock]) -> None:

@@ -60,6 +60,8 @@ export interface Progress {
   rate?: Value;
   /** Seconds. */
   left?: Value;
+  /** Whether nobody is at it: the same command continues it. */
+  stopped?: boolean;
 }
 
 /** Which layers of a study have other results now, null: any may. The event `changed`. */
