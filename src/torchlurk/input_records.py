@@ -128,9 +128,11 @@ BRACKETED = re.compile(r"<.+>|\[.+\]")
 
 def separator(tokens: Sequence[str]) -> str:
     """What stands between tokens where they are shown together: nothing where they are characters, but for those in brackets
-    such as `</s>`, or bring their own spaces.
+    such as `</s>`, or bring their own spaces. Digits alone are ids of tokens.
     """
     plain = [token for token in tokens if not BRACKETED.fullmatch(token)]
+    if len(plain) > 1 and all(token.isdecimal() for token in plain):
+        return " "
     spaced = any(token.isspace() or token.startswith((" ", "▁", "Ġ")) for token in plain)
     return " " if not spaced and any(len(token) > 1 for token in plain) else ""
 

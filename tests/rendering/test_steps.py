@@ -25,6 +25,7 @@ def test_a_marked_character_stands_where_it_stands() -> None:
         (("a", "b", "</s>"), "ab</s>", ("a", "</s>")),
         (("the", "sea", "<unk>"), "the sea <unk>", ("the ", " <unk>")),
         (("Ġthe", "Ġsea", "[SEP]"), "ĠtheĠsea[SEP]", ("Ġthe", "[SEP]")),
+        (("7", "1", "8"), "7 1 8", ("7 ", " 8")),
     ],
 )
 def test_tokens_without_places_are_parted_where_they_are_words(tokens, shown, around) -> None:

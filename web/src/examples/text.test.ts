@@ -37,5 +37,6 @@ test("between words that the document parts stands a blank, between characters n
   expect(joined(words, [0, 4])).toBe("the sea, the");
   expect(joined({ tokens: ["a", "b", "</s>"], offsets: [] }, [0, 3])).toBe("ab</s>");
   expect(joined({ tokens: ["the", "sea", "<unk>"], offsets: [] }, [0, 3])).toBe("the sea <unk>");
+  expect(joined({ tokens: ["7", "1", "8"], offsets: [] }, [0, 3])).toBe("7 1 8");
   expect(joined({ tokens: ["Ġthe", "Ġsea"], offsets: [] }, [0, 2])).toBe("ĠtheĠsea");
 });

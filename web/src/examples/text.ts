@@ -31,10 +31,12 @@ function taken(tokens: string[], from: number, by: 1 | -1, most: number): { toke
   return found;
 }
 
-/** Tokens of a text that tell whether they are words, and what stands between these; those in brackets tell nothing. */
+/** Tokens of a text that tell whether they are words, and what stands between these; those in brackets tell nothing, and digits
+ * alone are ids of tokens. */
 const LOOKED_AT = 64;
 function separator(tokens: string[]): string {
   const plain = tokens.slice(0, LOOKED_AT).filter((token) => !/^(<.+>|\[.+\])$/.test(token));
+  if (plain.length > 1 && plain.every((token) => /^[0-9]+$/.test(token))) return " ";
   return plain.some((token) => token.length > 1) && !plain.some((token) => /^(\s+$|[ ▁Ġ])/.test(token)) ? " " : "";
 }
 
