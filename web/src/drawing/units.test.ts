@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import type { Exemplar, Layer, Unit } from "../types/documents";
+import type { Exemplar, Layer, Study, Unit } from "../types/documents";
 import { bytes, duration, number, percent, quantity } from "./numbers";
-import { chosen, classWords, constant, exciting, isDead, oneValued, outputLabels, tied, unitWords, viewName } from "./units";
+import { chosen, classWords, constant, exciting, isDead, oneValued, outputLabels, outputOf, tied, unitWords, viewName } from "./units";
 
 const layer = {
   statistics: { max: [1, 5, 5, null], fraction_active: [0.5, 0.1, 0.2, 0], selectivity: [], mean: [], std: [], min: [0, 0, 0, null] },
@@ -16,6 +16,13 @@ test("units are sorted strongest first, equal ones by number, undefined ones las
 test("a class keeps the units that prefer it or hold it second; dead ones can be hidden", () => {
   expect(chosen(layer, { sort: "index", ofClass: 1, hideDead: false })).toEqual([0, 1, 2]);
   expect(chosen(layer, { sort: "index", ofClass: null, hideDead: true })).toEqual([0, 1, 2]);
+});
+
+test("a unit of the last layer is the output of its class, as far as classes are known", () => {
+  const known = ["n02123045_tabby", "dog"].map((label, index) => ({ index, name: label, label }));
+  const study = { classes: known, output_classes: [1, 0], layers: [{ name: "conv", channels: 2 }, { name: "head", channels: 2 }] } as unknown as Study;
+  expect(["head:0", "head:1", "head#2:1", "conv:1", "head:7"].map((unit) => outputOf(study, unit))).toEqual(["dog", "tabby", "tabby", "", ""]);
+  expect(outputOf({ ...study, classes: [], output_classes: null }, "head:1")).toBe("");
 });
 
 test("exemplars tie where all of several have one score", () => {

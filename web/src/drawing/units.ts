@@ -82,6 +82,15 @@ export function outputLabels(study: Pick<Study, "classes" | "output_classes">, o
   });
 }
 
+/** What a unit is the output for, where its layer is the network's last and its outputs are classes with names; else empty. */
+export function outputOf(study: Pick<Study, "classes" | "output_classes" | "layers">, unit: string): string {
+  const last = study.layers[study.layers.length - 1];
+  const at = unit.lastIndexOf(":");
+  if (last === undefined || unit.slice(0, at).split("#")[0] !== last.name.split("#")[0]) return "";
+  const label = outputLabels(study, last.channels).find(([output]) => output === Number(unit.slice(at + 1)))?.[1];
+  return label === undefined ? "" : classWords(label);
+}
+
 /** The words for a kind of picture. */
 export function viewName(view: string): string {
   if (view === "box") return "what it sees";

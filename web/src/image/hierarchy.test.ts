@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Makeup } from "../types/answers";
-import { all, grown, nearest, off, place } from "./hierarchy";
+import { all, edgePath, grown, nearest, off, place } from "./hierarchy";
 import { child, closed, counted, Layers, opened, parseTree, removed, ROOT, treeText } from "./tree_state";
 
 const layers = new Layers(["stem", "left", "right", "join", "head"].map((name, id) => ({ id, name })));
@@ -78,6 +78,28 @@ test("a tree that is opened ever further down does not grow sideways", () => {
   const width = (tree: string): number => place(grown("head:1", parseTree(tree), 3, KNOWN, layers), layers, SIZES).width;
   expect(width("1.2-0.3")).toBe(width(""));
   expect(width("1.2")).toBe(width(""));
+});
+
+test("a line over a skip passes the rows between beside their cards", () => {
+  const six = ["stem", "a", "b", "c", "d", "head"].map((name, id) => ({ id, name }));
+  const all = new Layers(six);
+  const wide = [0, 1, 2, 3, 4].map((channel) => given(`d:${channel}`, 0.15));
+  const known = new Map([
+    [ROOT, makeup([...wide, given("stem:1", 0.2, true), given("b:3", 0.1, true)], [feed("d", 8, 0.8), feed("stem", 4, 0.2, true)])],
+    ["4.2", makeup([0, 1, 2, 3].map((channel) => given(`c:${channel}`, 0.25)), [feed("c", 4, 1)])],
+    ["4.2-3.1", makeup([given("stem:0", 1, true)], [feed("stem", 4, 1, true)])],
+  ]);
+  const drawing = place(grown("head:0", parseTree("4.2_4.2-3.1"), 8, known, all), all, SIZES);
+  const skips = drawing.edges.filter((edge) => edge.to.row > edge.from.row + 1);
+  expect(skips.length).toBeGreaterThan(1);
+  for (const edge of skips) {
+    expect(edge.lanes).toHaveLength(edge.to.row - edge.from.row - 1);
+    for (const [index, lane] of edge.lanes.entries()) {
+      const beside = drawing.nodes.filter((one) => one.row === edge.from.row + 1 + index);
+      for (const one of beside) expect(lane <= one.x || lane >= one.x + SIZES.card[0], `${edge.to.node.unit} passes ${one.node.unit}`).toBe(true);
+    }
+    expect(edgePath(edge, SIZES).match(/V/g)).toHaveLength(edge.lanes.length);
+  }
 });
 
 test("things go where they want to as far as they do not meet, and stay within the range", () => {

@@ -99,6 +99,8 @@ export interface Edge {
   to: Placed;
   /** Its magnitude over that of its strongest sibling. */
   strength: number;
+  /** Where it passes each row between, in the order of the rows. */
+  lanes: number[];
 }
 
 export interface PlacedRest {
@@ -106,6 +108,9 @@ export interface PlacedRest {
   rest: Rest;
   x: number;
   y: number;
+  row: number;
+  from: Placed;
+  lanes: number[];
 }
 
 export interface Row {
@@ -161,15 +166,17 @@ export function place(root: TreeNode, layers: Layers, sizes: Sizes): TreeDrawing
         placed.set(node.path, { node, x, y: y(row), row });
         x += sizes.card[0] + sizes.gap[0];
       }
-      if (block.rest) rests.push({ node: block.parent.node, rest: block.rest, x, y: y(row) });
+      if (block.rest) rests.push({ node: block.parent.node, rest: block.rest, x, y: y(row), row, from: block.parent, lanes: [] });
     }
   }
+  const taken = takenIn([...placed.values()], rests, sizes);
+  for (const one of rests) one.lanes = lanes(one.from, one.row, taken, sizes);
   const nodes = every.flatMap((node) => placed.get(node.path) ?? []);
   return {
     width: left + room + sizes.margin,
     height: y(last) + sizes.card[1] + sizes.margin,
     nodes,
-    edges: edges(nodes, placed),
+    edges: edges(nodes, placed, taken, sizes),
     rests,
     rows: bands(rowOf, y),
   };
@@ -271,12 +278,45 @@ function rows(nodes: TreeNode[], layers: Layers): Map<string, number> {
   return found;
 }
 
-function edges(every: Placed[], placed: Map<string, Placed>): Edge[] {
+type Span = [from: number, to: number];
+
+/** What each row holds, from left to right, with half a gap at either side. */
+function takenIn(nodes: Placed[], rests: PlacedRest[], { card, rest, gap }: Sizes): Map<number, Span[]> {
+  const found = new Map<number, Span[]>();
+  const take = (row: number, x: number, width: number): void => void found.set(row, [...(found.get(row) ?? []), [x - gap[0] / 2, x + width + gap[0] / 2]]);
+  for (const one of nodes) take(one.row, one.x, card[0]);
+  for (const one of rests) take(one.row, one.x, rest);
+  for (const spans of found.values()) spans.sort(([a], [b]) => a - b);
+  return found;
+}
+
+/** Where a line from a card down to a row passes the rows between: beside the card, or in the nearest gap. */
+function lanes(from: Placed, row: number, taken: ReadonlyMap<number, Span[]>, { card, gap }: Sizes): number[] {
+  const found: number[] = [];
+  let lane = from.x + card[0] + gap[0] / 2;
+  for (let between = from.row + 1; between < row; between += 1) {
+    lane = free(lane, taken.get(between) ?? []);
+    found.push(lane);
+  }
+  return found;
+}
+
+const ROUNDING = 0.01;
+
+/** The place outside the spans that is nearest to the wanted one; the side of a span is outside. */
+function free(wanted: number, spans: Span[]): number {
+  const outside = (at: number): boolean => spans.every(([from, to]) => at < from + ROUNDING || at > to - ROUNDING);
+  const places = [wanted, ...spans.flat()].filter(outside);
+  return places.reduce((best, one) => (Math.abs(one - wanted) < Math.abs(best - wanted) ? one : best), places[0] ?? wanted);
+}
+
+function edges(every: Placed[], placed: Map<string, Placed>, taken: ReadonlyMap<number, Span[]>, sizes: Sizes): Edge[] {
   return every.flatMap((to) => {
     const from = to.node.path === ROOT ? undefined : placed.get(parent(to.node.path));
     if (!from) return [];
     const strongest = Math.max(...from.node.children.map((one) => Math.abs(one.given?.share ?? 0)));
-    return [{ from, to, strength: strongest > 0 ? Math.abs(to.node.given?.share ?? 0) / strongest : 0 }];
+    const strength = strongest > 0 ? Math.abs(to.node.given?.share ?? 0) / strongest : 0;
+    return [{ from, to, strength, lanes: lanes(from, to.row, taken, sizes) }];
   });
 }
 
@@ -286,16 +326,27 @@ function bands(rowOf: Map<string, number>, y: (row: number) => number): Row[] {
   return [...found].sort(([a], [b]) => a - b).map(([row, layers]) => ({ y: y(row), layers: layers.sort() }));
 }
 
-/** From the middle below one card to the middle above another; past rows between them in the gap beside the upper one. */
-export function edgePath({ from, to }: Pick<Edge, "from" | "to">, { card, gap }: Sizes): string {
-  const [x0, y0] = [from.x + card[0] / 2, from.y + card[1]];
-  const [x1, y1] = [to.x + card[0] / 2, to.y];
-  if (to.row === from.row + 1) return `M${x0},${y0}${bend(x0, y0, x1, y1)}`;
-  const lane = from.x + card[0] + gap[0] / 2;
-  return `M${x0},${y0}${bend(x0, y0, lane, y0 + gap[1])}V${y1 - gap[1]}${bend(lane, y1 - gap[1], x1, y1)}`;
+/** From the middle below one card to the middle above another; past rows between them in gaps between their cards. */
+export function edgePath({ from, to, lanes }: Pick<Edge, "from" | "to" | "lanes">, sizes: Sizes): string {
+  return way(from, lanes, to.x + sizes.card[0] / 2, to.y, sizes);
 }
 
-export function bend(x0: number, y0: number, x1: number, y1: number): string {
+/** The same to what is left of a card. */
+export function restPath({ from, lanes, x, y }: PlacedRest, sizes: Sizes): string {
+  return way(from, lanes, x + sizes.rest / 2, y, sizes);
+}
+
+function way(from: Placed, lanes: number[], x1: number, y1: number, { card, gap }: Sizes): string {
+  let [x, y] = [from.x + card[0] / 2, from.y + card[1]];
+  let path = `M${x},${y}`;
+  for (const lane of lanes) {
+    path += `${bend(x, y, lane, y + gap[1])}V${y + gap[1] + card[1]}`;
+    [x, y] = [lane, y + gap[1] + card[1]];
+  }
+  return path + bend(x, y, x1, y1);
+}
+
+function bend(x0: number, y0: number, x1: number, y1: number): string {
   const middle = (y0 + y1) / 2;
   return `C${x0},${middle} ${x1},${middle} ${x1},${y1}`;
 }

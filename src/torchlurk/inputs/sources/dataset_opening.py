@@ -93,7 +93,8 @@ def _names_in(file: str, known: Sequence[str]) -> list[str]:
 
 def _check_names(source: DatasetSource, names: int) -> None:
     """Raises `OptionError` where the classes that are listed, or those of a few examples, are more than the names."""
-    for index in () if source.lists_classes else spread(len(source.examples), PROBED_EXAMPLES):
+    known = source.lists_classes or isinstance(source.dataset, Stream)  # a stream is read from its beginning
+    for index in () if known else spread(len(source.examples), PROBED_EXAMPLES):
         with suppress(DataError):  # it will be skipped, with this reason, when its turn comes
             source.read(index)
     if (found := len(source.classes)) > names:
