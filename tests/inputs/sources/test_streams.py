@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset
 from torchlurk.errors import DataError
 from torchlurk.inputs.feeding import feed
 from torchlurk.inputs.items import same
-from torchlurk.inputs.sources import stream_counting, streams
+from torchlurk.inputs.sources import item_content, stream_counting, streams
 from torchlurk.inputs.sources.dataset_opening import open_dataset, told_of_stream
 from torchlurk.inputs.sources.streams import Stream
 from torchlurk.jobs import Silence
@@ -168,6 +168,27 @@ def test_an_example_that_was_read_out_of_order_is_kept(monkeypatch):
     assert given.read > 2 * 40
 
 
+def test_several_threads_read_what_one_reads(monkeypatch):
+    monkeypatch.setattr(streams, "BYTES_PASSED", 2000)
+    sources = [open_dataset(one, InputOptions()) for one in (Given(PICTURES), table().to_iterable_dataset(num_shards=5))]
+    for source in sources:
+        order = ORDERS[2]
+        batches = list(feed(source, order, 4, workers=4))
+        assert np.concatenate([batch.examples for batch in batches]).tolist() == order
+        expected = [torch.as_tensor(source.read(index).values) for index in order]
+        assert torch.equal(torch.cat([batch.values for batch in batches]), torch.stack(expected))
+
+
+def test_pictures_that_are_passed_keep_no_file_open():
+    pictures = [png(index)[: 60 if index == 7 else None] for index in range(40)]
+    source = Stream(Made(lambda: (Image.open(io.BytesIO(one)) for one in pictures)))
+    assert list(source._counted.failed) == [7]
+    assert np.array_equal(np.asarray(source[39]), np.asarray(Image.open(io.BytesIO(png(39)))))
+    passed = [item for item, _ in source._passed._items.values()]
+    assert len(passed) == 38
+    assert all(item.fp is None for item in passed)
+
+
 def test_a_limit_takes_the_first_examples_and_reads_no_further():
     given = Given(PICTURES)
     source = open_dataset(given, InputOptions(limit=7))
@@ -299,6 +320,28 @@ def test_the_fingerprint_knows_every_example_of_a_stream():
         changed = list(PICTURES)
         changed[index] = changed[index][0] + 1e-6, changed[index][1]
         assert open_dataset(Given(changed), InputOptions()).fingerprint() != first
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        torch.rand(3, 4, 5).bfloat16(),
+        (torch.rand(3, 4, 5).transpose(1, 2), torch.tensor(1)),
+        {
+            "image": np.zeros((4, 5, 3), np.uint8),
+            "when": slice(3),
+            "words": ["a", None, 2.5, True],
+            "none": np.array(["x", None]),
+        },
+        [[1.5, 2], [3, 4]],
+        torch.empty(0),
+    ],
+)
+def test_an_item_of_any_kind_is_told_from_others(item):
+    source = Stream(Given([item] * 3))
+    assert not source._counted.failed
+    assert len({item_content.check_sum(one) for one in (item, (item, 0), [item, item], None)}) == 4
+    assert item_content.memory(item) >= 0
 
 
 def test_token_ids_and_several_inputs_come_from_streams():

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -24,10 +25,11 @@ def check_sum(item: Any) -> int:
 
 
 def memory(item: Any) -> int:
-    """About how many bytes an item takes."""
+    """About how many bytes an item takes. A picture that is not decoded yet is: until then it keeps a file open."""
     if isinstance(item, (Tensor, np.ndarray)):
         return item.nbytes
     if isinstance(item, Image.Image):
+        item.load()
         return item.width * item.height * len(item.getbands())
     if isinstance(item, Mapping):
         return sys.getsizeof(item) + sum(map(memory, item.values()))
@@ -39,8 +41,10 @@ def memory(item: Any) -> int:
 def _parts(value: Any) -> Iterator[bytes]:
     """The values as bytes, each preceded by what it is."""
     if isinstance(value, Tensor):
-        value = value.detach().cpu().resolve_conj().resolve_neg().numpy()
-    if isinstance(value, np.ndarray):
+        numbers = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        yield f"tensor {numbers.dtype} {tuple(numbers.shape)}\0".encode()
+        yield numbers.reshape(-1).view(torch.uint8).numpy().tobytes()
+    elif isinstance(value, np.ndarray):
         yield f"array {value.dtype} {value.shape}\0".encode()
         yield _bytes_of(value)
     elif isinstance(value, Image.Image):

@@ -212,7 +212,10 @@ class _Kept:
     def put(self, index: int, item: Any) -> None:
         """Keeps it, and lets others go."""
         self._bytes -= self._items.pop(index, (None, 0))[1]
-        size = memory(item)
+        try:
+            size = memory(item)
+        except Exception:  # a picture that is damaged: told of where it is asked for
+            return
         self._items[index] = item, size
         self._bytes += size
         while self._bytes > self._most:
