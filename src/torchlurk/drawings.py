@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache, wraps
 from glob import escape
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
@@ -175,24 +176,29 @@ class Sequences:
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
+    def _rows_of(self, reader: Reader) -> Rows:
+        """How they are drawn, with what the study's examples are called."""
+        example = reader.inputs().example
+        return replace(self._rows, noun=f"{example}s") if example else self._rows
+
     @bounded(bytes=UNPACKED)
     def unit(self, reader: Reader, record: UnitRecord, rendering: Rendering) -> Image.Image:
         """See `Drawings`."""
-        return sequence_sheet(with_output(reader, record), reader.classes(), self.steps(reader, record), self._rows)
+        return sequence_sheet(with_output(reader, record), reader.classes(), self.steps(reader, record), self._rows_of(reader))
 
     @bounded(bytes=UNPACKED)
     def figure(self, reader: Reader, record: UnitRecord) -> Figure:
         """See `Drawings`."""
         from torchlurk.plotting import plot_steps
 
-        return plot_steps(with_output(reader, record), reader.classes(), self.steps(reader, record), self._rows.noun)
+        return plot_steps(with_output(reader, record), reader.classes(), self.steps(reader, record), self._rows_of(reader).noun)
 
     @bounded(bytes=UNPACKED)
     def layer(self, reader: Reader, layer: Layer) -> Image.Image:
         """See `Drawings`."""
         best, of = reader.best(layer.name), self._best_steps(reader, layer)
         steps = {channel: of(int(example), channel) for channel, example in enumerate(best.examples[:, 0])}
-        return sequence_layer_sheet(layer, best, steps, self._rows, dead=_dead(reader, layer))
+        return sequence_layer_sheet(layer, best, steps, self._rows_of(reader), dead=_dead(reader, layer))
 
     def some_units(self, reader: Reader, layer: Layer) -> Image.Image:
         """See `Drawings`."""
@@ -243,7 +249,7 @@ class Sequences:
     def input_size(self, reader: Reader) -> tuple[int, int]:
         """See `Drawings`."""
         raise StudyError(
-            f"'{reader.path}' is a study of {self._rows.noun}, which have steps and no height and width",
+            f"'{reader.path}' is a study of {self._rows_of(reader).noun}, which have steps and no height and width",
             "study.reader.inputs() describes its inputs, study.reader.sequence(example) returns one",
         )
 

@@ -13,6 +13,7 @@ from jaxtyping import Float32, Float64
 KindName = Literal["pictures", "text", "series"]
 InputAxes = Literal["bt", "tb", "btc", "tbc", "bct"]
 """The order of a sequence network's input axes: batch, time, channel."""
+Part = Literal["", "line", "row"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class InputDescription:
     most tokens of one example and `burn_in` how many of them are read and not counted where a window continues a text; both
     are None where examples are whole texts.
     For series: `channels` are their names, '' where unknown. `called` is the name of a kind that a program has added and that
-    is like `kind`, '' otherwise. `axes` is None for pictures and until it is known.
+    is like `kind`, '' otherwise. `axes` is None for pictures and until it is known. `example` is what of a text is one example,
+    where that is no file: a line, or the row of a table.
     """
 
     kind: KindName
@@ -36,6 +38,7 @@ class InputDescription:
     axes: InputAxes | None = None
     channels: tuple[str, ...] = ()
     called: str = ""
+    example: Part = ""
 
 
 @dataclass(frozen=True, slots=True)

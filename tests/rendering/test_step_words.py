@@ -61,7 +61,7 @@ def test_shares_of_an_activation_next_to_nothing_are_not_told():
     assert evidence_of(attribution([0]), exemplar) == [], "nothing was measured"
     assert last_steps_words(exemplar) == labels.FAINT
     assert not last_steps_words(replace(exemplar, last_steps=()))
-    assert AttributedSteps(found, exemplar, TEXT).evidence() == ["activation 0.5000", labels.FAINT, labels.FAINT]
+    assert AttributedSteps(found, exemplar, TEXT).evidence() == ["activation 0.5000", labels.FAINT], "once"
 
 
 def test_colours_tell_the_sign_and_nothing_of_the_text_gets_to_the_terminal_as_a_code():

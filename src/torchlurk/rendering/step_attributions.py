@@ -73,7 +73,8 @@ class AttributedSteps:
         """In words: how strong the exemplar is, what parts of it alone excite, and the check."""
         said = [f"activation {labels.number(self.exemplar.score)}", *evidence_of(self.record, self.exemplar)]
         said += [words] if self.record.ranking == "max" and (words := last_steps_words(self.exemplar)) else []
-        return said + ([labels.checked(self.check, "input")] if self.check is not None else [])
+        said += [labels.checked(self.check, "input")] if self.check is not None else []
+        return list(dict.fromkeys(said))  # what is said of a faint exemplar is said by both
 
     def picture(self, *, theme: Theme = LIGHT) -> Image.Image:
         """The text or series, coloured by the numbers, with a line of evidence below."""

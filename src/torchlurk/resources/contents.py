@@ -159,6 +159,8 @@ class Inputs(TypedDict):
     """How many steps of an example have to count for it to be ranked by mean, where not any number will do."""
     called: NotRequired[str]
     """The name of a kind of input that a program has added."""
+    example: NotRequired[str]
+    """What of a text is one example where that is no file: "line" or "row"."""
 
 
 class Preprocessing(TypedDict):

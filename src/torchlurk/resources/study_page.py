@@ -97,6 +97,7 @@ def _inputs(reader: Reader) -> dict[str, Any]:
         inputs, least = reader.inputs(), load_least_for_means(db)
     told = {"axes": inputs.axes, "window": inputs.window, "burn_in": inputs.burn_in, "channels": list(inputs.channels)}
     called = {"called": inputs.called} if inputs.called else {}
+    called |= {"example": inputs.example} if inputs.example else {}
     means = {"least_for_means": least} if least else {}
     return {"kind": inputs.kind, "inputs": told | {"vocabulary_size": inputs.vocabulary_size} | means | called}
 

@@ -20,7 +20,7 @@ from jaxtyping import Float32, Int64
 
 from torchlurk.allowance import spend
 from torchlurk.errors import DataError
-from torchlurk.input_records import InputAxes, InputDescription, KindName, SeriesExample, TextExample
+from torchlurk.input_records import InputAxes, InputDescription, KindName, Part, SeriesExample, TextExample
 from torchlurk.records import Layer
 from torchlurk.store import columns
 from torchlurk.store.columns import DamageError
@@ -47,6 +47,7 @@ WIDEST = float(np.finfo(np.float32).max)
 
 KINDS: tuple[str, ...] = get_args(KindName)
 AXES: tuple[str, ...] = get_args(InputAxes)
+EXAMPLES: tuple[str, ...] = get_args(Part)
 
 
 def store_description(db: sqlite3.Connection, description: InputDescription) -> None:
@@ -67,7 +68,7 @@ def _description(cell: object) -> InputDescription:
     """What a cell says; known again, as every sequence that is read asks for it and a vocabulary is long."""
     what = "input.description"
     given = columns.from_json(cell, what, longest=LONGEST_DESCRIPTION)
-    if not isinstance(given, dict) or {"called", *given} != {one.name for one in fields(InputDescription)}:
+    if not isinstance(given, dict) or {"called", "example", *given} != {one.name for one in fields(InputDescription)}:
         raise DamageError(f"{what} does not have the fields it must have")
     optional = {name: given[name] for name in ("vocabulary_size", "window", "burn_in") if given[name] is not None}
     vocabulary = given["vocabulary"]
@@ -80,6 +81,7 @@ def _description(cell: object) -> InputDescription:
         axes=None if given["axes"] is None else columns.one_of(given["axes"], AXES, what),
         channels=_texts(given["channels"], what),
         called=columns.text(given.get("called", ""), what),
+        example=columns.one_of(given.get("example", ""), EXAMPLES, what),
         **{name: columns.whole(value, what, least=0) for name, value in optional.items()},
     )
 

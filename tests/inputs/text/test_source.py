@@ -233,6 +233,12 @@ def test_texts_that_are_whole_are_not_described_as_windows(tmp_path):
         assert (found.window, found.burn_in) == (window, 10 if window else None)
 
 
+def test_what_one_example_of_a_text_is_is_described(tmp_path):
+    file, rows = write(tmp_path / "a.txt", "ab\ncd\n"), write(tmp_path / "a.tsv", "ab\tx\ncd\ty\n")
+    found = [opened(file).kind, opened(file, lines=True).kind, opened(rows).kind]
+    assert [one.description.example for one in found] == ["", "line", "row"]
+
+
 def test_a_tokenizer_json_brings_its_own_vocabulary(tmp_path):
     tokenizers = pytest.importorskip("tokenizers")
     made = tokenizers.Tokenizer(tokenizers.models.WordPiece({"[PAD]": 0, "[UNK]": 1, "play": 2, "##ing": 3}, unk_token="[UNK]"))

@@ -72,3 +72,8 @@ export function stepDrawingOf(study: Pick<Study, "kind">): StepDrawing | null {
   const found = drawingOf(study);
   return "Face" in found ? (found as StepDrawing) : null;
 }
+
+/** What one example of a study is, in a sentence: a picture, a text or one line of it, a series. */
+export function exampleNoun(study: Pick<Study, "kind" | "inputs">): string {
+  return study.inputs.example ?? drawingOf(study).noun;
+}

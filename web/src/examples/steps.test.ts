@@ -61,6 +61,7 @@ test("what the network is given is said by kind", () => {
   const inputs = { axes: "bt", window: 40, burn_in: 10, channels: [], vocabulary_size: 9 };
   expect(inputWords({ input: [40], kind: "text", inputs })).toBe("text in windows of at most 40 steps");
   expect(inputWords({ input: [40], kind: "text", inputs: { ...inputs, window: null, burn_in: null } })).toBe("text");
+  expect(inputWords({ input: [40], kind: "text", inputs: { ...inputs, window: null, burn_in: null, example: "line" } })).toBe("lines of text");
   expect(inputWords({ input: [26, 12], kind: "series", inputs })).toBe("series of 12 channels");
   expect(inputWords({ input: [3, 8, 8], kind: "pictures", inputs })).toBe("input 3×8×8");
 });

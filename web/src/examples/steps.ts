@@ -84,8 +84,8 @@ export function isBounded(layer: Pick<LayerInfo, "receptive_field" | "shape">): 
 
 /** What the network is given, in a few words. */
 export function inputWords(study: Pick<Study, "input" | "kind" | "inputs">): string {
-  const { window, channels } = study.inputs;
-  if (study.kind === "text") return `text${window ? ` in windows of at most ${quantity(window, "step")}` : ""}`;
+  const { window, channels, example } = study.inputs;
+  if (study.kind === "text") return `${example ? `${example}s of text` : "text"}${window ? ` in windows of at most ${quantity(window, "step")}` : ""}`;
   if (study.kind === "series") return `series of ${quantity(channels.length || (study.input.at(-1) ?? 0), "channel")}`;
   return `input ${shape(study.input)}`;
 }

@@ -147,6 +147,8 @@ export interface Inputs {
   least_for_means?: number;
   /** The name of a kind of input that a program has added. */
   called?: string;
+  /** What of a text is one example where that is no file: "line" or "row". */
+  example?: string;
 }
 
 /** How pictures were prepared. */

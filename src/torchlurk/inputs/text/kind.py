@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from torchlurk.input_records import InputAxes, InputDescription, TextExample
+from torchlurk.input_records import InputAxes, InputDescription, Part, TextExample
 from torchlurk.inputs.items import Batch, Item, sent
 from torchlurk.inputs.text.vocabulary import Vocabulary
 from torchlurk.records import Example
@@ -28,6 +28,7 @@ class Text:
     window: int | None = None
     burn_in: int | None = None
     axes: InputAxes | None = None
+    example: Part = ""
 
     @property
     def name(self) -> Literal["text"]:
@@ -46,6 +47,7 @@ class Text:
             window=self.window,
             burn_in=self.burn_in,
             axes=self.axes,
+            example=self.example,
         )
 
     def inputs(self, batch: Batch, device: torch.device, dtype: torch.dtype) -> Int64[Tensor, "batch time"]:

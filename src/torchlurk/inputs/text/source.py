@@ -77,6 +77,7 @@ class TextSource:
             self._windowing.size if self._cut_up else None,
             self._windowing.burn_in if self._cut_up else None,
             self._options.input_axes,
+            "line" if self._options.lines else "row" if any(self._corpus.labels) else "",
         )
 
     @property
