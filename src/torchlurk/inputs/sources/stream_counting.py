@@ -101,10 +101,12 @@ def counted(stream: Any, name: str, limit: int | None, progress: Progress, clock
 
     Raises `DataError` for a stream that is empty, does not end, ends in an error, or gives other examples when read again.
     """
-    _check_repeatable(stream, name, READ_TWICE if limit is None else min(limit, READ_TWICE))
+    beginning = _beginning(stream, name, READ_TWICE if limit is None else min(limit, READ_TWICE))
     found, told = Counted(name), clock()
     for item in _examples(stream, found):
         found.take(item)
+        if len(found) == len(beginning):
+            _check_repeated(found, beginning)
         if len(found) == limit:
             found.limited = True
             return found
@@ -113,6 +115,7 @@ def counted(stream: Any, name: str, limit: int | None, progress: Progress, clock
         if clock() - told >= SECONDS_BETWEEN_LINES:
             told = clock()
             progress.say(f"counting the examples of the stream {name}: {len(found):,} so far")
+    _check_repeated(found, beginning)
     if not len(found):
         reason = "".join(f" ({one.path} {one.reason})" for one in found.lost[:1])
         raise DataError(f"the stream {name} is empty{reason}", "give one with examples")
@@ -164,27 +167,25 @@ def _ended(found: Counted, reason: DataError) -> DataError:
     )
 
 
-def _check_repeatable(stream: Any, name: str, count: int) -> None:
-    first, second = (_beginning(stream, count) for _ in range(2))
-    changed = sum(one != other for one, other in zip(first, second, strict=False)) + abs(len(first) - len(second))
+def _beginning(stream: Any, name: str, count: int) -> array[int]:
+    """What tells the first examples of a stream from others."""
+    found = Counted(name)
+    with suppress(DataError):  # will be raised when the examples are counted
+        for item in islice(_examples(stream, found), count):
+            found.take(item)
+    return found.sums
+
+
+def _check_repeated(found: Counted, beginning: array[int]) -> None:
+    """Raises `DataError` where the first examples are not those that were read before."""
+    again = found.sums[: len(beginning)]
+    changed = sum(one != other for one, other in zip(beginning, again, strict=False)) + len(beginning) - len(again)
     if changed:
         raise DataError(
-            f"{changed} of the first {max(len(first), len(second))} examples changed when the stream {name} was read a second"
-            " time, and a study looks at its examples again",
+            f"{changed} of the first {len(beginning)} examples changed when the stream {found.name} was read a second time, and"
+            " a study looks at its examples again",
             "let it begin anew with each iter(), shuffle with a fixed seed or not at all, and turn augmentation off",
         )
-
-
-def _beginning(stream: Any, count: int) -> list[int]:
-    """What tells the first examples of a stream from others; what cannot be read is left to the counting."""
-    found: list[int] = []
-    for part in parts_of(stream):
-        with suppress(Exception):
-            reading, _ = part.opened(0)
-            found.extend(check_sum(item) for item in islice(reading, count - len(found)))
-        if len(found) == count:
-            break
-    return found
 
 
 def _labels(item: Any) -> Iterator[tuple[int, int]]:

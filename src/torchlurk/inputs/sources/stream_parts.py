@@ -29,6 +29,9 @@ AS_IT_STANDS = ("FormattedExamplesIterable", "RebatchedArrowExamplesIterable", "
 STREAM = "IterableDataset"
 """What Hugging Face calls its own data sets that are streams."""
 
+USED = ("num_shards", "load_state_dict", "_ex_iterable")
+"""What such a stream has that is used here: one without it is a stream like others."""
+
 
 @runtime_checkable
 class Part(Protocol):
@@ -87,19 +90,25 @@ class WholeStream:
 class Resumed(WholeStream):
     """A stream of `datasets` that tells its state on the way, and can go on from it."""
 
-    most_open = 1  # the state is of all that read it
+    most_open = 2
 
     def __init__(self, stream: Any, called: str) -> None:
-        super().__init__(_own(stream), called)
+        super().__init__(stream, called)
         self._marks: list[tuple[int, Any]] = []
         self._apart = MARKED
+        self._last: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled without what is being read."""
+        return vars(self) | {"_last": None}
 
     def opened(self, offset: int) -> tuple[Iterator[Any], int]:
         """See `Part`."""
         number = bisect_right(self._marks, offset, key=lambda mark: mark[0]) - 1
         at, state = self._marks[number] if number >= 0 else (0, None)
-        self._stream.load_state_dict(state)
-        return iter(self._stream), at
+        self._last = _with_own_state(self._stream)
+        self._last.load_state_dict(state)
+        return iter(self._last), at
 
     def nearest(self, offset: int) -> int:
         """See `Part`."""
@@ -110,7 +119,7 @@ class Resumed(WholeStream):
         """See `Part`."""
         if not offset or offset % self._apart:
             return
-        self._marks.append((offset, self._stream.state_dict()))
+        self._marks.append((offset, self._last.state_dict()))
         if len(self._marks) > MOST_MARKS:
             self._apart *= 2
             self._marks = [mark for mark in self._marks if mark[0] % self._apart == 0]
@@ -175,12 +184,21 @@ def parts_of(stream: Any) -> Iterator[Part]:
             yield ShardOfStream(stream, (number, count), (row_group, finer) if finer > 1 else None, named)
 
 
-def _own(stream: Any) -> Any:
-    """A copy of the stream with a state of its own: the user's begins where it did, and may be read at the same time."""
-    try:
-        return copy.deepcopy(stream)
-    except Exception:  # something that it is made of cannot be copied
-        return copy.copy(stream)
+def _with_own_state(stream: Any) -> Any:
+    """A copy of a stream of `datasets`: where it is, is known to what it reads from, which is copied too, but no data is."""
+    made = copy.copy(stream)
+    made._ex_iterable = _copied(stream._ex_iterable, {})
+    return made
+
+
+def _copied(read: Any, known: dict[int, Any]) -> Any:
+    if id(read) not in known:
+        known[id(read)] = made = copy.copy(read)
+        if hasattr(read, "ex_iterable"):
+            made.ex_iterable = _copied(read.ex_iterable, known)
+        if isinstance(getattr(read, "ex_iterables", None), list):
+            made.ex_iterables = [_copied(one, known) for one in read.ex_iterables]
+    return known[id(read)]
 
 
 def _is_plain(stream: Any) -> bool:
@@ -193,7 +211,7 @@ def _is_plain(stream: Any) -> bool:
 
 def is_of_datasets(stream: Any) -> bool:
     """Whether a stream is one of Hugging Face's `datasets`."""
-    return type(stream).__name__ == STREAM and hasattr(stream, "num_shards") and hasattr(stream, "load_state_dict")
+    return type(stream).__name__ == STREAM and all(hasattr(stream, name) for name in USED)
 
 
 def undecoded(stream: Any) -> tuple[Any, dict[str, Callable[[Any], Any]]]:
