@@ -109,10 +109,21 @@ def test_packed_sequences_of_one_length_are_read_in_the_order_of_the_examples(ki
     (output, _), told = read(module, packed)
     with torch.no_grad():
         want, _ = module(packed)
-    # torch multiplies all steps of a packed sequence at once, in an order of sums of its own
-    assert torch.allclose(output.data, want.data, atol=1e-6)
+    assert torch.equal(output.data, want.data)
     for name, values in literal(module, given.transpose(0, 1) if batch_first else given).items():
         assert torch.allclose(told[name].double(), values, atol=1e-6), name
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_both_directions_of_a_few_odd_channels_equal_torchs_to_the_bit(kind):
+    """Sums over five channels depend on the order of the steps: torch takes that of the sequence for both directions."""
+    torch.manual_seed(0)
+    module, given = kind(5, 7, bidirectional=True, batch_first=True), torch.randn(3, 9, 5)
+    (output, _), told = read(module, given)
+    with torch.no_grad():
+        want = module(given)[0]
+    assert torch.equal(output, want)
+    assert torch.equal(torch.cat([told["l0", ""], told["l0_reverse", ""]], -1), want)
 
 
 def test_examples_that_the_model_packs_to_different_lengths_are_refused():
@@ -159,3 +170,20 @@ def test_a_cell_in_a_loop_gives_the_streams_of_the_module_with_its_weights(cell)
     handle.remove()
     for stream, values in steps.told():
         assert torch.allclose(values.double(), literal(module, given)["l0", stream], atol=1e-6), stream
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("packing", [False, True])
+def test_where_gradients_are_wanted_each_direction_runs_by_itself_and_gives_the_same(kind, packing):
+    torch.manual_seed(0)
+    module, given = kind(5, 7, 2, bidirectional=True, batch_first=True), torch.randn(3, 9, 5, requires_grad=True)
+    steps = pack_padded_sequence(given, torch.full((3,), 9), batch_first=True) if packing else given
+    (_, expected), found = read(module, steps), {}
+    wanted = {part: streams_of(module) for part in parts_of(module)}
+    Unrolled(module, wanted, lambda part, stream, values: found.__setitem__((part, stream), values))(steps)
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        assert torch.allclose(found[name], values, atol=1e-6), name
+    (gradient,) = torch.autograd.grad(found["l0_reverse", ""][1, 4, 2], given)
+    assert gradient[1, 4:].abs().min() > 0
+    assert not gradient[:, :4].any()

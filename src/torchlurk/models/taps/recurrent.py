@@ -1,7 +1,7 @@
-"""Recurrent modules, one layer and direction at a time: states, cells and gates at every step, from the module's own weights.
+"""Recurrent modules, one layer at a time: states, cells and gates at every step, from the module's own weights.
 
-torch gives out the states of the last layer alone. Here each layer and direction runs through torch's own kernel by
-itself, which gives the same states to the bit; gates follow in two matrix products from the inputs and the states one step
+torch gives out the states of the last layer alone. Here each layer runs through torch's own kernel by itself, which gives the
+same states to the bit; gates follow in two matrix products from the inputs and the states one step
 before. Rows of the weights are i, f, g, o for an LSTM (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al.
 2000) and r, z, n for a GRU (Cho et al. 2014), as torch has them.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -173,7 +174,7 @@ def checking_packed(module: nn.Module) -> Iterator[None]:
 
 
 class Unrolled:
-    """A recurrent module's forward, done one layer and direction at a time; what it returns is what the module returns.
+    """A recurrent module's forward, done one layer at a time; what it returns is what the module returns.
 
     `wanted` has for each part the streams that are told of, as soon as the part has run.
     """
@@ -231,38 +232,43 @@ class Unrolled:
         return (last[0], last[1]) if self.mode == "LSTM" else last[0]
 
     def _layers(self, given: Laid, states: Tensor, cells: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """Output of the last layer, and the last states (and cells) of all parts."""
-        directions = 2 if self.module.bidirectional else 1
-        finals: list[tuple[Tensor, ...]] = []
+        """Output of the last layer, and the last states (and cells) of all parts.
+
+        Both directions of a layer run together, as torch has them. Where gradients are wanted each runs by itself: the way back
+        from one of them does not lead through the other then.
+        """
+        directions, width = 2 if self.module.bidirectional else 1, width_of(self.module, STATE)
+        at_once = 1 if torch.is_grad_enabled() else directions
+        finals: list[list[Tensor]] = []
         for layer in range(self.module.num_layers):
             outputs = []
-            for direction in range(directions):
-                place = layer * directions + direction
-                before = (states[place], None if cells is None else cells[place])
-                output, final = self._part(place, given, before, reverse=direction == 1)
+            for first in range(layer * directions, (layer + 1) * directions, at_once):
+                places, turned_round = range(first, first + at_once), at_once < directions and first % directions == 1
+                output, *final = self._kernel(_reversed(given) if turned_round else given, places, states, cells)
+                if turned_round:
+                    output = _reversed(given._replace(data=output)).data
                 outputs.append(output)
                 finals.append(final)
-            data = outputs[0] if directions == 1 else torch.cat(outputs, -1)
-            given = given._replace(data=data)
+                for place, own in zip(places, torch.split(output, width, -1), strict=True):
+                    before = states[place], None if cells is None else cells[place]
+                    self._told(place, given, given._replace(data=own), before, reverse=place % directions == 1)
+            given = given._replace(data=outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1))
         return given.data, [torch.cat(one) for one in zip(*finals, strict=True)]
 
-    def _part(
-        self, place: int, given: Laid, before: tuple[Tensor, Tensor | None], *, reverse: bool
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        part, weights = self.parts[place], self.weights(place)
-        inputs = _reversed(given) if reverse else given
-        output, *final = self._kernel(inputs, weights, before)
-        if wanted := self.wanted.get(part, ()):
-            steps = padded(inputs), padded(inputs._replace(data=output))
-            told = unrolled_streams(self.mode, weights, Steps(*steps, before), wanted) | {STATE: steps[1]}
-            for stream in wanted:
-                values = told[stream]
-                if reverse:
-                    values = _reversed_padded(values, given.sizes)
-                self.tell(part, stream, self._by_example(values, given.sizes))
-        if reverse:
-            output = _reversed(given._replace(data=output)).data
-        return output, tuple(final)
+    def _told(self, place: int, given: Laid, output: Laid, before: tuple[Tensor, Tensor | None], *, reverse: bool) -> None:
+        """Tells what is wanted of a part that has run."""
+        part = self.parts[place]
+        if not (wanted := self.wanted.get(part, ())):
+            return
+        states = padded(output)
+        told = {STATE: states}
+        if set(wanted) - {STATE}:
+            turn = partial(_reversed_padded, sizes=given.sizes) if reverse else _as_it_is
+            steps = Steps(turn(padded(given)), turn(states), before)
+            unrolled = unrolled_streams(self.mode, self.weights(place), steps, wanted)
+            told |= {stream: turn(values) for stream, values in unrolled.items()}
+        for stream in wanted:
+            self.tell(part, stream, self._by_example(told[stream], given.sizes))
 
     def _by_example(self, values: Float[Tensor, "time batch unit"], sizes: Tensor | None) -> Tensor:
         """Batch first, in the order of the examples. Raises `ModelError` where they differ in length."""
@@ -284,15 +290,16 @@ class Unrolled:
         biases = (flat[2], flat[3]) if module.bias else (None, None)
         return Weights(flat[0], flat[1], biases[0], biases[1], flat, flat[-1] if module.proj_size else None)
 
-    def _kernel(self, given: Laid, weights: Weights, before: tuple[Tensor, Tensor | None]) -> tuple[Tensor, ...]:
-        """Output, last state and, of an LSTM, last cell, by torch's own kernel for one layer and direction."""
-        hidden = before[0][None]
-        hx = (hidden, before[1][None]) if before[1] is not None else hidden
-        settings = (self.module.bias, 1, 0.0, False, False)
+    def _kernel(self, given: Laid, places: range, states: Tensor, cells: Tensor | None) -> tuple[Tensor, ...]:
+        """Output, last states and, of an LSTM, last cells, by torch's own kernel for these directions of one layer."""
+        own = slice(places.start, places.stop)
+        hx = states[own] if cells is None else (states[own], cells[own])
+        weights = [one for place in places for one in self.weights(place).all]
+        settings = (self.module.bias, 1, 0.0, False, len(places) > 1)
         run = KERNELS[self.mode]
         if given.sizes is not None:
-            return tuple(run(given.data, given.sizes, hx, weights.all, *settings))
-        return tuple(run(given.data, hx, weights.all, *settings, False))
+            return tuple(run(given.data, given.sizes, hx, weights, *settings))
+        return tuple(run(given.data, hx, weights, *settings, False))
 
 
 def _reversed(given: Laid) -> Laid:
@@ -300,6 +307,10 @@ def _reversed(given: Laid) -> Laid:
     if given.sizes is None:
         return given._replace(data=given.data.flip(0))
     return given._replace(data=packed_again(turned(padded(given), lengths_of(given.sizes)), given.sizes))
+
+
+def _as_it_is(values: Tensor) -> Tensor:
+    return values
 
 
 def _reversed_padded(values: Tensor, sizes: Tensor | None) -> Tensor:

@@ -22,7 +22,7 @@ from torchlurk.tables import STREAMS
 class StreamReader:
     """Delivers layers that are streams: (batch, time, unit), as soon as they are complete.
 
-    A recurrent module is run one layer and direction at a time; what it returns is what it would have returned. The steps
+    A recurrent module is run one layer at a time; what it returns is what it would have returned. The steps
     of a cell are delivered when the pass is over.
     """
 
