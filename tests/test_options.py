@@ -146,7 +146,7 @@ def test_options_are_stored_as_plain_json_values():
 
 def test_inputs_that_are_no_tensor_are_refused_with_how_to_make_one():
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3))
-    with pytest.raises(OptionError, match=r"inputs are a ndarray .*give a tensor"):
+    with pytest.raises(OptionError, match=r"inputs are an ndarray .*give a tensor"):
         inspect.unwrap(torchlurk.attribute)(net, np.zeros((1, 3, 8, 8)), "0:1")
 
 

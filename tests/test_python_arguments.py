@@ -204,7 +204,7 @@ def test_what_no_type_is_declared_for_is_refused_in_one_line_too(demo: Path, tmp
         "objective is 3",
         "statistics is 3",
         "there is no preset array([[0., 0.], [0., 0.]])",
-        "inputs are a int",
+        "inputs are an int",
         "the model is of the type int, not a torch.nn.Module",
         "int is not a map-style data set: it has no [index]",
         "progress is array([0., 0.]), which has no method begin, advance, end, say",

@@ -7,26 +7,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import nn
 
 import torchlurk
 from torchlurk.engines.description import Named
 from torchlurk.engines.naming import dismiss, engine_of, join
-from torchlurk.errors import DeviceError, MismatchError, OptionError, StorageError, StudyError, first_line
+from torchlurk.errors import DataError, DeviceError, MismatchError, OptionError, StorageError, StudyError, first_line
 from torchlurk.input_words import KINDS, added_kind
 from torchlurk.inputs.demo.drawn import DrawnPictures
 from torchlurk.inputs.demo.opening import told_of_folder
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.pictures.gpu_decoding import gpu_decoder
+from torchlurk.inputs.pictures.preprocessing import GREY, normalize
 from torchlurk.inputs.presence import called_in
-from torchlurk.inputs.source import Source
+from torchlurk.inputs.source import PictureSource, Source, spread
 from torchlurk.inputs.sources.class_files import told_of_unlabelled
 from torchlurk.inputs.sources.dataset_opening import open_dataset, told_of_stream
+from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.inputs.sources.encoded import decoded_by
 from torchlurk.inputs.sources.folder import told_of_splits
 from torchlurk.jobs import Engine, Progress, Share
@@ -34,8 +39,10 @@ from torchlurk.models.loading.callables import data_set
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import LoadedModel, check_no_weights, load
 from torchlurk.models.loading.placement import choose_devices
+from torchlurk.models.survey.expected_input import takes_grey_alone
 from torchlurk.models.taps.arguments import forward_parameters
 from torchlurk.options import InputOptions
+from torchlurk.records import Preprocessing
 from torchlurk.run_records import Run
 from torchlurk.stage_table import STAGES, Settings, check_stages
 from torchlurk.stages.burn_in import with_burn_in
@@ -51,9 +58,16 @@ UNNORMALIZED = (
     " pixels, give --mean and --std"
 )
 
+FIRST = 8
+"""So many examples are tried until one can be read."""
+
+GREYED = "pictures are given in grey, since the network takes one channel"
 
 MOST_STD = 2
 """No numbers from 0 to 1 have a larger one than 0.5; 1 leaves pixels as they are."""
+
+
+Pixels = UInt8[np.ndarray, "height width channel"]
 
 
 def run_stages(task: Task, stages: Sequence[str]) -> None:
@@ -205,7 +219,6 @@ def task_of(
             progress.say(told)
             notes.append(("data", told))
         source = open_source(data, settings.inputs, loaded.preprocessing, vocabulary, loaded.text)
-        notes += [("inputs", UNNORMALIZED)] if _is_unnormalized(loaded, source, settings.inputs) else []
         if ranged := _of_other_range(source):
             progress.say(f"note: {ranged}")
             notes.append(("inputs", ranged))
@@ -220,6 +233,11 @@ def task_of(
         if told := told_of_stream(source):
             progress.say(f"note: {told}")
             notes.append(("data", told))
+    pixels = _unnormalized(loaded, source, settings.inputs)
+    notes += [("inputs", UNNORMALIZED)] if pixels is not None else []
+    if pixels is not None and _make_grey(loaded, source, pixels):
+        progress.say(f"note: {GREYED}")
+        notes.append(("inputs", GREYED))
     if unlabelled := told_of_unlabelled(source, settings.inputs.classes):
         progress.say(f"note: {unlabelled}")
         notes.append(("classes", unlabelled))
@@ -238,9 +256,31 @@ def task_of(
     )
 
 
-def _is_unnormalized(loaded: LoadedModel, source: Source, inputs: InputOptions) -> bool:
-    """Whether pixels are taken as they are because nothing says otherwise."""
-    return source.kind.name == "pictures" and loaded.preprocessing is None and inputs.mean is None
+def _unnormalized(loaded: LoadedModel, source: Source, inputs: InputOptions) -> Pixels | None:
+    """A picture that is given as it is because nothing says otherwise; None where something does."""
+    if source.kind.name != "pictures" or loaded.preprocessing is not None or inputs.mean is not None:
+        return None
+    every = (_pixels(source, index) for index in spread(len(source.examples), FIRST))
+    return next((one for one in every if one is not None), None)
+
+
+def _pixels(source: Source, index: int) -> Pixels | None:
+    """An example that is still to be normalized; None for any other, and where it cannot be read."""
+    with suppress(DataError):
+        values = source.read(index).values
+        return values if isinstance(values, np.ndarray) and values.dtype == np.uint8 and values.ndim == 3 else None
+    return None
+
+
+def _make_grey(loaded: LoadedModel, source: Source, pixels: Pixels) -> bool:
+    """Has pictures made grey where the network takes only such."""
+    colour = Preprocessing()
+    if pixels.shape[2] != colour.channels or not isinstance(source, (PictureSource, DatasetSource)):
+        return False
+    if not takes_grey_alone(loaded.module, normalize(torch.from_numpy(pixels)[None], colour)):
+        return False
+    source.preprocessing = replace(source.preprocessing, mean=GREY.mean, std=GREY.std)
+    return True
 
 
 def _of_other_range(source: Source) -> str:

@@ -147,6 +147,12 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def a_type(value: object) -> str:
+    """What a value is, with its article: `an int`."""
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeioAEIO' or name == 'ndarray' else 'a'} {name}"
+
+
 def nearest(name: str, known: Iterable[str], *, most: int = 3) -> str:
     """The known names that look most like `name`, as the end of a sentence ('; nearest: a, b'); empty if none does."""
     close = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=most, cutoff=0.5)

@@ -19,8 +19,7 @@ from torchlurk.errors import ModelError, OptionError, UnitError
 from torchlurk.files import write_whole
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.hierarchy.tree_builder import grow
-from torchlurk.inputs.pictures.preprocessing import resolve
-from torchlurk.model_session import ModelSession
+from torchlurk.model_session import ModelSession, told_preprocessing
 from torchlurk.models.loading.load import check_no_weights
 from torchlurk.models.survey.expected_input import check_takes_pictures
 from torchlurk.models.taps.invocation import FurtherInputs
@@ -174,7 +173,7 @@ def explain(
             bench = ModelSession.load(model, weights, normalized=normalized, **told)
         else:
             check_no_weights(weights)
-            bench = ModelSession(model, preprocessing=resolve(normalized, None), **told)
+            bench = ModelSession(model, preprocessing=told_preprocessing(normalized, None), **told)
         return explain_on(bench, image, options, place)
     finally:
         if opened and reader is not None:
@@ -253,6 +252,7 @@ def _inputs(bench: ModelSession, image: Shown) -> Float[Tensor, "image channel h
         raise OptionError(
             f"the image has the shape {tuple(image.shape)}", "give channel height width, or a batch of such images"
         )
+    bench.suit(batch.shape[1])
     return batch.to(bench.device)
 
 

@@ -16,7 +16,7 @@ from torchlurk.errors import DataError, MismatchError, OptionError, StudyError, 
 from torchlurk.hierarchy.inspector import Inspector
 from torchlurk.input_words import check_one_model
 from torchlurk.inputs.pictures.decoding import decode
-from torchlurk.inputs.pictures.preprocessing import display, normalize, prepare, resolve
+from torchlurk.inputs.pictures.preprocessing import GREY, display, normalize, prepare, resolve
 from torchlurk.inputs.sources.class_names import read_labels
 from torchlurk.inputs.sources.dataset_items import to_pixels
 from torchlurk.models.loading.class_names import published_names
@@ -24,6 +24,7 @@ from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import load
 from torchlurk.models.loading.placement import choose_device, place
 from torchlurk.models.survey.endings import Ending
+from torchlurk.models.survey.expected_input import COLOUR, takes_grey_alone
 from torchlurk.models.taps.invocation import HOW, FurtherInputs, Invocation
 from torchlurk.options import InputOptions
 from torchlurk.records import Box, Layer, MethodCheck, Preprocessing, Tap
@@ -70,6 +71,7 @@ class ModelSession:
         self.module = place(unwrap(model), choose_device(device), "fp32")
         self.invocation = Invocation.of(self.module, constants, further_inputs)
         self.preprocessing = study.preprocessing() if study is not None else preprocessing or Preprocessing()
+        self._told = study is not None or preprocessing is not None
         self._class_names = class_names
         self._tap, self._layers = _read_as(study, layers)
         self._first: Inspector | None = None
@@ -97,7 +99,7 @@ class ModelSession:
         return cls(
             loaded.module,
             study=study,
-            preprocessing=resolve(normalized or InputOptions(), loaded.preprocessing),
+            preprocessing=told_preprocessing(normalized or InputOptions(), loaded.preprocessing),
             class_names=class_names,
             layers=layers,
             device=device,
@@ -114,9 +116,9 @@ class ModelSession:
     def pixels(self, image: Image.Image | str | Path) -> Picture:
         """A picture, or the one in a file, as the network sees it before normalization; raises `DataError`."""
         if isinstance(image, Image.Image):
-            return prepare(image, self.preprocessing)
+            return self._grey_or_not(image)
         try:
-            return prepare(decode(Path(image)), self.preprocessing)
+            return self._grey_or_not(decode(Path(image)))
         except DataError as error:
             raise DataError(f"'{image}' {error.message}", "name an image file") from error
 
@@ -125,12 +127,35 @@ class ModelSession:
         the network takes them, bytes prepared as a file is. Raises `DataError` for what is no picture.
         """
         try:
-            found = to_pixels(image, self.preprocessing)
+            found = self._numbers(image)
         except DataError as error:
             raise DataError(
                 f"the image {error.message}", "give channel height width: floats as the model takes them, or uint8"
             ) from error
         return self.inputs(found) if isinstance(found, np.ndarray) else found[None].to(self.device)
+
+    def suit(self, channels: int) -> None:
+        """Pictures of so many channels can be shown, also where nothing says how they were normalized."""
+        if not self._told and channels != self.preprocessing.channels:
+            self.preprocessing = Preprocessing(mean=(0.0,) * channels, std=(1.0,) * channels)
+
+    def _grey_or_not(self, image: Image.Image) -> Picture:
+        found = prepare(image, self.preprocessing)
+        return prepare(image, self.preprocessing) if self._makes_grey(found) else found
+
+    def _numbers(self, image: Tensor | np.ndarray) -> Float[Tensor, "channel height width"] | Picture:
+        found = to_pixels(image, self.preprocessing)
+        if isinstance(found, Tensor):
+            self.suit(len(found))
+            return found
+        return to_pixels(image, self.preprocessing) if self._makes_grey(found) else found
+
+    def _makes_grey(self, pixels: Picture) -> bool:
+        """Whether pictures are to be made grey from now on: the network takes one channel, and nothing says how it is given."""
+        if self._told or pixels.shape[2] != COLOUR or not takes_grey_alone(self.module, self.inputs(pixels)):
+            return False
+        self.preprocessing = GREY
+        return True
 
     def inputs(self, pixels: Picture) -> Float[Tensor, "1 channel height width"]:
         """The network's input for it, on the model's device."""
@@ -266,3 +291,9 @@ def _read_as(study: Reader | None, layers: tuple[str, ...]) -> tuple[Tap, tuple[
     if not known:
         raise OptionError(f"'{study.path}' has no layers", "run torchlurk analyze first")
     return tap, layers or known
+
+
+def told_preprocessing(given: InputOptions, default: Preprocessing | None) -> Preprocessing | None:
+    """How pictures are prepared, as somebody gives it or the model has it by `default`; None where neither says."""
+    said = default is not None or given.mean is not None or given.std is not None
+    return resolve(given, default) if said else None

@@ -32,7 +32,7 @@ def test_a_size_that_a_model_runs_at_is_named(pictures):
 def test_a_single_mean_for_a_model_of_colours_is_refused_for_that(pictures):
     with pytest.raises(ModelError, match=r"the pictures have 1 channel\(s\), and 0 \(Conv2d\) takes 3") as raised:
         tl.analyze(net(), pictures, pictures / "s.lurk", mean=(0.5,), std=(0.5,), resize=32, crop=32)
-    assert "one value each make pictures grey; give 3 value(s)" in raised.value.hint
+    assert "one value each make pictures grey; give three values each" in raised.value.hint
 
 
 class Weighing(nn.Module):

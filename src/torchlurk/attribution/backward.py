@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from torchlurk.attribution.methods import method as method_named
 from torchlurk.attribution.steps import TextReadout, of_tokens
-from torchlurk.errors import ModelError, OptionError, UnitError
+from torchlurk.errors import ModelError, OptionError, UnitError, a_type
 from torchlurk.input_records import InputAxes
 from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.axes import TENSORS, Axes
@@ -90,7 +90,7 @@ def attribute(
 
 def _is_text(inputs: object) -> bool:
     if not isinstance(inputs, Tensor):
-        raise OptionError(f"inputs are a {type(inputs).__name__}", "give a tensor, as the model takes it: torch.from_numpy(…)")
+        raise OptionError(f"inputs are {a_type(inputs)}", "give a tensor, as the model takes it: torch.from_numpy(…)")
     if not inputs.is_floating_point() and inputs.dim() != TEXT_AXES:
         raise OptionError(
             f"inputs are {inputs.dtype} with {inputs.dim()} axes",

@@ -30,7 +30,7 @@ def test_a_list_is_in_order_of_the_indices_and_index_0_stands_in(tmp_path):
     ("text", "words"),
     [
         ("a b c", "is not JSON"),
-        ("3", "holds a int.*a JSON object"),
+        ("3", "holds an int.*a JSON object"),
         ("{}", "is empty"),
         ('{"a": 1, "b": 1}', "gives 'a' and 'b' the same index 1"),
         ('{"a": 1, "a": 2}', "lists 'a' more than once"),

@@ -405,7 +405,7 @@ WRONG = {
     "a name unlike any": ("def something(): pass", "there is no 'net' in .*; it has: something"),
     "needs arguments": ("def net(depth, *, width): pass", "needs arguments: depth, width"),
     "a class that needs arguments": ("net = nn.Linear", "needs arguments: in_features, out_features"),
-    "not a function": ("net = 5", "is a int, not a function"),
+    "not a function": ("net = 5", "is an int, not a function"),
     "returns nothing": ("def net(): pass", "returned NoneType"),
     "returns a class": ("def net(): return nn.Linear", "returned type"),
     "returns another pair": ("def net(): return 1, 2", r"returned \(int, int\)"),

@@ -21,6 +21,9 @@ from torchlurk.records import Preprocessing
 HIGHEST = 255.0
 """The value of a uint8 that stands for 1.0."""
 
+GREY = Preprocessing(mean=(0.0,), std=(1.0,))
+"""Of networks that take one channel and do not say how pictures are prepared."""
+
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,

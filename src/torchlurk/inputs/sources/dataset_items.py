@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int64, Shaped
 from PIL import Image
 from torch import Tensor
 
-from torchlurk.errors import DataError
+from torchlurk.errors import DataError, a_type
 from torchlurk.input_records import KindName
 from torchlurk.inputs.items import Values
 from torchlurk.inputs.pictures.preprocessing import normalize, prepare
@@ -116,7 +116,7 @@ def to_companion(value: Any, preprocessing: Preprocessing | None) -> Shaped[Tens
         return normalize(pixels[None], preprocessing)[0]
     found = tensor_of(value)
     if found is None or found.is_complex():
-        raise DataError(f"is a {type(value).__name__}, not a tensor, array or number")
+        raise DataError(f"is {a_type(value)}, not a tensor, array or number")
     if found.dtype is torch.bool:
         return found
     return found.to(torch.float32 if found.is_floating_point() else torch.int64)
@@ -171,7 +171,7 @@ def _tensor(value: Any) -> Tensor:
     check_no_text(value)
     found = tensor_of(value)
     if found is None:
-        raise DataError(f"is a {type(value).__name__}, not a tensor or array")
+        raise DataError(f"is {a_type(value)}, not a tensor or array")
     return found
 
 
@@ -187,7 +187,7 @@ def to_pixels(picture: Any, preprocessing: Preprocessing) -> Values:
     if isinstance(picture, np.ndarray):
         picture = torch.from_numpy(channels_first(picture).copy())
     if not isinstance(picture, torch.Tensor):
-        raise DataError(f"is a {type(picture).__name__}, not a tensor or picture")
+        raise DataError(f"is {a_type(picture)}, not a tensor or picture")
     tensor = picture.detach().as_subclass(torch.Tensor).cpu()
     tensor = tensor[None] if tensor.ndim == 2 else tensor
     if tensor.ndim != 3 or 0 in tensor.shape:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from torchlurk.errors import DataError
+from torchlurk.errors import DataError, a_type
 from torchlurk.input_records import ForwardParameters, KindName
 from torchlurk.inputs.sources.dataset_items import INPUT_KEYS, are_ids, parts, tensor_of, to_class
 from torchlurk.inputs.sources.labels import CLASS_KEYS
@@ -203,7 +203,7 @@ def _at(held: Any, place: Key) -> Any:
             raise DataError(f"has no '{place}', as other items have")
         return held[place]
     if not isinstance(held, (tuple, list)):
-        raise DataError(f"is a {type(held).__name__}, not several inputs as other items are")
+        raise DataError(f"is {a_type(held)}, not several inputs as other items are")
     if place >= len(held):
         raise DataError(f"has {len(held)} parts, and others have an input in part {place + 1}")
     return held[place]

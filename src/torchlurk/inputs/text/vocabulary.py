@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchlurk.errors import OptionError
+from torchlurk.errors import OptionError, a_type
 from torchlurk.files import read_given
 
 FORMS = 'use a JSON object {"token": index} or a JSON list of tokens in index order'
@@ -59,7 +59,7 @@ def vocabulary_of(content: Any, what: str = "the vocabulary") -> Vocabulary:
     elif isinstance(content, Sequence) and not isinstance(content, str):
         pairs = [(token, index) for index, token in enumerate(content)]
     else:
-        raise OptionError(f"{what} holds a {type(content).__name__}", FORMS)
+        raise OptionError(f"{what} holds {a_type(content)}", FORMS)
     if not pairs:
         raise OptionError(f"{what} is empty", FORMS)
     by_index: dict[int, str] = {}

@@ -16,7 +16,7 @@ from types import ModuleType
 
 from torch import nn
 
-from torchlurk.errors import DataError, MissingExtraError, ModelError, TorchlurkError, nearest
+from torchlurk.errors import DataError, MissingExtraError, ModelError, TorchlurkError, a_type, nearest
 from torchlurk.models.loading.extras import with_torchvision
 from torchlurk.models.loading.files import named_file
 
@@ -156,9 +156,7 @@ def _named(code: ModuleType, name: str, place: str, wanted: Wanted) -> object:
 
 def _without_arguments(target: object, spec: str, wanted: Wanted) -> Callable[[], object]:
     if not callable(target):
-        raise wanted.error(
-            f"'{spec}' is a {type(target).__name__}, not a function", f"name a function that returns {wanted.what}"
-        )
+        raise wanted.error(f"'{spec}' is {a_type(target)}, not a function", f"name a function that returns {wanted.what}")
     try:
         parameters = inspect.signature(target).parameters.values()
     except (TypeError, ValueError):  # compiled callables may have no signature: the call will tell

@@ -8,7 +8,7 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
-from torchlurk.errors import ModelError, first_line
+from torchlurk.errors import ModelError, a_type, first_line
 from torchlurk.options import Interpolation
 from torchlurk.records import Preprocessing
 
@@ -56,7 +56,7 @@ def _translated(preprocess: object) -> Preprocessing:
         steps = list(preprocess)
     if isinstance(steps, Sequence):
         return _from_steps(steps)
-    raise _refusal(f"a {type(preprocess).__name__} is not one of the supported kinds")
+    raise _refusal(f"{a_type(preprocess)} is not one of the supported kinds")
 
 
 def _from_fields(given: Mapping[str, Any]) -> Preprocessing:

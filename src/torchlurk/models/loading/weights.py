@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from torchlurk.errors import WeightsError, in_one_line
+from torchlurk.errors import WeightsError, a_type, in_one_line
 
 
 class State(dict[str, Tensor]):
@@ -175,7 +175,7 @@ def _refusal(file: Path, error: Exception) -> WeightsError:
 def _state_in(content: object, file: Path) -> State:
     """The state dict in what torch loaded: itself, under one of the usual names, or the only one that there is."""
     if not isinstance(content, Mapping):
-        raise WeightsError(f"'{file}' holds a {type(content).__name__}, not a state dict", f"save one with {_SAVE}")
+        raise WeightsError(f"'{file}' holds {a_type(content)}, not a state dict", f"save one with {_SAVE}")
     for name in (*_NESTS, *_AVERAGES):
         if _holds_tensors(content.get(name)):
             found = _state_in(content[name], file)

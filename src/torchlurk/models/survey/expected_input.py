@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxtyping import Shaped
+import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from torchlurk.errors import ModelError
 from torchlurk.input_records import KindName
 from torchlurk.input_words import CHANNELS_FIRST
+from torchlurk.models.taps.as_found import as_found
 
 AXES = {"pictures": 3, "series": 2}
 """Of one example of floats."""
@@ -76,10 +78,25 @@ def misfit(module: nn.Module, inputs: Shaped[Tensor, "batch ..."]) -> tuple[str,
     if kind == "pictures" and inputs.shape[3] == expected.extent != inputs.shape[1]:
         return f"the last axis is as long as there are channels, and {expected.told}, which are the first", CHANNELS_FIRST
     if kind == "pictures" and {expected.extent, inputs.shape[1]} == {GREY, COLOUR}:
-        grey = "--mean and --std with one value each make pictures grey; " if inputs.shape[1] == GREY else ""
-        hint = f"{grey}give {expected.extent} value(s) of each, or a model for {inputs.shape[1]}"
+        if inputs.shape[1] == GREY:
+            hint = "--mean and --std with one value each make pictures grey; give three values each, or a model for grey ones"
+        else:
+            hint = "give --mean and --std with one value each, which make pictures grey, or a model for colours"
         return f"the pictures have {inputs.shape[1]} channel(s), and {expected.module} takes {expected.extent}", hint
     return None
+
+
+def takes_grey_alone(module: nn.Module, colour: Float[Tensor, "1 3 height width"]) -> bool:
+    """Whether a network that begins with one channel fails on a picture in colour: some make pictures grey by themselves."""
+    expected = expected_input(module)
+    if expected is None or expected.kind != "pictures" or expected.extent != GREY:
+        return False
+    with as_found(module), torch.inference_mode(False), torch.no_grad():
+        try:
+            module(colour)
+        except Exception:  # the network is run once more where it counts
+            return True
+    return False
 
 
 def check_takes_pictures(module: nn.Module, verb: str, error: Exception | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from torchlurk.errors import OptionError
+from torchlurk.errors import OptionError, a_type
 from torchlurk.input_records import InputAxes
 from torchlurk.models.taps.arguments import Arguments, Companions, accompanied, called_so, called_with
 
@@ -44,7 +44,7 @@ class Invocation:
         constants, further_inputs = constants or {}, further_inputs or {}
         for name, one in further_inputs.items():
             if not isinstance(one, Tensor) or one.ndim == 0:
-                told = "a tensor without axes" if isinstance(one, Tensor) else f"a {type(one).__name__}"
+                told = "a tensor without axes" if isinstance(one, Tensor) else f"{a_type(one)}"
                 raise OptionError(f"further_inputs['{name}'] is {told}", ROWS)
             if name in constants:
                 raise OptionError(f"'{name}' is in constants and in further_inputs", "give it once")
