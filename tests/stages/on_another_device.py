@@ -15,15 +15,20 @@ from torch.utils.data import TensorDataset
 
 import torchlurk as tl
 from tests import pretended_device as pretended
+from torchlurk.anatomy import Change
 from torchlurk.engines.devices import DevicesEngine
 from torchlurk.engines.local import LocalEngine
+from torchlurk.model_session import ModelSession
 from torchlurk.models.loading.extras import import_torchvision
 from torchlurk.models.loading.placement import choose_device
 from torchlurk.records import Layer
 from torchlurk.scanning import reductions
 from torchlurk.scanning.gates import GateSums
 from torchlurk.scanning.steps import Counted, Seen
+from torchlurk.server.live.drawing import as_plane, sheet_of
+from torchlurk.server.live.frame import Wanted, look
 from torchlurk.stages import scan
+from torchlurk.units import Unit
 
 
 def resnet():
@@ -133,6 +138,32 @@ def read(path, device, count=24):
     return tl.analyze(Reader().eval(), Texts(count), path, device=device, **options)
 
 
+PICTURE = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(5))
+CHANGED = 0.5
+"""By what a unit is multiplied."""
+
+
+def explained(path, family, device):
+    """What is told of a picture without a study and beside one, of a unit changed, and the sheet of a layer's maps."""
+    network, layers, _ = made(family)
+    unit = Unit(layers[0], 3)
+    alone = tl.explain(network, PICTURE, layers=layers, device=device)
+    beside = tl.explain(network, PICTURE, unit, study=path, method="gradient", device=device)
+    found = {"alone": alone.to_json(), "beside a study": beside.to_json()}
+    with tl.open(path) as study:
+        session = ModelSession(network, study=study.reader, device=device)
+        inputs = PICTURE[None].to(device)
+        change = Change(unit, CHANGED)
+        effect = session.inspect(inputs).effects([[change]], [(unit, (0, 0))])[0]
+        wanted = Wanted(layer=layers[0], projected=unit, changes=(change,))
+        seen = look(session, session.ready(inputs), inputs, wanted)
+        usual = torch.from_numpy(study.reader.statistics(layers[0]).max).float()
+    sheet = sheet_of(as_plane(seen.maps), scale="study", usual=usual)
+    found["effect"] = [*effect.before, *effect.after, *(one.output for one in effect.predictions_after)]
+    found["frame"] = [sheet.reach, *sheet.peaks, float(seen.projection.abs().sum()), *(one.output for one in seen.predictions)]
+    return found
+
+
 def gates(device):
     """What is counted of a gate that keeps, one of whose values is not finite, and the copies and waits of a second batch."""
     of = Layer("a", "LSTM", "sequence", 5, (12,), -1, module="rnn", stream="l0.f")
@@ -218,12 +249,16 @@ def main(folder):
     for family in FAMILIES:
         whole(folder / f"{family}-on-two.lurk", family, pretended.NAME, engine=two, count=300)
     used = sorted(pretended.USED)
+    explanations = {family: explained(folder / f"{family}.lurk", family, pretended.NAME) for family in FAMILIES}
     reductions.WITHOUT_FLOAT64 = frozenset({pretended.NAME})
     pretended.REFUSED.add(torch.float64)
     whole(folder / "host.lurk", "mobilenet", pretended.NAME, **BLURRED)
     read(folder / "read-host.lurk", pretended.NAME)
+    without_float64 = {family: explained(folder / f"{family}.lurk", family, pretended.NAME) for family in FAMILIES}
     found = {
         "used": used,
+        "explained": explanations,
+        "explained without float64": without_float64,
         "batch size": batch_size,
         "counts": counts,
         "texts": batches,

@@ -15,7 +15,7 @@ import torch.utils.backend_registration
 
 import torchlurk as tl
 from tests.pretended_device import BROUGHT, NAME, SENT
-from tests.stages.on_another_device import BLURRED, FAMILIES, gates, halved, read, scanned, whole
+from tests.stages.on_another_device import BLURRED, FAMILIES, explained, gates, halved, read, scanned, whole
 from torchlurk.models.loading.extras import import_torchvision
 
 CLOSE = 1e-5
@@ -38,7 +38,7 @@ def there(tmp_path_factory):
     root = Path(__file__).parents[2]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), *sys.path]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.stages.on_another_device", str(folder)]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder, json.loads((folder / "found.json").read_text("utf-8"))
 
@@ -156,6 +156,26 @@ def test_batches_that_do_not_fit_are_halved_and_the_study_has_their_size(there, 
 
 def test_what_is_computed_in_float64_is_with_the_host_where_a_device_has_none(there, tmp_path):
     assert_the_same(whole(tmp_path / "cpu.lurk", "mobilenet", "cpu", **BLURRED), tl.open(there[0] / "host.lurk"))
+
+
+@pytest.mark.parametrize("way", ["explained", "explained without float64"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pictures_are_explained_as_on_the_cpu(there, family, way):
+    said, here = leaves(there[1][way][family]), leaves(explained(there[0] / f"{family}.lurk", family, "cpu"))
+    assert said.keys() == here.keys()
+    measured = {at for at, value in here.items() if isinstance(value, float)}
+    assert {at: said[at] for at in measured} == pytest.approx(
+        {at: here[at] for at in measured}, rel=1e-4, abs=1e-5, nan_ok=True
+    )
+    assert {at: said[at] for at in here.keys() - measured} == {at: here[at] for at in here.keys() - measured}
+
+
+def leaves(document, path=""):
+    """What a document says, by where."""
+    if not isinstance(document, (dict, list, tuple)):
+        return {path: document}
+    members = document.items() if isinstance(document, dict) else enumerate(document)
+    return {at: value for name, one in members for at, value in leaves(one, f"{path}/{name}").items()}
 
 
 def test_a_device_of_another_backend_is_taken_by_its_name(there):

@@ -127,7 +127,7 @@ class Inspector:
         """
         check_unit(self._pass(), Unit(layer, 0))
         maps = self.maps(layer)
-        tops = maps.reshape(len(maps), -1).amax(1)
+        tops = maps.reshape(len(maps), -1).amax(1).float().cpu()
         standing, percentile = standing_of(self._samples, layer, tops)
         order = tops if np.isnan(standing).all() else np.nan_to_num(standing, nan=-math.inf)
         ranked = [int(channel) for channel in np.argsort(-np.asarray(order), kind="stable") if tops[channel] > 0][:most]

@@ -68,7 +68,8 @@ def sheet_of(
         maps = F.adaptive_avg_pool2d(maps, (height, width))
     own = maps.abs().amax((1, 2))
     reach = float(own.amax()) if len(own) else 0.0
-    highest = own if scale == "map" else usual if scale == "study" and usual is not None else torch.full_like(own, reach)
+    known = usual.to(own.device) if scale == "study" and usual is not None else torch.full_like(own, reach)
+    highest = own if scale == "map" else known
     shares = (maps / highest.clamp(min=torch.finfo(maps.dtype).tiny)[:, None, None]).clamp(-1, 1)
     negative = bool((maps < 0).any())
     if gamma != 1:
