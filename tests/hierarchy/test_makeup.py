@@ -257,6 +257,39 @@ def test_parents_over_skips_and_branches_agree_with_their_children() -> None:
         )
 
 
+class Attending(nn.Module):
+    """Patches that attend to each other, by torch's own function for it, at the end of which there is a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches, self.after = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mixed(self.patches(x).relu().flatten(2).transpose(1, 2)).mean(1)
+
+    def mixed(self, tokens: Tensor) -> Tensor:
+        heads = tokens[:, None].contiguous()  # otherwise torch takes the plain way by itself
+        return self.after(F.scaled_dot_product_attention(heads, heads, heads)[:, 0])
+
+
+def test_parents_through_attention_agree_with_finite_differences() -> None:
+    net, x, step = Attending().to(REAL), image(16).to(REAL), 1e-6
+    inspector = Inspector(net, x, layers=["patches", "after"])
+    unit = inspector.strongest("patches", 1)[0].unit
+
+    def after(factor: float) -> Tensor:
+        tokens = net.patches(x).relu().flatten(2).transpose(1, 2)
+        tokens[:, :, unit.channel] *= factor
+        return net.mixed(tokens)[0]
+
+    difference = (after(1 + step) - after(1)) / step
+    uses = inspector.uses(unit, most=EVERY)["after"]
+    assert len(uses) == 6
+    for use in uses:
+        assert use.contribution == pytest.approx(difference[(*use.position, use.unit.channel)].item(), rel=1e-5)
+
+
 def test_parents_of_one_position_alone() -> None:
     net, x = chain(), image(16).to(REAL)
     inspector = Inspector(net, x)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from torchlurk.errors import ModelError
 from torchlurk.hierarchy.running import run
@@ -48,7 +49,8 @@ def given(
             return primal  # what comes by way of this layer is given by it, not by the unit
         return _dual(primal, _tangent(layer, primal, cases))
 
-    with torch.inference_mode(False), torch.no_grad(), as_found(module), forward_ad.dual_level():
+    plain = sdpa_kernel(SDPBackend.MATH)  # of the ways to compute attention the one that has a forward-mode derivative
+    with torch.inference_mode(False), torch.no_grad(), as_found(module), plain, forward_ad.dual_level():
         try:
             with replacing(module, layers, replace) as replaced:
                 run(module, image.expand(len(cases), *image.shape[1:]), replaced)
