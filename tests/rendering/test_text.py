@@ -43,6 +43,18 @@ def test_it_says_address_statistics_exemplars_and_classes(make_record: Make, mak
     assert "(10 of 12)" in described
 
 
+@pytest.mark.parametrize(
+    ("layout", "shape", "position", "told"),
+    [("spatial", (4, 4), (1, 2), "at y,x"), ("sequence", (9,), (5,), "step"), ("tokens", (9,), (5,), "token")],
+)
+def test_over_the_positions_of_pictures_stands_what_they_are(make_record: Make, layout, shape, position, told) -> None:
+    record = make_record()
+    exemplars = {"max": tuple(replace(one, position=position) for one in record.exemplars["max"])}
+    layer = replace(record.layer, layout=layout, shape=shape)
+    lines = describe(replace(record, layer=layer, exemplars=exemplars), []).splitlines()
+    assert f"  {told}  " in lines[lines.index("Strongest by maximum") + 1]
+
+
 def test_a_text_is_shown_also_where_no_step_of_it_is_the_strongest() -> None:
     values = {"mean": 0.0, "std": 1.0, "max": 1.0, "min": 0.0, "fraction_active": 0.5, "selectivity": math.nan}
     text, trace = TextExample(tuple("some words"), (), (0, 10)), np.linspace(0, 1, 10).astype(np.float32)

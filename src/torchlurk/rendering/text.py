@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from torchlurk.input_records import SeriesExample, TextExample, step_at
-from torchlurk.records import Attribution, Class, Exemplar, MethodCheck, Remark, StepAttribution, UnitRecord
+from torchlurk.records import Attribution, Class, Exemplar, Layout, MethodCheck, Remark, StepAttribution, UnitRecord
 from torchlurk.rendering import labels
 from torchlurk.rendering.known_tracks import known_lines
 from torchlurk.rendering.low_end import LOWEST, beside_lowest, lowest_places
@@ -80,7 +80,11 @@ def describe(
     for kind, title in (("max", "Strongest by maximum"), ("mean", "Strongest by mean")):
         exemplars = record.exemplars.get(kind, ())
         if exemplars:
-            shown = _exemplars(exemplars, columns) if steps is None else _in_steps(kind, exemplars, steps, columns, coloured)
+            shown = (
+                _exemplars(exemplars, record.layer.layout, columns)
+                if steps is None
+                else _in_steps(kind, exemplars, steps, columns, coloured)
+            )
             ties = [GAP + told] if (told := labels.ties(kind, exemplars)) else []
             blocks.append([labels.title_of(title, kind, record.layer, steps.least if steps else 0), *ties, *shown])
     if steps is not None and (places := lowest_places(record, steps.examples, steps.traces)):
@@ -174,13 +178,19 @@ def _statistics(record: UnitRecord, columns: int) -> list[str]:
     return [(2 * GAP).join(cells[start : start + across]) for start in range(0, len(cells), across)]
 
 
-def _exemplars(exemplars: Sequence[Exemplar], columns: int) -> list[str]:
+def _axis(layout: Layout, exemplars: Sequence[Exemplar]) -> str:
+    """What positions are, over their column: of a layer with steps or tokens one number."""
+    alone = all(len(one.position or ()) < 2 for one in exemplars)
+    return {"sequence": "step", "tokens": "token"}.get(layout, "at y,x") if alone else "at y,x"
+
+
+def _exemplars(exemplars: Sequence[Exemplar], layout: Layout, columns: int) -> list[str]:
     """A table; columns that no exemplar fills are left out, and the name takes what room is left."""
     table = {
         "#": [str(one.rank + 1) for one in exemplars],
         "score": [labels.number(one.score) for one in exemplars],
         "recall": ["" if one.recall is None else labels.percent(one.recall) for one in exemplars],
-        "at y,x": ["" if not one.position else ",".join(map(str, one.position)) for one in exemplars],
+        _axis(layout, exemplars): ["" if not one.position else ",".join(map(str, one.position)) for one in exemplars],
         "box x0 y0 x1 y1": ["" if one.box is None else " ".join(map(str, one.box)) for one in exemplars],
         "example": [str(one.example) for one in exemplars],
     }
