@@ -97,6 +97,7 @@ def test_data_may_be_made_by_a_function_in_a_file(items, tmp_path, monkeypatch):
         "def stream():\n    return Stream()\n"
         "def failing():\n    raise ValueError('no data')\n"
         "def asking(name):\n    return Stream()\n"
+        "pixels = [(torch.full((3, 8, 8), one, dtype=torch.uint8), one % 3) for one in range(COUNT)]\n"
         "whole = [(torch.full((3, 8, 8), one / COUNT), one % 3) for one in range(COUNT)]\n"
     )
     names = ["fish", "fowl", "frog"]
@@ -107,6 +108,10 @@ def test_data_may_be_made_by_a_function_in_a_file(items, tmp_path, monkeypatch):
     assert [one.label for one in study.classes] == names
     assert study.runs["scan"].data == "data.py:stream"
     assert [unit.exemplars("max") for unit in study.layers[0]] == [unit.exemplars("max") for unit in other.layers[0]]
+    plain = {name: value for name, value in OPTIONS.items() if name not in ("mean", "std")}
+    for name, unnormalized in (("pixels", True), ("whole", False)):
+        notes = tl.analyze(net(), f"data.py:{name}", tmp_path / f"{name}-plain.lurk", stages=["scan"], **plain).notes
+        assert any("does not state its preprocessing" in note for note in notes) == unnormalized
     for data, words in [
         ("data.py:strea", r"there is no 'strea' in data.py; nearest: stream.*a function that returns the data set"),
         ("data.py:failing", r"'data.py:failing' failed at .*data.py line \d+: ValueError: no data"),
