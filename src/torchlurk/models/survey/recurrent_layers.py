@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from torch import nn
 
@@ -66,6 +67,21 @@ def node_of(call: Call, nodes: Mapping[Value, int]) -> int:
     outputs = [value for operation in call.operations for value in operation.outputs]
     known = [call.output, *reversed(outputs)]
     return next((nodes[value] for value in known if value is not None and value in nodes), 0)
+
+
+def called_step_by_step(layers: Iterable[Layer]) -> str:
+    """What to tell where a recurrent module, unlike a cell, is called once for each step, so that each call is a layer of its
+    own; '' where none is.
+    """
+    calls = Counter(one.module.partition("#")[0] for one in layers if one.stream == "l0" and one.shape == (1,))
+    found = next(((module, count) for module, count in calls.items() if count > 1), None)
+    if found is None:
+        return ""
+    module, count = found
+    return (
+        f"'{module}' is called once a step, and each call is a layer of one step ({count} of them, {module}.l0 to"
+        f" {module}#{count - 1}.l0): to have one layer with all steps, give it the whole sequence at once, or use a cell"
+    )
 
 
 def _parameters(module: nn.Module, part: str) -> int:
