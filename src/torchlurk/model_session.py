@@ -73,6 +73,8 @@ class ModelSession:
         self.preprocessing = study.preprocessing() if study is not None else preprocessing or Preprocessing()
         self._told = study is not None or preprocessing is not None
         self._class_names = class_names
+        if class_names is not None:
+            read_labels(Path(class_names), [])  # what cannot be read is told now, and not with the first image
         self._tap, self._layers = _read_as(study, layers)
         self._first: Inspector | None = None
         # Whether the model takes inputs in any order of memory, as far as is known: one that calls `view` may not.

@@ -143,6 +143,8 @@ class InputOptions:
         both = self.mean is None or self.std is None or len(self.mean) == len(self.std)
         _check(both, "std", self.std, f"as many numbers as --mean has ({len(self.mean or ())})")
         _check(self.limit is None or self.limit > 0, "limit", self.limit, "a positive number")
+        for name in ("class_names", "classes", "vocabulary", "tracks"):
+            _check(getattr(self, name) != "", name, "", "a file")
         if self.kind is not None and self.kind not in KINDS:
             raise OptionError(f"--kind is '{self.kind}'{nearest(self.kind, KINDS)}", f"available: {', '.join(KINDS)}")
         known = self.tokenizer in (None, "char", "word") or str(self.tokenizer).endswith(".json")

@@ -18,6 +18,8 @@ def check_named(model: str | None = None, weights: str | None = None, data: str 
     """
     if model is not None:
         named_file(model)
+    if weights == "":
+        raise WeightsError("--weights is an empty text", "give a file, or leave it out")
     if weights is not None and weights != "random":
         with suppress(PermissionError, ValueError):  # what else is the matter is told when the file is read
             if not expanded(weights).exists():

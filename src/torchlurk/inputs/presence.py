@@ -67,11 +67,12 @@ def absent(path: Path) -> DataError:
             "download it first, or give FILE.py:CALLABLE, which returns a stream of it",
         )
     try:
-        beside = os.listdir(path.parent)
+        beside = [name for name in os.listdir(path.parent) if name != path.name]
     except OSError:
         beside = []
+    leads = f"; it is a link to {os.readlink(path)}" if path.is_symlink() else ""
     return DataError(
-        f"no file or folder {path}{nearest(path.name, beside)}",
+        f"no file or folder {path}{leads or nearest(path.name, beside)}",
         "DATA is a folder, a file of text or of series, a .zip, a .tar or several ('train-{000..127}.tar'), FILE.py:CALLABLE,"
         " or drawn; to continue a study whose data has moved, give the new path",
     )

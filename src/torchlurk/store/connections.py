@@ -126,12 +126,16 @@ def holds_nothing(path: Path) -> bool:
         return version_of(db, path) == 0
 
 
+SMALLEST = 100
+"""Bytes of SQLite's header; it takes some files that are shorter for empty, and writes over them."""
+
+
 def check_is_file(path: Path) -> None:
     """Raises `StudyError` for what is no file: to open a pipe is to wait until somebody writes to it."""
     try:
         if not path.exists():
             raise missing(path)
-        if not path.is_file():
+        if not path.is_file() or 0 < path.stat().st_size < SMALLEST:
             raise not_a_study(path)
     except PermissionError as error:
         raise StudyError(f"'{path}' cannot be read: {error.strerror}") from error

@@ -93,6 +93,8 @@ def _rows(file: Path, what: str) -> list[tuple[str, str]]:
 
 
 def classes_of(names: Sequence[str], class_names: str | Path | None) -> tuple[Class, ...]:
-    """The classes, with the words that the file `class_names` has for them."""
+    """The classes, with the words that the file `class_names` has for them; raises `OptionError` where there are none."""
+    if class_names and not names:
+        raise OptionError(f"--class-names is {class_names}, and the data has no classes", "leave it out, or give --classes too")
     labels = read_labels(Path(class_names), names) if class_names else names
     return tuple(Class(index, name, label) for index, (name, label) in enumerate(zip(names, labels, strict=True)))

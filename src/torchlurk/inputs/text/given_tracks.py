@@ -44,7 +44,7 @@ def read_tracks(file: Path, tokens: int) -> GivenTracks:
     if suffix not in (".tsv", ".npz"):
         raise OptionError(f"{what} is neither .tsv nor .npz", f"give {FORM}")
     if not file.is_file():
-        raise OptionError(f"{what}: no such file", f"give {FORM}")
+        raise OptionError(f"{what}: {'it is a folder' if file.is_dir() else 'no such file'}", f"give {FORM}")
     columns = dict(_of_table(file, what) if suffix == ".tsv" else _of_arrays(file, what))
     if not columns:
         raise OptionError(f"{what} has no track", f"give {FORM}")

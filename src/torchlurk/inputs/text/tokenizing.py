@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int64
 
-from torchlurk.errors import MissingExtraError, OptionError
+from torchlurk.errors import MissingExtraError, OptionError, in_one_line
 from torchlurk.inputs.text.vocabulary import Vocabulary, vocabulary_of
 
 WORD = re.compile(r"\w+|[^\w\s]")
@@ -133,11 +133,13 @@ def _load(file: Path) -> Any:
             f"--tokenizer {file} needs the library tokenizers ({error})", "pip install 'torchlurk[text]'"
         ) from error
     if not file.is_file():
-        raise OptionError(f"--tokenizer {file}: no such file", "use char, word, or a Hugging Face tokenizer.json")
+        reason = "it is a folder" if file.is_dir() else "no such file"
+        raise OptionError(f"--tokenizer {file}: {reason}", "use char, word, or a Hugging Face tokenizer.json")
     try:
         tokenizer = FromFile.from_file(str(file))
     except Exception as error:  # the library raises nothing more specific
-        raise OptionError(f"--tokenizer {file} is not a tokenizer.json: {' '.join(str(error).split())}") from error
+        told = f"--tokenizer {file} is not a tokenizer.json: {in_one_line(error)}"
+        raise OptionError(told, "give the file that Hugging Face's tokenizers saved beside the model") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

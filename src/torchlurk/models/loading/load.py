@@ -90,7 +90,7 @@ def _built(spec: str) -> Network:
         return demo_text_network(), ReadsText(vocabulary=TOKENS)
     named_file(spec)
     place, _, name = spec.rpartition(":")
-    if not place or not name.isidentifier():
+    if not place or place.startswith(".") or not name.isidentifier():
         raise ModelError(f"'{spec}' is not a model", f"write {_KINDS}")
     return callables.build(spec)
 
