@@ -7,31 +7,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import UInt8
 from torch import nn
 
 import torchlurk
 from torchlurk.engines.description import Named
 from torchlurk.engines.naming import dismiss, engine_of, join
-from torchlurk.errors import DataError, DeviceError, MismatchError, OptionError, StorageError, StudyError, first_line
+from torchlurk.errors import DeviceError, MismatchError, OptionError, StorageError, StudyError, first_line
 from torchlurk.input_words import KINDS, added_kind
 from torchlurk.inputs.demo.drawn import DrawnPictures
 from torchlurk.inputs.demo.opening import told_of_folder
 from torchlurk.inputs.opening import open_source
 from torchlurk.inputs.pictures.gpu_decoding import gpu_decoder
-from torchlurk.inputs.pictures.preprocessing import GREY, normalize
 from torchlurk.inputs.presence import called_in
-from torchlurk.inputs.source import PictureSource, Source, spread
+from torchlurk.inputs.source import Source
 from torchlurk.inputs.sources.class_files import told_of_unlabelled
 from torchlurk.inputs.sources.dataset_opening import open_dataset, told_of_stream
-from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.inputs.sources.encoded import decoded_by
 from torchlurk.inputs.sources.folder import told_of_splits
 from torchlurk.jobs import Engine, Progress, Share
@@ -39,10 +34,8 @@ from torchlurk.models.loading.callables import data_set
 from torchlurk.models.loading.identity import fingerprint, unwrap
 from torchlurk.models.loading.load import LoadedModel, check_no_weights, load
 from torchlurk.models.loading.placement import choose_devices
-from torchlurk.models.survey.expected_input import takes_grey_alone
 from torchlurk.models.taps.arguments import forward_parameters
 from torchlurk.options import InputOptions
-from torchlurk.records import Preprocessing
 from torchlurk.run_records import Run
 from torchlurk.stage_table import STAGES, Settings, check_stages
 from torchlurk.stages.burn_in import with_burn_in
@@ -52,22 +45,10 @@ from torchlurk.stages.stage import Stage, Task, now
 from torchlurk.store.connections import holds_nothing
 from torchlurk.store.folding import left_open
 from torchlurk.store.reading import Reader
-
-UNNORMALIZED = (
-    "the model does not state its preprocessing, so it is given pixels from 0 to 1; if it was trained on normalized"
-    " pixels, give --mean and --std"
-)
-
-FIRST = 8
-"""So many examples are tried until one can be read."""
-
-GREYED = "pictures are given in grey, since the network takes one channel"
+from torchlurk.suiting import suit
 
 MOST_STD = 2
 """No numbers from 0 to 1 have a larger one than 0.5; 1 leaves pixels as they are."""
-
-
-Pixels = UInt8[np.ndarray, "height width channel"]
 
 
 def run_stages(task: Task, stages: Sequence[str]) -> None:
@@ -233,11 +214,10 @@ def task_of(
         if told := told_of_stream(source):
             progress.say(f"note: {told}")
             notes.append(("data", told))
-    pixels = _unnormalized(loaded, source, settings.inputs)
-    notes += [("inputs", UNNORMALIZED)] if pixels is not None else []
-    if pixels is not None and _make_grey(loaded, source, pixels):
-        progress.say(f"note: {GREYED}")
-        notes.append(("inputs", GREYED))
+    for aside, told in suit(source, loaded, settings.inputs, constants or {}):
+        notes.append(("inputs", told))
+        if not aside:
+            progress.say(f"note: {told}")
     if unlabelled := told_of_unlabelled(source, settings.inputs.classes):
         progress.say(f"note: {unlabelled}")
         notes.append(("classes", unlabelled))
@@ -254,33 +234,6 @@ def task_of(
         kind_called=added_kind(data, settings.inputs.kind),
         named=named,
     )
-
-
-def _unnormalized(loaded: LoadedModel, source: Source, inputs: InputOptions) -> Pixels | None:
-    """A picture that is given as it is because nothing says otherwise; None where something does."""
-    if source.kind.name != "pictures" or loaded.preprocessing is not None or inputs.mean is not None:
-        return None
-    every = (_pixels(source, index) for index in spread(len(source.examples), FIRST))
-    return next((one for one in every if one is not None), None)
-
-
-def _pixels(source: Source, index: int) -> Pixels | None:
-    """An example that is still to be normalized; None for any other, and where it cannot be read."""
-    with suppress(DataError):
-        values = source.read(index).values
-        return values if isinstance(values, np.ndarray) and values.dtype == np.uint8 and values.ndim == 3 else None
-    return None
-
-
-def _make_grey(loaded: LoadedModel, source: Source, pixels: Pixels) -> bool:
-    """Has pictures made grey where the network takes only such."""
-    colour = Preprocessing()
-    if pixels.shape[2] != colour.channels or not isinstance(source, (PictureSource, DatasetSource)):
-        return False
-    if not takes_grey_alone(loaded.module, normalize(torch.from_numpy(pixels)[None], colour)):
-        return False
-    source.preprocessing = replace(source.preprocessing, mean=GREY.mean, std=GREY.std)
-    return True
 
 
 def _of_other_range(source: Source) -> str:

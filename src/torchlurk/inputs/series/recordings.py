@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from jaxtyping import Float32
@@ -24,3 +25,20 @@ class Recordings:
     paths: tuple[str, ...]
     labels: Labelling | None
     skipped: tuple[Skip, ...] = ()
+
+
+class Turned(Sequence[Float32[np.ndarray, "_ channel"]]):
+    """The same series with steps for channels and channels for steps."""
+
+    def __init__(self, values: Sequence[Float32[np.ndarray, "channel _"]]) -> None:
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @overload
+    def __getitem__(self, index: int) -> Float32[np.ndarray, "_ channel"]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Float32[np.ndarray, "_ channel"]]: ...
+    def __getitem__(self, index: int | slice) -> Float32[np.ndarray, "_ channel"] | list[Float32[np.ndarray, "_ channel"]]:
+        return [one.T for one in self._values[index]] if isinstance(index, slice) else self._values[index].T

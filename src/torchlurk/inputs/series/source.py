@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from torchlurk.errors import DataError
 from torchlurk.inputs.items import Item
 from torchlurk.inputs.series.arrays import read_npy, read_npz
 from torchlurk.inputs.series.kind import Series
-from torchlurk.inputs.series.recordings import Recordings
+from torchlurk.inputs.series.recordings import Recordings, Turned
 from torchlurk.inputs.series.tables import read_table, read_tables
 from torchlurk.inputs.series.ts_files import read_ts
 from torchlurk.inputs.source import ExampleList, printable, spread
@@ -48,9 +49,7 @@ class SeriesSource:
         self.skipped: tuple[Skip, ...] = recordings.skipped
         self._recordings, self._labels, self._axes = recordings, labels, options.input_axes
         self._chosen = spread(len(recordings.values), options.limit)
-        self.lengths: Int64[np.ndarray, " example"] | None = np.array(
-            [len(recordings.values[index]) for index in self._chosen], np.int64
-        )
+        self.lengths: Int64[np.ndarray, " example"] | None = self._steps()
         self.examples: Sequence[Example] = ExampleList(
             [recordings.paths[index] for index in self._chosen], labels.indices[self._chosen]
         )
@@ -59,6 +58,18 @@ class SeriesSource:
     def kind(self) -> Series:
         """See `Source`."""
         return Series(self._recordings.channels, lambda: self._means, self._axes)
+
+    def turn(self) -> bool:
+        """Takes what were steps for channels, and channels for steps, from now on; not where the file names its channels."""
+        if any(self._recordings.channels):
+            return False
+        values = Turned(self._recordings.values)
+        self._recordings = replace(self._recordings, values=values, channels=("",) * values[0].shape[1])
+        self.lengths = self._steps()
+        return True
+
+    def _steps(self) -> Int64[np.ndarray, " example"]:
+        return np.array([len(self._recordings.values[index]) for index in self._chosen], np.int64)
 
     def read(self, index: int) -> Item:
         """See `Source`."""

@@ -49,7 +49,8 @@ class DatasetSource:
     or several inputs as `layout` says.
 
     A picture is a float tensor (channel, height, width), taken as the network's input as it is; or a uint8 tensor, a
-    PIL image or a uint8 array, which are prepared like image files. A series is a float tensor (time, channel), a text the
+    PIL image or a uint8 array, which are prepared like image files. A series is a float tensor (time, channel), or (channel,
+    time) after `turn`, a text the
     whole numbers (time,) that are its token ids. Classes are whole numbers. Where the data set lists them (`targets`,
     `labels`, `samples`), or `labels` does, they are known at once; otherwise an example's class is known when the example
     has been read, and `classes` grows to hold it. Names come from `class_names`, else from the data set's `classes`, else
@@ -92,12 +93,11 @@ class DatasetSource:
             [paths[index] for index in self._chosen] if paths else [""] * len(self._chosen), self._class_indices
         )
         padded = self._ends or (kind == "text" and padding is not None)
-        steps = _steps(dataset, layout) if kind != "pictures" and not padded else None
+        self._turned = False
         self._counted: Int64[np.ndarray, "example 2"] | None = None
         self._lengths: Int64[np.ndarray, " example"] | None = None
-        if steps:
-            self._lengths = np.full(len(self._chosen), steps)
-            self._counted = np.stack([np.zeros_like(self._lengths), self._lengths], 1)
+        if kind != "pictures" and not padded:
+            self._know_steps(1)
         self._given: GivenTracks | None = None
         self._firsts = np.zeros(1, np.int64)
 
@@ -117,6 +117,18 @@ class DatasetSource:
         if self._kind == "series":
             return Series(axes=self._axes, counted=self.counted)
         return Pictures(self.preprocessing)
+
+    def turn(self) -> bool:
+        """Reads the items of series as (channel, time) from now on."""
+        self._turned, self._lengths, self._counted = True, None, None
+        self._know_steps(2)
+        return True
+
+    def _know_steps(self, axis: int) -> None:
+        steps = _steps(self.dataset, self._layout, axis)
+        if steps:
+            self._lengths = np.full(len(self._chosen), steps)
+            self._counted = np.stack([np.zeros_like(self._lengths), self._lengths], 1)
 
     @property
     def lengths(self) -> Int64[np.ndarray, " example"] | None:
@@ -231,7 +243,10 @@ class DatasetSource:
     def _values(self, value: Any) -> Values:
         if self._kind == "text":
             return to_ids(value, self._vocabulary)
-        return to_series(value) if self._kind == "series" else to_pixels(value, self.preprocessing)
+        if self._kind == "series":
+            series = to_series(value)
+            return series.T.contiguous() if self._turned else series
+        return to_pixels(value, self.preprocessing)
 
     def _companion(self, name: str, value: Any) -> Tensor:
         try:
@@ -286,12 +301,12 @@ def _reason(error: Exception) -> DataError:
     return DataError(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
-def _steps(dataset: Any, layout: Layout) -> int | None:
-    """How many steps every item has, where the data set is nothing but stacked tensors."""
+def _steps(dataset: Any, layout: Layout, axis: int) -> int | None:
+    """How many steps every item has, where the data set is nothing but stacked tensors whose steps lie along `axis`."""
     shown = layout.places[layout.shown] if layout.places else 0
-    if type(dataset) is not TensorDataset or not isinstance(shown, int) or dataset.tensors[shown].ndim < 2:
+    if type(dataset) is not TensorDataset or not isinstance(shown, int) or dataset.tensors[shown].ndim <= axis:
         return None
-    return int(dataset.tensors[shown].shape[1])
+    return int(dataset.tensors[shown].shape[axis])
 
 
 def _listed(dataset: Any, layout: Layout) -> Int64[np.ndarray, " example"] | None:

@@ -74,10 +74,10 @@ def find_axes(
             break
     fitting, failures, unfit = tried.fitting, tried.failures, tried.unfit
     name = type(module).__name__
-    if fitting == ["btc"] and _convolves_channels(module, inputs, by_axes["btc"], companions):
+    if fitting == ["btc"] and (doing := _takes_steps_for_channels(module, inputs, by_axes["btc"], companions)):
         steps, channels = inputs.shape[1:]
         raise ModelError(
-            f"{name} convolves the {channels} channels of these examples, and takes their {steps} steps for channels",
+            f"{name} {doing} the {channels} channels of these examples, and takes their {steps} steps for channels",
             f"examples are (time, channel): give arrays whose examples are ({channels}, {steps}), or --input-axes btc if it is"
             " meant so",
         )
@@ -143,21 +143,34 @@ def _not_finite(module: nn.Module, inputs: Tensor, results: Sequence[Tensor]) ->
     return f"{broken[0]} has values that are not finite" if broken else "its results are not finite"
 
 
-def _convolves_channels(module: nn.Module, inputs: Tensor, arguments: Arguments, companions: Companions) -> bool:
-    """Whether a convolution over time gets the input as it is, whose last axis are channels: data with its axes swapped."""
-    found: list[bool] = []
+def _takes_steps_for_channels(module: nn.Module, inputs: Tensor, arguments: Arguments, companions: Companions) -> str:
+    """What is done along the channels of data whose axes are swapped: a convolution over time gets the input as it is, whose
+    last axis are channels, or a recurrent layer reads it with steps and channels exchanged. '' where neither is.
+    """
+    found: list[str] = []
+    turned = inputs.transpose(1, 2)
 
-    def look(conv: nn.Module, given: tuple[Any, ...]) -> None:
-        plain = [one for one in tensors_in(given) if not is_wrapped(one)]  # inside vmap there is no memory to look at
-        found.extend(one.data_ptr() == inputs.data_ptr() and one.shape == inputs.shape for one in plain)
+    def look(one: nn.Module, given: tuple[Any, ...]) -> None:
+        tensor = next(iter(tensors_in(given)), None)
+        if tensor is None or is_wrapped(tensor):  # inside vmap there is no memory to look at
+            return
+        if isinstance(one, nn.Conv1d):
+            if tensor.data_ptr() == inputs.data_ptr() and tensor.shape == inputs.shape:
+                found.append("convolves")
+        elif inputs.shape != turned.shape and any(_equal(tensor, other) for other in (turned, turned.transpose(0, 1))):
+            found.append("reads along")
 
-    hooks = [one.register_forward_pre_hook(look) for one in module.modules() if isinstance(one, nn.Conv1d)]
+    hooks = [one.register_forward_pre_hook(look) for one in module.modules() if isinstance(one, (nn.Conv1d, nn.RNNBase))]
     try:
         _results(module, inputs, arguments, companions)
     finally:
         for hook in hooks:
             hook.remove()
-    return any(found)
+    return next(iter(found), "")
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other.to(one.dtype))
 
 
 def _results(module: nn.Module, inputs: Tensor, arguments: Arguments, companions: Companions) -> list[Tensor]:
