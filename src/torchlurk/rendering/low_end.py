@@ -30,7 +30,8 @@ def lowest_places(
     """Of the exemplars of a unit, by max, by mean and across its range, those where it is lowest at a step that
     counts, lowest first (equal values by example index); `score` is its value there, `position` the first such place.
 
-    None where the unit is not about as far below zero as it is above, or nothing is known of its steps.
+    None where the unit is not about as far below zero as it is above, or nothing is known of its steps; without the examples
+    in which it is nowhere below zero.
     """
     low, high = record.statistics["min"], record.statistics["max"]
     if not (low < 0 and -low >= AS_FAR * high):
@@ -43,7 +44,7 @@ def lowest_places(
             continue
         within = counted_positions(content, len(trace))
         counting = np.where(np.isfinite(trace[within]), trace[within], np.inf)
-        if len(counting) and np.isfinite(counting.min()):
+        if len(counting) and counting.min() < 0:
             value = max(low, float(counting.min()))  # values at steps are rounded
             found.append((value, example, within.start + int(counting.argmin())))
     return tuple(
