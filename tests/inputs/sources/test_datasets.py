@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
+from torch.utils.data import ConcatDataset, DataLoader, Subset, SubsetRandomSampler, TensorDataset, WeightedRandomSampler
 
 from torchlurk.errors import DataError, OptionError
 from torchlurk.input_records import TextExample
@@ -238,13 +238,30 @@ def test_only_whole_numbers_are_classes(label, class_index):
     [
         (5, "int is not a map-style data set"),
         ([], "the data set list is empty"),
-        (DataLoader(TensorDataset(PICTURES)), "DataLoader is not a map-style data set.*its .dataset"),
+        (
+            DataLoader(TensorDataset(PICTURES), sampler=WeightedRandomSampler([1.0], 1)),
+            "by a Weighted.*.dataset",
+        ),
         ({"train": [1], "test": [2]}, r"dict holds the data sets train, test.*data\['train'\]"),
     ],
 )
 def test_what_is_no_map_style_data_set_is_refused_in_one_line(dataset, words):
     with pytest.raises(DataError, match=words):
         open_dataset(dataset, InputOptions())
+
+
+@pytest.mark.parametrize("options", [{"shuffle": True}, {"batch_size": 2, "drop_last": True}, {"batch_size": None}])
+def test_of_a_loader_the_data_set_is_read(options):
+    source = open_dataset(DataLoader(TensorDataset(PICTURES, LABELS), **options), InputOptions())
+    assert len(source.examples) == len(PICTURES)
+    assert torch.equal(source.read(1).values, PICTURES[1])
+
+
+def test_of_a_loader_that_takes_some_examples_only_these_are_read():
+    loader = DataLoader(TensorDataset(PICTURES, LABELS), sampler=SubsetRandomSampler([2, 0]))
+    source = open_dataset(loader, InputOptions())
+    assert len(source.examples) == 2
+    assert torch.equal(source.read(1).values, PICTURES[2])
 
 
 def test_limit_takes_examples_evenly_spread():

@@ -158,7 +158,9 @@ def test_wrappers_are_taken_off_however_nested(wrapping: str) -> None:
     assert fingerprint(wrapped) == fingerprint(module)
 
 
-@pytest.mark.parametrize(("given", "named"), [("demo", "'demo'"), (None, "of the type NoneType"), (nn.Linear, "of the type")])
+@pytest.mark.parametrize(
+    ("given", "named"), [("demo", "'demo'"), (None, "of the type NoneType"), (nn.Linear, "the class Linear")]
+)
 def test_what_is_no_module_is_named(given: object, named: str) -> None:
     with pytest.raises(ModelError, match=f"the model is {named}.*, not a torch.nn.Module"):
         unwrap(given)

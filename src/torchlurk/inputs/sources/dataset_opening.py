@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, Subset, SubsetRandomSampler
 
-from torchlurk.errors import DataError, OptionError
+from torchlurk.errors import DataError, OptionError, a_type
 from torchlurk.input_records import ForwardParameters, KindName
 from torchlurk.input_words import CHANNELS_FIRST, like
 from torchlurk.inputs.pictures.preprocessing import resolve
@@ -43,9 +44,11 @@ def open_dataset(
     What the first readable item is decides the kind, unless the options do, and which inputs it holds, given what the model's
     forward `takes`. Pictures with other numbers of channels than
     usual count as being in the 0..1 range unless mean and std are given. A stream is read once to count its examples, which
-    `progress` is told of. `name` is what the user calls the data set. Raises `DataError` where the data set is no data set,
-    empty, or unreadable throughout, `OptionError` for options that do not fit.
+    `progress` is told of; of a `DataLoader` the data set is read, without its batches and `collate_fn`. `name` is what the user
+    calls the data set. Raises `DataError` where the data set is no data set, empty, or unreadable throughout, `OptionError` for
+    options that do not fit.
     """
+    dataset = _inside(dataset) if isinstance(dataset, DataLoader) else dataset
     dataset = Stream(dataset, options.limit, progress, name) if is_stream(dataset) else dataset
     size = length_of(dataset)
     takes = takes or ForwardParameters()
@@ -181,3 +184,19 @@ def _shape(source: DatasetSource) -> tuple[int, int, int] | None:
         first, second, third = (int(extent) for extent in pixels.shape)
         return (third, first, second) if isinstance(pixels, np.ndarray) else (first, second, third)
     return None
+
+
+def _inside(loader: DataLoader[Any]) -> Any:
+    """The data set that a loader makes batches of, or what it takes of it, in the order of the data set.
+
+    Raises `DataError` where what it takes cannot be told.
+    """
+    sampler = loader.sampler
+    if isinstance(loader.dataset, IterableDataset) or isinstance(sampler, (SequentialSampler, RandomSampler)):
+        return loader.dataset
+    if isinstance(sampler, SubsetRandomSampler):
+        return Subset(loader.dataset, sorted(int(one) for one in sampler.indices))
+    raise DataError(
+        f"a DataLoader takes examples by {a_type(sampler)}",
+        "give its .dataset, or a Subset of it",
+    )

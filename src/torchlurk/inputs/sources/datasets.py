@@ -318,7 +318,7 @@ def _listed(dataset: Any, layout: Layout) -> Int64[np.ndarray, " example"] | Non
 
 def length_of(dataset: Any) -> int:
     """How many items a map-style data set has; raises `DataError` where it is not one, or empty."""
-    hint = "give any object with len() and [index], or an IterableDataset; of a DataLoader, its .dataset"
+    hint = "give any object with len() and [index], an IterableDataset, or a DataLoader"
     if isinstance(dataset, Mapping) and dataset and all(isinstance(key, str) for key in dataset):
         names = ", ".join(dataset)
         raise DataError(

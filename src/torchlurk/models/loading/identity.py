@@ -24,8 +24,15 @@ def unwrap(module: object) -> nn.Module:
     inside is such.
     """
     if not isinstance(module, nn.Module):
-        given = repr(module) if isinstance(module, str) else f"of the type {type(module).__name__}"
-        raise ModelError(f"the model is {given}, not a torch.nn.Module", "give the module itself")
+        given, hint = (
+            repr(module) if isinstance(module, str) else f"of the type {type(module).__name__}",
+            "give the module itself",
+        )
+        if isinstance(module, type) and issubclass(module, nn.Module):
+            given, hint = f"the class {module.__name__}", f"give an instance of it, with its weights: {module.__name__}(…)"
+        elif isinstance(module, Mapping) and module and all(isinstance(one, Tensor) for one in module.values()):
+            given, hint = "a state dict", "load it into the module, and give that: module.load_state_dict(…)"
+        raise ModelError(f"the model is {given}, not a torch.nn.Module", hint)
     if not isinstance(module, torch.jit.ScriptModule) and "_modules" not in vars(module):
         raise ModelError(
             f"{type(module).__name__} is not set up: its __init__ does not call super().__init__()", "call it there, first"
