@@ -40,6 +40,8 @@ CLASS_EXAMPLES = 8
 
 Picture = UInt8[np.ndarray, "height width channel"]
 
+ASKING = "asking a model about one input"
+
 
 class ModelSession:
     """A model with the preprocessing, layers and class names that its images are looked at with.
@@ -65,7 +67,7 @@ class ModelSession:
         self.name = called or type(unwrap(model)).__name__
         self.study = study
         if study is not None:
-            check_one_model("asking a model about one input", str(study.path), study.inputs().kind)
+            check_one_model(ASKING, str(study.path), study.inputs().kind)
             check_model(model, study, self.name)
             _check_given(study, constants or {}, further_inputs or {})
         self.module = place(unwrap(model), choose_device(device), "fp32")

@@ -314,7 +314,6 @@ def test_a_study_of_text_or_series_says_what_there_is_for_it(torchlurk, here, se
     available = "available for text and series: the stages scan and attribute, and show, serve and export of their study"
     (sequences / "a.png").write_bytes(b"")
     refused(here("explain", study, "a.png", "--model", "nets.py:Reader"), "is a study of text", available)
-    refused(here("serve", study, "--model", "nets.py:Reader"), "is a study of text", available)
     refused(here("analyze", "nets.py:Reader", *TEXT, "--out", study, "--stages", "synthesize"), "is for pictures", "attribute")
     refused(here("analyze", "nets.py:Reader", *TEXT, "--out", study, "--streams", "output"), "--streams")
     assert study.read_bytes() == before

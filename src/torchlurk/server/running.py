@@ -168,7 +168,13 @@ def serve(
     model: Openable | None = None,
     write: bool = False,
 ) -> None:
-    """Serves until Ctrl-C, which is raised again once everything is closed, or until the event is set."""
+    """Serves until Ctrl-C, which is raised again once everything is closed, or until the event is set.
+
+    A model is left out, and that is said, where no study is of inputs that it could be asked about.
+    """
+    if model is not None and (kinds := _kinds_of(studies)) and not any(KINDS[kind].one_model for kind in kinds):
+        say(f"note: the model is not used: the pages Image and Live are for pictures, and here is {' and '.join(kinds)}")
+        model = None
     with Server(studies, host=host, port=port, model=model, write=write) as server:
         if port not in (0, server.port):
             say(f"port {port} is taken; {server.port} is free")
@@ -242,6 +248,15 @@ def _may_have_model(study: Path) -> bool:
             return KINDS[reader.inputs().kind].one_model
     except TorchlurkError:
         return False
+
+
+def _kinds_of(studies: Sequence[Path]) -> list[str]:
+    """The kinds of inputs of the studies that can be read."""
+    found: list[str] = []
+    for study in studies:
+        with suppress(TorchlurkError), Reader(study) as reader:
+            found.append(reader.inputs().kind)
+    return list(dict.fromkeys(found))
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -16,10 +16,11 @@ import torch
 
 from torchlurk.errors import BusyError, MismatchError, TorchlurkError, UnknownImageError
 from torchlurk.hierarchy.inspector import Inspector
-from torchlurk.model_session import ModelSession, Picture
+from torchlurk.input_words import KINDS, check_one_model
+from torchlurk.model_session import ASKING, ModelSession, Picture
 from torchlurk.models.loading.identity import fingerprint
 from torchlurk.models.loading.load import check_no_weights, load
-from torchlurk.resources.tree import Forest
+from torchlurk.resources.tree import Forest, StudyTree
 from torchlurk.server.model_choice import ModelChoice
 
 Result = TypeVar("Result")
@@ -105,18 +106,25 @@ def open_desk(forest: Forest, choice: ModelChoice) -> ModelWorker:
         model = given
     own = fingerprint(model)
     benches: dict[str, ModelSession] = {}
+    unasked: list[StudyTree] = []
     for slug, tree in forest.trees.items():
         run = tree.reader.runs().get("scan")
-        if run is not None and run.model_fingerprint == own:
-            benches[slug] = ModelSession(
-                model,
-                study=tree.reader,
-                class_names=choice.class_names,
-                device=choice.device,
-                called=name,
-                constants=choice.constants,
-                further_inputs=choice.further_inputs,
-            )
+        if run is None or run.model_fingerprint != own:
+            continue
+        if not KINDS[tree.reader.inputs().kind].one_model:
+            unasked.append(tree)
+            continue
+        benches[slug] = ModelSession(
+            model,
+            study=tree.reader,
+            class_names=choice.class_names,
+            device=choice.device,
+            called=name,
+            constants=choice.constants,
+            further_inputs=choice.further_inputs,
+        )
+    if not benches and unasked:
+        check_one_model(ASKING, str(unasked[0].reader.path), unasked[0].reader.inputs().kind)
     if not benches:
         raise MismatchError(_difference(forest, name), "give the --model and --weights that the study was made with")
     return ModelWorker(benches)
