@@ -78,7 +78,7 @@ def _declared(function: Callable[..., Any]) -> dict[str, Any]:
     for name, written in function.__annotations__.items():
         try:
             hint = eval(written, function.__globals__) if isinstance(written, str) else written
-        except NameError:
+        except (NameError, AttributeError):
             continue
         if name != "return" and _is_known(hint):
             found[name] = hint
