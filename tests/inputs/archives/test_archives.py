@@ -130,6 +130,17 @@ def test_a_shard_that_is_cut_off_gives_what_is_whole(shards):
     assert {one.path for one in source.skipped} == {"train-01.tar/005.png", "train-01.tar/005.cls"}
 
 
+@pytest.mark.parametrize("beyond", [20, 0], ids=["behind a member's bytes", "between two members"])
+def test_a_shard_that_is_cut_off_where_a_member_is_whole_is_told_of(tmp_path, beyond):
+    file = tar(tmp_path / "a.tar", {"1.png": picture(1), "2.png": picture(2)})
+    with tarfile.open(file) as theirs:
+        first, second = theirs.getmembers()
+    file.write_bytes(file.read_bytes()[: first.offset_data + first.size + beyond if beyond else second.offset])
+    source = opened(file)
+    assert values(source) == [1]
+    assert [one.reason for one in source.skipped] == ["may be cut off: it ends without the block of zeros that ends an archive"]
+
+
 def test_reading_goes_on_behind_a_damaged_header(shards):
     file = shards / "train-00.tar"
     content = bytearray(file.read_bytes())

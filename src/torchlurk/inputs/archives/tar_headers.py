@@ -58,16 +58,17 @@ def members(file: IO[bytes]) -> Iterator[Member | Damage]:
     """
     end = file.seek(0, os.SEEK_END)
     _check_first(file, end)
-    offset, told, renamed = 0, False, _Extended()
+    offset, told, ended, renamed = 0, False, False, _Extended()
     while offset + BLOCK <= end:
         header = _at(file, offset, BLOCK)
         if not _whole(header):
             if any(header) and not told:
                 yield Damage("", f"is damaged at byte {offset:,}")
                 told = True
+            ended = ended or not any(header)
             offset += BLOCK
             continue
-        told = False
+        told = ended = False
         kind, size = header[156], _number(header[124:136])
         start = offset + BLOCK
         if kind in (_PAX, _LONG_NAME) and size <= MOST_EXTENDED:
@@ -84,6 +85,8 @@ def members(file: IO[bytes]) -> Iterator[Member | Damage]:
         offset = start + -(-size // BLOCK) * BLOCK
     if offset < end and any(rest := _at(file, offset, end - offset)):
         yield Damage("", f"is cut off: {len(rest)} bytes at its end are not a complete header")
+    elif not ended and offset >= end:
+        yield Damage("", "may be cut off: it ends without the block of zeros that ends an archive")
 
 
 def _check_first(file: IO[bytes], end: int) -> None:
