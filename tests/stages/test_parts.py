@@ -192,7 +192,7 @@ def test_a_part_and_a_whole_study_do_not_continue_each_other(folder, tmp_path):
 
 
 def test_more_parts_than_batches_and_parts_that_need_the_whole_scan_are_refused(tmp_path):
-    with pytest.raises(OptionError, match="make at most 12 parts"):
+    with pytest.raises(OptionError, match=r"enough for 12 part\(s\) +\(make at most 12, or give a smaller batch_size\)"):
         part(tmp_path, 2, 13)
     with pytest.raises(OptionError, match="need the whole scan"):
         part(tmp_path, 1, stages=["scan", "attribute"])

@@ -163,12 +163,13 @@ class ScanStage:
         examples, share = len(self._source.examples), self._task.share
         if share is None:
             return Shard(0, examples)
-        unit = scan.batch_size if self._source.kind.name == "pictures" else scan.shard_size
+        pictures = self._source.kind.name == "pictures"
+        unit = scan.batch_size if pictures else scan.shard_size
         most = -(-examples // unit)
         if share.of > most:
             raise OptionError(
-                f"--part is {share}: {examples} examples are shared in runs of {unit}, which are {most}",
-                f"make at most {most} parts",
+                f"--part is {share}: {examples:,} examples are shared out {unit} at a time, which is enough for {most} part(s)",
+                f"make at most {most}" + (", or give a smaller --batch-size" if pictures else ""),
             )
         return share.cut(examples, unit)
 
