@@ -27,7 +27,6 @@ from torchlurk.jobs import Clock, Shard, joined
 from torchlurk.models.survey.expected_input import other_vocabulary
 from torchlurk.models.survey.input_filters import input_kernels
 from torchlurk.models.survey.layers import Survey, choose, survey
-from torchlurk.models.survey.recurrent_layers import called_step_by_step
 from torchlurk.models.taps.arguments import Arguments
 from torchlurk.options import stored
 from torchlurk.records import Layer
@@ -245,8 +244,6 @@ class ScanStage:
                 writer.write_kernels(name, weights)
             for layer in found.skipped:
                 writer.add_note("layer", f"layer {layer.path} is left out: {layer.reason}")
-            if stepwise := called_step_by_step(layers):
-                writer.add_note("layer", stepwise)
             of_data = [changing, ranged, unknown_tokens(self._source), padded_examples(self._source)]
             for told in filter(None, [*of_data, self._other_vocabulary(network)]):
                 writer.add_note("data", told)

@@ -16,7 +16,6 @@ from torchlurk.models.survey.dependence.tracing import Tracing
 from torchlurk.models.survey.input_axes import find_axes
 from torchlurk.models.survey.layers import choose, survey
 from torchlurk.models.survey.receptive_field import receptive_fields
-from torchlurk.models.survey.recurrent_layers import called_step_by_step
 from torchlurk.models.taps.arguments import Arguments, called_with
 from torchlurk.models.taps.reading import maps, reading
 from torchlurk.models.taps.recurrent import unrolled_streams
@@ -300,28 +299,3 @@ def test_series_whose_axes_are_swapped_are_refused_where_a_convolution_tells():
     with pytest.raises(ModelError, match=r"takes their 6 steps for channels.*examples are \(20, 6\)"):
         find_axes(Swapped(), given, [torch.randn(6, 20)], {})
     assert find_axes(Swapped(), given.mT, [torch.randn(20, 6)], {}) == "bct"
-
-
-class Stepping(nn.Module):
-    """Calls a recurrent module, or a cell, once for each step."""
-
-    def __init__(self, *, cell: bool) -> None:
-        super().__init__()
-        self.rnn = nn.GRUCell(2, 3) if cell else nn.GRU(2, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        state, found = None, []
-        for step in x.unbind(1):
-            state = self.rnn(step, state) if isinstance(self.rnn, nn.GRUCell) else self.rnn(step[None], state)[1]
-            found.append(state.reshape(len(x), -1))
-        return torch.stack(found, 1)
-
-
-@pytest.mark.parametrize(("cell", "told"), [(False, "3 of them, rnn.l0 to rnn#2.l0"), (True, "")])
-def test_a_module_that_is_called_once_a_step_is_told_of(cell, told):
-    layers = survey(Stepping(cell=cell), torch.randn(1, 3, 2), axes=Axes.of("btc")).layers
-    said = called_step_by_step(layers)
-    assert told in said
-    assert bool(told) == bool(said)
-    whole = survey(nn.GRU(2, 3, batch_first=True), torch.randn(1, 1, 2), axes=Axes.of("btc")).layers
-    assert not called_step_by_step(whole)

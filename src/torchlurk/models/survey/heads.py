@@ -80,7 +80,9 @@ def values_of_states(call: Call, layers: Mapping[str, Layer]) -> Iterator[tuple[
         return
     if isinstance(call.module, nn.RNNBase):
         last = f"l{call.module.num_layers - 1}"
-        owner, streams = call.name, {last, f"{last}_reverse"}
+        every = {layer.module for layer in layers.values()}
+        owner = call.name if call.name in every else call.path  # of one that is called once a step
+        streams = {last, f"{last}_reverse"}
     else:
         owner, streams = call.path or call.name, {""}
     widths = {name: layer.channels for name, layer in layers.items() if layer.module == owner and layer.stream in streams}

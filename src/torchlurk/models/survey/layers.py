@@ -24,7 +24,7 @@ from torchlurk.models.survey.read_points import Point, ReadPoints, joined_in
 from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.models.survey.recorded import Call, Recording, Value
 from torchlurk.models.survey.recording import COPIES, record
-from torchlurk.models.survey.recurrent_layers import cell_loops, node_of, recurrent_layers, several_rows
+from torchlurk.models.survey.recurrent_layers import loops, node_of, recurrent_layers, several_rows
 from torchlurk.models.taps.arguments import accompanied, companions_of, of_rows
 from torchlurk.models.taps.as_found import as_found
 from torchlurk.models.taps.recurrent import checking_packed, mode_of
@@ -213,7 +213,7 @@ def _interpret(module: nn.Module, recording: Recording, tap: Tap, axes: Axes) ->
     layers: dict[str, Layer] = {}
     skipped: dict[str, Skip] = {}
     at: dict[str, int] = {}
-    looped = cell_loops(recording)
+    looped = loops(recording)
     read: dict[Value, list[Widths]] = {}
     for call in recording.root.inside():
         if mode_of(call.module) is not None:

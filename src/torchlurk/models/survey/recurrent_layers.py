@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from torch import nn
 
@@ -12,24 +11,32 @@ from torchlurk.models.taps.recurrent import parts_of, streams_of, width_of
 from torchlurk.records import Layer
 
 
-def cell_loops(recording: Recording) -> Mapping[nn.Module, int]:
-    """How often each cell was called in the pass."""
+def loops(recording: Recording) -> Mapping[nn.Module, int]:
+    """How often each cell was called in the pass, and each module of one direction that was called several times, with one step
+    each time.
+    """
     counts: dict[nn.Module, int] = {}
+    longer: set[nn.Module] = set()
     for call in recording.root.inside():
-        if isinstance(call.module, nn.RNNCellBase):
+        if isinstance(call.module, (nn.RNNBase, nn.RNNCellBase)):
             counts[call.module] = counts.get(call.module, 0) + 1
-    return counts
+        if isinstance(call.module, nn.RNNBase) and (call.steps != 1 or call.module.bidirectional):
+            longer.add(call.module)
+    cell = nn.RNNCellBase
+    return {one: many for one, many in counts.items() if isinstance(one, cell) or (many > 1 and one not in longer)}
 
 
 def recurrent_layers(call: Call, looped: Mapping[nn.Module, int], recording: Recording) -> list[Layer]:
-    """The layers that are read of a call of a recurrent module; those of a cell come with its last call."""
+    """The layers that are read of a call of a recurrent module; those of one that is called once a step, as a cell is, come
+    with its last call.
+    """
     module = call.module
-    if isinstance(module, nn.RNNBase):
-        owner, steps, prefixes = call.name, call.steps or 1, list(parts_of(module))
-    elif call.number == looped.get(module, 0) - 1:
-        owner, steps, prefixes = call.path or call.name, looped[module], [""]
-    else:
-        return []
+    owner, steps = call.name, call.steps or 1
+    if module in looped or not isinstance(module, nn.RNNBase):
+        if call.number != looped.get(module, 0) - 1:
+            return []
+        owner, steps = call.path or call.name, looped[module]
+    prefixes = list(parts_of(module)) if isinstance(module, nn.RNNBase) else [""]
     taken = {path for path, _ in recording.root.module.named_modules()}
     layers = []
     for prefix in prefixes:
@@ -67,21 +74,6 @@ def node_of(call: Call, nodes: Mapping[Value, int]) -> int:
     outputs = [value for operation in call.operations for value in operation.outputs]
     known = [call.output, *reversed(outputs)]
     return next((nodes[value] for value in known if value is not None and value in nodes), 0)
-
-
-def called_step_by_step(layers: Iterable[Layer]) -> str:
-    """What to tell where a recurrent module, unlike a cell, is called once for each step, so that each call is a layer of its
-    own; '' where none is.
-    """
-    calls = Counter(one.module.partition("#")[0] for one in layers if one.stream == "l0" and one.shape == (1,))
-    found = next(((module, count) for module, count in calls.items() if count > 1), None)
-    if found is None:
-        return ""
-    module, count = found
-    return (
-        f"'{module}' is called once a step, and each call is a layer of one step ({count} of them, {module}.l0 to"
-        f" {module}#{count - 1}.l0): to have one layer with all steps, give it the whole sequence at once, or use a cell"
-    )
 
 
 def _parameters(module: nn.Module, part: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from torchlurk.models.taps.called_functions import CalledFunction, CalledFunctions, Reads, of_function
@@ -23,7 +24,7 @@ class StreamReader:
     """Delivers layers that are streams: (batch, time, unit), as soon as they are complete.
 
     A recurrent module is run one layer at a time; what it returns is what it would have returned. The steps
-    of a cell are delivered when the pass is over.
+    of a cell, and of a module that is called once a step, are delivered when the pass is over.
     """
 
     def __init__(self, layers: Sequence[Layer], deliver: Callable[[Layer, Tensor], None]) -> None:
@@ -39,6 +40,8 @@ class StreamReader:
         self._functions = CalledFunctions(self._called) if self._of_functions else None
         self._calls: dict[str, int] = {}
         self._cells: list[tuple[CellSteps, Mapping[str, Layer]]] = []
+        self._steps: dict[str, dict[str, tuple[Layer, list[Tensor]]]] = {}
+        """What modules that are called once a step have given so far, by module and layer."""
 
     @property
     def sees_functions(self) -> bool:
@@ -52,6 +55,7 @@ class StreamReader:
             self._functions.start()
         for steps, _ in self._cells:
             list(steps.told())
+        self._steps.clear()
 
     def attach(self, module: nn.Module) -> Iterator[Any]:
         """What has to be removed in the end, one after the other as it is set."""
@@ -64,7 +68,7 @@ class StreamReader:
                 yield self.computed(name, one, way)
             elif way is not None:
                 yield way(self, name, one)
-        if self._cells:
+        if self._cells or any(isinstance(one, nn.RNNBase) for _, name, one in submodules(module) if name in self._wanted):
             yield module.register_forward_hook(self._finish)
         if self._functions:
             yield from self._functions.attached(module)
@@ -99,24 +103,36 @@ class StreamReader:
 
     def _forward(self, name: str, module: nn.RNNBase, wanted: Mapping[int, Sequence[Layer]]) -> Callable[..., Any]:
         usual = module.forward
-        ways = {number: self._unrolled(module, layers) for number, layers in wanted.items()}
+        ways = {number: self._unrolled(name, module, layers) for number, layers in wanted.items()}
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            number = self._calls.get(name, 0)
+            number = 0 if name in self._steps else self._calls.get(name, 0)
             self._calls[name] = number + 1
             return ways.get(number, usual)(*args, **kwargs)
 
         return forward
 
-    def _unrolled(self, module: nn.RNNBase, layers: Sequence[Layer]) -> Unrolled:
+    def _unrolled(self, name: str, module: nn.RNNBase, layers: Sequence[Layer]) -> Unrolled:
         by_stream = {_split(layer.stream): layer for layer in layers}
         wanted = {part: [stream for of, stream in by_stream if of == part] for part in parts_of(module)}
-        return Unrolled(module, wanted, lambda part, stream, values: self._deliver(by_stream[part, stream], values))
+
+        def tell(part: str, stream: str, values: Tensor) -> None:
+            layer = by_stream[part, stream]
+            if name in self._steps or (values.shape[1] == 1 and layer.shape != (1,)):  # called once a step
+                self._steps.setdefault(name, {}).setdefault(layer.name, (layer, []))[1].append(values)
+            else:
+                self._deliver(layer, values)
+
+        return Unrolled(module, wanted, tell)
 
     def _finish(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         for steps, layers in self._cells:
             for stream, values in steps.told():
                 self._deliver(layers[stream], values)
+        for found in self._steps.values():
+            for layer, given in found.values():
+                self._deliver(layer, torch.cat(given, 1))
+        self._steps.clear()
 
 
 Way = Callable[[StreamReader, str, Any], Any] | Mapping[str, Reads]
