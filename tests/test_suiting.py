@@ -86,3 +86,23 @@ def test_an_order_of_axes_that_is_given_stays(tmp_path):
     data = [(one, 0) for one in series()]
     study = tl.analyze(square, data, out=tmp_path / "a.lurk", stages=["scan"], input_axes="btc")
     assert not any("(channel, time)" in note for note in study.notes)
+
+
+class Padded(nn.Module):
+    """Takes (batch, channel, time) and how many steps are no padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a = nn.Conv1d(CHANNELS, 6, 3, padding=1)
+
+    def forward(self, x, lengths):
+        return self.a(x).relu().sum(2) / lengths[:, None]
+
+
+def test_steps_beyond_the_length_do_not_count_in_series_that_are_turned(tmp_path):
+    data = TensorDataset(series(), torch.full((8,), 30), torch.arange(8) % 2)
+    study = tl.analyze(Padded().eval(), data, out=tmp_path / "a.lurk", stages=["scan"])
+    with torch.no_grad():
+        maps = Padded().eval().a(series()).relu()[..., :30]
+    assert study.unit("a:2").exemplars()[0].score == pytest.approx(float(maps[:, 2].max()), rel=1e-5)

@@ -121,7 +121,8 @@ class DatasetSource:
     def turn(self) -> bool:
         """Reads the items of series as (channel, time) from now on."""
         self._turned, self._lengths, self._counted = True, None, None
-        self._know_steps(2)
+        if not self._ends:
+            self._know_steps(2)
         return True
 
     def _know_steps(self, axis: int) -> None:
