@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import signal
@@ -174,6 +175,14 @@ def test_what_fails_in_an_actor_is_said_as_if_it_had_failed_here(two, tmp_path):
         tl.analyze(Failing(), Pictures(), tmp_path / "there.lurk", engine=two, **SCAN)
     assert str(there.value) == str(here.value)
     assert "no such picture" in str(here.value)
+
+
+def test_a_module_that_an_actor_has_not_is_named(two, tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text("from torch import nn\n\nclass Net(nn.Conv2d):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    network = importlib.import_module("only_here").Net(3, 4, 3)
+    with pytest.raises(DeviceError, match=r"^an actor has no module 'only_here'.*PYTHONPATH"):
+        tl.analyze(network, Pictures(), tmp_path / "s.lurk", engine=two, **SCAN)
 
 
 def test_data_that_cannot_be_sent_is_named(two, tmp_path):

@@ -146,6 +146,11 @@ class Crew:
             try:
                 value = ray.get(landed[0])
             except RayTaskError as error:
+                if isinstance(error.cause, ModuleNotFoundError):
+                    raise DeviceError(
+                        f"an actor has no module '{error.cause.name}', from which the model or the data comes",
+                        "install it on every machine of the cluster, or put its folder into PYTHONPATH there",
+                    ) from None
                 if isinstance(error.cause, Exception) and not isinstance(error.cause, RayError):
                     raise error.cause from None
                 return self._lost(member, error)
