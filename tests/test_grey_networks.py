@@ -34,6 +34,7 @@ def digits(mode="L"):
     return [Image.fromarray(rng.integers(0, 255, shape, dtype=np.uint8)) for _ in range(6)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_pictures_become_grey_for_a_network_of_one_channel(mode, tmp_path):
     folder = tmp_path / "digits"

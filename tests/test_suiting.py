@@ -60,6 +60,7 @@ def as_data(form, tmp_path):
     return TensorDataset(series()) if form == "tensors" else [(one, number % 2) for number, one in enumerate(series())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["items", "tensors", "file"])
 @pytest.mark.parametrize(("network", "layer"), [(Beats, "a"), (Turning, "lstm")])
 def test_series_are_read_as_the_network_takes_them(network, layer, form, tmp_path):
