@@ -23,6 +23,7 @@ from torchlurk.models.survey.expected_input import takes_grey_alone
 from torchlurk.models.survey.input_axes import axes_of
 from torchlurk.options import InputOptions
 from torchlurk.records import Preprocessing
+from torchlurk.stages.stage import dtype_of
 
 UNNORMALIZED = (
     "the model does not state its preprocessing, so it is given pixels from 0 to 1; if it was trained on normalized"
@@ -85,7 +86,7 @@ def _turn(source: Source, loaded: LoadedModel, inputs: InputOptions, constants: 
     if item is None:
         return ""
     module, example = loaded.module, torch.as_tensor(item.values)[None]
-    dtype = next((one.dtype for one in module.parameters() if one.is_floating_point()), example.dtype)
+    dtype = dtype_of(module)
     beside = {name: one[None] for name, one in item.companions.items()}
 
     def runs_on(one: Tensor) -> bool:

@@ -19,6 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from torchlurk.errors import OptionError, TorchlurkError
+from torchlurk.input_records import KindName
 from torchlurk.input_words import KINDS
 from torchlurk.options import HIGHEST_PORT
 from torchlurk.resources.tree import Forest
@@ -172,7 +173,7 @@ def serve(
 
     A model is left out, and that is said, where no study is of inputs that it could be asked about.
     """
-    if model is not None and (kinds := _kinds_of(studies)) and not any(KINDS[kind].one_model for kind in kinds):
+    if model is not None and (kinds := _kinds_of(studies)) and not _can_be_asked(kinds):
         say(f"note: the model is not used: the pages Image and Live are for pictures, and here is {' and '.join(kinds)}")
         model = None
     with Server(studies, host=host, port=port, model=model, write=write) as server:
@@ -206,7 +207,7 @@ def serving_meanwhile(
         while not stop.is_set() and not _holds_model(study):
             stop.wait(WAIT_FOR_STUDY)
         for beside in dict.fromkeys(
-            (model if _may_have_model(study) else None, None)
+            (model if _can_be_asked(_kinds_of([study])) else None, None)
         ):  # the study is worth seeing without its model too
             if stop.is_set():
                 return
@@ -241,22 +242,18 @@ def _holds_model(study: Path) -> bool:
         return False
 
 
-def _may_have_model(study: Path) -> bool:
-    """Whether a model can answer beside a study of such inputs."""
-    try:
-        with Reader(study) as reader:
-            return KINDS[reader.inputs().kind].one_model
-    except TorchlurkError:
-        return False
-
-
-def _kinds_of(studies: Sequence[Path]) -> list[str]:
+def _kinds_of(studies: Sequence[Path]) -> list[KindName]:
     """The kinds of inputs of the studies that can be read."""
-    found: list[str] = []
+    found: list[KindName] = []
     for study in studies:
         with suppress(TorchlurkError), Reader(study) as reader:
             found.append(reader.inputs().kind)
     return list(dict.fromkeys(found))
+
+
+def _can_be_asked(kinds: Sequence[KindName]) -> bool:
+    """Whether a model can answer beside a study of one of these kinds of inputs."""
+    return any(KINDS[kind].one_model for kind in kinds)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -23,6 +23,7 @@ from torchlurk.inputs.series.kind import Series
 from torchlurk.inputs.source import ExampleList, spread
 from torchlurk.inputs.sources.class_files import Labelling
 from torchlurk.inputs.sources.dataset_items import (
+    reason_of,
     to_class,
     to_companion,
     to_ids,
@@ -227,7 +228,7 @@ class DatasetSource:
         except DataError:
             raise
         except Exception as error:  # what the user's own code gave can fail in any way
-            raise _reason(error) from error
+            raise reason_of(error) from error
         if item.class_index is not None:
             self._learn(index, item.class_index)
         return item
@@ -239,7 +240,7 @@ class DatasetSource:
         except DataError:
             raise
         except Exception as error:  # code of the user's own: one bad item must not end a long pass
-            raise _reason(error) from error
+            raise reason_of(error) from error
 
     def _values(self, value: Any) -> Values:
         if self._kind == "text":
@@ -296,10 +297,6 @@ def _of_characters(vocabulary: Vocabulary | None) -> bool:
     """Whether tokens are single characters, but for those in brackets, such as `<unk>`, and a few others."""
     tokens = [token for token in vocabulary.tokens if token and not BRACKETED.fullmatch(token)] if vocabulary else []
     return sum(len(token) == 1 for token in tokens) > 0.9 * len(tokens) > 0
-
-
-def _reason(error: Exception) -> DataError:
-    return DataError(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def _steps(dataset: Any, layout: Layout, axis: int) -> int | None:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int64, UInt64
 
 from torchlurk.errors import DataError
-from torchlurk.inputs.sources.dataset_items import are_ids, to_class
+from torchlurk.inputs.sources.dataset_items import are_ids, reason_of, to_class
 from torchlurk.inputs.sources.item_content import check_sum
 from torchlurk.inputs.sources.labels import CLASS_KEYS
 from torchlurk.inputs.sources.stream_parts import Part, parts_of
@@ -89,11 +89,6 @@ class Counted:
                 known.extend([-1] * (len(self) - len(known)))
                 known.append(label)
         self.sums.append(found)
-
-
-def reason_of(error: Exception) -> DataError:
-    """What any error says, as the reason why an example cannot be read."""
-    return DataError(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def counted(stream: Any, name: str, limit: int | None, progress: Progress, clock: Clock) -> Counted:

@@ -68,7 +68,7 @@ class StreamReader:
                 yield self.computed(name, one, way)
             elif way is not None:
                 yield way(self, name, one)
-        if self._cells or any(isinstance(one, nn.RNNBase) for _, name, one in submodules(module) if name in self._wanted):
+        if self._wanted:
             yield module.register_forward_hook(self._finish)
         if self._functions:
             yield from self._functions.attached(module)
