@@ -66,6 +66,19 @@ def test_what_others_write_does_not_go_over_an_unsaved_draft(tab_of, serving, st
     assert (remark["name"], remark["text"]) == ("my draft", "a note")
 
 
+def test_the_arrows_to_the_next_unit_stay_where_they_are_when_a_name_appears(tab_of, serving, study, torchlurk):
+    page = tab_of(serving("serve", study, "--write")).open("#/demo/unit/stem.0:8")
+    after = page.get_by_role("link", name="Unit after")
+    before = after.bounding_box()
+    assert torchlurk("note", study, "stem.0:8", "--name", "theirs").status == 0
+    expect(page.locator("header .mark")).to_have_text("theirs")
+    assert after.bounding_box() == pytest.approx(before, abs=1)
+    for unit in ("stem.0:9", "stem.0:10"):
+        after.click()
+        expect(page.get_by_role("heading", name=unit)).to_be_visible()
+    assert after.bounding_box() == pytest.approx(before, abs=1)
+
+
 def test_without_write_notes_are_shown_and_cannot_be_changed(tab_of, serving, study, torchlurk):
     markup = "<img src=x onerror=alert(1)>"
     assert torchlurk("note", study, "block1:3", "--name", markup, "--text", markup, "--star").status == 0
