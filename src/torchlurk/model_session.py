@@ -26,6 +26,7 @@ from torchlurk.models.loading.placement import choose_device, place
 from torchlurk.models.survey.endings import Ending
 from torchlurk.models.survey.expected_input import COLOUR, takes_grey_alone
 from torchlurk.models.taps.invocation import HOW, FurtherInputs, Invocation
+from torchlurk.models.taps.modules import device_of
 from torchlurk.options import InputOptions
 from torchlurk.records import Box, Layer, MethodCheck, Preprocessing, Tap
 from torchlurk.rendering.boxes import crop
@@ -115,7 +116,7 @@ class ModelSession:
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return next((one.device for one in self.module.parameters()), torch.device("cpu"))
+        return device_of(self.module)
 
     def pixels(self, image: Image.Image | str | Path) -> Picture:
         """A picture, or the one in a file, as the network sees it before normalization; raises `DataError`."""

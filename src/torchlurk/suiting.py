@@ -21,9 +21,9 @@ from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.models.loading.load import LoadedModel
 from torchlurk.models.survey.expected_input import takes_grey_alone
 from torchlurk.models.survey.input_axes import axes_of
+from torchlurk.models.taps.modules import dtype_of
 from torchlurk.options import InputOptions
 from torchlurk.records import Preprocessing
-from torchlurk.stages.stage import dtype_of
 
 UNNORMALIZED = (
     "the model does not state its preprocessing, so it is given pixels from 0 to 1; if it was trained on normalized"

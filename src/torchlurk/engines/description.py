@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from torchlurk.engines.additions import additions, take
-from torchlurk.errors import MismatchError, OptionError
+from torchlurk.errors import MismatchError, OptionError, in_one_line
 from torchlurk.files import expanded
 from torchlurk.jobs import Silence
 from torchlurk.models.loading.identity import fingerprint
@@ -192,7 +192,7 @@ def _pickled(value: Any, known: Mapping[int, tuple[str, int]], pickler: type[pic
         where, reason = _culprit(value, packed, error)
         called = ".".join(where[1:] if isinstance(value, tuple) else where)
         raise OptionError(
-            f"{what} cannot be sent to another process: {f'{called}: ' if called else ''}{' '.join(str(reason).split())}",
+            f"{what} cannot be sent to another process: {f'{called}: ' if called else ''}{in_one_line(reason)}",
             f"{hint}, or use an engine of this process: --engine threads",
         ) from error
 

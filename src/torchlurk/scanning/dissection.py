@@ -22,6 +22,7 @@ from torchlurk.inputs.items import Batch
 from torchlurk.inputs.source import Source
 from torchlurk.models.survey.receptive_field import receptive_fields
 from torchlurk.models.taps.as_found import as_found
+from torchlurk.models.taps.modules import device_of
 from torchlurk.models.taps.reading import maps, reading, rows_of
 from torchlurk.records import Layer
 from torchlurk.scanning.overlaps import Grid, Levels, Overlaps
@@ -135,7 +136,7 @@ def _batches(
     network: nn.Module, source: Source, batch_size: int, workers: int | None
 ) -> Iterator[tuple[Batch, Float[Tensor, "batch channel height width"]]]:
     """The source's examples as the network's inputs, on its device."""
-    device = next((value.device for value in network.parameters()), torch.device("cpu"))
+    device = device_of(network)
     for batch in feed(source, range(len(source.examples)), batch_size, workers):
         if len(batch):
             yield batch, inputs_of(batch, source.preprocessing, device, torch.float32)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
-from torchlurk.errors import ModelError, TorchlurkError
+from torchlurk.errors import ModelError, TorchlurkError, told
 from torchlurk.models.survey.expected_input import misfit
 from torchlurk.records import Example
 
@@ -41,7 +41,7 @@ def naming_failures(
     except Exception as error:  # a forward can fail in any way
         if _raised_here(error):
             raise
-        reason, hint = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}", KEPT
+        reason, hint = told(error), KEPT
         if inputs is not None and isinstance(error, (IndexError, RuntimeError)):
             reason, hint = misfit(network, inputs) or (reason, hint)
         raise ModelError(f"{type(network).__name__} failed on {what()}: {reason}", hint) from error

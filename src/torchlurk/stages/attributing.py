@@ -17,7 +17,8 @@ from torchlurk.attribution.views import Examples
 from torchlurk.input_records import KindName
 from torchlurk.models.survey.layers import Survey
 from torchlurk.models.survey.receptive_field import receptive_fields
-from torchlurk.stages.stage import Task, dtype_of
+from torchlurk.models.taps.modules import dtype_of
+from torchlurk.stages.stage import Task
 from torchlurk.store.reading import Reader
 
 

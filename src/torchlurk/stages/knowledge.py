@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+from torchlurk.errors import told
 from torchlurk.inputs.feeding import feed
 from torchlurk.jobs import Shard
 from torchlurk.models.taps.as_found import evaluation
@@ -153,7 +154,7 @@ def _values(
         with untrained(scan.network, seed):
             _run(scan, layers, taking, examples)
     except Exception as error:  # with other weights, code of the user's own may fail
-        scan.progress.say(f"note: {NO_CONTROL}: {type(error).__name__}: {' '.join(str(error).split())}")
+        scan.progress.say(f"note: {NO_CONTROL}: {told(error)}")
     return found
 
 

@@ -17,10 +17,10 @@ from torchlurk.inputs.sources.datasets import DatasetSource
 from torchlurk.models.survey.axes import PICTURES, Axes
 from torchlurk.models.survey.receptive_field import ReceptiveField, receptive_fields
 from torchlurk.models.taps.arguments import accompanied, companions_of
+from torchlurk.models.taps.modules import dtype_of
 from torchlurk.records import Layer
 from torchlurk.scanning.part import Places
 from torchlurk.scanning.steps import Counted, counted_positions
-from torchlurk.stages.stage import dtype_of
 
 BY_KIND = {"pictures": PICTURES, "text": Axes.of("bt"), "series": Axes.of("btc")}
 """The axes of the inputs that a kind makes."""

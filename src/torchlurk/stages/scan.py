@@ -28,6 +28,7 @@ from torchlurk.models.survey.expected_input import other_vocabulary
 from torchlurk.models.survey.input_filters import input_kernels
 from torchlurk.models.survey.layers import Survey, choose, survey
 from torchlurk.models.taps.arguments import Arguments
+from torchlurk.models.taps.modules import dtype_of
 from torchlurk.options import stored
 from torchlurk.records import Layer
 from torchlurk.run_records import Portion, Run, StageCount
@@ -54,7 +55,7 @@ from torchlurk.stages.knowledge import keep_knowledge, knowledge_of_share
 from torchlurk.stages.places import BY_KIND, PlacesOfLayers
 from torchlurk.stages.previews import Previews, keep_examples, refuse_too_large, refuse_too_many_positions
 from torchlurk.stages.scan_results import Scanned, keep_results, some_of
-from torchlurk.stages.stage import Task, dtype_of, now, units_named
+from torchlurk.stages.stage import Task, now, units_named
 from torchlurk.stages.token_results import keep_next_tokens, keep_tokens
 from torchlurk.stages.traces import keep_traces
 from torchlurk.store.kept_steps import load_levels

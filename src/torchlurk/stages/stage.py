@@ -31,6 +31,7 @@ from torchlurk.models.survey.input_axes import CANDIDATES, axes_of
 from torchlurk.models.survey.layers import choose
 from torchlurk.models.taps.arguments import OF_SEQUENCES, Arguments, accompanied, called_with, companions_of
 from torchlurk.models.taps.as_found import as_found
+from torchlurk.models.taps.modules import dtype_of
 from torchlurk.options import Precision
 from torchlurk.records import Layer
 from torchlurk.run_records import Run
@@ -264,8 +265,3 @@ def units_asked(settings: Settings, layers: Sequence[Layer]) -> dict[str, list[i
 def now() -> str:
     """The time, as a study records it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def dtype_of(network: nn.Module) -> torch.dtype:
-    """The floating-point format of the network's parameters; float32 where it has none."""
-    return next((one.dtype for one in network.parameters() if one.is_floating_point()), torch.float32)

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from torchlurk.allowance import BYTES, PIXELS, allowing
-from torchlurk.errors import StudyError
+from torchlurk.errors import StudyError, in_one_line
 from torchlurk.options import MOST_PIXELS
 from torchlurk.records import Layer
 from torchlurk.run_records import Portion
@@ -92,7 +92,7 @@ def _told(kind: str, examine: Callable[[sqlite3.Connection], Iterator[str]], db:
     except UnicodeDecodeError:
         told.append(f"{kind} cannot be read: text that is not UTF-8")
     except (sqlite3.Error, DamageError) as error:
-        told.append(f"{kind} cannot be read: {' '.join(str(error).split())}")
+        told.append(f"{kind} cannot be read: {in_one_line(error)}")
     except StudyError as error:
         told.append(f"{kind}: {error.message}")
     except UNFORESEEN as error:

@@ -20,6 +20,7 @@ from torch import Generator, Tensor
 from torchlurk.models.acceleration.fast_convolutions import Quick
 from torchlurk.models.taps.as_found import backward
 from torchlurk.models.taps.backward_rules import Rule, Rules
+from torchlurk.models.taps.modules import dtype_of
 from torchlurk.models.taps.partial_layer import sparing
 from torchlurk.models.taps.readout import Readout
 from torchlurk.records import Preprocessing
@@ -92,7 +93,7 @@ class Ascent:
         self._quick = Quick(readout.module)
         self._mean = _channelwise(preprocessing.mean, canvas)
         self._std = _channelwise(preprocessing.std, canvas)
-        self._dtype = next((one.dtype for one in readout.module.parameters() if one.is_floating_point()), torch.float32)
+        self._dtype = dtype_of(readout.module)
 
     def inputs(self, pictures: Float[Tensor, "view channel height width"]) -> Float[Tensor, "view channel height width"]:
         """Pictures as the network takes them."""

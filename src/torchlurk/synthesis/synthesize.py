@@ -18,6 +18,7 @@ from torchlurk.models.loading.identity import unwrap
 from torchlurk.models.survey.expected_input import check_takes_pictures
 from torchlurk.models.survey.layers import Survey
 from torchlurk.models.taps.invocation import FurtherInputs, Invocation
+from torchlurk.models.taps.modules import device_of, dtype_of
 from torchlurk.option_values import as_declared, shown
 from torchlurk.options import MOST_PIXELS, InputOptions, fitting
 from torchlurk.records import Layer, Preprocessing, Tap
@@ -121,9 +122,7 @@ class Synthesizer:
             raise OptionError(f"statistics is {shown(statistics)}", "give the input_statistics of a study")
         self.statistics = statistics or (None if self._reader is None else self._reader.input_statistics())
         self.tap: Tap = tap or ("activation" if self._reader is None else _tap(self._reader))
-        parameters = [one for one in self.module.parameters() if one.is_floating_point()]
-        self.device = parameters[0].device if parameters else torch.device("cpu")
-        self._dtype = parameters[0].dtype if parameters else torch.float32
+        self.device, self._dtype = device_of(self.module), dtype_of(self.module)
         self._surveys: dict[tuple[int, int], Survey] = {}
 
     @as_declared

@@ -122,11 +122,6 @@ def to_companion(value: Any, preprocessing: Preprocessing | None) -> Shaped[Tens
     return found.to(torch.float32 if found.is_floating_point() else torch.int64)
 
 
-def reason_of(error: Exception) -> DataError:
-    """What any error says, as the reason why an example cannot be read."""
-    return DataError(f"{type(error).__name__}: {' '.join(str(error).split())}")
-
-
 def unpadded(
     values: Shaped[Tensor, "time ..."], ends: Sequence[Shaped[Tensor, ...]], padding: int | None = None
 ) -> tuple[int, int]:

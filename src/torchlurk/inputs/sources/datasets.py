@@ -14,7 +14,7 @@ from jaxtyping import Float32, Int32, Int64
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from torchlurk.errors import DataError
+from torchlurk.errors import DataError, told
 from torchlurk.input_records import BRACKETED, InputAxes, KindName, TextExample
 from torchlurk.inputs.items import Item, Values, same
 from torchlurk.inputs.kinds import Kind
@@ -23,7 +23,6 @@ from torchlurk.inputs.series.kind import Series
 from torchlurk.inputs.source import ExampleList, spread
 from torchlurk.inputs.sources.class_files import Labelling
 from torchlurk.inputs.sources.dataset_items import (
-    reason_of,
     to_class,
     to_companion,
     to_ids,
@@ -228,7 +227,7 @@ class DatasetSource:
         except DataError:
             raise
         except Exception as error:  # what the user's own code gave can fail in any way
-            raise reason_of(error) from error
+            raise DataError(told(error)) from error
         if item.class_index is not None:
             self._learn(index, item.class_index)
         return item
@@ -240,7 +239,7 @@ class DatasetSource:
         except DataError:
             raise
         except Exception as error:  # code of the user's own: one bad item must not end a long pass
-            raise reason_of(error) from error
+            raise DataError(told(error)) from error
 
     def _values(self, value: Any) -> Values:
         if self._kind == "text":

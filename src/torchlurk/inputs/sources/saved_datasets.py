@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from torchlurk.errors import DataError, MissingExtraError
+from torchlurk.errors import DataError, MissingExtraError, in_one_line
 from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.source import ExampleList, printable, spread
 from torchlurk.inputs.sources.class_files import Labelling, classes_of, labelling, read_classes
@@ -101,7 +101,7 @@ def _loaded(folder: Path) -> Dataset:
     try:
         dataset = datasets.load_from_disk(str(folder))
     except Exception as error:  # whatever a damaged file makes the library raise
-        raise DataError(f"{folder} cannot be read: {' '.join(str(error).split())}", "save the data set again") from error
+        raise DataError(f"{folder} cannot be read: {in_one_line(error)}", "save the data set again") from error
     if not len(dataset):
         raise DataError(f"{folder} is a data set without rows", "give one with examples")
     return dataset

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, UInt64
 
-from torchlurk.errors import DataError
-from torchlurk.inputs.sources.dataset_items import are_ids, reason_of, to_class
+from torchlurk.errors import DataError, told
+from torchlurk.inputs.sources.dataset_items import are_ids, to_class
 from torchlurk.inputs.sources.item_content import check_sum
 from torchlurk.inputs.sources.labels import CLASS_KEYS
 from torchlurk.inputs.sources.stream_parts import Part, parts_of
@@ -80,7 +80,7 @@ class Counted:
         try:
             found = 0 if isinstance(item, DataError) else check_sum(item)
         except Exception as error:  # a picture that is decoded only when it is looked at
-            item, found = reason_of(error), 0
+            item, found = DataError(told(error)), 0
         if isinstance(item, DataError):
             self.failed[len(self)] = item.message
         else:
@@ -97,7 +97,7 @@ def counted(stream: Any, name: str, limit: int | None, progress: Progress, clock
     Raises `DataError` for a stream that is empty, does not end, ends in an error, or gives other examples when read again.
     """
     beginning = _beginning(stream, name, READ_TWICE if limit is None else min(limit, READ_TWICE))
-    found, told = Counted(name), clock()
+    found, spoke = Counted(name), clock()
     for item in _examples(stream, found):
         found.take(item)
         if len(found) == len(beginning):
@@ -107,8 +107,8 @@ def counted(stream: Any, name: str, limit: int | None, progress: Progress, clock
             return found
         if limit is None:
             _check_ends(found)
-        if clock() - told >= SECONDS_BETWEEN_LINES:
-            told = clock()
+        if clock() - spoke >= SECONDS_BETWEEN_LINES:
+            spoke = clock()
             progress.say(f"counting the examples of the stream {name}: {len(found):,} so far")
     _check_repeated(found, beginning)
     if not len(found):
@@ -140,7 +140,7 @@ def _through(part: Part, found: Counted) -> Iterator[Any]:
             yield from failed
             return
         except Exception as error:  # code of the user's own, or a damaged file
-            failed.append(reason_of(error))
+            failed.append(DataError(told(error)))
             reading = None if part.recovers else reading
             if len(failed) > MOST_FAILURES:
                 if not part.recovers:

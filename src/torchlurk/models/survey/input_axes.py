@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from torchlurk.errors import ModelError
+from torchlurk.errors import ModelError, told
 from torchlurk.input_records import InputAxes
 from torchlurk.models.survey.expected_input import misfit
 from torchlurk.models.survey.untraced import is_wrapped
@@ -117,7 +117,7 @@ def _tried(
         try:
             before, after = (_results(module, one, arguments, companions) for one in (inputs, changed))
         except Exception as error:  # whatever the model raises where its axes are others
-            tried.failures.append(f"as {axes}: {type(error).__name__}: {' '.join(str(error).split())}")
+            tried.failures.append(f"as {axes}: {told(error)}")
             continue
         found = [_changed(*pair) for pair in zip(before, after, strict=False)]
         if ONE in found:
