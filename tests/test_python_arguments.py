@@ -99,6 +99,13 @@ def test_a_function_refuses_what_is_of_another_type(call: Callable[[], Any], wor
         (lambda study: study.unit("stem.0:3").syntheses("lucid"), "no syntheses of stem.0:3 .*run the stage synthesize"),
         (lambda study: study.unit("block1:3").picture("bright"), "rendering is 'bright' .*use signed, magnitude, overlay"),
         (lambda study: study.unit("block1:3").attributions()[0].picture(3), "rendering is 3"),
+        (lambda study: study.reader.statistics(5), "layer is 5 .*use text"),
+        (lambda study: study.reader.statistics("blok1"), "no layer 'blok1'.*nearest: block1"),
+        (lambda study: study.reader.examples(["x"]), r"indices is \['x'\] .*use a tuple of whole numbers"),
+        (lambda study: study.reader.examples([10**6]), "has no example 1000000"),
+        (lambda study: study.reader.tokens("3"), "example is '3' .*use a whole number"),
+        (lambda study: study.reader.unit(("block1", 3)), "is not a unit .*write layer:channel"),
+        (lambda study: study.reader.stored_picture(4), "name is 4 .*use text"),
         (lambda study: study.units().write(3), "path is 3"),
         (lambda study: study.units().to_frame(""), "library is ''"),
     ],
@@ -129,6 +136,7 @@ def test_a_unit_is_named_by_itself_too(study: Study) -> None:
     assert isinstance(unit, UnitView)
     assert study.unit(unit).address == "block1:3"
     assert study.unit(unit).remark == Remark()
+    assert str(study.reader.unit_named(unit)) == "block1:3"
 
 
 def test_an_example_that_no_study_can_hold_has_no_picture(study: Study) -> None:

@@ -27,6 +27,7 @@ UNWRITABLE = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 """Characters of no file's name, and of no text that is written to one."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Kind = TypeVar("Kind")
 
 
 class _UnfitError(Exception):
@@ -52,7 +53,8 @@ def as_declared(function: Function) -> Function:
     """The function as programs call it: its arguments become of their declared types (`fitted`), or are refused by their
     keywords; all errors from within name keywords.
 
-    Arguments declared as anything but numbers, texts, paths, truth values, choices, dicts, and lists of these stay as they are.
+    Arguments declared as anything but numbers, texts, paths, truth values, choices, units, dicts, and lists of these stay as
+    they are.
     """
     plain, hints = inspect.unwrap(function), dict[str, Any]()
     signature = inspect.signature(plain)
@@ -72,6 +74,14 @@ def as_declared(function: Function) -> Function:
     return typing.cast("Function", call)
 
 
+def all_as_declared(kind: type[Kind]) -> type[Kind]:
+    """A class, all of whose public methods are called `as_declared`, also those that it has from others."""
+    for name, method in inspect.getmembers(kind, inspect.isfunction):
+        if not name.startswith("_"):
+            setattr(kind, name, as_declared(method))
+    return kind
+
+
 def _declared(function: Callable[..., Any]) -> dict[str, Any]:
     """The types of those arguments that `fitted` knows; some modules import others for the type checker alone."""
     found = {}
@@ -89,7 +99,7 @@ def _is_known(hint: Any) -> bool:
     origin = get_origin(hint) or hint
     if origin in (typing.Union, UnionType, tuple, *LISTS):
         return all(one is Ellipsis or _is_known(one) for one in get_args(hint))
-    return origin in (Literal, None, NoneType, *WORDS)
+    return origin in (Literal, None, NoneType, Unit, *WORDS)
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:
@@ -131,6 +141,8 @@ def _as(kind: Any, value: Any, commas: bool) -> Any:
     if kind is str:
         named = isinstance(value, (str, PurePath, Unit)) or type(value).__name__ == "device"
         return str(_when(named, value))
+    if kind is Unit:
+        return Unit.of(value)
     if kind is Path:
         return Path(_when(isinstance(value, (str, PurePath)), value))
     return value  # an option of a stage from outside, of a type that is its own

@@ -19,7 +19,7 @@ from torchlurk.errors import OptionError, UnitError, nearest, telling_keywords
 from torchlurk.frames import Table
 from torchlurk.input_records import InputStatistics
 from torchlurk.jobs import Progress, Share
-from torchlurk.option_values import as_declared, fitted, shown
+from torchlurk.option_values import all_as_declared, as_declared, fitted, shown
 from torchlurk.progress import watcher
 from torchlurk.records import Class, Graph, Remark, Skip
 from torchlurk.rendering.encoding import png
@@ -43,12 +43,17 @@ if TYPE_CHECKING:
 Analyze = TypeVar("Analyze", bound=Callable[..., Any])
 
 
+@all_as_declared
+class _Records(Reader):
+    """The records of a study for programs: what they ask with is checked, so that a wrong argument is not taken for damage."""
+
+
 class Study:
     """Everything computed for one model on one data set, read from its file. Close it, or use it in a `with` block."""
 
     @as_declared
     def __init__(self, path: str | Path) -> None:
-        self._reader = Reader(Path(path))
+        self._reader = _Records(Path(path))
         self.path = self._reader.path
 
     def __enter__(self) -> Study:
