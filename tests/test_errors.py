@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
 
 import torchlurk as tl
 from torchlurk import errors
-from torchlurk.errors import OptionError, TorchlurkError, in_keywords
+from torchlurk.errors import OptionError, TorchlurkError, in_keywords, is_out_of_memory
 
 
 def drawn() -> list[tuple[str, str]]:
@@ -78,3 +79,29 @@ def test_an_error_that_is_told_in_keywords_keeps_its_cause_and_its_kind() -> Non
 
 def test_a_name_that_is_known_twice_is_named_once() -> None:
     assert errors.nearest("bicicle", ["bicycle", "bicycle", "car"]) == "; nearest: bicycle"
+
+
+@pytest.mark.parametrize(
+    ("error", "says_so"),
+    [
+        (torch.OutOfMemoryError("Tried to allocate 20.00 MiB"), True),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 5.07 GB, max allowed: 5.10 GB)"), True),
+        (RuntimeError("Invalid buffer size: 24.00 GiB"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"), False),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
+        (ValueError("the list is out of memory slots"), False),
+    ],
+    ids=lambda value: " ".join(str(value).split())[:60],
+)
+def test_torch_says_in_many_words_that_memory_ran_out(error: Exception, says_so: bool) -> None:
+    assert is_out_of_memory(error) is says_so
+
+
+def test_a_host_that_refuses_memory_says_so_too() -> None:
+    with pytest.raises(RuntimeError) as told:
+        torch.empty(2**50, dtype=torch.uint8)
+    assert is_out_of_memory(told.value)

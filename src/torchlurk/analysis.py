@@ -11,13 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 import torchlurk
 from torchlurk.engines.description import Named
 from torchlurk.engines.naming import dismiss, engine_of, join
-from torchlurk.errors import DeviceError, MismatchError, OptionError, StorageError, StudyError, first_line
+from torchlurk.errors import DeviceError, MismatchError, OptionError, StorageError, StudyError, first_line, is_out_of_memory
 from torchlurk.input_words import KINDS, added_kind
 from torchlurk.inputs.demo.drawn import DrawnPictures
 from torchlurk.inputs.demo.opening import told_of_folder
@@ -77,7 +76,9 @@ def run_stages(task: Task, stages: Sequence[str]) -> None:
             join(task.engine, task.device)
             try:
                 stage.work(runs[stage.name], before)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 raise DeviceError(
                     f"{task.device} ran out of memory in the stage {stage.name}: {first_line(error)}",
                     "what was saved is kept: continue on another device, or with fewer --layers or --units",

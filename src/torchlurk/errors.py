@@ -132,6 +132,18 @@ def telling_keywords() -> Iterator[None]:
         raise
 
 
+OUT_OF_MEMORY = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "Invalid buffer size", "DefaultCPUAllocator")
+"""Words of errors that torch raises as a plain `RuntimeError`: CUDA's and MPS's own, those of libraries such as cuBLAS and
+cuDNN (`CUBLAS_STATUS_ALLOC_FAILED`), a buffer beyond what MPS allows, and a host that refuses memory.
+"""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that a device has too little memory; not all of them are a `torch.OutOfMemoryError`."""
+    known = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return known or (isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY))
+
+
 def told(error: BaseException) -> str:
     """What kind of error of others it is, and what it says, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"

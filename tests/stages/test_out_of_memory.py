@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from torch.utils.data import TensorDataset
 
 import torchlurk as tl
 from torchlurk.errors import DeviceError
+from torchlurk.hierarchy.running import run
+from torchlurk.models.taps.interventions import Replacements
 from torchlurk.synthesis.synthesize import Synthesizer
 
 CLOSE = 1e-5
@@ -19,20 +22,23 @@ SCAN = {"mean": (0, 0, 0), "std": (1, 1, 1), "batch_size": 8, "sample": 16, "top
 LATER = {"stages": ["attribute", "synthesize"], "steps": 2, "exemplars": 1, "methods": ["gradient", "captum:Saliency"]}
 
 
+CUBLAS = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
 class Net(nn.Module):
     """Has room for so many inputs behind its first layer; `tried` notes of how many each pass was."""
 
-    def __init__(self, room: float = math.inf) -> None:
+    def __init__(self, room: float = math.inf, error: Exception = CUBLAS) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.first, self.relu, self.second = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3)
-        self.room, self.tried = room, []
+        self.room, self.error, self.tried = room, error, []
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.relu(self.first(x))
         self.tried.append(len(x))
         if len(x) > self.room:
-            raise torch.OutOfMemoryError("Tried to allocate 20.00 MiB")
+            raise copy(self.error)
         return self.second(maps).mean((2, 3))
 
 
@@ -76,8 +82,9 @@ def assert_alike(one, other) -> None:
             assert values == found[name], name
 
 
-def test_a_scan_passes_fewer_examples_at_a_time_and_takes_each_in_once(tmp_path):
-    net = Net(room=3)
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("Tried to allocate 20.00 MiB"), CUBLAS], ids=["torch", "cublas"])
+def test_a_scan_passes_fewer_examples_at_a_time_and_takes_each_in_once(tmp_path, error):
+    net = Net(3, error)
     with tl.analyze(net, pictures(), tmp_path / "s.lurk", **SCAN) as study:
         assert_alike(tl.analyze(Net(), pictures(), tmp_path / "usual.lurk", **SCAN), study)
         assert study.reader.batch_size() == 8
@@ -127,3 +134,8 @@ def test_a_synthesis_that_does_not_fit_is_one_line():
         DeviceError, match="the synthesis of one picture of 16×16 for layer 'second' does not fit into the memory of the device"
     ):
         maker.units("second", [0], steps=2)
+
+
+def test_an_image_that_does_not_fit_where_it_is_explained_is_one_line():
+    with pytest.raises(DeviceError, match=r"^an input of 3×12×12 does not fit into the memory of cpu"):
+        run(Net(room=0), torch.rand(1, 3, 12, 12), Replacements())

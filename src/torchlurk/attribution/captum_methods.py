@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from torchlurk.errors import MissingExtraError, ModelError, OptionError, nearest, told
+from torchlurk.errors import MissingExtraError, ModelError, OptionError, is_out_of_memory, nearest, told
 from torchlurk.models.taps.arguments import of_rows
 from torchlurk.models.taps.readout import Readout, UnreachedError
 from torchlurk.models.taps.tensors import output_tensor
@@ -63,9 +63,11 @@ class CaptumMethod:
                 found = method.attribute(
                     inputs.detach().clone(), additional_forward_args=given, **_baseline(method, readout, inputs)
                 )
-            except (ModelError, torch.OutOfMemoryError):
+            except ModelError:
                 raise
             except Exception as error:
+                if is_out_of_memory(error):
+                    raise
                 raise ModelError(
                     f"Captum's {self.name} is not defined for this network: {told(error)}", "choose another method"
                 ) from error

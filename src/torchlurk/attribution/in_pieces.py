@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from torchlurk.attribution.batches import Attributes, Made, Pairs, Piece
-from torchlurk.errors import DeviceError
+from torchlurk.errors import DeviceError, is_out_of_memory
 
 Found = TypeVar("Found")
 
@@ -58,7 +58,9 @@ class InPieces:
             some = waiting.pop(0)
             try:
                 found = make(some)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 if len(some) < 2:
                     raise DeviceError(
                         f"the attribution of one exemplar of unit {some.channels[0]} of its layer does not fit into the memory"

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from torchlurk.attribution.sides import Side, Sides, UnsuitedError
+from torchlurk.errors import is_out_of_memory
 from torchlurk.models.acceleration.strided_backward import convolved
 from torchlurk.models.survey.receptive_field import ReceptiveField
 from torchlurk.models.taps.backward_rules import Rule, exempt
@@ -330,9 +331,11 @@ class WindowReadout(Readout):
         with following, reading(self.module, [self.layer], deliver, stop_after_last=True):
             try:
                 self.module(copied)
-            except (UnsuitedError, torch.OutOfMemoryError):
+            except UnsuitedError:
                 raise
             except Exception as error:  # a model may refuse another size in any way, by an assertion too
+                if is_out_of_memory(error):
+                    raise
                 raise UnsuitedError(f"the model does not run on a window: {error}") from error
         if not found:
             raise UnreachedError(self.layer)

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from torchlurk.errors import ModelError
+from torchlurk.errors import ModelError, is_out_of_memory
 from torchlurk.models.taps.reading import maps, rows_of
 from torchlurk.records import Layer
 from torchlurk.scanning.arrivals import Arrivals
@@ -112,7 +112,9 @@ class Deliveries:
         """A pass runs within it: where the device runs out of memory, fewer examples pass at a time."""
         try:
             yield
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             self._ran_out = True
 
     @property

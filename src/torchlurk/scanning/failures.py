@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
-import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
-from torchlurk.errors import ModelError, TorchlurkError, told
+from torchlurk.errors import ModelError, TorchlurkError, is_out_of_memory, told
 from torchlurk.models.survey.expected_input import misfit
 from torchlurk.records import Example
 
@@ -36,10 +35,10 @@ def naming_failures(
     """
     try:
         yield
-    except (TorchlurkError, torch.OutOfMemoryError):
+    except TorchlurkError:
         raise
     except Exception as error:  # a forward can fail in any way
-        if _raised_here(error):
+        if is_out_of_memory(error) or _raised_here(error):
             raise
         reason, hint = told(error), KEPT
         if inputs is not None and isinstance(error, (IndexError, RuntimeError)):
@@ -54,10 +53,10 @@ def tried(check: Callable[[], Found]) -> Found | None:
     """
     try:
         return check()
-    except (TorchlurkError, torch.OutOfMemoryError):
+    except TorchlurkError:
         raise
     except Exception as error:
-        if _raised_here(error):
+        if is_out_of_memory(error) or _raised_here(error):
             raise
         return None
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from torchlurk.errors import DeviceError
+from torchlurk.errors import DeviceError, is_out_of_memory
 
 Found = TypeVar("Found")
 
@@ -36,7 +36,9 @@ def undivided(what: str) -> Iterator[None]:
     """Within it a device that runs out of memory is a `DeviceError`: what was taken in by half cannot be taken in again."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise DeviceError(
             f"the device ran out of memory in {what}", "what was saved is kept: continue with a smaller --batch-size"
         ) from error
@@ -49,6 +51,8 @@ def as_many_as_fit(run: Callable[[int], Found], most: int) -> Found:
         count = room.most or most
         try:
             return run(count)
-        except torch.OutOfMemoryError:
-            pass  # what the pass held is free only once the error is gone
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        # What the pass held is free only once the error is gone.
         room.halve(count)

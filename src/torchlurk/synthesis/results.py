@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
-from torchlurk.errors import DeviceError, ModelError, OptionError, UnitError, in_one_line
+from torchlurk.errors import DeviceError, ModelError, OptionError, UnitError, in_one_line, is_out_of_memory
 from torchlurk.inputs.pictures.preprocessing import HIGHEST
 from torchlurk.models.survey.layers import Survey, survey
 from torchlurk.models.taps.readout import Readout
@@ -90,7 +90,9 @@ def syntheses(
             for one in _syntheses(ascent, channels[done:], seed, known, left, measured_by or ascent):
                 yield one
                 done += 1
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             if ascent.lane < 2:
                 raise _no_room(ascent) from error
             ascent.lane //= 2
@@ -177,9 +179,9 @@ def ascent_of(
             activation = readout.activation(ascent.inputs(grey))
             readout.layer = _of_these_pictures(layer, activation)
             maps = readout.arranged(activation, len(grey))
-    except torch.OutOfMemoryError as error:
-        raise _no_room(ascent) from error
     except Exception as error:  # a network may refuse a size in any way, by an assertion too
+        if is_out_of_memory(error):
+            raise _no_room(ascent) from error
         reason = error.message if isinstance(error, ModelError) else in_one_line(error)
         raise ModelError(
             f"layer '{layer.name}' cannot be reached with pictures of {canvas.height}×{canvas.width}: {reason}",

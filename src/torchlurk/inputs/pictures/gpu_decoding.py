@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from torchlurk.errors import DataError, DeviceError, MissingExtraError, OptionError, first_line
+from torchlurk.errors import DataError, DeviceError, MissingExtraError, OptionError, first_line, is_out_of_memory
 from torchlurk.inputs.pictures.decoding import ColourJpeg, colour_jpeg, decode_bytes
 from torchlurk.inputs.pictures.preprocessing import HIGHEST, prepare, resized_within
 from torchlurk.options import Decoder
@@ -76,14 +76,13 @@ class GpuDecoder:
         """
         try:
             return list(self._there(contents, headers, preprocessing))
-        except torch.OutOfMemoryError as error:
-            if len(contents) == 1:
+        except RuntimeError as error:
+            if len(contents) == 1 and is_out_of_memory(error):
                 height, width = headers[0].size
                 raise DeviceError(
                     f"a picture of {width}x{height} does not fit into the memory of the device to be decoded",
                     "leave --decoder out",
                 ) from error
-        except RuntimeError:
             if len(contents) == 1:
                 return [_by_pillow(contents[0], preprocessing)]
         torch.cuda.empty_cache()

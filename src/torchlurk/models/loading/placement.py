@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from torchlurk.errors import DeviceError, ModelError, OptionError, first_line
+from torchlurk.errors import DeviceError, ModelError, OptionError, first_line, is_out_of_memory
 from torchlurk.options import Precision
 
 _CUDA = re.compile(r"cuda(?::(\d+))?")
@@ -67,7 +67,9 @@ def place(module: nn.Module, device: torch.device, precision: Precision) -> nn.M
         ) from error
     try:
         copied = copied.to(device, dtype) if numbers - {dtype} else copied.to(device)
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise DeviceError(f"the model does not fit into the memory of {device}", "use another device") from error
     return copied if precision == "fp32" else _channels_last(copied)
 

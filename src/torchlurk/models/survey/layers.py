@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from torchlurk.errors import DeviceError, ModelError, OptionError, told
+from torchlurk.errors import DeviceError, ModelError, OptionError, is_out_of_memory, told
 from torchlurk.models.survey.axes import PICTURES, Axes
 from torchlurk.models.survey.channel_axis import RECURRENT
 from torchlurk.models.survey.computed_streams import computed_layers
@@ -193,7 +193,7 @@ def _run(module: nn.Module, inputs: Tensor, axes: Axes) -> Recording:
             return recording
         except Exception as error:
             shape = "×".join(str(extent) for place, extent in enumerate(inputs.shape) if place != axes.batch)
-            if isinstance(error, torch.OutOfMemoryError):
+            if is_out_of_memory(error):
                 message = f"an input of {shape} does not fit into the memory of {inputs.device}"
                 raise DeviceError(message, "use another device, or smaller inputs") from error
             reason, hint = misfit(module, axes.batch_first(inputs)) or (told(error), axes.hint)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import nn
 
-from torchlurk.errors import ModelError, told
+from torchlurk.errors import ModelError, is_out_of_memory, told
 from torchlurk.models.taps.buffers import Buffers
 from torchlurk.models.taps.compiling import as_written
 
@@ -61,9 +61,11 @@ def backward(module: nn.Module) -> Iterator[None]:
     """A backward pass: what torch or an autograd function of the model's own raises in it becomes a `ModelError`."""
     try:
         yield
-    except (ModelError, torch.OutOfMemoryError):
+    except ModelError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise ModelError(
             f"{type(module).__name__} has no backward pass: {told(error).partition(' Hint: ')[0]}",
             "a method that needs one cannot be used with it; the scan needs none",

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from torchlurk.errors import ModelError, told
+from torchlurk.errors import ModelError, is_out_of_memory, told
 from torchlurk.models.taps.arguments import of_rows
 from torchlurk.models.taps.as_found import backward, differentiable
 from torchlurk.models.taps.backward_rules import Rule, exempt
@@ -157,9 +157,11 @@ class Readout(nn.Module):
         try:
             # A copy, for the first thing that a model does may be to overwrite its input.
             self.module(inputs.clone())
-        except (ModelError, torch.OutOfMemoryError):
+        except ModelError:
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             shape: Sequence[int] = inputs.shape[1:]
             raise ModelError(
                 f"{type(self.module).__name__} failed on inputs of {'×'.join(map(str, shape))} with gradients on: "
