@@ -4,6 +4,8 @@ import http.client
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -65,6 +67,28 @@ def test_that_nobody_goes_on_with_a_stage_is_told(watch, copy):
         assert [told["stopped"] for kind, told in watch.look() if kind == "progress"] == [False]
     assert [told["stopped"] for kind, told in watch.look() if kind == "progress"] == [True]
     assert watch.look() == []
+
+
+@pytest.mark.slow
+def test_an_analysis_that_was_killed_is_told_as_stopped(watch, copy):
+    writing = f"""
+import os, signal
+from pathlib import Path
+from dataclasses import replace
+from torchlurk.store.writing import Writer
+
+writer = Writer(Path({str(copy)!r}))
+writer.reopen(replace(writer.runs()["scan"], finished=None))
+print("open", flush=True)
+signal.pause()
+"""
+    with subprocess.Popen([sys.executable, "-c", writing], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        assert [told["stopped"] for kind, told in watch.look() if kind == "progress"] == [False]
+        process.kill()
+    assert copy.with_name(f"{copy.name}-lock").exists()
+    assert [told["stopped"] for kind, told in watch.look() if kind == "progress"] == [True]
 
 
 def test_what_is_written_to_a_study_that_is_served_through_a_link_is_told(copy, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import resource
@@ -10,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +34,7 @@ from torchlurk.run_records import Run
 from torchlurk.store.checking import check
 from torchlurk.store.connections import translated
 from torchlurk.store.folding import left_open
+from torchlurk.store.locking import BETWEEN_TRIES, Lock, is_claimed
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 
@@ -154,13 +157,27 @@ def test_a_killed_writer_leaves_no_lock_even_where_its_children_live(tmp_path):
     try:
         with pytest.raises(StudyError, match="is being written by another process"):
             Writer(path)
+        assert is_claimed(path)
         process.kill()
         process.wait()
+        assert not is_claimed(path)
         with Writer(path) as writer:
             assert writer.runs() == {}
     finally:
         os.kill(child, signal.SIGKILL)
         process.stdout.close()
+
+
+def test_an_analysis_begins_while_others_look_whether_one_is_at_work(tmp_path):
+    path = tmp_path / "a.lurk"
+    with (tmp_path / "a.lurk-lock").open("wb") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not is_claimed(path), "somebody else who looks is no analysis"
+        threading.Timer(2 * BETWEEN_TRIES, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        lock = Lock(path)
+    assert is_claimed(path)
+    lock.release()
+    assert not is_claimed(path)
 
 
 SCAN = LayerScan(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torchlurk.files import real
 from torchlurk.store.connections import PATIENCE, code_of, open_alone
+from torchlurk.store.locking import is_claimed
 
 SIDE_FILES = ("-wal", "-shm", "-lock")
 """Endings of what lies beside a study while it is written, and after its writer was killed."""
@@ -61,8 +62,7 @@ def settle(home: Path) -> None:
 
     Each try has a connection of its own: two writers that waited with theirs open would wait for each other.
     """
-    analyzed = home.with_name(home.name + "-lock").exists()
-    give_up = time.monotonic() + (0 if analyzed else SETTLED_WITHIN)
+    give_up = time.monotonic() + (0 if is_claimed(home) else SETTLED_WITHIN)
     while not _folded(home) and time.monotonic() < give_up:
         time.sleep(RETRY_AFTER * random.uniform(0.5, 1.5))  # not in step with another
 

@@ -7,19 +7,34 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
 
 from torchlurk.errors import StudyError
 
+SECONDS_OF_A_LOOK = 0.2
+"""Whoever looks whether a lock is held, as `is_claimed` does, has it meanwhile: microseconds, which `Lock` waits for."""
+BETWEEN_TRIES = 0.01
+
 
 def is_claimed(place: Path) -> bool:
-    """Whether the file of a lock is there: where it is not, nobody holds it; where it is, somebody does, or died with it.
+    """Whether somebody holds the lock; its file, which one who was killed leaves behind, does not say so.
 
-    To try the lock itself would take it for a moment, in which an analysis that begins would be refused.
+    True also where the file may not be opened, and nothing can be told.
     """
-    return _beside(place).exists()
+    try:
+        handle = os.open(_beside(place), os.O_RDONLY)
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
+    try:
+        _look(handle)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 class Lock:
@@ -32,19 +47,23 @@ class Lock:
     def __init__(self, place: Path, named: Path | None = None) -> None:
         self._path = _beside(place)
         self._handle: int | None = None
+        give_up = time.monotonic() + SECONDS_OF_A_LOOK
         while self._handle is None:
-            self._handle = self._take(named or place)
+            self._handle = self._take(named or place, give_up)
         if hasattr(os, "register_at_fork"):
             reference = weakref.ref(self)
             os.register_at_fork(after_in_child=lambda: _forget(reference))
 
-    def _take(self, named: Path) -> int | None:
-        """The handle of the locked file; None where its owner removed it meanwhile."""
+    def _take(self, named: Path, give_up: float) -> int | None:
+        """The handle of the locked file; None where its owner removed it meanwhile, or where it is too early to give up."""
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(handle)
         except OSError:
             os.close(handle)
+            if time.monotonic() < give_up:
+                time.sleep(BETWEEN_TRIES)
+                return None
             raise StudyError(
                 f"'{named}' is being written by another process", "wait until it has finished, or choose another file"
             ) from None
@@ -90,8 +109,16 @@ if sys.platform == "win32":
 
     def _lock(handle: int) -> None:
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+    def _look(handle: int) -> None:
+        _lock(handle)
+        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
 else:
     import fcntl
 
     def _lock(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _look(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # two may look at once
+        fcntl.flock(handle, fcntl.LOCK_UN)  # a child that is forked meanwhile has the handle too
