@@ -26,6 +26,7 @@ from torchlurk.rendering.encoding import png
 from torchlurk.resources.unit_table import unit_table
 from torchlurk.run_records import Run
 from torchlurk.stage_table import USUAL_STAGES, Settings, option_classes
+from torchlurk.store.notes import said_once
 from torchlurk.store.queries import unit_counts
 from torchlurk.store.reading import Reader
 from torchlurk.store.remarks import Change, write_remarks
@@ -151,7 +152,7 @@ class Study:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the study before trusting it."""
-        return tuple(text for _, text in self._reader.notes())
+        return tuple(text for _, text in said_once(self._reader.notes()))
 
     @property
     def remarks(self) -> dict[str, Remark]:

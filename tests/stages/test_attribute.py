@@ -11,9 +11,11 @@ from torch import nn
 
 import torchlurk as tl
 from torchlurk.attribution.batches import Attributor
-from torchlurk.errors import OptionError, StudyError, UnitError
+from torchlurk.attribution.captum_methods import CaptumMethod
+from torchlurk.errors import ModelError, OptionError, StudyError, UnitError
 from torchlurk.jobs import Silence
 from torchlurk.models.survey.layers import survey
+from torchlurk.stages.attribute import AttributeStage
 from torchlurk.units import Unit
 
 SIDE = 20
@@ -284,3 +286,14 @@ def test_a_network_whose_values_depend_on_more_than_the_example_is_not_taken_for
     assert kept
     assert all(said in note for note in kept)
     assert not any("data changed" in note for note in study.notes)
+
+
+def test_what_a_method_of_captum_is_not_defined_for_is_not_tried_again(made, monkeypatch):
+    def refuse(self, *args):
+        raise ModelError("not defined for this network")
+
+    monkeypatch.setattr(CaptumMethod, "__call__", refuse)
+    given = {"stages": ("scan", "attribute"), "methods": ("captum:Saliency",)}
+    assert made(**given).notes == ("each of 3 layers (0, 3, 6), captum:Saliency: not defined for this network",)
+    monkeypatch.setattr(AttributeStage, "work", None)
+    made(**given)

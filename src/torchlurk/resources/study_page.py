@@ -14,6 +14,7 @@ from torchlurk.resources.remarks import study_marks
 from torchlurk.run_records import Run, StageCount
 from torchlurk.store import queries
 from torchlurk.store.columns import writable
+from torchlurk.store.notes import said_once
 from torchlurk.store.portions import load_least_for_means
 from torchlurk.store.reading import Reader
 
@@ -85,7 +86,7 @@ def study_document(reader: Reader, slug: str) -> dict[str, Any]:
         "stages": _covering(reader, counts),
         "methods": queries.methods(reader),
         "presets": queries.presets(reader),
-        "notes": [list(note) for note in reader.notes()],
+        "notes": [list(note) for note in said_once(reader.notes())],
         "remarks": study_marks(reader),
         "skips": {"count": len(skips), "first": [[one.path, one.reason] for one in skips[:SKIPS]]},
     }

@@ -316,4 +316,5 @@ def undefined(layer: Layer, method: str) -> str:
 
 
 def begun(notes: set[str]) -> set[str]:
-    return {note.partition(":")[0] for note in notes}
+    """The beginnings of notes, up to the reason; the name of a method may hold a colon itself."""
+    return {note.partition(": ")[0] for note in notes}

@@ -54,11 +54,12 @@ from torchlurk.stages.kept_steps import (
 from torchlurk.stages.knowledge import keep_knowledge, knowledge_of_share
 from torchlurk.stages.places import BY_KIND, PlacesOfLayers
 from torchlurk.stages.previews import Previews, keep_examples, refuse_too_large, refuse_too_many_positions
-from torchlurk.stages.scan_results import Scanned, keep_results, some_of
+from torchlurk.stages.scan_results import Scanned, keep_results
 from torchlurk.stages.stage import Task, now, units_named
 from torchlurk.stages.token_results import keep_next_tokens, keep_tokens
 from torchlurk.stages.traces import keep_traces
 from torchlurk.store.kept_steps import load_levels
+from torchlurk.store.notes import some_of
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 from torchlurk.time_records import Levels

@@ -12,13 +12,12 @@ from torchlurk.scanning.job import ScanPart
 from torchlurk.scanning.over_time import counts_of
 from torchlurk.scanning.part import Places
 from torchlurk.stages.token_results import keep_responses
+from torchlurk.store.notes import some_of
 from torchlurk.store.writing import Writer
 from torchlurk.unit_statistics import statistics_of
 
 MANY_TIES = 0.1
 """A layer is named where at least this share of its units has nothing but ties among its leaders."""
-
-LAYERS_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +110,3 @@ def _ceiling(layers: Sequence[Layer]) -> str:
     kinds = {"a recurrent state" if one.module else one.nonlinearity for one in layers}
     kind = kinds.pop()
     return f", as at the ceiling of {kind}" if kind and not kinds else ""
-
-
-def some_of(layers: Sequence[str]) -> str:
-    """The first few, and how many there are besides."""
-    rest = f" and {len(layers) - LAYERS_NAMED} more layers" if len(layers) > LAYERS_NAMED else ""
-    return ", ".join(layers[:LAYERS_NAMED]) + rest

@@ -116,7 +116,7 @@ class SynthesizeStage:
         layers = reader.layers()
         asked = units_asked(self._task.settings, layers)
         share = units_of(self._task.share, asked)
-        refused = {text.partition(":")[0] for kind, text in reader.notes() if kind == self.name}
+        refused = {text.partition(": ")[0] for kind, text in reader.notes() if kind == self.name}
         found = []
         for number, layer in enumerate(layers):
             if number not in scanned or layer.name not in asked:
