@@ -431,3 +431,27 @@ def test_python_lists_of_whole_numbers_are_token_ids():
 def test_texts_that_are_not_yet_ids_are_told_to_go_through_a_file(items, given):
     with pytest.raises(DataError, match=r"is the text 'the.*holds token ids.*read from a text file"):
         open_dataset(items, InputOptions(), **given)
+
+
+def test_one_long_tensor_of_token_ids_is_refused_with_how_to_cut_it():
+    with pytest.raises(DataError, match=r"example 0: is the number 7, not .*list\(ids\.split\(256\)\)"):
+        open_dataset(torch.full((20,), 7), InputOptions(), vocabulary=["a"] * 8)
+
+
+@pytest.mark.parametrize("inputs", [np.zeros((5, 4, 3)), torch.zeros(5, 3, 8, 8), torch.zeros(5, 6, dtype=torch.int64)])
+def test_a_pair_of_all_inputs_and_all_classes_is_no_data_set(inputs):
+    with pytest.raises(DataError, match=r"a pair of arrays, of shapes \(5, .*zip"):
+        open_dataset((inputs, np.arange(5)), InputOptions())
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_series_with_missing_values_are_skipped_as_those_of_files_are(turned):
+    whole, broken = torch.rand(6, 2), torch.rand(6, 2)
+    broken[4:, 1] = float("nan")
+    source = open_dataset([whole, broken], InputOptions())
+    if turned:
+        source.turn()
+    step, channel = (1, 4) if turned else (4, 1)
+    assert torch.equal(torch.as_tensor(source.read(0).values), whole.T if turned else whole)
+    with pytest.raises(DataError, match=f"missing values, the first at step {step} of channel {channel}"):
+        source.read(1)

@@ -258,6 +258,35 @@ def test_a_forward_that_wants_more_is_told_of_constants():
     assert Arguments.of(Wanting(), "btc", {"temperature": 2.0}).others(Wanting(), series()) == {"temperature": 2.0}
 
 
+@pytest.mark.parametrize("name", ["lengths", "text_lengths", "src_len", "seq_lens", "input_length"])
+def test_parameters_of_the_usual_names_get_lengths(name):
+    net = type("Net", (nn.Module,), {"forward": eval(f"lambda self, text, {name}: text")})()
+    given = Arguments.of(net, "bt", {}).others(net, tokens(3))
+    assert given[name].tolist() == [tokens(3).shape[1]] * 3
+
+
+def test_a_parameter_whose_default_is_a_number_keeps_it():
+    class Net(nn.Module):
+        def forward(self, x: Tensor, seq_len: int = 100, lengths: Tensor | None = None) -> Tensor:
+            return x
+
+    assert set(Arguments.of(Net(), "bt", {}).others(Net(), tokens(3))) == {"lengths"}
+
+
+def test_texts_end_to_end_with_offsets_are_refused_with_what_to_do():
+    class Bag(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.EmbeddingBag(TOKENS, 4)
+
+        def forward(self, text: Tensor, offsets: Tensor) -> Tensor:
+            return self.embedding(text, offsets)
+
+    for companions in ((), ("offsets",)):
+        with pytest.raises(ModelError, match=r"of Bag takes the texts of a batch end to end.*\(batch, time\)"):
+            Arguments.of(Bag(), "bt", {}, companions)
+
+
 def test_the_order_is_found_of_a_network_whose_results_are_not_all_finite():
     class Partly(nn.Module):
         def __init__(self) -> None:

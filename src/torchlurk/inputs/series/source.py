@@ -21,6 +21,7 @@ from torchlurk.inputs.series.tables import read_table, read_tables
 from torchlurk.inputs.series.ts_files import read_ts
 from torchlurk.inputs.source import ExampleList, printable, spread
 from torchlurk.inputs.sources.class_files import Labelling, classes_of, read_classes
+from torchlurk.inputs.sources.dataset_items import check_complete
 from torchlurk.inputs.sources.listing import Listing, Wanted, list_files
 from torchlurk.options import InputOptions
 from torchlurk.records import Class, Example, Preprocessing, Skip
@@ -74,11 +75,9 @@ class SeriesSource:
     def read(self, index: int) -> Item:
         """See `Source`."""
         values = self._recordings.values[self._chosen[index]]
-        missing = np.argwhere(np.isnan(values))
-        if len(missing):
-            step, channel = missing[0].tolist()
-            raise DataError(f"has missing values, the first at step {step} of channel {channel}")
-        return Item(torch.from_numpy(values.copy()), self.examples[index].class_index)
+        series = torch.from_numpy(values.copy())
+        check_complete(series)
+        return Item(series, self.examples[index].class_index)
 
     def counted(self, index: int) -> tuple[int, int]:
         """See `Source`."""

@@ -66,6 +66,13 @@ def check_no_text(value: Any) -> None:
         raise DataError(f"is the text {shown!r}: {OF_TEXT}")
 
 
+def check_no_number(value: Any) -> None:
+    """Raises `DataError` for a single number, as every item of one long tensor of token ids is."""
+    found = tensor_of(value)
+    if found is not None and not found.ndim:
+        raise DataError(f"is the number {found.item()}, not {SHAPES}; one long text is cut as in list(ids.split(256))")
+
+
 def to_class(label: Any) -> int | None:
     """The class index that a label is, None where it is none (negative, not whole, several)."""
     if isinstance(label, (torch.Tensor, np.ndarray)):
@@ -167,6 +174,14 @@ def to_series(value: Any) -> Float32[Tensor, "time channel"]:
     return tensor.to(torch.float32)
 
 
+def check_complete(series: Shaped[Tensor, "time channel"]) -> None:
+    """Raises `DataError` where a series has missing values: they would spread over every later step."""
+    missing = series.isnan().nonzero()
+    if len(missing):
+        step, channel = missing[0].tolist()
+        raise DataError(f"has missing values, the first at step {step} of channel {channel}")
+
+
 def _tensor(value: Any) -> Tensor:
     check_no_text(value)
     found = tensor_of(value)
@@ -195,7 +210,7 @@ def to_pixels(picture: Any, preprocessing: Preprocessing) -> Values:
     if tensor.is_floating_point():
         return tensor.to(torch.float32)
     if tensor.dtype != torch.uint8:
-        raise DataError(f"has values of type {_type(tensor)}, not uint8 or float")
+        raise DataError(f"has values of type {_type(tensor)}, not uint8 or float: give floats")
     return _prepared(tensor.permute(1, 2, 0).numpy(), preprocessing)
 
 

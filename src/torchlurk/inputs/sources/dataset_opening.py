@@ -17,7 +17,7 @@ from torchlurk.inputs.pictures.preprocessing import resolve
 from torchlurk.inputs.source import Source, spread
 from torchlurk.inputs.sources.class_files import read_classes
 from torchlurk.inputs.sources.class_names import read_labels
-from torchlurk.inputs.sources.dataset_items import UnknownTokenError, check_no_text, kind_of
+from torchlurk.inputs.sources.dataset_items import UnknownTokenError, check_no_number, check_no_text, kind_of
 from torchlurk.inputs.sources.datasets import PROBED_EXAMPLES, DatasetSource, length_of
 from torchlurk.inputs.sources.item_layout import Layout, layout_of
 from torchlurk.inputs.sources.labels import item_paths
@@ -49,6 +49,7 @@ def open_dataset(
     options that do not fit.
     """
     dataset = _inside(dataset) if isinstance(dataset, DataLoader) else dataset
+    _check_no_pair(dataset)
     dataset = Stream(dataset, options.limit, progress, name) if is_stream(dataset) else dataset
     size = length_of(dataset)
     takes = takes or ForwardParameters()
@@ -142,10 +143,23 @@ def _told(source: DatasetSource, takes: ForwardParameters, wanted: KindName | No
         layout = layout_of(item, takes, wanted)
         value = layout.parts(item)[0]
         check_no_text(value)
+        check_no_number(value)
         return layout, wanted or kind_of(value)
 
     found: tuple[Layout, KindName] = _first_readable(source, told)
     return found
+
+
+def _check_no_pair(dataset: Any) -> None:
+    """Raises `DataError` for all inputs and all classes in one pair of arrays, which would be two examples."""
+    if not isinstance(dataset, (tuple, list)) or len(dataset) != 2:
+        return
+    inputs, classes = (tuple(getattr(one, "shape", ())) for one in dataset)
+    if len(inputs) > 1 and inputs[:1] == classes:
+        raise DataError(
+            f"the data is a pair of arrays, of shapes {inputs} and {classes}, and not a data set",
+            "give list(zip(inputs, classes)), or a TensorDataset of the two",
+        )
 
 
 def _first_readable(source: DatasetSource, read: Callable[[int], Any]) -> Any:

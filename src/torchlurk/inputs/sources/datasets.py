@@ -23,6 +23,7 @@ from torchlurk.inputs.series.kind import Series
 from torchlurk.inputs.source import ExampleList, spread
 from torchlurk.inputs.sources.class_files import Labelling
 from torchlurk.inputs.sources.dataset_items import (
+    check_complete,
     to_class,
     to_companion,
     to_ids,
@@ -246,7 +247,9 @@ class DatasetSource:
             return to_ids(value, self._vocabulary)
         if self._kind == "series":
             series = to_series(value)
-            return series.T.contiguous() if self._turned else series
+            series = series.T.contiguous() if self._turned else series
+            check_complete(series)
+            return series
         return to_pixels(value, self.preprocessing)
 
     def _companion(self, name: str, value: Any) -> Tensor:

@@ -21,7 +21,11 @@ from torchlurk.errors import ModelError
 from torchlurk.input_records import ForwardParameters, InputAxes
 from torchlurk.models.taps.forward_override import ForwardOverride
 
-LENGTHS = frozenset({"lengths", "length", "lens", "seq_lengths", "seq_lens", "sequence_lengths", "input_lengths", "x_lengths"})
+LENGTHS = frozenset(
+    of + word
+    for of in ("", "seq_", "sequence_", "input_", "x_", "text_", "src_", "source_", "sentence_")
+    for word in ("lengths", "length", "lens", "len")
+)
 """Parameters of a forward that are given the steps of each example, as an int64 tensor on the CPU."""
 
 MASKS = frozenset({"attention_mask"})
@@ -90,6 +94,7 @@ class Arguments:
         """
         every = _parameters(module)
         _check_names(module, every, {*constants, *companions})
+        _check_no_offsets(module, every, constants)
         open_ones = [one for one in every if one.name not in constants and one.name not in companions and _named(one)]
         shown = next((one for one in open_ones if one.name == parameter), None) or next(iter(open_ones), None)
         others = [one for one in open_ones if one is not shown]
@@ -105,7 +110,7 @@ class Arguments:
         given = {one.name for one in others} if axes is not None else set()
         return cls(
             axes,
-            tuple(sorted(given & LENGTHS)),
+            tuple(sorted(given & _lengths(every))),
             tuple(sorted(given & MASKS)),
             tuple(sorted(required & STATES)) if axes is not None else (),
             dict(constants),
@@ -233,16 +238,31 @@ def forward_parameters(module: nn.Module, constants: Mapping[str, Any]) -> Forwa
         required=frozenset(one.name for one in free if one.default is one.empty),
         named=names,
         any_name=any(one.kind is one.VAR_KEYWORD for one in every),
-        lengths=names & LENGTHS,
+        lengths=names & _lengths(every),
         masks=names & MASKS,
         states=names & STATES,
         padding=next(_paddings(module), None),
     )
 
 
+def _lengths(every: Sequence[inspect.Parameter]) -> frozenset[str]:
+    """The parameters that take the steps of each example; one with a number as default, as in `seq_len=100`, does not."""
+    return frozenset(one.name for one in every if one.name in LENGTHS and one.default in (one.empty, None))
+
+
 def _paddings(module: nn.Module) -> Iterator[int]:
     embeddings = (one for one in module.modules() if isinstance(one, nn.Embedding))
     return (one.padding_idx for one in embeddings if one.padding_idx is not None)
+
+
+def _check_no_offsets(module: nn.Module, every: Sequence[inspect.Parameter], constants: Collection[str]) -> None:
+    """Raises `ModelError` for a forward that takes texts as an `nn.EmbeddingBag` may: joined, and the offsets of each."""
+    required = {one.name for one in every if one.default is one.empty}
+    if "offsets" in required.difference(constants) and any(isinstance(one, nn.EmbeddingBag) for one in module.modules()):
+        raise ModelError(
+            f"the forward of {type(module).__name__} takes the texts of a batch end to end, and offsets where each begins",
+            "wrap the model in a module whose forward takes token ids (batch, time), for which an EmbeddingBag needs none",
+        )
 
 
 def _for_each(companion: Tensor, count: int) -> Tensor:
