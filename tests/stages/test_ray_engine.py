@@ -206,6 +206,7 @@ def test_a_machine_with_other_versions_is_refused(two, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster_crew, "versions", lambda: {"torch": "0.4"})
     with pytest.raises(MismatchError, match=r"has other versions: .*torch .*, here 0\.4"):
         tl.analyze(Net(), Pictures(), tmp_path / "s.lurk", engine="ray:auto", actors=1, **SCAN)
+    assert not (tmp_path / "s.lurk").exists()
 
 
 def test_a_machine_that_does_not_see_the_data_says_so(tmp_path):

@@ -48,8 +48,9 @@ class RayEngine:
             self._shared_out(self._gpus_each(cuda=device.type == "cuda"))
 
     def check(self, job: Fold[Any] | Each[Any, Any]) -> None:
-        """See `torchlurk.engines.naming.Outside`. What the job is sent as is kept until it is done."""
+        """See `torchlurk.engines.naming.Outside`. What the job is sent as is kept until it is done, and so are the actors."""
         self._described = job, _description(job)
+        self._hire(job).meet()
 
     def close(self) -> None:
         """Sends the actors away; they are hired again when there is more to do."""
@@ -105,13 +106,18 @@ class RayEngine:
         """The actors, with the job open."""
         known, self._described = self._described, None
         description = known[1] if known is not None and known[0] is job else _description(job)
+        crew = self._hire(job)
+        with crew.on(description):
+            del known, description  # the cluster has it now
+            yield crew
+
+    def _hire(self, job: Fold[Any] | Each[Any, Any]) -> Crew:
+        """The actors that there are, or as many as the job can use."""
         if self._hired is None:
             self._connect()
             cuda = isinstance(job, Describable) and any(recipe.device.type == "cuda" for _, recipe in job.networks)
             self._hired = Crew(*self._shared_out(self._gpus_each(cuda=cuda)), self._say)
-        with self._hired.on(description):
-            del known, description  # the cluster has it now
-            yield self._hired
+        return self._hired
 
     def _gpus_each(self, *, cuda: bool) -> float:
         """How many GPUs an actor is given, for work on one or on none."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -29,7 +29,9 @@ MOST_LOSSES = 4
 """So many actors may be lost one after the other while no work is done: then there is none left but what they die of."""
 
 PATIENCE = 30.0
-"""Seconds without any sign of an actor after which it is said that the cluster is waited for."""
+"""Seconds without any sign of an actor after which it is said that the cluster is waited for; and seconds that actors have to
+start before work is begun without those that take longer.
+"""
 
 MOST_PATIENCE = 3600.0
 """Seconds after which the wait ends: a cluster that is full for so long, or starts no process, may never have room."""
@@ -101,6 +103,17 @@ class Crew:
         self._heard = time.monotonic()
         for _ in range(count):
             self._hire()
+
+    def meet(self) -> None:
+        """Waits until the actors have said what they compute with, before anything rests on them; raises `MismatchError` where
+        one has other versions. Who takes long, or is lost, is waited for by `next`.
+        """
+        new = {flight: member for member in self.members for flight, call in member.flights.items() if call.method == "where"}
+        for flight in ray.wait(list(new), num_returns=len(new), timeout=PATIENCE)[0] if new else ():
+            with suppress(RayError):
+                greeting = ray.get(flight)
+                del new[flight].flights[flight]
+                self._greeted(new[flight], greeting)
 
     @contextmanager
     def on(self, description: Description) -> Iterator[None]:
@@ -176,9 +189,12 @@ class Crew:
         here = versions()
         other = [f"{name} {has}, here {here[name]}" for name, has in greeting.versions.items() if has != here.get(name, has)]
         if other:
+            self._dismiss(member)
+            self._hire()
             raise MismatchError(f"{greeting.node} has other versions: {'; '.join(other)}", "install the same on all machines")
         member.node = greeting.node
-        member.ask("open", self._description)
+        if self._description is not None:
+            member.ask("open", self._description)
 
     def _lost(self, member: Member[Any], error: RayError) -> Loss[Any]:
         self.members.remove(member)

@@ -68,7 +68,7 @@ def join(engine: Engine, device: torch.device) -> None:
 
 
 def check_doable(engine: Engine, job: Fold[Any] | Each[Any, Any]) -> None:
-    """Raises `OptionError` where the engine cannot do the job: to be called before anything is written of it."""
+    """Raises `OptionError` or `MismatchError` where the engine cannot do the job: to be called before any of it is written."""
     if isinstance(engine, Outside):
         engine.check(job)
 
@@ -95,7 +95,7 @@ class Outside(Protocol):
         """Reaches the place where it works, for work on such a device; does nothing where it has."""
 
     def check(self, job: Fold[Any] | Each[Any, Any]) -> None:
-        """Raises `OptionError` for a job that cannot be sent there."""
+        """Raises `OptionError` for a job that cannot be sent there, `MismatchError` where there are other versions."""
 
 
 def _ray(address: str, compute: ComputeOptions, say: Callable[[str], None]) -> Engine:
