@@ -47,8 +47,8 @@ def net():
     return Net(), Preprocessing(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 """
 
-MILLISECONDS = 30_000
-"""So long a page may take to show what is expected of it: a busy machine is slow, and what is there is seen at once."""
+MILLISECONDS = 60_000
+"""So long a page may take to do what is expected of it: a busy machine is slow, and what is there is seen at once."""
 
 CLASSES = ("blobs", "grid", "noise", "stripes")
 
@@ -248,6 +248,7 @@ def tab_of(chromium, serving):
 
     def open_tab(base, *, width=1280, theme="light"):
         context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
+        context.set_default_timeout(MILLISECONDS)
         tabs.append(Tab(context.new_page(), base))
         return tabs[-1]
 

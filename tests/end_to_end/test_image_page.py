@@ -337,7 +337,7 @@ def test_a_server_that_is_started_again_is_asked_again(tab_of, running, free_por
     expect(page.get_by_text("the server does not answer; trying again")).to_be_visible()
     count = nodes(page).count()
     with running(*options, port=port):
-        expect(nodes(page).nth(count)).to_be_attached(timeout=30_000)
+        expect(nodes(page).nth(count)).to_be_attached()
         drawn(page)
         expect(page.get_by_text("the server does not answer")).to_have_count(0)
         page.goto("about:blank")

@@ -21,10 +21,10 @@ class Net(nn.Module):
         swallowed = 0
         while swallowed < 2:
             try:
-                os.kill(os.getpid(), signal.SIGINT) if not swallowed else time.sleep(20)
+                os.kill(os.getpid(), signal.SIGINT) if not swallowed else time.sleep(600)
             except:
                 swallowed += 1
-        time.sleep(20)
+        time.sleep(600)
         return self.conv(x)
 """
 
@@ -33,12 +33,12 @@ class Net(nn.Module):
 def test_an_interruption_that_a_model_swallows_is_raised_again(pictures, tmp_path):
     (tmp_path / "net.py").write_text(SWALLOWS)
     command = ["analyze", f"{tmp_path / 'net.py'}:Net", str(pictures), "--out", str(tmp_path / "s.lurk")]
-    start = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "torchlurk", *command], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "torchlurk", *command], capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode in (130, -signal.SIGINT)
     assert done.stderr.endswith("torchlurk: interrupted: what was computed is kept; rerun the same command to continue\n")
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - start < 40
 
 
 def test_one_that_is_on_its_way_is_left_alone(monkeypatch):

@@ -131,8 +131,14 @@ TOKENS = """(of) => [...of.querySelectorAll("[data-step]")].map((one) => ({
 
 def texts(page):
     """The exemplars by maximum, once they are drawn."""
-    page.locator("[data-step]").first.wait_for()
-    return page.locator("section.block ol").first.locator("li")
+    return exemplars(page, "[data-step]")
+
+
+def exemplars(page, part):
+    """Those by maximum, once a part of them is there: those by mean may come earlier."""
+    cards = page.locator("section.block ol").first.locator("li")
+    cards.locator(part).first.wait_for()
+    return cards
 
 
 def test_every_token_has_the_colour_of_the_unit_there_and_the_strongest_is_outlined(tab, document, unit_of):
@@ -229,8 +235,7 @@ LINES = """(of) => {
 def test_a_series_is_drawn_to_scale_with_its_reach_its_strongest_step_and_the_unit_s_values(tab, document, unit_of):
     unit = unit_of("series", "rnn.l0:2")
     page = tab.open("#/series/unit/rnn.l0:2?view=all")
-    page.locator("path.line").first.wait_for()
-    cards, scale = page.locator("section.block ol").first.locator("li"), scale_of(unit)
+    cards, scale = exemplars(page, "path.line"), scale_of(unit)
     shown = [document(f"series/examples/{one['example']}.json") for one in unit["exemplars"]["max"]]
     values = np.array([one["values"] for one in shown])  # exemplar, channel, step
     lowest, highest = values.min((0, 2)), values.max((0, 2))
@@ -254,8 +259,7 @@ def test_a_series_is_drawn_to_scale_with_its_reach_its_strongest_step_and_the_un
 
 def test_of_many_channels_those_that_vary_most_are_drawn_until_all_are_asked_for(tab):
     page = tab.open("#/series/unit/rnn.l0:2")
-    page.locator("path.line").first.wait_for()
-    card = page.locator("section.block ol").first.locator("li").first
+    card = exemplars(page, "path.line").first
     assert card.locator("path.line").count() == 16
     expect(card).to_contain_text("the 16 of 20 channels that vary most")
     page.get_by_role("button", name="all channels").click()

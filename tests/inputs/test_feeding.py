@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from torchlurk.errors import DataError
+from torchlurk.inputs import feeding
 from torchlurk.inputs.feeding import BATCHES_AHEAD, PIECE, check_repeatable, default_workers, feed, inputs_of, read_twice
 from torchlurk.inputs.items import Item
 from torchlurk.inputs.pictures.kind import Pictures
@@ -99,14 +101,29 @@ def test_no_more_is_read_ahead_than_promised(batch_size):
     batches.close()
 
 
-def test_closing_early_ends_the_threads_in_the_midst_of_their_pieces():
-    source = Numbered(100_000)
-    workers = 3
-    batches = feed(source, range(100_000), workers * PIECE, workers)
+def test_closing_early_ends_the_threads_in_the_midst_of_their_pieces(monkeypatch):
+    closing, workers = threading.Event(), 3
+    first = workers * PIECE
+
+    class Held(Numbered):
+        """Whoever begins with what is after the first batch has not read it before the threads are told to end."""
+
+        def read(self, index: int) -> Item:
+            if index >= first:
+                closing.wait(60)
+            return super().read(index)
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, *given, **options):
+            closing.set()
+            super().shutdown(*given, **options)
+
+    monkeypatch.setattr(feeding, "ThreadPoolExecutor", Pool)
+    source = Held(100_000)
+    batches = feed(source, range(100_000), first, workers)
     next(batches)
-    before = len(source.read_so_far)
     batches.close()
-    assert len(source.read_so_far) - before <= 2 * workers
+    assert len(source.read_so_far) <= first + workers
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

@@ -64,7 +64,8 @@ with Writer(Path(sys.argv[1])) as writer:
     writer.write_data([], (Example(i, str(i), None) for i in range(500)), [])
     writer.write_sample(np.arange(9))
     done, state = writer.progress("scan") or ([], {"sums": np.zeros(300_000)})
-    for i in range(len(done), LAYERS):
+    end = int(sys.argv[2])
+    for i in range(len(done), end):
         with writer.transaction():
             writer.write_scan(f"layer{i}", scan)
             state["sums"] += i
@@ -72,6 +73,8 @@ with Writer(Path(sys.argv[1])) as writer:
             writer.save_progress("scan", done, state)
         print(i, flush=True)
         time.sleep(LONGEST_WAIT / LAYERS)  # or all is done before the signal comes
+    if end < LAYERS:
+        time.sleep(600)  # until it is killed, however long that takes
     writer.finish("scan", "now")
 """
 
@@ -86,7 +89,7 @@ def test_a_writer_killed_at_any_moment_loses_nothing_that_was_finished(tmp_path)
     chance = random.Random(0)
     told = -1
     for _ in range(4):
-        process = start(path)
+        process = start(path, LAYERS - 1)
         assert process.stdout is not None
         process.stdout.readline()
         time.sleep(chance.uniform(0, 0.15))
@@ -102,7 +105,7 @@ def test_a_writer_killed_at_any_moment_loses_nothing_that_was_finished(tmp_path)
             done, state = writer.progress("scan") or ([], {"sums": np.zeros(300_000)})
             assert len(done) >= told + 1
             assert (state["sums"] == sum(range(len(done)))).all()
-    process = start(path)
+    process = start(path, LAYERS)
     process.communicate()
     assert process.returncode == 0
     report = check(path)
@@ -148,8 +151,8 @@ def test_a_killed_writer_leaves_no_lock_even_where_its_children_live(tmp_path):
         "import os, sys, time, pathlib; from torchlurk.store.writing import Writer\n"
         "writer = Writer(pathlib.Path(sys.argv[1]))\n"
         "child = os.fork()\n"
-        "if child == 0: print(os.getpid(), flush=True); time.sleep(30); os._exit(0)\n"  # it has let go of the lock by now
-        "time.sleep(30)"
+        "if child == 0: print(os.getpid(), flush=True); time.sleep(600); os._exit(0)\n"  # it has let go of the lock by now
+        "time.sleep(600)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
