@@ -348,6 +348,19 @@ def test_a_layer_of_more_positions_than_a_study_could_give_back_is_refused(tmp_p
         tl.analyze(net, [torch.zeros(8, 4), torch.zeros(6, 4)], tmp_path / "a.lurk", input_axes="bct", kind="series")
 
 
+def test_an_order_of_axes_that_leaves_no_layer_names_the_option(tmp_path):
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.head = nn.GRU(4, 3, batch_first=True), nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.head(self.rnn(x)[0][:, -1])
+
+    with pytest.raises(ModelError, match=r"no layer whose output has channels \(rnn: .*and input_axes if it was given"):
+        tl.analyze(Recurrent(), [torch.rand(8, 4), torch.rand(6, 4)], tmp_path / "a.lurk", input_axes="tbc", kind="series")
+
+
 @pytest.mark.slow
 def test_a_complete_study_that_was_left_open_becomes_one_file_by_the_same_command(tmp_path):
     path = tmp_path / "a.lurk"

@@ -239,9 +239,10 @@ def _interpret(module: nn.Module, recording: Recording, tap: Tap, axes: Axes) ->
         at[call.name] = nodes[call.output]
     if not layers:
         reasons = "".join(f" ({one.path}: {one.reason})" for one in list(skipped.values())[:1])
+        needs = "it needs convolutions, linear layers or other modules with images, vectors or tokens as output"
         raise ModelError(
             f"{type(module).__name__} has no layer whose output has channels{reasons}",
-            "it needs convolutions, linear layers or other modules with images, vectors or tokens as output",
+            needs if axes.steps is None else f"{needs}; {axes.hint}",
         )
     for call in recording.root.inside():
         for value, widths in values_of_states(call, layers) if mode_of(call.module) else ():
