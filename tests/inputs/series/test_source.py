@@ -51,6 +51,16 @@ def saved(path, array, **others):
     return path
 
 
+def test_the_classes_of_a_split_are_those_of_its_own_name(tmp_path):
+    file = tmp_path / "a.npz"
+    np.savez(file, X_train=SERIES, y_train=np.array([0, 1, 0]))
+    assert [one.class_index for one in opened(file).examples] == [0, 1, 0]
+    np.savez(file, X_train=SERIES, y_train=np.array([0, 1, 0]), X_test=SERIES, y_test=np.array([2, 1, 1]))
+    assert [one.class_index for one in opened(f"{file}:X_test").examples] == [2, 1, 1]
+    with pytest.raises(DataError, match="2 arrays that may be the series: X_train, X_test "):
+        opened(file)
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 def test_arrays_are_example_time_channel(tmp_path, suffix):
     source = opened(saved(tmp_path / f"a{suffix}", SERIES))

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -245,6 +247,15 @@ def test_axes_that_cannot_be_told_are_refused_with_the_option():
     with pytest.raises(ModelError, match="--input-axes") as told:
         find_axes(nn.Embedding(TOKENS, 4), tokens(3), [tokens(3)[0]], {})
     assert "bt and tb both fit" in str(told.value)
+
+
+def test_a_network_that_makes_random_choices_is_told_from_one_that_mixes_its_examples():
+    class Chance(nn.Module):
+        def forward(self, ids: Tensor) -> Tensor:
+            return ids.float() + random.random()
+
+    with pytest.raises(ModelError, match=r"Chance.*makes random choices.*teacher_forcing_ratio.*--input-axes: bt, tb"):
+        find_axes(Chance(), tokens(3), [tokens(3)[0]], {})
 
 
 def test_a_forward_that_wants_more_is_told_of_constants():

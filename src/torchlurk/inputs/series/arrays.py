@@ -15,7 +15,7 @@ from torchlurk.inputs.sources.class_files import Labelling, labelling
 from torchlurk.inputs.sources.labels import MOST_CLASSES
 
 CLASS_ARRAYS = ("y", "labels", "targets")
-"""Where an .npz has the class of each example: in the first of these that is there."""
+"""Where an .npz has the class of each example: in the first of these that is there; of `X_train` in `y_train` and so on."""
 
 SHAPE = "(example, time, channel)"
 
@@ -50,7 +50,9 @@ def read_npz(file: Path, wanted: str | None = None) -> Recordings:
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from error
     name = _chosen(arrays, wanted, file)
-    classes = next((one for one in CLASS_ARRAYS if one in arrays and one != name), None)
+    _, *split = name.partition("_")
+    named = [*("".join((one, *split)) for one in CLASS_ARRAYS), *CLASS_ARRAYS]
+    classes = next((one for one in named if one in arrays and one != name), None)
     labels = _labels(arrays[classes], len(arrays[name]), f"{file}: '{classes}'", name) if classes else None
     return _recordings(arrays[name], labels, f"{file}: '{name}'")
 
@@ -77,6 +79,7 @@ def _chosen(arrays: Mapping[str, np.ndarray], wanted: str | None, file: Path) ->
             raise DataError(f"{file} has no array '{wanted}'{nearest(wanted, arrays)}", f"it has: {', '.join(arrays)}")
         return wanted
     others = [name for name in arrays if name not in CLASS_ARRAYS]
+    others = [name for name in others if arrays[name].ndim > 1] or others
     if len(others) != 1:
         raise DataError(
             f"{file} has {len(others)} arrays that may be the series: {', '.join(others) or 'none'}",

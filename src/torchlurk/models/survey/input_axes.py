@@ -89,6 +89,11 @@ def find_axes(
     reason = f"{' and '.join(fitting)} both fit" if fitting else "; ".join([unfit[0], *failures[:1]])
     if not fitting and unfit[0] in tried.no_numbers:
         raise ModelError(f"{name} gives no numbers on the longest example: {reason}", "give weights and data that are finite")
+    if not fitting and unfit[0] == CHANCE:
+        raise ModelError(
+            f"the trial run cannot tell in which order {name} takes batch and time: {CHANCE}",
+            f"switch them off, as with constants={{'teacher_forcing_ratio': 0}}, or give --input-axes: {', '.join(candidates)}",
+        )
     raise ModelError(
         f"the trial run cannot tell in which order {name} takes batch and time: {reason}",
         f"give --input-axes: {', '.join(candidates)}",
@@ -125,12 +130,24 @@ def _tried(
         elif no_numbers := _not_finite(module, inputs, before):
             tried.unfit.append(no_numbers)
             tried.no_numbers.append(no_numbers)
+        elif _by_chance(before, _results(module, inputs, arguments, companions)):
+            tried.unfit.append(CHANCE)
         else:
             tried.unfit.append(next(iter(found), "it gives no tensor"))
     return tried
 
 
 SAME = "its results stay the same whatever an example is"
+
+CHANCE = "two passes over the same examples differ: its forward makes random choices, as teacher forcing does"
+
+
+def _by_chance(before: Sequence[Tensor], again: Sequence[Tensor]) -> bool:
+    """Whether the results of two passes over the same examples differ by more than rounding."""
+    return len(before) != len(again) or not all(
+        one.shape == other.shape and torch.allclose(one, other, TOLERANCE, TOLERANCE, equal_nan=True)
+        for one, other in zip(before, again, strict=True)
+    )
 
 
 def _not_finite(module: nn.Module, inputs: Tensor, results: Sequence[Tensor]) -> str:
