@@ -288,6 +288,7 @@ def test_a_network_whose_values_depend_on_more_than_the_example_is_not_taken_for
     assert not any("data changed" in note for note in study.notes)
 
 
+@pytest.mark.slow
 def test_what_a_method_of_captum_is_not_defined_for_is_not_tried_again(made, monkeypatch):
     def refuse(self, *args):
         raise ModelError("not defined for this network")

@@ -348,6 +348,7 @@ def test_a_layer_of_more_positions_than_a_study_could_give_back_is_refused(tmp_p
         tl.analyze(net, [torch.zeros(8, 4), torch.zeros(6, 4)], tmp_path / "a.lurk", input_axes="bct", kind="series")
 
 
+@pytest.mark.slow
 def test_an_order_of_axes_that_leaves_no_layer_names_the_option(tmp_path):
     class Recurrent(nn.Module):
         def __init__(self):
