@@ -243,6 +243,7 @@ def published(tmp_path_factory):
         "gpt": transformers.GPT2LMHeadModel(gpt),
         "classes": transformers.BertForSequenceClassification(bert),
         "masked": transformers.BertForMaskedLM(bert),
+        "encoder": transformers.BertModel(bert),
     }
     letters = {chr(97 + one): one for one in range(TOKENS - 1)} | {"<unk>": TOKENS - 1}
     tokenizer = Tokenizer(models.WordLevel(letters, unk_token="<unk>"))
@@ -261,6 +262,7 @@ def published(tmp_path_factory):
         ("gpt", "lm_head", "before"),
         ("masked", "cls.predictions.decoder", "all"),
         ("classes", "bert.encoder.layer.1.output.dense", "all"),
+        ("encoder", "encoder.layer.1.output.dense", "all"),
     ],
 )
 def test_a_model_of_transformers_reads_text_with_its_own_tokenizer(name, layer, reach, published, tmp_path, monkeypatch):

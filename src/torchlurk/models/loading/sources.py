@@ -152,10 +152,12 @@ def hf_network(name: str, weights: Weights, source: object) -> Network:
 
 
 def _auto_class(transformers: Any, config: Any) -> Any:
-    """The class that builds a model as its configuration says it was saved."""
+    """The class that builds a model as its configuration says it was saved; with a vocabulary and no head it is for text."""
     saved = next(iter(getattr(config, "architectures", None) or ()), "")
-    found = next((auto for ending, auto in _TEXT_MODELS.items() if saved.endswith(ending)), "AutoModelForImageClassification")
-    return getattr(transformers, found)
+    found = next((auto for ending, auto in _TEXT_MODELS.items() if saved.endswith(ending)), None)
+    if found is None and saved.endswith("Model") and hasattr(config, "vocab_size") and not config.is_encoder_decoder:
+        found = "AutoModel"  # as models of sentence embeddings are saved
+    return getattr(transformers, found or "AutoModelForImageClassification")
 
 
 def _reads_text(config: Any, folder: Path | None, name: str) -> ReadsText:
