@@ -25,6 +25,9 @@ test("what a unit sees is said in steps", () => {
   expect(sees(forwards, false, "text")).toBe("sees all steps up to its own");
   expect(sees(backwards, false, "text")).toBe("sees from its own step to the end");
   expect(sees(both, false, "series")).toBe("sees the whole series");
+  const first = [{ step: 0, reach: [0, 9] as [number, number] }, { step: 0, reach: [0, 7] as [number, number] }];
+  expect(sees(first, false, "text")).toBe("sees the whole text");
+  expect(sees(first, false, "text", true)).toBe("sees from its own step to the end");
   expect(sees([{ step: null, reach: [0, 9] }], false, "text")).toBe("sees the whole text");
   const past = [3, 9, 14].map((step) => ({ step, reach: [0, Math.min(15, step + 2)] as [number, number] }));
   expect(sees(past, false, "series")).toBe("sees all steps up to 1 after its own");

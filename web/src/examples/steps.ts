@@ -50,13 +50,14 @@ export function placesOf(exemplars: Exemplar[], stride = 1): Place[] {
 export function valuesWords({ stride, shape: [positions] }: Pick<LayerInfo, "stride" | "shape">): string {
   const along = stride?.[1];
   if (along === 0) return quantity(positions ?? 0, "step") + " of its own";
-  if (along === -1) return "a value at each step, run backward";
+  if (isBackward({ stride })) return "a value at each step, run backward";
   return along !== undefined && along > 1 ? `a value every ${along} steps` : "a value at each step";
 }
 
 /** What units see, as their reaches tell; null where nothing is known. A `bounded` field is the same at all steps but those
- * near an end, any other goes on to the end of the example. */
-export function sees(places: Place[], bounded: boolean, whole: string): string | null {
+ * near an end, any other goes on to the end of the example. At the first step, all that follows is also the whole: only a layer
+ * that is `backward` sees less elsewhere. */
+export function sees(places: Place[], bounded: boolean, whole: string, backward = false): string | null {
   const known = places.filter(({ reach }) => reach[1] > reach[0]);
   if (known.length === 0) return null;
   const stepped = known.flatMap(({ step, reach }) => (step === null || step < 0 ? [] : [{ step, reach }]));
@@ -65,7 +66,7 @@ export function sees(places: Place[], bounded: boolean, whole: string): string |
   const [back, ahead] = [Math.max(...backs), Math.max(...aheads)];
   if (bounded) return back + ahead === 0 ? "sees its own step alone" : `sees its own step, ${back} before and ${ahead} after it`;
   if (ahead === 0) return "sees all steps up to its own";
-  if (back === 0) return "sees from its own step to the end";
+  if (back === 0) return backward || stepped.some(({ step }) => step > 0) ? "sees from its own step to the end" : `sees the whole ${whole}`;
   if (fixed(aheads) && !fixed(backs)) return `sees all steps up to ${ahead} after its own`;
   return fixed(backs) && !fixed(aheads) ? `sees from ${back} before its own step to the end` : `sees the whole ${whole}`;
 }
@@ -74,6 +75,11 @@ export function sees(places: Place[], bounded: boolean, whole: string): string |
 function fixed(sides: number[]): boolean {
   const most = Math.max(...sides);
   return sides.filter((side) => side === most).length > sides.length / 2;
+}
+
+/** Whether a layer runs through the steps from the last to the first. */
+export function isBackward(layer: Pick<LayerInfo, "stride">): boolean {
+  return layer.stride?.[1] === -1;
 }
 
 /** Whether a layer's field ends before its examples do. */
