@@ -145,3 +145,10 @@ def test_a_file_of_classes_that_does_not_fit_is_refused_in_one_line(tmp_path, co
     write(tmp_path / "data" / "1.png")
     with pytest.raises(OptionError, match=f"--classes .*{words}"):
         open_source(str(tmp_path / "data"), InputOptions(classes=str(write(tmp_path / "labels.csv", content))))
+
+
+@pytest.mark.parametrize("options", [{}, {"vocabulary": "v.json"}, {"tokenizer": "word"}])
+def test_a_table_of_texts_is_refused_with_the_form_that_texts_have(options, tmp_path):
+    (tmp_path / "reviews.csv").write_text("text,label\na good film,pos\n")
+    with pytest.raises((DataError, OptionError), match=r"save texts as a \.tsv of text and class"):
+        open_source(str(tmp_path / "reviews.csv"), InputOptions(**options))

@@ -147,5 +147,7 @@ def _read(path: Path) -> Recordings:
     try:
         table = read_table(path)
     except DataError as error:
-        raise DataError(f"{path} {error.message}", "columns are channels, rows are steps") from error
+        raise DataError(
+            f"{path} {error.message}", "columns are channels, rows are steps; save texts as a .tsv of text and class"
+        ) from error
     return Recordings([table.values], table.channels, (path.name,), None)

@@ -26,7 +26,13 @@ OPTIONS_OF: dict[str, tuple[tuple[KindName, ...], tuple[str, ...]]] = {
 _FILES = {"pictures": "images", "text": "text files", "series": "CSV files"}
 
 
-def check_options(options: InputOptions, kind: KindName, what: str = "DATA", called: str = "") -> None:
+TABLE_OF_TEXTS = "a .csv holds one series; save texts as a .tsv of text and class"
+"""What to do where a table of texts is taken for a series."""
+
+
+def check_options(
+    options: InputOptions, kind: KindName, what: str = "DATA", called: str = "", hint: str = "leave it out"
+) -> None:
     """Raises `OptionError` for an option that was given and is for another kind; `what` is how the data is called, `called`
     its kind where a program has added that.
     """
@@ -34,7 +40,7 @@ def check_options(options: InputOptions, kind: KindName, what: str = "DATA", cal
     for owners, (kinds, names) in OPTIONS_OF.items():
         for name in names:
             if kind not in kinds and getattr(options, name) != getattr(usual, name):
-                raise OptionError(f"--{name.replace('_', '-')} is for {owners}; {what} is {called or kind}", "leave it out")
+                raise OptionError(f"--{name.replace('_', '-')} is for {owners}; {what} is {called or kind}", hint)
 
 
 def check_vocabulary(vocabulary: Mapping[str, int] | Sequence[str] | None, kind: KindName) -> None:
