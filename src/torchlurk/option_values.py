@@ -12,13 +12,21 @@ from pathlib import Path, PurePath
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from torchlurk.errors import OptionError, telling_keywords
+from torchlurk.errors import OptionError, UnitError, telling_keywords
 from torchlurk.units import Unit
 
 MOST_SHOWN = 80
 """Characters of a value in a message."""
 
-WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text", Path: "a path", Mapping: "a dict"}
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "text",
+    Path: "a path",
+    Mapping: "a dict",
+    Unit: "layer:channel",
+}
 SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
 LISTS = (Sequence, Iterable)
 """What a function declares where it takes any list: what it is given is a tuple."""
@@ -99,7 +107,7 @@ def _is_known(hint: Any) -> bool:
     origin = get_origin(hint) or hint
     if origin in (typing.Union, UnionType, tuple, *LISTS):
         return all(one is Ellipsis or _is_known(one) for one in get_args(hint))
-    return origin in (Literal, None, NoneType, Unit, *WORDS)
+    return origin in (Literal, None, NoneType, *WORDS)
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:
@@ -153,7 +161,7 @@ def _as_any(kinds: Sequence[Any], value: Any, commas: bool) -> Any:
     for kind in kinds:
         try:
             return _as(kind, value, commas)
-        except _UnfitError:
+        except (_UnfitError, UnitError):
             continue
     raise _UnfitError
 
