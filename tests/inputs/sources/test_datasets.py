@@ -151,6 +151,26 @@ def test_fewer_class_names_than_class_indices_are_refused_or_told_of():
     assert "class indices up to 1, and only the first 1 have names" in source.unnamed
 
 
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (1.0, "a float such as 1.0"),
+        (torch.tensor(0.0), "a float such as 0.0"),
+        (np.True_, "a bool such as True"),
+        ("cat", "a str such as 'cat'"),
+        (torch.eye(5)[2], "a row of 5 numbers, all 0 but one,"),
+        (-1, ""),
+        (torch.tensor(-1), ""),
+        (None, ""),
+        (torch.tensor([3, 4, 5]), ""),
+        (3, ""),
+    ],
+)
+def test_what_looks_like_a_class_and_is_none_is_told(label, words):
+    told = open_dataset(Unlisted([(PICTURES[0], label)] * 3), InputOptions()).unnamed
+    assert told == (f"no example has a class: {words} beside the input is none (give a whole number)" if words else "")
+
+
 @pytest.mark.parametrize("key", ["image", "pixel_values"])
 def test_items_may_be_mappings(key):
     item = DatasetSource(Unlisted([{key: PICTURES[0], "label": 3}]), PLAIN).read(0)

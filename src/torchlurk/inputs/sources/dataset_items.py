@@ -17,6 +17,7 @@ from torchlurk.inputs.items import Values
 from torchlurk.inputs.pictures.preprocessing import normalize, prepare
 from torchlurk.inputs.sources.labels import CLASS_KEYS, MOST_CLASSES
 from torchlurk.inputs.text.vocabulary import MOST_TOKENS, Vocabulary
+from torchlurk.option_values import shown
 from torchlurk.records import Preprocessing
 
 INPUT_KEYS = ("image", "pixel_values", "img", "input", "input_ids", "series", "values")
@@ -82,6 +83,20 @@ def to_class(label: Any) -> int | None:
     elif isinstance(label, np.integer):
         label = int(label)
     return label if type(label) is int and 0 <= label < MOST_CLASSES else None
+
+
+def told_no_class(label: Any) -> str:
+    """What an item has in the place of its class that looks like one and is none, in a few words: a float, a truth value, a
+    name, a row of zeros with a single one. '' of all else, such as the targets of each step.
+    """
+    plain = label.item() if isinstance(label, (torch.Tensor, np.ndarray, np.generic)) and not label.ndim else label
+    if isinstance(plain, (float, bool, str)):
+        return f"{a_type(plain)} such as {shown(plain)}"
+    found = None if plain is None or isinstance(plain, int) else tensor_of(plain)
+    one_hot = (
+        found is not None and found.ndim == 1 and int((found == 1).sum()) == 1 and int((found == 0).sum()) == len(found) - 1
+    )
+    return f"a row of {len(found)} numbers, all 0 but one," if found is not None and one_hot else ""
 
 
 def kind_of(value: Any) -> KindName:

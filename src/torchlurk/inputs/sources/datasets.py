@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -29,6 +30,7 @@ from torchlurk.inputs.sources.dataset_items import (
     to_ids,
     to_pixels,
     to_series,
+    told_no_class,
     unpadded,
 )
 from torchlurk.inputs.sources.item_layout import ALONE, Layout
@@ -207,11 +209,23 @@ class DatasetSource:
 
     @property
     def unnamed(self) -> str:
-        """What to tell where examples that have been read have classes beyond those that have names; '' otherwise."""
+        """What to tell where examples that have been read have classes beyond those that have names, or none has a class for
+        what stands in its place is none; '' otherwise.
+        """
+        if self._class_count == 0:
+            return self._no_classes()
         if not 0 < len(self._names) < self._class_count:
             return ""
         known, highest = len(self._names), self._class_count - 1
         return f"the data set has class indices up to {highest}, and only the first {known} have names: the others are numbers"
+
+    def _no_classes(self) -> str:
+        for index in spread(len(self.examples), PROBED_EXAMPLES):
+            with suppress(DataError):
+                _, _, label = self._layout.parts(self.raw(index))
+                no_class = told_no_class(label)
+                return f"no example has a class: {no_class} beside the input is none (give a whole number)" if no_class else ""
+        return ""
 
     def read(self, index: int) -> Item:
         """See `Source`; whatever the data set raises becomes a `DataError` with that as its reason."""
