@@ -152,3 +152,10 @@ def test_a_table_of_texts_is_refused_with_the_form_that_texts_have(options, tmp_
     (tmp_path / "reviews.csv").write_text("text,label\na good film,pos\n")
     with pytest.raises((DataError, OptionError), match=r"save texts as a \.tsv of text and class"):
         open_source(str(tmp_path / "reviews.csv"), InputOptions(**options))
+
+
+def test_an_option_of_pictures_for_a_series_is_to_be_left_out(tmp_path):
+    (tmp_path / "waves.csv").write_text("a,b\n1,2\n3,4\n")
+    with pytest.raises(OptionError, match=r"--mean is for pictures; DATA is series") as error:
+        open_source(str(tmp_path / "waves.csv"), InputOptions(mean=(0.5, 0.5, 0.5)))
+    assert error.value.hint == "leave it out"

@@ -21,7 +21,7 @@ from torchlurk.inputs.sources.class_files import Labelling
 from torchlurk.inputs.sources.file_lists import is_list, read_list
 from torchlurk.inputs.sources.folder import ImageFolder
 from torchlurk.inputs.sources.listing import Listing
-from torchlurk.inputs.sources.recognition import TABLE_OF_TEXTS, check_options, check_vocabulary, recognized
+from torchlurk.inputs.sources.recognition import LEAVE_OUT, TABLE_OF_TEXTS, check_options, check_vocabulary, recognized
 from torchlurk.inputs.sources.saved_datasets import is_saved, open_saved
 from torchlurk.inputs.text.source import open_text
 from torchlurk.options import WINDOW, InputOptions
@@ -51,7 +51,7 @@ def open_source(
     archived, saved = is_archive(data), is_saved(path)
     kind = _of_pictures(data, options) if archived or saved else recognized(path, like(options.kind))
     table = kind == "series" and path.suffix.lower() == ".csv"
-    check_options(options, kind, hint=TABLE_OF_TEXTS if table else "leave it out")
+    check_options(options, kind, hint=TABLE_OF_TEXTS if table else LEAVE_OUT)
     check_vocabulary(vocabulary, kind)
     if archived:
         return open_archives(data, options, default)

@@ -29,24 +29,27 @@ _FILES = {"pictures": "images", "text": "text files", "series": "CSV files"}
 TABLE_OF_TEXTS = "a .csv holds one series; save texts as a .tsv of text and class"
 """What to do where a table of texts is taken for a series."""
 
+LEAVE_OUT = "leave it out"
 
-def check_options(
-    options: InputOptions, kind: KindName, what: str = "DATA", called: str = "", hint: str = "leave it out"
-) -> None:
+
+def check_options(options: InputOptions, kind: KindName, what: str = "DATA", called: str = "", hint: str = LEAVE_OUT) -> None:
     """Raises `OptionError` for an option that was given and is for another kind; `what` is how the data is called, `called`
-    its kind where a program has added that.
+    its kind where a program has added that. `hint` says what to do about one for text.
     """
     usual = InputOptions()
     for owners, (kinds, names) in OPTIONS_OF.items():
         for name in names:
             if kind not in kinds and getattr(options, name) != getattr(usual, name):
-                raise OptionError(f"--{name.replace('_', '-')} is for {owners}; {what} is {called or kind}", hint)
+                raise OptionError(
+                    f"--{name.replace('_', '-')} is for {owners}; {what} is {called or kind}",
+                    hint if "text" in kinds else LEAVE_OUT,
+                )
 
 
 def check_vocabulary(vocabulary: Mapping[str, int] | Sequence[str] | None, kind: KindName) -> None:
     """Raises `OptionError` for a vocabulary that a program gives with what is no text."""
     if vocabulary is not None and kind != "text":
-        raise OptionError(f"--vocabulary is for text; DATA is {kind}", "leave it out")
+        raise OptionError(f"--vocabulary is for text; DATA is {kind}", LEAVE_OUT)
 
 
 def recognized(data: Path, wanted: KindName | None) -> KindName:
