@@ -215,9 +215,16 @@ def test_float_pictures_may_have_any_precision_and_channels():
         (None, "is a NoneType, not a tensor or picture"),
         ((), "is an empty item"),
         ({"text": 1}, "has none of the keys image, pixel_values, img, input"),
-        (torch.zeros(2, 3, 4, 5), r"has shape \(2, 3, 4, 5\), not \(channel, height, width\)"),
+        (
+            torch.zeros(2, 3, 4, 5),
+            r"has shape \(2, 3, 4, 5\), not \(channel, height, width\).*of a DataLoader the loader itself",
+        ),
         (torch.zeros(3, 0, 4), r"has shape \(3, 0, 4\)"),
-        (torch.zeros(3, 4, 4, dtype=torch.int64), "has values of type int64, not uint8 or float"),
+        (torch.zeros(3, 4, 4, dtype=torch.int64), "has values of type int64, not uint8 or float: give floats$"),
+        (
+            torch.zeros(8, 12, dtype=torch.int64),
+            "has values of type int64.*if these are 8 texts.*of a DataLoader the loader itself",
+        ),
     ],
 )
 def test_what_cannot_be_read_says_why(item, reason):

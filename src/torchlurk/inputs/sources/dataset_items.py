@@ -29,6 +29,7 @@ MOST_SHOWN = 30
 OF_TEXT = "a data set holds token ids of texts, or pictures; texts themselves are read from a text file, whose path is DATA"
 
 SHAPES = "(channel, height, width) of a picture, (time, channel) floats of a series, or (time,) whole numbers of a text"
+OF_BATCHES = "give single examples: of a DataLoader the loader itself, and no list of its batches"
 
 
 class UnknownTokenError(DataError):
@@ -221,11 +222,13 @@ def to_pixels(picture: Any, preprocessing: Preprocessing) -> Values:
     tensor = picture.detach().as_subclass(torch.Tensor).cpu()
     tensor = tensor[None] if tensor.ndim == 2 else tensor
     if tensor.ndim != 3 or 0 in tensor.shape:
-        raise DataError(f"has shape {tuple(picture.shape)}, not {SHAPES}")
+        batch = f"; {OF_BATCHES}" if tensor.ndim == 4 else ""
+        raise DataError(f"has shape {tuple(picture.shape)}, not {SHAPES}{batch}")
     if tensor.is_floating_point():
         return tensor.to(torch.float32)
     if tensor.dtype != torch.uint8:
-        raise DataError(f"has values of type {_type(tensor)}, not uint8 or float: give floats")
+        several = f", or, if these are {len(picture)} texts, {OF_BATCHES}" if picture.ndim == 2 else ""
+        raise DataError(f"has values of type {_type(tensor)}, not uint8 or float: give floats{several}")
     return _prepared(tensor.permute(1, 2, 0).numpy(), preprocessing)
 
 
