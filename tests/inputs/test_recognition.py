@@ -159,3 +159,10 @@ def test_an_option_of_pictures_for_a_series_is_to_be_left_out(tmp_path):
     with pytest.raises(OptionError, match=r"--mean is for pictures; DATA is series") as error:
         open_source(str(tmp_path / "waves.csv"), InputOptions(mean=(0.5, 0.5, 0.5)))
     assert error.value.hint == "leave it out"
+
+
+def test_a_column_of_times_in_a_series_is_to_be_left_out(tmp_path):
+    (tmp_path / "waves.csv").write_text("time,a\n2020-01-01,1\n2020-01-02,2\n")
+    with pytest.raises(DataError, match="has '2020-01-01' in column 'time', not a number") as error:
+        open_source(str(tmp_path / "waves.csv"), InputOptions())
+    assert "leave out others, such as times" in error.value.hint

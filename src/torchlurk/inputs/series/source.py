@@ -148,6 +148,7 @@ def _read(path: Path) -> Recordings:
         table = read_table(path)
     except DataError as error:
         raise DataError(
-            f"{path} {error.message}", "columns are channels, rows are steps; save texts as a .tsv of text and class"
+            f"{path} {error.message}",
+            "columns are channels, rows are steps: leave out others, such as times; save texts as a .tsv of text and class",
         ) from error
     return Recordings([table.values], table.channels, (path.name,), None)
