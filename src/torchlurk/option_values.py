@@ -158,12 +158,15 @@ def _as(kind: Any, value: Any, commas: bool) -> Any:
 
 def _as_any(kinds: Sequence[Any], value: Any, commas: bool) -> Any:
     """The value as the first of the kinds that it fits."""
+    refused: Exception = _UnfitError()
     for kind in kinds:
         try:
             return _as(kind, value, commas)
-        except (_UnfitError, UnitError):
+        except _UnfitError:
             continue
-    raise _UnfitError
+        except UnitError as error:  # it says how units are written
+            refused = error
+    raise refused
 
 
 def _as_tuple(kinds: tuple[Any, ...], value: Any, commas: bool) -> tuple[Any, ...]:
