@@ -6,7 +6,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
+from functools import cache, partial, wraps
 from math import isfinite, prod
 from pathlib import Path, PurePath
 from types import NoneType, UnionType
@@ -64,13 +64,14 @@ def as_declared(function: Function) -> Function:
     Arguments declared as anything but numbers, texts, paths, truth values, choices, units, dicts, and lists of these stay as
     they are.
     """
-    plain, hints = inspect.unwrap(function), dict[str, Any]()
+    plain = inspect.unwrap(function)
     signature = inspect.signature(plain)
+    hints_of = cache(partial(_declared, plain))  # at the first call: by then what it names is imported
 
     @wraps(function)
     def call(*given: Any, **named: Any) -> Any:
         with telling_keywords():
-            hints.update({} if hints else _declared(plain))
+            hints = hints_of()
             try:
                 bound = signature.bind(*given, **named)
             except TypeError:
