@@ -28,6 +28,7 @@ from torchlurk.stages.places import BY_KIND
 from torchlurk.stages.shares import units_of
 from torchlurk.stages.stage import Task, now, units_asked
 from torchlurk.store import queries
+from torchlurk.store.notes import begun
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 from torchlurk.units import Unit
@@ -102,7 +103,7 @@ class AttributeStage:
         layers = reader.layers()
         numbers = {layer.name: number for number, layer in enumerate(layers) if number in scanned}
         asked = {name: some for name, some in units_asked(self._task.settings, layers).items() if name in numbers}
-        refused = {text for kind, text in reader.notes() if kind == "attribute"}
+        refused = begun(text for kind, text in reader.notes() if kind == "attribute")
         done = {name: queries.attributed(reader, numbers[name]) for name in asked}
         seed = reader.runs()["scan"].seed
         standing = {name: standing_for(seed, name, {channel for channel, _ in done[name]} | set(asked[name])) for name in asked}
@@ -112,7 +113,7 @@ class AttributeStage:
         for number, layer in enumerate(layers):
             if layer.name not in asked:
                 continue
-            methods = [one for one in self._options.methods if undefined(layer, one) not in begun(refused)]
+            methods = [one for one in self._options.methods if undefined(layer, one) not in refused]
             most = min(self._options.exemplars, queries.exemplars_kept(reader, number))
             made = done[layer.name]
             channels = [one for one in asked[layer.name] if one in share[layer.name]]
@@ -313,8 +314,3 @@ def _added(rows: Rows, pictures: Iterable[Found]) -> Rows:
 def undefined(layer: Layer, method: str) -> str:
     """How the note begins that says that a method gives no picture of a layer."""
     return f"layer {layer.name}, {method}"
-
-
-def begun(notes: set[str]) -> set[str]:
-    """The beginnings of notes, up to the reason; the name of a method may hold a colon itself."""
-    return {note.partition(": ")[0] for note in notes}

@@ -15,13 +15,14 @@ from torchlurk.jobs import Progress
 from torchlurk.options import AttributeOptions, ScanOptions, UnitOptions
 from torchlurk.records import Layer, MethodCheck
 from torchlurk.stage_table import STAGES, Settings
-from torchlurk.stages.attribute import CHANGED_TOLD, begun, note_of_changed, undefined
+from torchlurk.stages.attribute import CHANGED_TOLD, note_of_changed, undefined
 from torchlurk.stages.conclusions import FIELD_METHOD, Rows, resting_on
 from torchlurk.stages.mismatch import differences
 from torchlurk.stages.parts import AGAIN, Part
 from torchlurk.stages.stage import now, units_asked
 from torchlurk.store import queries
 from torchlurk.store.merging import copy_study, exemplars_up_to, new_study
+from torchlurk.store.notes import begun
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 
@@ -101,7 +102,7 @@ class _Layers:
             attribute=AttributeOptions(tuple(self._methods), self._most),
         )
         self._asked = units_asked(chosen, self._layers)
-        self._undefined = begun({text for kind, text in reader.notes() if kind == "attribute"})
+        self._undefined = begun(text for kind, text in reader.notes() if kind == "attribute")
 
     def conclude(self) -> None:
         """Writes all of it."""

@@ -23,6 +23,7 @@ from torchlurk.run_records import Run, StageCount
 from torchlurk.stages.shares import units_of
 from torchlurk.stages.stage import Task, now, units_asked
 from torchlurk.store import queries
+from torchlurk.store.notes import begun
 from torchlurk.store.reading import Reader
 from torchlurk.store.writing import Writer
 from torchlurk.synthesis.canvas import canvas, side_of
@@ -116,7 +117,7 @@ class SynthesizeStage:
         layers = reader.layers()
         asked = units_asked(self._task.settings, layers)
         share = units_of(self._task.share, asked)
-        refused = {text.partition(": ")[0] for kind, text in reader.notes() if kind == self.name}
+        refused = begun(text for kind, text in reader.notes() if kind == self.name)
         found = []
         for number, layer in enumerate(layers):
             if number not in scanned or layer.name not in asked:

@@ -24,6 +24,11 @@ def said_once(notes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     ]
 
 
+def begun(notes: Iterable[str]) -> set[str]:
+    """The beginnings of notes, up to the reason; the name of a method may hold a colon itself."""
+    return {note.partition(": ")[0] for note in notes}
+
+
 def some_of(layers: Sequence[str]) -> str:
     """The first few, and how many there are besides."""
     rest = f" and {len(layers) - LAYERS_NAMED} more layers" if len(layers) > LAYERS_NAMED else ""

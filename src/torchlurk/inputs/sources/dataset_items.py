@@ -64,8 +64,8 @@ def are_ids(item: Any) -> bool:
 def check_no_text(value: Any) -> None:
     """Raises `DataError` for text that is not yet token ids."""
     if isinstance(value, str):
-        shown = value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}…"
-        raise DataError(f"is the text {shown!r}: {OF_TEXT}")
+        beginning = value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}…"
+        raise DataError(f"is the text {beginning!r}: {OF_TEXT}")
 
 
 def check_no_number(value: Any) -> None:
@@ -93,11 +93,10 @@ def told_no_class(label: Any) -> str:
     plain = label.item() if isinstance(label, (torch.Tensor, np.ndarray, np.generic)) and not label.ndim else label
     if isinstance(plain, (float, bool, str)):
         return f"{a_type(plain)} such as {shown(plain)}"
-    found = None if plain is None or isinstance(plain, int) else tensor_of(plain)
-    one_hot = (
-        found is not None and found.ndim == 1 and int((found == 1).sum()) == 1 and int((found == 0).sum()) == len(found) - 1
-    )
-    return f"a row of {len(found)} numbers, all 0 but one," if found is not None and one_hot else ""
+    row = tensor_of(plain)
+    if row is None or row.ndim != 1 or (int((row == 1).sum()), int((row == 0).sum())) != (1, len(row) - 1):
+        return ""
+    return f"a row of {len(row)} numbers, all 0 but one,"
 
 
 def kind_of(value: Any) -> KindName:
